@@ -1,0 +1,115 @@
+"""What is wrong with a spec, one line a field: where, what was given, what is allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from environment.spec import EnvironmentSpec
+
+_MAX_SHOWN = 60
+
+
+class SpecProblem(BaseModel):
+    """One thing that a spec gets wrong."""
+
+    field: str
+    given: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.given} was given; {self.allowed}"
+
+
+class SpecError(ValueError):
+    """The spec can't be used; nothing was written. Holds every problem found, not only the first."""
+
+    def __init__(self, problems: list[SpecProblem]) -> None:
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"the spec has {count}; nothing was written:\n{lines}")
+
+
+def spec_from(given: Any) -> EnvironmentSpec:
+    """Make a spec of what a person gave.
+
+    Args:
+        given: a mapping as read from YAML or JSON.
+
+    Raises:
+        SpecError: with all problems at once.
+    """
+    if not isinstance(given, dict):
+        raise SpecError(
+            [SpecProblem(field="spec", given=_shown(given), allowed="a mapping of fields is expected")]
+        )
+    try:
+        return EnvironmentSpec.model_validate(given)
+    except ValidationError as error:
+        raise SpecError(problems_of(error)) from None
+
+
+def problems_of(error: ValidationError) -> list[SpecProblem]:
+    """The problems in pydantic's error, in our words."""
+    return [
+        SpecProblem(
+            field=".".join(str(part) for part in found["loc"]) or "spec",
+            given=_shown(found["input"]),
+            allowed=_allowed(
+                found["type"], found["msg"], found.get("ctx", {}), [str(p) for p in found["loc"]]
+            ),
+        )
+        for found in error.errors(include_url=False)
+    ]
+
+
+def _shown(given: Any) -> str:
+    try:
+        text = json.dumps(given, ensure_ascii=False, default=str)
+    except ValueError:
+        text = repr(given)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+
+
+def _allowed(kind: str, message: str, context: dict[str, Any], path: list[str]) -> str:
+    if kind == "extra_forbidden":
+        return f"there is no such field; allowed here: {', '.join(_fields_beside(path))}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "string_pattern_mismatch":
+        hint = _description(path)
+        return f"it must match {context['pattern']}" + (f" ({hint})" if hint else "")
+    return message[0].lower() + message[1:]
+
+
+def _model_at(path: list[str]) -> type[BaseModel] | None:
+    model: Any = EnvironmentSpec
+    for part in path:
+        if re.fullmatch(r"\d+", part):
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            return None
+        model = field.annotation
+        for argument in getattr(model, "__args__", ()):
+            if isinstance(argument, type) and issubclass(argument, BaseModel):
+                model = argument
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
+    found: type[BaseModel] = model
+    return found
+
+
+def _fields_beside(path: list[str]) -> list[str]:
+    model = _model_at(path[:-1])
+    return list(model.model_fields) if model else []
+
+
+def _description(path: list[str]) -> str:
+    model = _model_at(path[:-1])
+    field = model.model_fields.get(path[-1]) if model else None
+    return (field.description or "").rstrip(".") if field else ""

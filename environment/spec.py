@@ -1,0 +1,524 @@
+"""The spec of one environment: the only parameter a flow takes, and so the form in the Prefect UI.
+
+Defaults are the guide's where the guide still works; `README.md` lists where they differ and why.
+Every rule that can be judged without asking Azure is judged here, each under its field's name, all at once:
+a rule over two fields is a validator of the later field, so that it runs whatever else is wrong.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+# The newest CloudNativePG release and the Kubernetes minors it supports, read 24 November 2026 from
+# https://cloudnative-pg.io/documentation/current/supported_releases/ (1.30: end of life about December 2026).
+OPERATOR_VERSION = "1.30.0"
+# The same file as the release's, in the project's own git tree at a fixed commit, so that it can't change.
+OPERATOR_MANIFEST_URL = (
+    "https://raw.githubusercontent.com/cloudnative-pg/cloudnative-pg/"
+    "a95a534dbe0854495b863bbc1b7651f74d310916/releases/cnpg-1.30.0.yaml"
+)
+OPERATOR_MANIFEST_SHA256 = "f8bede43fe4ee0d478c2355b204a36876b2ae4faac60f2a9452280b293da3b88"
+
+# AKS takes 200 ranges: https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges
+MAX_AUTHORIZED_RANGES = 200
+# ARM takes 50 tags a resource; eight are kept for ours.
+MAX_TAGS = 42
+
+_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_OBJECT_ID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
+_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+_VM_SIZE = r"^[Ss]tandard_[A-Za-z0-9_-]{1,40}$"
+
+Zone = Literal["1", "2", "3"]
+
+
+def at(position: int) -> dict[str, Any]:
+    """The place of a field in the run form."""
+    return {"position": position}
+
+
+class SpecModel(BaseModel):
+    """Refuses fields it doesn't know, checks defaults like given values, and never changes once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Principal(SpecModel):
+    """A person, group or application in Microsoft Entra ID that a role is given to."""
+
+    object_id: Annotated[
+        str,
+        Field(
+            pattern=_OBJECT_ID,
+            description="Object ID in Microsoft Entra ID (a GUID).",
+            json_schema_extra=at(0),
+        ),
+    ]
+    type: Annotated[
+        Literal["User", "Group", "ServicePrincipal"],
+        Field(description="What the object ID names.", json_schema_extra=at(1)),
+    ] = "User"
+
+
+class NetworkSpec(SpecModel):
+    """Who can reach the cluster's API server."""
+
+    authorized_ip_ranges: Annotated[
+        list[str],
+        Field(
+            max_length=MAX_AUTHORIZED_RANGES - 1,
+            description="IPv4 addresses or CIDR ranges that may reach the API server, for example 20.51.0.0/24.",
+            json_schema_extra=at(0),
+        ),
+    ] = []
+    add_worker_address: Annotated[
+        bool,
+        Field(
+            description="Add the egress address of the machine that runs this flow, if no range covers it.",
+            json_schema_extra=at(1),
+        ),
+    ] = True
+    worker_address: Annotated[
+        str | None,
+        Field(
+            description="That address, where you know it. Unset: looked up (by URL if AKS_POSTGRES_EGRESS_URL is "
+            "set, else by DNS at OpenDNS, as the guide does).",
+            json_schema_extra=at(2),
+        ),
+    ] = None
+    open_to_internet: Annotated[
+        bool,
+        Field(
+            description="Put no limit on who can reach the API server. Excludes the three fields above.",
+            json_schema_extra=at(3),
+        ),
+    ] = False
+
+    @field_validator("authorized_ip_ranges")
+    @classmethod
+    def _global_ipv4(cls, ranges: list[str]) -> list[str]:
+        problems = [problem for given in ranges if (problem := range_problem(given))]
+        if problems:
+            raise ValueError("; ".join(problems))
+        if len(set(ranges)) < len(ranges):
+            raise ValueError(
+                f"each range once; given twice: {sorted({r for r in ranges if ranges.count(r) > 1})}"
+            )
+        return ranges
+
+    @field_validator("worker_address")
+    @classmethod
+    def _one_address(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if address is None:
+            return None
+        if "/" in address or (problem := range_problem(address)):
+            raise ValueError(
+                problem if "/" not in address else f"{address!r} is a range; give one IPv4 address"
+            )
+        if info.data.get("add_worker_address") is False:
+            raise ValueError("contradicts add_worker_address: false; leave one of the two out")
+        return address
+
+    @field_validator("open_to_internet")
+    @classmethod
+    def _open_or_limited(cls, is_open: bool, info: ValidationInfo) -> bool:
+        ranges, add_worker = info.data.get("authorized_ip_ranges"), info.data.get("add_worker_address")
+        if is_open and ranges:
+            raise ValueError("contradicts authorized_ip_ranges; leave one of the two out")
+        if not is_open and ranges == [] and add_worker is False:
+            raise ValueError(
+                "no authorized range at all would open the API server to everyone; give authorized_ip_ranges, "
+                "or say open_to_internet: true"
+            )
+        return is_open
+
+
+def range_problem(given: str) -> str | None:
+    """Why AKS wouldn't take `given` as an authorized range, or None if it would.
+
+    AKS and az take IPv4 only, and az refuses what isn't globally routable.
+    """
+    try:
+        network = ipaddress.ip_network(given)
+    except ValueError:
+        try:
+            whole = ipaddress.ip_network(given, strict=False)
+        except ValueError:
+            return f"{given!r} is no IPv4 address or CIDR range such as 20.51.0.0/24"
+        return f"{given!r} has bits set behind its prefix; the range is {whole}"
+    if network.version != 4:
+        return f"{given!r} is IPv6; AKS takes IPv4 only"
+    if network.prefixlen == 0:
+        return f"{given!r} is the whole internet; say open_to_internet: true instead"
+    if not network.is_global:
+        return f"{given!r} isn't globally routable; the API server sees your public egress address"
+    return None
+
+
+class ClusterSpec(SpecModel):
+    """The AKS cluster."""
+
+    kubernetes_version: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\d{1,2}\.\d{1,2}(\.\d{1,3})?$",
+            description="Kubernetes version, 1.35 (newest patch) or 1.35.2. Unset: a live cluster keeps its own; a "
+            "new one takes the region's default if the operator supports it, else the newest that both support.",
+            json_schema_extra=at(0),
+        ),
+    ] = None
+    tier: Annotated[
+        Literal["Free", "Standard", "Premium"],
+        Field(
+            description="AKS pricing tier. Versions in long-term support only need Premium.",
+            json_schema_extra=at(1),
+        ),
+    ] = "Standard"
+    ssh_public_key: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+( [^\r\n]*)?$",
+            description="SSH public key for the nodes' user azureuser. Unset: no SSH access to nodes.",
+            json_schema_extra=at(2),
+        ),
+    ] = None
+
+
+class NodePoolSpec(SpecModel):
+    """A node pool; counts are nodes over all zones, held between min and max by the cluster autoscaler."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9]{0,11}$",
+            description="Lower-case letters and digits, at most 12.",
+            json_schema_extra=at(0),
+        ),
+    ]
+    vm_size: Annotated[
+        str, Field(pattern=_VM_SIZE, description="VM size of the nodes.", json_schema_extra=at(1))
+    ] = "Standard_D4s_v5"
+    min_count: Annotated[int, Field(ge=1, le=1000, description="Fewest nodes.", json_schema_extra=at(2))]
+    max_count: Annotated[int, Field(ge=1, le=1000, description="Most nodes.", json_schema_extra=at(3))]
+    zones: Annotated[
+        list[Zone],
+        Field(
+            min_length=1,
+            max_length=3,
+            description="Availability zones the nodes are spread over; can't be changed later.",
+            json_schema_extra=at(4),
+        ),
+    ] = ["1", "2", "3"]
+    labels: Annotated[
+        dict[str, str],
+        Field(max_length=100, description="Kubernetes labels of the nodes.", json_schema_extra=at(5)),
+    ] = {}
+
+    @field_validator("max_count")
+    @classmethod
+    def _max_not_below_min(cls, max_count: int, info: ValidationInfo) -> int:
+        min_count = info.data.get("min_count")
+        if min_count is not None and max_count < min_count:
+            raise ValueError(f"must be at least min_count, which is {min_count}")
+        return max_count
+
+    @field_validator("zones")
+    @classmethod
+    def _each_zone_once(cls, zones: list[Zone]) -> list[Zone]:
+        if len(set(zones)) < len(zones):
+            raise ValueError("each zone once")
+        return sorted(zones)
+
+    @field_validator("labels")
+    @classmethod
+    def _kubernetes_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        problems = [problem for key, value in labels.items() if (problem := label_problem(key, value))]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return labels
+
+    @property
+    def first_count(self) -> int:
+        """Nodes at creation: one a zone where the range allows it, so that every zone has one from the start."""
+        return max(self.min_count, min(self.max_count, len(self.zones)))
+
+
+def label_problem(key: str, value: str) -> str | None:
+    """Why Kubernetes or AKS wouldn't take this node label, or None if they would."""
+    prefix, slash, name = key.rpartition("/")
+    if not _LABEL_NAME.fullmatch(name) or (slash and not _LABEL_PREFIX.fullmatch(prefix)):
+        return f"{key!r} is no label key: [dns-prefix/]name, at most 63 letters, digits, '-', '_', '.'"
+    if prefix == "kubernetes.azure.com" or prefix.endswith(".kubernetes.azure.com"):
+        return f"{key!r}: AKS keeps the prefix kubernetes.azure.com for itself"
+    if value and not _LABEL_NAME.fullmatch(value):
+        return f"{key}={value!r} is no label value: at most 63 letters, digits, '-', '_', '.'"
+    return None
+
+
+class SystemPoolSpec(NodePoolSpec):
+    """The node pool that runs the cluster's own pods (2 to 3 nodes of at least 4 vCPUs)."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9]{0,11}$", description="Name of the pool.", json_schema_extra=at(0))
+    ] = "systempool"
+    min_count: Annotated[int, Field(ge=1, le=1000, description="Fewest nodes.", json_schema_extra=at(2))] = 2
+    max_count: Annotated[int, Field(ge=1, le=1000, description="Most nodes.", json_schema_extra=at(3))] = 3
+
+
+class PostgresPoolSpec(NodePoolSpec):
+    """The node pool that runs PostgreSQL (3 to 6 nodes, labelled workload=postgres)."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9]{0,11}$", description="Name of the pool.", json_schema_extra=at(0))
+    ] = "postgres"
+    min_count: Annotated[int, Field(ge=1, le=1000, description="Fewest nodes.", json_schema_extra=at(2))] = 3
+    max_count: Annotated[int, Field(ge=1, le=1000, description="Most nodes.", json_schema_extra=at(3))] = 6
+    labels: Annotated[
+        dict[str, str],
+        Field(max_length=100, description="Kubernetes labels of the nodes.", json_schema_extra=at(5)),
+    ] = {"workload": "postgres"}
+
+
+class StorageSpec(SpecModel):
+    """The storage account that keeps PostgreSQL backups."""
+
+    sku: Annotated[
+        Literal[
+            "Standard_LRS",
+            "Standard_ZRS",
+            "Standard_GRS",
+            "Standard_GZRS",
+            "Standard_RAGRS",
+            "Standard_RAGZRS",
+        ],
+        Field(
+            description="Redundancy of the account. ZRS keeps a copy in each zone.", json_schema_extra=at(0)
+        ),
+    ] = "Standard_ZRS"
+    container: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$",
+            description="Blob container for backups: 3 to 63 lower-case letters, digits and single dashes.",
+            json_schema_extra=at(1),
+        ),
+    ] = "backups"
+    backups: Annotated[
+        Literal["own_group", "in_environment_group"],
+        Field(
+            description="own_group: the account lives in a resource group that tear-down and rebuild never touch. "
+            "in_environment_group: in the environment's group, as in the guide; backups go with it.",
+            json_schema_extra=at(2),
+        ),
+    ] = "own_group"
+    blob_owners: Annotated[
+        list[Principal],
+        Field(
+            max_length=50,
+            description="Who gets Storage Blob Data Owner on the account (the guide's optional step).",
+            json_schema_extra=at(3),
+        ),
+    ] = []
+
+
+class MonitoringSpec(SpecModel):
+    """Managed Grafana, managed Prometheus and Container insights."""
+
+    grafana_zone_redundancy: Annotated[
+        bool,
+        Field(
+            description="Spread Grafana over zones; only some regions can, and it can't be changed later.",
+            json_schema_extra=at(0),
+        ),
+    ] = True
+    grafana_admins: Annotated[
+        list[Principal],
+        Field(
+            max_length=50,
+            description="Who gets Grafana Admin. Empty: the identity that runs the flow.",
+            json_schema_extra=at(1),
+        ),
+    ] = []
+    monitoring_reader_scope: Annotated[
+        Literal["environment", "subscription"],
+        Field(
+            description="What Grafana's identity may read metrics of: this environment's resource groups, or the "
+            "whole subscription as in the guide.",
+            json_schema_extra=at(2),
+        ),
+    ] = "environment"
+    log_retention_days: Annotated[
+        int,
+        Field(
+            ge=30,
+            le=730,
+            description="Days that the Log Analytics workspace keeps logs.",
+            json_schema_extra=at(3),
+        ),
+    ] = 30
+
+
+class NamespacesSpec(SpecModel):
+    """The two Kubernetes namespaces."""
+
+    database: Annotated[
+        str,
+        Field(pattern=_DNS_LABEL, description="Namespace of the Postgres cluster.", json_schema_extra=at(0)),
+    ] = "cnpg-database"
+    operator: Annotated[
+        str,
+        Field(pattern=_DNS_LABEL, description="Namespace of the operator.", json_schema_extra=at(1)),
+    ] = "cnpg-system"
+
+    @field_validator("database", "operator")
+    @classmethod
+    def _not_kubernetes_own(cls, namespace: str) -> str:
+        if namespace.startswith("kube-") or namespace == "default":
+            raise ValueError(f"{namespace!r} belongs to Kubernetes; choose another namespace")
+        return namespace
+
+    @field_validator("operator")
+    @classmethod
+    def _two_namespaces(cls, operator: str, info: ValidationInfo) -> str:
+        if operator == info.data.get("database"):
+            raise ValueError(f"must differ from namespaces.database, which is {operator!r} too")
+        return operator
+
+
+class OperatorSpec(SpecModel):
+    """The CloudNativePG operator: a pinned release manifest, checked by its checksum."""
+
+    version: Annotated[
+        str,
+        Field(pattern=r"^\d+\.\d+\.\d+$", description="CloudNativePG version.", json_schema_extra=at(0)),
+    ] = OPERATOR_VERSION
+    manifest_url: Annotated[
+        str,
+        Field(
+            pattern=r"^(https://|/|\./).+",
+            description="Release manifest of that version: an https URL, or a path on the worker.",
+            json_schema_extra=at(1),
+        ),
+    ] = OPERATOR_MANIFEST_URL
+    manifest_sha256: Annotated[
+        str,
+        Field(
+            pattern=r"^[0-9a-f]{64}$",
+            description="SHA-256 of the manifest's bytes; another checksum is refused.",
+            json_schema_extra=at(2),
+        ),
+    ] = OPERATOR_MANIFEST_SHA256
+
+
+class EnvironmentSpec(SpecModel):
+    """One highly available PostgreSQL environment on AKS."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9]{1,5}$",
+            description="Short name, 2 to 6 lower-case letters and digits, letter first. It is part of every "
+            "resource name; with subscription and region it says which environment this is.",
+            json_schema_extra=at(0),
+        ),
+    ] = "cnpg"
+    region: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9]{2,29}$",
+            description="Azure region, such as canadacentral or westus3.",
+            json_schema_extra=at(1),
+        ),
+    ] = "canadacentral"
+    subscription_id: Annotated[
+        str | None,
+        Field(
+            pattern=_OBJECT_ID,
+            description="Azure subscription (a GUID). Unset: the worker's AZURE_SUBSCRIPTION_ID.",
+            json_schema_extra=at(2),
+        ),
+    ] = None
+    suffix: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z0-9]{8}$",
+            description="What the 8 characters at the end of every name are computed from, in place of "
+            "subscription, name and region. The generation is always counted in.",
+            json_schema_extra=at(3),
+        ),
+    ] = None
+    tags: Annotated[
+        dict[str, str],
+        Field(
+            max_length=MAX_TAGS,
+            description="Tags for every resource that takes tags.",
+            json_schema_extra=at(4),
+        ),
+    ] = {"owner": "user"}
+    adopt: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[-\w.()]{1,90}$",
+            description="Type the name of an existing resource group without this product's tags to let this "
+            "environment take it over.",
+            json_schema_extra=at(5),
+        ),
+    ] = None
+    network: Annotated[NetworkSpec, Field(json_schema_extra=at(6))] = NetworkSpec()
+    cluster: Annotated[ClusterSpec, Field(json_schema_extra=at(7))] = ClusterSpec()
+    system_pool: Annotated[SystemPoolSpec, Field(json_schema_extra=at(8))] = SystemPoolSpec()
+    postgres_pool: Annotated[PostgresPoolSpec, Field(json_schema_extra=at(9))] = PostgresPoolSpec()
+    storage: Annotated[StorageSpec, Field(json_schema_extra=at(10))] = StorageSpec()
+    monitoring: Annotated[MonitoringSpec, Field(json_schema_extra=at(11))] = MonitoringSpec()
+    namespaces: Annotated[NamespacesSpec, Field(json_schema_extra=at(12))] = NamespacesSpec()
+    operator: Annotated[OperatorSpec, Field(json_schema_extra=at(13))] = OperatorSpec()
+
+    @field_validator("region", mode="before")
+    @classmethod
+    def _region_as_azure_writes_it(cls, region: object) -> object:
+        return region.replace(" ", "").lower() if isinstance(region, str) else region
+
+    @field_validator("tags")
+    @classmethod
+    def _azure_tags(cls, tags: dict[str, str]) -> dict[str, str]:
+        problems = [problem for key, value in tags.items() if (problem := tag_problem(key, value))]
+        folded = [key.casefold() for key in tags]
+        problems += [
+            f"{key!r} twice: tag names don't differ by case"
+            for key in tags
+            if folded.count(key.casefold()) > 1
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return tags
+
+    @field_validator("postgres_pool")
+    @classmethod
+    def _pool_of_its_own(cls, pool: PostgresPoolSpec, info: ValidationInfo) -> PostgresPoolSpec:
+        system: SystemPoolSpec | None = info.data.get("system_pool")
+        if system is not None and system.name == pool.name:
+            raise ValueError(f"name must differ from system_pool.name, which is {system.name!r} too")
+        return pool
+
+
+def tag_problem(key: str, value: str) -> str | None:
+    """Why Azure wouldn't take this tag, or why we keep it for ourselves; None if it is fine.
+
+    https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources (storage accounts: 128 a name)
+    """
+    if not 1 <= len(key) <= 128:
+        return f"tag name {key[:20]!r}... has {len(key)} characters; 1 to 128 are allowed"
+    if len(value) > 256:
+        return f"tag {key!r} has a value of {len(value)} characters; at most 256 are allowed"
+    if found := set(key) & set("<>%&\\?/"):
+        return f"tag name {key!r} holds {''.join(sorted(found))!r}; <>%&\\?/ aren't allowed"
+    if key.casefold().startswith(("microsoft", "azure", "windows")):
+        return f"tag name {key!r} starts with a prefix that Azure keeps (microsoft, azure, windows)"
+    if key.casefold() == "managed-by" or key.casefold().startswith("aks-postgres"):
+        return f"tag name {key!r} is one of ours; choose another"
+    return None
