@@ -1,0 +1,168 @@
+"""What Azure answered, as JSON in ARM's own words, whichever SDK package asked.
+
+The SDKs' operations build and send every request; their models stay out of the way: bodies go out as JSON bytes and
+come back through the `cls` and `polling` hooks that every operation has, so that comparing, merging and sending
+back a whole resource loses nothing that a model doesn't know.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.core.exceptions import HttpResponseError
+from azure.core.polling import AsyncPollingMethod
+
+Json = dict[str, Any]
+
+_MAX_TEXT = 600
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer of ARM's."""
+
+    status: int
+    body: Json
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def operation_url(self) -> str | None:
+        """Where the status of the operation that this write started can be read, if Azure says so."""
+        return self.headers.get("azure-asyncoperation")
+
+
+def answer_of(response: Any) -> Answer:
+    """Read an azure-core HTTP response of either generation."""
+    body = json_of(response)
+    headers = {key.lower(): value for key, value in response.headers.items()}
+    return Answer(response.status_code, body if isinstance(body, dict) else {"value": body}, headers)
+
+
+def json_of(response: Any) -> Any:
+    """The JSON in a response, or {} where there is none."""
+    try:
+        text = response.text() if callable(getattr(response, "text", None)) else response.body().decode()
+        return json.loads(text) if text else {}
+    except (ValueError, UnicodeDecodeError):
+        return {}
+
+
+def as_answer(pipeline_response: Any, _deserialized: Any, _headers: Any) -> Answer:
+    """For an operation's `cls` argument."""
+    return answer_of(pipeline_response.http_response)
+
+
+class FirstAnswer(AsyncPollingMethod[Answer]):
+    """For a `begin_` operation's `polling` argument: send the request, hand over the answer, don't poll."""
+
+    def initialize(
+        self, client: Any, initial_response: Any, deserialization_callback: Callable[[Any], Answer]
+    ) -> None:
+        """Keep the answer (called by the SDK's poller)."""
+        self._answer = answer_of(initial_response.http_response)
+
+    async def run(self) -> None:
+        """Nothing to poll."""
+
+    def status(self) -> str:
+        """What the SDK's poller shows."""
+        return "Succeeded"
+
+    def finished(self) -> bool:
+        """Whether the SDK's poller would go on."""
+        return True
+
+    def resource(self) -> Answer:
+        """The answer to the request itself."""
+        return self._answer
+
+
+async def wire_items(items: AsyncIterator[Any]) -> list[Json]:
+    """The elements of an SDK's list operation as ARM sent them."""
+    return [
+        dict(item.as_dict()) if isinstance(item, MutableMapping) else item.serialize(keep_readonly=True)
+        async for item in items
+    ]
+
+
+@dataclass(eq=False)
+class ArmFault(Exception):
+    """An answer of Azure's that isn't a success, or none at all (`status` is None).
+
+    `reached` says whether the request may have been acted on although no answer came.
+    """
+
+    status: int | None
+    code: str
+    message: str
+    correlation_id: str = ""
+    retry_after_s: float | None = None
+    reached: bool = True
+    details: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.code}: {self.message}" + (f" ({self.details})" if self.details else "")
+        status = f"HTTP {self.status} " if self.status else ""
+        trace = f" [correlation ID {self.correlation_id}]" if self.correlation_id else ""
+        return f"{status}{text}{trace}"
+
+    @classmethod
+    def of(cls, error: HttpResponseError) -> ArmFault:
+        """Read Azure's error; its body has an `error` wrapper (ARM) or none (AKS)."""
+        response = error.response
+        if response is None:
+            return cls(None, type(error).__name__, clean(str(error)))
+        headers = {key.lower(): value for key, value in response.headers.items()}
+        return cls.of_body(
+            json_of(response),
+            status=response.status_code,
+            correlation_id=headers.get("x-ms-correlation-request-id", ""),
+            retry_after_s=retry_after_of(headers),
+            fallback=headers.get("x-ms-error-code") or f"HTTP{response.status_code}",
+        )
+
+    @classmethod
+    def of_body(
+        cls,
+        body: Any,
+        *,
+        status: int | None,
+        correlation_id: str = "",
+        retry_after_s: float | None = None,
+        fallback: str = "Unknown",
+    ) -> ArmFault:
+        """Read an error document, wrapped or bare; anything else becomes `fallback` without a message."""
+        found = body.get("error", body) if isinstance(body, dict) else {}
+        found = found if isinstance(found, dict) else {}
+        details = [
+            clean(str(detail.get("message") or detail.get("code") or ""))
+            for detail in found.get("details") or []
+            if isinstance(detail, dict)
+        ]
+        return cls(
+            status,
+            str(found.get("code") or fallback),
+            clean(str(found.get("message") or "no message")),
+            correlation_id,
+            retry_after_s,
+            details="; ".join(filter(None, details))[:_MAX_TEXT],
+        )
+
+
+def retry_after_of(headers: dict[str, str]) -> float | None:
+    """Real seconds that the answer asks to wait; None if it doesn't say."""
+    for name, unit_s in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
+        if re.fullmatch(r"\d+(\.\d+)?", headers.get(name, "")):
+            return float(headers[name]) * unit_s
+    return None
+
+
+def clean(text: str) -> str:
+    """Foreign text on one line, cut, and without anything that looks like a token or key."""
+    text = re.sub(r"eyJ[\w-]{10,}\.[\w.-]+|(?i:bearer)\s+\S+|[A-Za-z0-9+/]{60,}={0,2}", "(removed)", text)
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."

@@ -1,0 +1,153 @@
+"""Requests that are repeated where that makes sense: the one loop around everything we ask of Azure.
+
+tenacity drives it, `cloud.rules` decides: the fault's code says whether to go round again, how long to pause and for
+how long at most. Every pause is an entry in the run's journal, with Azure's words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import tenacity
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from cloud import clock
+from cloud.answers import Answer, ArmFault, Json, as_answer, clean
+from cloud.errors import AzureRefused, ClusterBusy, CredentialsRefused, ProvisioningError, TemporaryError
+from cloud.rules import BUSY, Rule, rule_for
+from environment.journal import journal
+
+T = TypeVar("T")
+
+BUSY_BUDGET_VARIABLE = "AKS_POSTGRES_BUSY_BUDGET_S"
+
+
+def busy_budget_s() -> float:
+    """Azure seconds to wait for a busy cluster before the step gives up (Prefect then retries it)."""
+    return float(os.environ.get(BUSY_BUDGET_VARIABLE) or BUSY.budget_s)
+
+
+async def send(operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Answer:
+    """One request through an SDK operation, once.
+
+    Raises:
+        ArmFault: for every kind of failure, network included.
+    """
+    return await _once(lambda: operation(*arguments, cls=as_answer, **options))
+
+
+async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        return await call()
+    except ClientAuthenticationError as error:
+        if error.response is None:
+            raise CredentialsRefused(
+                f"no access token could be had any more: {clean(error.message)} Sign in again, then run again."
+            ) from None
+        raise ArmFault.of(error) from error
+    except HttpResponseError as error:
+        raise ArmFault.of(error) from error
+    except ServiceRequestError as error:
+        raise ArmFault(None, "NotSent", clean(str(error)), reached=False) from error
+    except ServiceResponseError as error:
+        raise ArmFault(None, "NoAnswer", clean(str(error))) from error
+    except AzureError as error:
+        raise ArmFault(None, type(error).__name__, clean(str(error))) from error
+
+
+async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Run `attempt` until it works, its fault says stop, or the fault's budget is spent.
+
+    Args:
+        label: what it is about, for log and messages.
+        attempt: reads before it writes, so that going round is safe.
+
+    Raises:
+        AzureRefused: a person must act.
+        TemporaryError: the budget for this fault is spent.
+    """
+    first_seen_s: dict[str, float] = {}
+
+    def rule_of(state: tenacity.RetryCallState) -> tuple[ArmFault, Rule]:
+        fault = state.outcome.exception() if state.outcome else None
+        assert isinstance(fault, ArmFault)
+        return fault, rule_for(fault)
+
+    def pause_s(state: tenacity.RetryCallState) -> float:
+        fault, rule = rule_of(state)
+        if fault.retry_after_s:
+            # In real seconds, waited for in full: coming back earlier only makes Azure's answer longer.
+            return fault.retry_after_s * clock.time_scale()
+        return rule.pause_s
+
+    def is_spent(state: tenacity.RetryCallState) -> bool:
+        fault, rule = rule_of(state)
+        started = first_seen_s.setdefault(fault.code, clock.now_s())
+        budget = busy_budget_s() if rule.gives_up_as is ClusterBusy else rule.budget_s
+        return clock.now_s() - started >= budget
+
+    def note(state: tenacity.RetryCallState) -> None:
+        fault, rule = rule_of(state)
+        wait_s = state.next_action.sleep if state.next_action else 0
+        waited_s = clock.now_s() - first_seen_s[fault.code]
+        journal().conflict(
+            f"{label}: {rule.advice} ({fault}); again in {clock.minutes(wait_s)}, waited {clock.minutes(waited_s)} so far"
+        )
+
+    try:
+        async for go in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, ArmFault) and rule_for(e).reaction == "again"),
+            wait=pause_s,
+            stop=is_spent,
+            sleep=clock.sleep,
+            before_sleep=note,
+            reraise=True,
+        ):
+            with go:
+                return await attempt()
+    except ArmFault as fault:
+        raise refusal(label, fault) from fault
+    raise AssertionError("unreachable: tenacity either returns or raises")
+
+
+def refusal(label: str, fault: ArmFault) -> ProvisioningError:
+    """The error that ends a step: which resource, Azure's words, what we did about it, what to do."""
+    rule = rule_for(fault)
+    if rule.reaction == "again":
+        budget = busy_budget_s() if rule.gives_up_as is ClusterBusy else rule.budget_s
+        done = f"{rule.advice}; waited and tried again for {clock.minutes(budget)}. Run again to go on."
+        error: type[TemporaryError] = rule.gives_up_as
+        return error(f"{label}: {fault}. {done}")
+    return AzureRefused(f"{label}: {fault}. {rule.advice}", fault.code)
+
+
+async def read(label: str, operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Json | None:
+    """Read a resource, persistently; None when it isn't there."""
+
+    async def attempt() -> Json | None:
+        try:
+            return (await send(operation, *arguments, **options)).body
+        except ArmFault as fault:
+            if fault.status == 404:
+                return None
+            raise
+
+    return await persistently(label, attempt)
+
+
+async def read_path(label: str, get: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Run a read that no SDK operation has (`Cloud.get`), persistently."""
+    return await persistently(label, lambda: _once(get))
+
+
+async def read_list(label: str, fetch: Callable[[], Awaitable[T]]) -> T:
+    """Run a listing, persistently."""
+    return await persistently(label, lambda: _once(fetch))

@@ -1,0 +1,36 @@
+"""Azure's seconds: every interval, wait and deadline of ours goes through here.
+
+Against Azure they are real seconds. Against a sandbox whose clock runs faster, `AKS_POSTGRES_TIME_SCALE` says how
+much, and ours runs as fast; time-outs of TCP and TLS stay real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+TIME_SCALE_VARIABLE = "AKS_POSTGRES_TIME_SCALE"
+# Below this a waiting loop would only burn CPU; it matters at a scale of 100 and more.
+_SHORTEST_SLEEP_S = 0.02
+
+
+def time_scale() -> float:
+    """Azure seconds per real second; 1 outside a sandbox."""
+    return max(1.0, float(os.environ.get(TIME_SCALE_VARIABLE) or 1))
+
+
+def now_s() -> float:
+    """Azure seconds since some fixed moment; only differences mean anything."""
+    return time.monotonic() * time_scale()
+
+
+async def sleep(azure_s: float) -> None:
+    """Sleep for that many of Azure's seconds."""
+    await asyncio.sleep(max(_SHORTEST_SLEEP_S, azure_s / time_scale()))
+
+
+def minutes(azure_s: float) -> str:
+    """A duration for people, such as 45 s or 6 min 40 s."""
+    whole = round(azure_s)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"

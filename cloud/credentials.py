@@ -1,0 +1,140 @@
+"""Who we are for Azure: one credential for the run, chosen by what the environment offers, checked at once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+from cloud.answers import clean
+from cloud.errors import CredentialsRefused
+
+ARM_ENDPOINT_VARIABLE = "AKS_POSTGRES_ARM_ENDPOINT"
+PUBLIC_ARM_ENDPOINT = "https://management.azure.com"
+# Real seconds: a token comes within 2; az alone may take 10 to start.
+_FIRST_TOKEN_S = 9.5
+
+
+def arm_endpoint() -> str:
+    """Where ARM is: the public cloud's, unless the environment says otherwise (sandbox, sovereign clouds)."""
+    return (os.environ.get(ARM_ENDPOINT_VARIABLE) or PUBLIC_ARM_ENDPOINT).rstrip("/")
+
+
+def _choose() -> tuple[str, Any]:
+    from azure.identity import aio
+
+    have = os.environ.get
+    authority: dict[str, Any] = {}
+    if have("AZURE_AUTHORITY_HOST"):
+        # An authority of one's own isn't known to the public cloud's instance discovery.
+        authority = {"authority": have("AZURE_AUTHORITY_HOST"), "disable_instance_discovery": True}
+    if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_SECRET"):
+        return "service principal (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_CLIENT_SECRET)", (
+            aio.ClientSecretCredential(
+                os.environ["AZURE_TENANT_ID"],
+                os.environ["AZURE_CLIENT_ID"],
+                os.environ["AZURE_CLIENT_SECRET"],
+                retry_total=1,
+                **authority,
+            )
+        )
+    if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_CERTIFICATE_PATH"):
+        return "service principal with certificate (AZURE_CLIENT_CERTIFICATE_PATH)", aio.CertificateCredential(
+            os.environ["AZURE_TENANT_ID"],
+            os.environ["AZURE_CLIENT_ID"],
+            os.environ["AZURE_CLIENT_CERTIFICATE_PATH"],
+            retry_total=1,
+            **authority,
+        )
+    if have("AZURE_FEDERATED_TOKEN_FILE") and have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID"):
+        return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", aio.WorkloadIdentityCredential(
+            retry_total=1, **authority
+        )
+    if have("IDENTITY_ENDPOINT") or have("MSI_ENDPOINT") or have("AZURE_TOKEN_CREDENTIALS") == "managedidentitycredential":
+        return "managed identity", aio.ManagedIdentityCredential(client_id=have("AZURE_CLIENT_ID"))
+    if shutil.which("az"):
+        return "the signed-in Azure CLI (az login)", aio.AzureCliCredential(process_timeout=9)
+    return "managed identity of this machine (IMDS)", aio.ManagedIdentityCredential(
+        client_id=have("AZURE_CLIENT_ID"), retry_total=1
+    )
+
+
+class RenewableCredential:
+    """The run's credential; `renew` forgets the cached token, which azure-identity itself has no way to do."""
+
+    def __init__(self) -> None:
+        self.source, self._inner = _choose()
+
+    async def get_token(self, *scopes: str, **options: Any) -> Any:
+        """A token for the scopes, from azure-identity's cache if it is good."""
+        return await self._inner.get_token(*scopes, **options)
+
+    async def renew(self) -> None:
+        """Start over with an empty cache."""
+        stale = self._inner
+        _, self._inner = _choose()
+        await stale.close()
+
+    async def close(self) -> None:
+        """Close what azure-identity opened."""
+        await self._inner.close()
+
+
+@asynccontextmanager
+async def open_credential(endpoint: str) -> AsyncIterator[RenewableCredential]:
+    """Choose a credential, get a first token with it, and close it at the end.
+
+    Raises:
+        CredentialsRefused: names the source that was tried and what to do.
+    """
+    credential = RenewableCredential()
+    source = credential.source
+    hint = (
+        "Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or AZURE_FEDERATED_TOKEN_FILE), sign in with "
+        "`az login`, or give this machine a managed identity."
+    )
+    try:
+        try:
+            async with asyncio.timeout(_FIRST_TOKEN_S):
+                await credential.get_token(f"{endpoint}/.default")
+        except TimeoutError:
+            raise CredentialsRefused(
+                f"no token within {_FIRST_TOKEN_S:.0f} s; source tried: {source}. {hint}"
+            ) from None
+        except ClientAuthenticationError as error:
+            raise CredentialsRefused(
+                f"Microsoft Entra ID refused the credential; source tried: {source}. "
+                f"It said: {clean(error.message)} {hint}"
+            ) from None
+        except (AzureError, ValueError, OSError) as error:
+            raise CredentialsRefused(
+                f"no token could be had; source tried: {source}. Reason: {clean(str(error))} {hint}"
+            ) from None
+        yield credential
+    finally:
+        await credential.close()
+
+
+async def caller(credential: Any, endpoint: str) -> tuple[str, str, str]:
+    """Object ID, tenant ID and kind (User or ServicePrincipal) of the identity behind the credential.
+
+    Read from the access token's claims, so that no right on Microsoft Graph is needed.
+    """
+    token = (await credential.get_token(f"{endpoint}/.default")).token
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        kind = "User" if claims.get("idtyp", "app" if "scp" not in claims else "user") == "user" else "ServicePrincipal"
+        return claims["oid"], claims["tid"], kind
+    except (IndexError, KeyError, ValueError):
+        raise CredentialsRefused(
+            "the access token doesn't say who the caller is (no oid claim); use a service principal, a managed "
+            "identity or az login"
+        ) from None

@@ -1,0 +1,244 @@
+"""Bringing one ARM resource to what is wanted: read, compare, write at most once, wait, look again.
+
+A step describes its resource (`arm_resource`) and decides (`cloud.desired.decide`); everything that Azure makes
+normal happens here: an operation still in progress is waited for and never repeated, a lost answer is looked up
+before anything is sent again, a Failed state is written again, and a status is believed only when the resource
+agrees.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.core import MatchConditions
+
+from cloud import clock
+from cloud.answers import Answer, ArmFault, FirstAnswer, Json
+from cloud.calls import persistently, read_path, send
+from cloud.desired import FINAL_STATES, Decision, state_of
+from cloud.errors import OperationNotDone, PermanentError, WouldWrite
+from cloud.session import cloud
+from environment.journal import journal
+from environment.outputs import UNCHANGED, Change
+
+# Writes of one step: the first, and again after Failed, Canceled or an overtaking operation; more would be a loop.
+_MOST_WRITES = 4
+# A resource may be invisible for a moment after the write that made it (storage: about a second).
+_APPEARS_WITHIN_S = 120
+
+
+@dataclass(frozen=True)
+class ArmResource:
+    """One ARM resource: how to read and write it, and how long its operations take in Azure seconds."""
+
+    label: str
+    id: str
+    get: Callable[[], Awaitable[Answer]]
+    put: Callable[[Json, Json | None], Awaitable[Answer]]
+    expected_s: float
+    deadline_s: float
+    guards: Sequence[ArmResource] = field(default=())
+
+
+def arm_resource(
+    label: str,
+    resource_id: str,
+    get: Callable[..., Awaitable[Any]],
+    put: Callable[..., Awaitable[Any]],
+    *key: str,
+    expected_s: float = 2,
+    deadline_s: float = 600,
+    if_match: bool = False,
+    guards: Sequence[ArmResource] = (),
+    **options: Any,
+) -> ArmResource:
+    """Describe a resource by two operations of an SDK client.
+
+    Args:
+        label: what it is called in log and messages, such as `AKS cluster aks-1`.
+        resource_id: its ARM ID.
+        get: the operation that reads it.
+        put: the operation that writes it; a `begin_` operation is started, and waited for by reading the resource.
+        key: what both operations take first (resource group, name).
+        expected_s: how long the write's operation usually takes.
+        deadline_s: when to stop waiting for it.
+        if_match: send If-Match with the ETag that was read, and If-None-Match for a new one.
+        guards: resources that must be settled before this one is written (a node pool's cluster).
+        options: passed to both operations (`api_version`).
+    """
+
+    async def write(body: Json, live: Json | None) -> Answer:
+        if cloud().read_only:
+            raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
+        conditions: dict[str, Any] = {}
+        if if_match:
+            etag = (live or {}).get("eTag") or (live or {}).get("etag") or (live or {}).get("properties", {}).get("eTag")
+            if live is None:
+                conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
+            elif etag:
+                conditions = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+        content = json.dumps(body).encode()
+        if put.__name__.startswith("begin_"):
+            started = functools.partial(_start, put)
+            return await send(started, *key, content, polling=FirstAnswer(), **conditions, **options)
+        return await send(put, *key, content, **conditions, **options)
+
+    async def look() -> Answer:
+        return await send(get, *key, **options)
+
+    return ArmResource(label, resource_id, look, write, expected_s, deadline_s, guards)
+
+
+async def _start(begin: Callable[..., Awaitable[Any]], *arguments: Any, cls: Any, **options: Any) -> Answer:
+    poller = await begin(*arguments, content_type="application/json", **options)
+    answer: Answer = await poller.result()
+    return answer
+
+
+async def ensure(resource: ArmResource, decision_for: Callable[[Json | None], Decision]) -> tuple[Json, Change]:
+    """Bring a resource to what is wanted.
+
+    Args:
+        resource: the resource.
+        decision_for: compares the live resource (None when absent) with what is wanted.
+
+    Returns:
+        The resource as Azure reports it at the end, and the change made.
+
+    Raises:
+        AzureRefused, ImmutableChange, NotOurs: a person must act.
+        TemporaryError: what is normal took longer than its budget.
+        OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
+    """
+    intended: list[Change] = []
+
+    async def attempt() -> Json:
+        live = await _settled(resource)
+        decision = decision_for(live)
+        if live is not None and not decision.needs_write:
+            return live
+        for guard in resource.guards:
+            await _settled(guard)
+        if len(intended) >= _MOST_WRITES:
+            raise PermanentError(
+                f"{resource.label}: {len(intended)} writes were sent and still differs from the spec: "
+                f"{decision.change}. Set the spec to what Azure reports, or ask its support."
+            )
+        try:
+            answer = await resource.put(decision.body, live)
+        except ArmFault as fault:
+            # A write without an answer may have been acted on: the next look tells, and the change is ours.
+            if fault.reached and fault.status is None or (fault.status or 0) >= 500:
+                intended.append(decision.change)
+            raise
+        intended.append(decision.change)
+        live = await _finished(resource, answer)
+        again = decision_for(live)
+        if again.needs_write:
+            raise ArmFault(200, "NotLatestOperation", f"the operation ended but the resource differs: {again.change}")
+        return live
+
+    live = await persistently(resource.label, attempt)
+    return live, intended[0] if intended else UNCHANGED
+
+
+async def look_at(resource: ArmResource) -> Json | None:
+    """Read a resource, persistently; None when it isn't there."""
+
+    async def attempt() -> Json | None:
+        return await _look(resource)
+
+    return await persistently(resource.label, attempt)
+
+
+async def _look(resource: ArmResource) -> Json | None:
+    try:
+        return (await resource.get()).body
+    except ArmFault as fault:
+        # A missing parent or group means the same: not there.
+        if fault.status == 404:
+            return None
+        raise
+
+
+def unsettled(live: Json | None) -> str | None:
+    """What the resource, or one of a cluster's node pools, is doing; None when it has settled."""
+    if live is None:
+        return None
+    state = state_of(live)
+    if state.casefold() not in FINAL_STATES:
+        return state
+    for pool in (live.get("properties") or {}).get("agentPoolProfiles") or []:
+        pool_state = str(pool.get("provisioningState") or "Succeeded")
+        if pool_state.casefold() not in FINAL_STATES:
+            return f"node pool {pool.get('name')} {pool_state}"
+    return None
+
+
+async def _settled(resource: ArmResource) -> Json | None:
+    """The resource once no operation runs on it; None when absent."""
+    return await _wait(resource, lambda: _look(resource), "an earlier operation")
+
+
+async def _finished(resource: ArmResource, answer: Answer) -> Json:
+    """The resource once the operation that a write started has ended well."""
+    if answer.status in (200, 201) and answer.operation_url is None and unsettled(answer.body) is None:
+        return answer.body
+    started_s = clock.now_s()
+
+    async def look() -> Json | None:
+        live = await _look(resource)
+        if live is None and clock.now_s() - started_s < _APPEARS_WITHIN_S:
+            return {"properties": {"provisioningState": "Accepted"}}
+        return live
+
+    live = await _wait(resource, lambda: persistently(resource.label, look), "our operation")
+    if live is None:
+        raise ArmFault(404, "ResourceNotFound", "the write was accepted and the resource is gone")
+    if state_of(live).casefold() in ("failed", "canceled"):
+        raise await _failure(resource, answer, live)
+    return live
+
+
+async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFault:
+    """Why an operation failed: its own status document says it, the resource only that it did."""
+    if answer.operation_url:
+        url = answer.operation_url
+        try:
+            status = (await read_path(resource.label, lambda: cloud().get(url))).body
+        except PermanentError:  # the status may be gone; the resource's state isn't
+            status = {}
+        if isinstance(status.get("error"), dict):
+            return ArmFault.of_body(status, status=200, fallback=state_of(live))
+    return ArmFault(200, state_of(live), f"the operation ended as {state_of(live)} and Azure gave no reason")
+
+
+async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]], whose: str) -> Json | None:
+    started_s = clock.now_s()
+    while True:
+        live = await look()
+        doing = unsettled(live)
+        if doing is None:
+            return live
+        elapsed_s = clock.now_s() - started_s
+        if elapsed_s > resource.deadline_s:
+            raise OperationNotDone(
+                f"{resource.label}: {whose} is still {doing} after {clock.minutes(elapsed_s)}. Azure goes on with it; "
+                "run again to go on waiting, and if that doesn't help, look at the resource's activity log."
+            )
+        journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
+        await clock.sleep(_interval_s(elapsed_s, resource.expected_s))
+
+
+def _interval_s(elapsed_s: float, expected_s: float) -> float:
+    """Azure seconds to the next look: often when the end is near, within AKS's one read a second and cluster.
+
+    https://learn.microsoft.com/azure/aks/quotas-skus-regions (60 reads at once, then one a second).
+    """
+    if expected_s <= 60 or 0.6 * expected_s <= elapsed_s <= 2 * expected_s:
+        return 2
+    return 8

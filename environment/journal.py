@@ -1,0 +1,114 @@
+"""What a run goes through: steps begun and ended, waits, conflicts. The summary and the terminal read it.
+
+Plain data. One journal a run, found through a context variable, so that code deep inside `cloud/` can say what it
+waits for without being handed anything; the step it belongs to is found the same way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["started", "waiting", "conflict", "note", "created", "updated", "unchanged", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened; `at_s` is real seconds since the journal began."""
+
+    at_s: float
+    step: str
+    kind: Kind
+    text: str
+    elapsed_s: float = 0
+    """For `waiting`: Azure seconds waited so far."""
+    expected_s: float = 0
+    """For `waiting`: how long that usually takes, in Azure seconds."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    title: str
+    log: Callable[[str], None] | None
+
+
+_step: ContextVar[_Step] = ContextVar("step", default=_Step("", None))
+
+
+@dataclass
+class Journal:
+    """The events of one run, and who wants to hear of them."""
+
+    events: list[Event] = field(default_factory=list)
+    _listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+
+    def subscribe(self, callback: Callable[[Event], None]) -> None:
+        """Call `callback` with every event from now on."""
+        self._listeners.append(callback)
+
+    @contextmanager
+    def step(self, title: str, log: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Everything noted inside belongs to the step `title`; conflicts and notes also go to `log`."""
+        token = _step.set(_Step(title, log))
+        self._add("started", "")
+        try:
+            yield
+        except BaseException as error:
+            self._add("failed", str(error) or type(error).__name__)
+            raise
+        finally:
+            _step.reset(token)
+
+    def waiting(self, text: str, *, elapsed_s: float = 0, expected_s: float = 0) -> None:
+        """Something isn't ready yet; said at every look."""
+        self._add("waiting", text, elapsed_s, expected_s)
+
+    def conflict(self, text: str) -> None:
+        """Azure refused for now, and we try again."""
+        self._add("conflict", text)
+        self._log(text)
+
+    def note(self, text: str) -> None:
+        """Something worth reading later."""
+        self._add("note", text)
+        self._log(text)
+
+    def ended(self, kind: Literal["created", "updated", "unchanged", "done"], text: str = "") -> None:
+        """The current step ended well."""
+        self._add(kind, text)
+        self._log(f"{kind} {text}".strip())
+
+    def _log(self, text: str) -> None:
+        log = _step.get().log
+        if log:
+            log(text)
+
+    def _add(self, kind: Kind, text: str, elapsed_s: float = 0, expected_s: float = 0) -> None:
+        event = Event(time.monotonic() - self._began, _step.get().title, kind, text, elapsed_s, expected_s)
+        self.events.append(event)
+        for listener in self._listeners:
+            listener(event)
+
+
+_current: ContextVar[Journal | None] = ContextVar("journal", default=None)
+
+
+def journal() -> Journal:
+    """The run's journal; outside a run, one that nobody reads."""
+    return _current.get() or Journal()
+
+
+@contextmanager
+def use_journal(new: Journal) -> Iterator[Journal]:
+    """Make `new` the journal of everything inside; an outer one stays in charge if there is one."""
+    outer = _current.get()
+    token = _current.set(outer or new)
+    try:
+        yield outer or new
+    finally:
+        _current.reset(token)
