@@ -1,0 +1,76 @@
+"""What every step has in common: retries, no cache, no persisted result, and its line in the journal."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.logging import get_run_logger
+
+from cloud.clock import time_scale
+from cloud.errors import is_temporary
+from environment.journal import journal
+from environment.outputs import StepOutputs
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RETRIES = 2
+# Azure seconds between attempts. Waits that Azure makes normal happen inside a step (cloud.calls); these are for
+# what outlasts them, so they are minutes.
+RETRY_DELAYS_S = (30.0, 120.0)
+RETRY_JITTER = 0.3
+
+
+async def worth_another_attempt(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Prefect's retry condition: only what `is_temporary` says.
+
+    A plain function, as Prefect silently never retries with a partial or a callable object.
+    """
+    try:
+        await state.result(raise_on_failure=True)  # type: ignore[misc]
+    except Exception as error:
+        return is_temporary(error)
+    return False
+
+
+def arm_task(title: str) -> Callable[[Callable[P, Awaitable[R]]], Task[P, Any]]:
+    """Make a step of a coroutine function.
+
+    Args:
+        title: the task run's name, a sentence with fields of the arguments: `ensure_node_pool {pool.name}`.
+    """
+
+    def make(function: Callable[P, Awaitable[R]]) -> Task[P, Any]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        async def step(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            with journal().step(title.format(**bound.arguments), get_run_logger().info):
+                outputs = await function(*args, **kwargs)
+                if isinstance(outputs, StepOutputs):
+                    journal().ended(outputs.change.kind, "; ".join(map(str, outputs.change.fields)))
+                else:
+                    journal().ended("done")
+                return outputs
+
+        return task(
+            step,
+            name=function.__name__,  # type: ignore[attr-defined]
+            task_run_name=title,
+            retries=RETRIES,
+            retry_delay_seconds=[delay_s / time_scale() for delay_s in RETRY_DELAYS_S],
+            retry_jitter_factor=RETRY_JITTER,
+            retry_condition_fn=worth_another_attempt,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
+
+    return make
