@@ -2,33 +2,37 @@
 
 How a provider hooks in
 -----------------------
-A module in `sandbox/providers/` holds one or more `Provider` objects at module level; the sandbox finds them all by
-itself (two objects may share a namespace). For each of its types a provider declares
+A module in `sandbox/providers/` holds one or more `Provider` objects at module level; the sandbox finds them
+all by itself (two objects may share a namespace). For each of its types a provider declares
 
-- `provider.type("managedClusters", api_versions=(...), ...)`: what ARM has to know about the type: api-versions,
-  duration of a deletion, its rank when its resource group is deleted, whether it is deletable while busy;
-- operations, `@provider.put("managedClusters/{cluster}/agentPools/{pool}")` and `get`, `patch`, `delete`, `post`,
-  `list`. The function takes a `Call`, returns a `Response` and may be `async`. The REST operation id is the first
-  word of its docstring (`AgentPools_CreateOrUpdate: ...`), or `operation=`. The pattern is what follows
-  `/providers/{namespace}/`; `scope` says what precedes it: "group" (default), "subscription", "tenant", "any" (an
-  extension resource such as a role assignment) or "path" (the pattern is the whole path);
+- `provider.type("managedClusters", api_versions=(...), ...)`: what ARM has to know about the type:
+  api-versions, duration of a deletion, its rank when its resource group is deleted, whether it is deletable
+  while busy;
+- operations, `@provider.put("managedClusters/{cluster}/agentPools/{pool}")` and `get`, `patch`, `delete`,
+  `post`, `list`. The function takes a `Call`, returns a `Response` and may be `async`. The REST operation id
+  is the first word of its docstring (`AgentPools_CreateOrUpdate: ...`), or `operation=`. The pattern is what
+  follows `/providers/{namespace}/`; `scope` says what precedes it: "group" (default), "subscription",
+  "tenant", "any" (an extension resource such as a role assignment) or "path" (the pattern is the whole path);
 - `@provider.view("managedClusters")`: how a resource looks to clients (default: its body);
-- `@provider.removed("managedClusters")`: what happens once a resource is gone (its children are gone already);
-- `@provider.group_delete("managedClusters")`: what a group's deletion does with it: returns the duration in sandbox
-  seconds, or raises an `ArmError` that blocks the deletion of the group (default: the type's `delete_duration`);
-- `@provider.reset`: called at `/sandbox/reset` and before the end of the process (close ports and the like); may be
-  async.
+- `@provider.removed("managedClusters")`: what happens once a resource is gone (its children are gone
+  already);
+- `@provider.group_delete("managedClusters")`: what a group's deletion does with it: returns the duration in
+  sandbox seconds, or raises an `ArmError` that blocks the deletion of the group (default: the type's
+  `delete_duration`);
+- `@provider.reset`: called at `/sandbox/reset` and before the end of the process (close ports and the like);
+  may be async.
 
-Before the function runs, ARM has checked: token, api-version, the caller's permission (`Namespace/types/write`,
-`read`, `delete` or, for POST, `.../{action}/action`; `permission=` overrides it), ARM's throttling, the
-subscription, the provider's registration (writes), the resource group (404, or 409 while it is being deleted),
-locks, policies that deny, and that the body is JSON.
+Before the function runs, ARM has checked: token, api-version, the caller's permission
+(`Namespace/types/write`, `read`, `delete` or, for POST, `.../{action}/action`; `permission=` overrides it),
+ARM's throttling, the subscription, the provider's registration (writes), the resource group (404, or 409
+while it is being deleted), locks, policies that deny, and that the body is JSON.
 
 In the function, `call.live` is the resource that the path names, or None; `call.put()` stores what was sent;
 `call.begin()` starts a long-running operation on it and answers in the service's own shape (`Polling`), and
-`call.begin_delete()` the same for a deletion. When an operation ends well its `effect` runs, then the state becomes
-Succeeded; an effect that raises `ArmError` makes the operation, and the resource, Failed. `call.sandbox.operations
-.start()` starts an operation nobody asked for (`spontaneous=True`), typically from `call.sandbox.clock.call_later`.
+`call.begin_delete()` the same for a deletion. When an operation ends well its `effect` runs, then the state
+becomes Succeeded; an effect that raises `ArmError` makes the operation, and the resource, Failed.
+`sandbox.operations.start()` starts an operation nobody asked for (`spontaneous=True`), typically from
+`call.sandbox.clock.call_later`.
 """
 
 from __future__ import annotations
@@ -184,7 +188,8 @@ class Resource:
     @property
     def state(self) -> str | None:
         """`properties.provisioningState`, None for types without one."""
-        return self.body.get("properties", {}).get("provisioningState")
+        state: str | None = self.body.get("properties", {}).get("provisioningState")
+        return state
 
     @state.setter
     def state(self, state: str) -> None:
@@ -229,7 +234,8 @@ class ResourceType:
         api_versions: the ones accepted.
         delete_duration: name of a duration, for the deletion of its resource group.
         group_delete_rank: resources of a lower rank are deleted before those of a higher one.
-        deletable_when_busy: whether a running operation gives way to the deletion of the group; else it blocks it.
+        deletable_when_busy: whether a running operation gives way to the deletion of the group; else it
+            blocks it.
         tracked: has a location and tags, and shows in the lists of resources; children and extensions don't.
         supports_tags: None means as `tracked`.
     """
@@ -264,8 +270,8 @@ class Provider:
 
     Args:
         namespace: `Microsoft.ContainerService`.
-        bare_errors: its errors have no `error` wrapper (AKS). Applies to what ARM raises on its behalf not at all:
-            gateway errors always have one.
+        bare_errors: its errors have no `error` wrapper (AKS). Applies to what ARM raises on its behalf not at
+            all: gateway errors always have one.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -275,7 +281,7 @@ class Provider:
         self.views: dict[str, Callable[[Resource, Sandbox], Json]] = {}
         self.removals: dict[str, list[Callable[[Resource, Sandbox], None]]] = {}
         self.group_deletes: dict[str, Callable[[Resource, Sandbox], float]] = {}
-        self.resets: list[Callable[[Sandbox], None | Awaitable[None]]] = []
+        self.resets: list[Callable[[Sandbox], Awaitable[None] | None]] = []
 
     def type(
         self,
@@ -383,7 +389,7 @@ class Provider:
         list_in_group: str | None = None,
         list_in_subscription: str | None = None,
     ) -> None:
-        """Register the plain reads of a type: GET of one, of all in a group (or parent), of all in a subscription.
+        """Register the plain reads of a type: of one, of all in a group (or parent), of all there are.
 
         Args:
             pattern: path of one resource, `managedClusters/{cluster}`.
@@ -420,7 +426,7 @@ class Provider:
         return register
 
     def group_delete(self, type_name: str) -> Callable[[HandlerT], HandlerT]:
-        """Register `(resource, sandbox) -> sandbox seconds`, asked when the resource's group is being deleted."""
+        """Register `(resource, sandbox) -> sandbox seconds`, asked when the resource's group is deleted."""
 
         def register(function: HandlerT) -> HandlerT:
             self.group_deletes[type_name.lower()] = function
@@ -538,7 +544,7 @@ class Call:
             The resource, new or replaced in place (its notes are kept, its etag is new).
         """
         sent: Json = self.body if body is None else body
-        properties = {name: value for name, value in (sent.get("properties") or {}).items()}
+        properties = dict(sent.get("properties") or {})
         for name, value in defaults.items():
             if properties.get(name) is None:
                 properties[name] = value
@@ -634,7 +640,7 @@ class Call:
         latency_s: float = 0.0,
         status: int = 202,
     ) -> Response:
-        """Start a deletion: 202 and Deleting, 204 when there is nothing; at the end the resource is removed."""
+        """Start a deletion: 202 and Deleting, then the resource is removed; 204 when there is nothing."""
         target = resource or self.live
         if target is None:
             return Response(204)
@@ -730,7 +736,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def _operation_of(handler: Callable[..., Any]) -> str:
-    found = re.match(r"(\w+_\w+)\b", inspect.getdoc(handler) or "")
+    found = re.match(r"(\w+):", inspect.getdoc(handler) or "")
     if not found:
         raise TypeError(f"{handler.__qualname__} needs a docstring that begins with its REST operation id")
     return found[1]

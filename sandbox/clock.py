@@ -1,8 +1,8 @@
 """The sandbox's one clock: real seconds times the speed, plus the steps that tests order.
 
 Everything that takes time on Azure (operations, replication, throttling buckets) is counted in *sandbox
-seconds*. Callbacks are run in the order of their due time, each seeing its own due time as "now", so that a step
-over an hour gives the same history as an hour of waiting.
+seconds*. Callbacks are run in the order of their due time, each seeing its own due time as "now", so that a
+step over an hour gives the same history as an hour of waiting.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """Long-running operations: how long they run, how they end, and how each service lets clients follow them.
 
-Contract: https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/async-api-reference.md. What services
-really answer (which header, whether there is a Retry-After) is data: one `Polling` each, next to its source.
+Contract: https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/async-api-reference.md. What
+services really answer (which header, whether there is a Retry-After) is data: one `Polling` each, next to its
+source.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Polling:
     """How a service lets clients follow an operation.
 
     Args:
-        async_path: path of the `Azure-AsyncOperation` URL with `{subscription}`, `{location}` and `{id}`; None when
-            the header isn't sent.
+        async_path: path of the `Azure-AsyncOperation` URL with `{subscription}`, `{location}` and `{id}`;
+            None when the header isn't sent.
         location_path: the same for `Location`.
         retry_after_s: seconds of Retry-After; None when the service sends none.
         pending: status word of a running operation.
@@ -207,7 +208,7 @@ class Operations:
             state=state or "",
             started_s=clock.now_s(),
             ends_s=clock.now_s() + duration_s,
-            subscription=(resource.id.split("/") + ["", "", ""])[2],
+            subscription=[*resource.id.split("/"), "", "", ""][2],
             location=(location or resource.location or "global").replace(" ", "").lower(),
             api_version=api_version,
             effect=effect,

@@ -1,0 +1,148 @@
+"""The control API below `/sandbox/`: reset, ledger, faults, settings, clock, principals. Not Azure's."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandbox.arm import ArmError, Response
+from sandbox.operations import Operation
+from sandbox.rbac import role_definitions
+
+if TYPE_CHECKING:
+    from sandbox.instance import Sandbox
+
+Json = dict[str, Any]
+
+OPERATOR_PATH = "/sandbox/operator/cnpg-1.30.0.yaml"
+OPERATOR_FILE = Path(__file__).parent / "data" / "cnpg-operator.yaml"
+
+
+def operator_manifest() -> bytes:
+    """The stand-in operator manifest; empty while there is none."""
+    return OPERATOR_FILE.read_bytes() if OPERATOR_FILE.exists() else b""
+
+
+def operator_sha256() -> str:
+    """SHA-256 of the manifest."""
+    return hashlib.sha256(operator_manifest()).hexdigest()
+
+
+class Control:
+    """Answers the control API of one sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def handle(
+        self, method: str, path: str, query: dict[str, str], headers: dict[str, str], raw: bytes
+    ) -> Response:
+        """Answer a request; 401 without the key, 404 for an unknown path, 400 for a bad body."""
+        if (method, path) == ("GET", "/sandbox/health"):
+            return Response(200, {"status": "ok", "now_s": self._sandbox.clock.now_s()})
+        if (method, path) == ("GET", "/sandbox/egress"):
+            address = str(self._sandbox.settings["egress_address"])
+            return Response(200, f"{address}\n".encode(), headers={"content-type": "text/plain"})
+        if (method, path) == ("GET", OPERATOR_PATH):
+            return Response(200, operator_manifest(), headers={"content-type": "application/yaml"})
+        if not hmac.compare_digest(headers.get("x-sandbox-key", ""), self._sandbox.control_key):
+            return _problem(401, "Unauthorized", "The header x-sandbox-key must hold the control key.")
+        handler = getattr(self, f"_{method.lower()}_{path.removeprefix('/sandbox/').replace('/', '_')}", None)
+        if handler is None:
+            return _problem(404, "NotFound", f"The control API has no {method} {path}.")
+        try:
+            body = json.loads(raw) if raw.strip() else {}
+            if not isinstance(body, dict):
+                raise ValueError("the body must be a JSON object")
+            response: Response = await handler(body, query)
+        except (ValueError, TypeError, KeyError) as error:
+            return _problem(400, "BadRequest", f"{type(error).__name__}: {error}")
+        return response
+
+    async def _post_reset(self, body: Json, _query: dict[str, str]) -> Response:
+        await self._sandbox.reset(seed=body.get("seed"), speed=body.get("speed"))
+        return Response(
+            200, {"status": "reset", "seed": self._sandbox.seed, "speed": self._sandbox.clock.speed}
+        )
+
+    async def _get_ledger(self, _body: Json, query: dict[str, str]) -> Response:
+        since = int(query.get("since", 0))
+        return Response(200, {"entries": self._sandbox.ledger.entries[since:]})
+
+    async def _get_operations(self, _body: Json, _query: dict[str, str]) -> Response:
+        operations = [_shown(operation) for operation in self._sandbox.operations.all()]
+        return Response(200, {"operations": operations, "now_s": self._sandbox.clock.now_s()})
+
+    async def _get_resources(self, _body: Json, _query: dict[str, str]) -> Response:
+        shown = [
+            self._sandbox.view(resource)
+            for resource in self._sandbox.store
+            if not resource.notes.get("initial")
+        ]
+        return Response(200, {"resources": shown})
+
+    async def _post_faults(self, body: Json, _query: dict[str, str]) -> Response:
+        return Response(200, {"id": self._sandbox.faults.order(body).id})
+
+    async def _get_faults(self, _body: Json, _query: dict[str, str]) -> Response:
+        return Response(200, {"faults": self._sandbox.faults.all()})
+
+    async def _delete_faults(self, _body: Json, _query: dict[str, str]) -> Response:
+        self._sandbox.faults.clear()
+        return Response(200, {"faults": []})
+
+    async def _get_settings(self, _body: Json, _query: dict[str, str]) -> Response:
+        return Response(200, self._sandbox.settings.all())
+
+    async def _put_settings(self, body: Json, _query: dict[str, str]) -> Response:
+        self._sandbox.settings.update(body)
+        return Response(200, self._sandbox.settings.all())
+
+    async def _get_clock(self, _body: Json, _query: dict[str, str]) -> Response:
+        clock = self._sandbox.clock
+        return Response(200, {"now_s": clock.now_s(), "now": clock.iso(), "speed": clock.speed})
+
+    async def _post_clock(self, body: Json, query: dict[str, str]) -> Response:
+        clock = self._sandbox.clock
+        if "speed" in body:
+            if not float(body["speed"]) > 0:
+                raise ValueError("`speed` must be above 0")
+            clock.set_speed(float(body["speed"]))
+        if "step_s" in body:
+            clock.step(float(body["step_s"]))
+        return await self._get_clock({}, query)
+
+    async def _post_principals(self, body: Json, _query: dict[str, str]) -> Response:
+        sandbox = self._sandbox
+        name = str(body.get("name", "test principal"))
+        client_id, object_id = str(sandbox.uuid("client", name)), str(sandbox.uuid("object", name))
+        secret = secrets.token_urlsafe(30)
+        sandbox.add_principal(name, client_id, object_id, secret)
+        for grant in body.get("roles", []):
+            wanted = str(grant["role"]).lower()
+            role = next((r for r in role_definitions().values() if wanted in (r.name.lower(), r.id)), None)
+            if role is None:
+                raise ValueError(f"no role is called {grant['role']}")
+            sandbox.assign(role.id, object_id, sandbox.store.canonical(str(grant["scope"])))
+        return Response(200, {"client_id": client_id, "client_secret": secret, "object_id": object_id})
+
+
+def _shown(operation: Operation) -> Json:
+    return {
+        "id": operation.id,
+        "operation": operation.name,
+        "resource": operation.resource_id,
+        "started_s": operation.started_s,
+        "ends_s": operation.ends_s,
+        "status": operation.status,
+        "spontaneous": operation.spontaneous,
+        "error": operation.error,
+    }
+
+
+def _problem(status: int, code: str, message: str) -> Response:
+    return Response(status, ArmError(status, code, message).body())

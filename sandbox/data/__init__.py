@@ -1,0 +1,1 @@
+"""Dated tables of Azure's facts, each with its source."""
