@@ -1,0 +1,1 @@
+"""The flows from a terminal, and the sandbox's switch."""

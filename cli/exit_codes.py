@@ -1,0 +1,51 @@
+"""How a command ends: the exit code says who has to act, the message says what to do.
+
+| code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | failed: Azure refused or didn't finish; act as the message says, or run again |
+| 2 | bad input: spec or usage; nothing was written |
+| 3 | credentials: none, wrong, or without access |
+| 4 | the sandbox or the Prefect server isn't running, or can't be reached |
+| 130 | interrupted; run again to go on |
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the shell gets."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+    CREDENTIALS = 3
+    NOT_RUNNING = 4
+    INTERRUPTED = 130
+
+
+class CommandFailed(Exception):
+    """A command can't go on; `str()` is the whole message for the person at the terminal."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def failure_of(error: Exception) -> CommandFailed | None:
+    """An error that is meant for people, with its exit code; None for a bug, which deserves its traceback."""
+    # Imported here: --help needs none of them.
+    from cloud.errors import CredentialsRefused, ProvisioningError
+    from environment.problems import SpecError
+
+    if isinstance(error, CommandFailed):
+        return error
+    if isinstance(error, SpecError):
+        return CommandFailed(str(error), ExitCode.BAD_INPUT)
+    if isinstance(error, CredentialsRefused):
+        return CommandFailed(str(error), ExitCode.CREDENTIALS)
+    if isinstance(error, ProvisioningError):
+        return CommandFailed(str(error))
+    return None
