@@ -104,7 +104,9 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
 
     try:
         async for go in tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda e: isinstance(e, ArmFault) and rule_for(e).reaction == "again"),
+            retry=tenacity.retry_if_exception(
+                lambda e: isinstance(e, ArmFault) and rule_for(e).reaction == "again"
+            ),
             wait=pause_s,
             stop=is_spent,
             sleep=clock.sleep,
@@ -129,7 +131,9 @@ def refusal(label: str, fault: ArmFault) -> ProvisioningError:
     return AzureRefused(f"{label}: {fault}. {rule.advice}", fault.code)
 
 
-async def read(label: str, operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Json | None:
+async def read(
+    label: str, operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
+) -> Json | None:
     """Read a resource, persistently; None when it isn't there."""
 
     async def attempt() -> Json | None:

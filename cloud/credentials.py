@@ -46,18 +46,25 @@ def _choose() -> tuple[str, Any]:
             )
         )
     if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_CERTIFICATE_PATH"):
-        return "service principal with certificate (AZURE_CLIENT_CERTIFICATE_PATH)", aio.CertificateCredential(
-            os.environ["AZURE_TENANT_ID"],
-            os.environ["AZURE_CLIENT_ID"],
-            os.environ["AZURE_CLIENT_CERTIFICATE_PATH"],
-            retry_total=1,
-            **authority,
+        return (
+            "service principal with certificate (AZURE_CLIENT_CERTIFICATE_PATH)",
+            aio.CertificateCredential(
+                os.environ["AZURE_TENANT_ID"],
+                os.environ["AZURE_CLIENT_ID"],
+                os.environ["AZURE_CLIENT_CERTIFICATE_PATH"],
+                retry_total=1,
+                **authority,
+            ),
         )
     if have("AZURE_FEDERATED_TOKEN_FILE") and have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID"):
         return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", aio.WorkloadIdentityCredential(
             retry_total=1, **authority
         )
-    if have("IDENTITY_ENDPOINT") or have("MSI_ENDPOINT") or have("AZURE_TOKEN_CREDENTIALS") == "managedidentitycredential":
+    if (
+        have("IDENTITY_ENDPOINT")
+        or have("MSI_ENDPOINT")
+        or have("AZURE_TOKEN_CREDENTIALS") == "managedidentitycredential"
+    ):
         return "managed identity", aio.ManagedIdentityCredential(client_id=have("AZURE_CLIENT_ID"))
     if shutil.which("az"):
         return "the signed-in Azure CLI (az login)", aio.AzureCliCredential(process_timeout=9)
@@ -131,7 +138,11 @@ async def caller(credential: Any, endpoint: str) -> tuple[str, str, str]:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        kind = "User" if claims.get("idtyp", "app" if "scp" not in claims else "user") == "user" else "ServicePrincipal"
+        kind = (
+            "User"
+            if claims.get("idtyp", "app" if "scp" not in claims else "user") == "user"
+            else "ServicePrincipal"
+        )
         return claims["oid"], claims["tid"], kind
     except (IndexError, KeyError, ValueError):
         raise CredentialsRefused(

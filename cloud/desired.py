@@ -55,7 +55,9 @@ def decide(
     if live is None:
         return Decision(CREATED, merged(only_at_creation or {}, wanted))
     fields = differences(wanted, live)
-    fixed = [f for f in fields if any(f.field == path or f.field.startswith(f"{path}.") for path in immutable)]
+    fixed = [
+        f for f in fields if any(f.field == path or f.field.startswith(f"{path}.") for path in immutable)
+    ]
     if fixed:
         raise ImmutableChange(label, fixed, way_out)
     state = state_of(live)

@@ -44,7 +44,13 @@ class KubernetesApi:
         self.host = str(client.configuration.host)
 
     async def request(
-        self, method: str, path: str, body: Any = None, *, content_type: str = "application/json", **query: str
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        **query: str,
     ) -> Json:
         """One request, once.
 
@@ -61,7 +67,9 @@ class KubernetesApi:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
             data = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ArmFault(None, "NotReachable", clean(f"{type(error).__name__} {error}"), reached=False) from None
+            raise ArmFault(
+                None, "NotReachable", clean(f"{type(error).__name__} {error}"), reached=False
+            ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ArmFault(None, "NoAnswer", clean(f"{type(error).__name__} {error}")) from None
         try:
@@ -228,4 +236,3 @@ class _certificate_files:
         for file in self._files:
             with suppress(OSError):
                 os.close(file)
-

@@ -76,7 +76,11 @@ def arm_resource(
             raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
         conditions: dict[str, Any] = {}
         if if_match:
-            etag = (live or {}).get("eTag") or (live or {}).get("etag") or (live or {}).get("properties", {}).get("eTag")
+            etag = (
+                (live or {}).get("eTag")
+                or (live or {}).get("etag")
+                or (live or {}).get("properties", {}).get("eTag")
+            )
             if live is None:
                 conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
             elif etag:
@@ -99,7 +103,9 @@ async def _start(begin: Callable[..., Awaitable[Any]], *arguments: Any, cls: Any
     return answer
 
 
-async def ensure(resource: ArmResource, decision_for: Callable[[Json | None], Decision]) -> tuple[Json, Change]:
+async def ensure(
+    resource: ArmResource, decision_for: Callable[[Json | None], Decision]
+) -> tuple[Json, Change]:
     """Bring a resource to what is wanted.
 
     Args:
@@ -132,14 +138,16 @@ async def ensure(resource: ArmResource, decision_for: Callable[[Json | None], De
             answer = await resource.put(decision.body, live)
         except ArmFault as fault:
             # A write without an answer may have been acted on: the next look tells, and the change is ours.
-            if fault.reached and fault.status is None or (fault.status or 0) >= 500:
+            if (fault.reached and fault.status is None) or (fault.status or 0) >= 500:
                 intended.append(decision.change)
             raise
         intended.append(decision.change)
         live = await _finished(resource, answer)
         again = decision_for(live)
         if again.needs_write:
-            raise ArmFault(200, "NotLatestOperation", f"the operation ended but the resource differs: {again.change}")
+            raise ArmFault(
+                200, "NotLatestOperation", f"the operation ended but the resource differs: {again.change}"
+            )
         return live
 
     live = await persistently(resource.label, attempt)

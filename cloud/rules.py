@@ -48,7 +48,9 @@ SERVER_TROUBLE = _again("Azure had trouble answering", 300, 5)
 NO_ANSWER = _again("no answer came; it may have been acted on all the same", 300, 2)
 THROTTLED = _again("Azure throttles this caller", 3600, 15)
 WEBHOOK = _again("an admission webhook isn't up yet", 300, 10, NotEffectiveYet)
-QUOTA = _stop("Ask for more quota in this region (https://aka.ms/AzureQuota), or choose fewer or smaller nodes.")
+QUOTA = _stop(
+    "Ask for more quota in this region (https://aka.ms/AzureQuota), or choose fewer or smaller nodes."
+)
 CAPACITY = _again("Azure has no capacity for this VM size right now", 900, 300, NotEffectiveYet)
 HEALING = _again("AKS goes on trying by itself", 1200, 60, NotEffectiveYet)
 SPREADING = "what was just made hasn't reached every Azure front end yet"
@@ -85,8 +87,13 @@ RULES: dict[str, Rule] = {
     "RoleAssignmentExists": _again("the role was assigned in between", 60, 2),
     # --- Kubernetes -----------------------------------------------------------------------------------------
     "Unauthorized": _stop("The cluster doesn't take these credentials; are local accounts disabled?"),
-    "Forbidden": _stop("The cluster's user lacks this right; use the cluster user of an AKS cluster without Entra."),
+    "Forbidden": _stop(
+        "The cluster's user lacks this right; use the cluster user of an AKS cluster without Entra."
+    ),
     "Timeout": SERVER_TROUBLE,
+    # A changed list of ranges takes up to 2 minutes (learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges),
+    # a new name in DNS up to 10 (https://github.com/Azure/AKS/issues/137).
+    "NotReachable": _again("the API server can't be reached from here yet", 600, 5, NotEffectiveYet),
     # --- trouble that passes --------------------------------------------------------------------------------
     "TooManyRequests": THROTTLED,
     "Throttled": THROTTLED,
@@ -114,24 +121,36 @@ RULES: dict[str, Rule] = {
     "LinkedAuthorizationFailed": _stop("Give the caller the action that the message names, then run again."),
     "AuthenticationFailed": _stop("Sign in again, or renew the secret, then run again."),
     # A fresh token was sent already (`cloud.session`); twice means that none can be had.
-    "ExpiredAuthenticationToken": _stop("The credential can't be refreshed any more: sign in again, then run again."),
+    "ExpiredAuthenticationToken": _stop(
+        "The credential can't be refreshed any more: sign in again, then run again."
+    ),
     "InvalidAuthenticationToken": _stop("Sign in again, or renew the secret, then run again."),
-    "InvalidAuthenticationTokenTenant": _stop("Set AZURE_TENANT_ID to the tenant that the subscription belongs to."),
+    "InvalidAuthenticationTokenTenant": _stop(
+        "Set AZURE_TENANT_ID to the tenant that the subscription belongs to."
+    ),
     "SubscriptionNotFound": _stop("Check subscription_id, and that the caller has a role in it."),
     "RequestDisallowedByPolicy": _stop(
         "Ask whoever owns the named policy assignment for an exemption, or change the spec; then run again."
     ),
     "ScopeLocked": _stop("Ask whoever set the lock to remove it; this product never removes locks."),
     "MissingSubscriptionRegistration": _stop("Run again: the preflight registers resource providers."),
-    "InvalidResourceLocation": _stop("A resource of this name exists in another region; change name or suffix."),
-    "InvalidResourceGroupLocation": _stop("The resource group exists in another region; change name or suffix."),
+    "InvalidResourceLocation": _stop(
+        "A resource of this name exists in another region; change name or suffix."
+    ),
+    "InvalidResourceGroupLocation": _stop(
+        "The resource group exists in another region; change name or suffix."
+    ),
     "StorageAccountAlreadyTaken": _stop("Somebody else has this storage account name; set another suffix."),
     "StorageAccountInAnotherResourceGroup": _stop(
         "The account exists in another of your resource groups; move or delete it, or set another suffix."
     ),
     "RedundancyConfigurationNotAvailableInRegion": _stop("Choose another storage.sku or another region."),
-    "ZoneRedundancyNotSupported": _stop("Set monitoring.grafana_zone_redundancy to false, or choose another region."),
-    "K8sVersionNotSupported": _stop("Leave cluster.kubernetes_version unset, or choose one that the region offers."),
+    "ZoneRedundancyNotSupported": _stop(
+        "Set monitoring.grafana_zone_redundancy to false, or choose another region."
+    ),
+    "K8sVersionNotSupported": _stop(
+        "Leave cluster.kubernetes_version unset, or choose one that the region offers."
+    ),
     "AvailabilityZoneNotSupported": _stop("Choose other zones, another VM size or another region."),
     "SystemPoolSkuTooLow": _stop("Choose a system_pool.vm_size with at least 4 vCPUs and 4 GiB."),
     "SkuNotAvailable": _stop("Choose another VM size or another region."),

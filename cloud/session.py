@@ -61,7 +61,10 @@ class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy):
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         """Send; on 401 ExpiredAuthenticationToken renew and send again."""
         response = await super().send(request)
-        if response.http_response.status_code == 401 and "expired" in str(json_of(response.http_response)).casefold():
+        if (
+            response.http_response.status_code == 401
+            and "expired" in str(json_of(response.http_response)).casefold()
+        ):
             journal().note("the access token had expired; going on with a new one")
             await self._renewable.renew()
             self._token = None
@@ -223,4 +226,3 @@ async def open_cloud(subscription_id: str, *, read_only: bool = False) -> AsyncI
                 _current.reset(token)
     finally:
         await session.close()
-

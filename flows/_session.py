@@ -1,0 +1,41 @@
+"""Opening what a run needs: the connection to Azure and the journal; the outermost flow does it for all inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cloud.session import open_cloud
+from environment.journal import Journal, use_journal
+from environment.problems import SpecError, SpecProblem
+from environment.spec import EnvironmentSpec
+
+
+def subscription_of(spec: EnvironmentSpec) -> str:
+    """The subscription that the spec or the worker names.
+
+    Raises:
+        SpecError: neither does.
+    """
+    found = spec.subscription_id or os.environ.get("AZURE_SUBSCRIPTION_ID")
+    if not found:
+        raise SpecError(
+            [
+                SpecProblem(
+                    field="subscription_id",
+                    given="nothing",
+                    allowed="a subscription's GUID is needed, here or in the worker's AZURE_SUBSCRIPTION_ID",
+                )
+            ]
+        )
+    return found
+
+
+@asynccontextmanager
+async def run_session(spec: EnvironmentSpec, *, read_only: bool = False) -> AsyncIterator[Journal]:
+    """Connect to Azure for one run; yields its journal."""
+    subscription_id = subscription_of(spec)
+    with use_journal(Journal()) as journal:
+        async with open_cloud(subscription_id, read_only=read_only):
+            yield journal

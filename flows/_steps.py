@@ -1,0 +1,106 @@
+"""Running steps as a graph: a step starts when the steps whose results it takes are done.
+
+Steps are asyncio tasks that await their arguments' Prefect states and hand these on, so that the edges in the Prefect
+UI are exactly the values that pass. A failed step leaves its dependants NotReady and lets its siblings finish: an
+operation on Azure that was started is worth waiting for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
+
+from prefect import Task
+from prefect.client.schemas.objects import State
+from prefect.utilities.annotations import quote
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Step(Generic[R]):
+    """A step under way; passed to another step it is an edge."""
+
+    def __init__(self, running: asyncio.Task[State[R]]) -> None:
+        self._running = running
+
+    async def state(self) -> State[R]:
+        """Its final state, whatever that is."""
+        return await asyncio.shield(self._running)
+
+    async def result(self) -> R:
+        """Its outputs.
+
+        Raises:
+            Exception: what the step raised, after its retries.
+        """
+        return cast(R, await (await self.state()).result(raise_on_failure=True))  # type: ignore[misc]
+
+    def cancel(self) -> None:
+        """Stop it."""
+        self._running.cancel()
+
+    async def ended(self) -> None:
+        """Wait for its end without asking how."""
+        await asyncio.wait([self._running])
+
+
+class Steps:
+    """The steps of one flow run.
+
+    Leaving the block waits for all of them and raises the first failure in the order of the flow.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[Step[Any]] = []
+
+    def start(self, step: Callable[..., Awaitable[R]], *arguments: Any, after: Iterable[Step[Any]] = ()) -> Step[R]:
+        """Start a step as soon as the steps among its arguments, and those in `after`, are done.
+
+        Args:
+            step: a Prefect task.
+            arguments: its arguments; steps, and lists of steps, stand for their outputs.
+            after: steps that come first without passing a value, each for a reason worth a comment.
+        """
+        task = cast("Task[..., R]", step)
+        waits = list(after)
+
+        async def run() -> State[R]:
+            given = [await _resolved(argument) for argument in arguments]
+            first = [await earlier.state() for earlier in waits]
+            return await task(*given, return_state=True, wait_for=first or None)  # type: ignore[no-any-return,misc]
+
+        started: Step[R] = Step(asyncio.create_task(run(), name=task.name))
+        self._steps.append(started)
+        return started
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                raise error
+            for step in self._steps:
+                await step.ended()
+        except BaseException:
+            # The run was cancelled, or the flow itself failed: nothing may go on behind its back.
+            for step in self._steps:
+                step.cancel()
+            await asyncio.gather(*(step.ended() for step in self._steps))
+            raise
+        for step in self._steps:
+            await step.result()
+
+
+async def _resolved(argument: Any) -> Any:
+    if isinstance(argument, Step):
+        return await argument.state()
+    if isinstance(argument, list) and any(isinstance(item, Step) for item in argument):
+        return [await _resolved(item) for item in argument]
+    # Prefect links values by identity; a constant that also occurs in some output would draw a false edge.
+    return quote(argument)

@@ -1,0 +1,122 @@
+"""The environment summary: what exists, where to click, how to connect, how long it took, what was waited out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from environment.journal import Event
+from environment.outputs import EnvironmentOutputs
+
+
+def summary(outputs: EnvironmentOutputs, events: Iterable[Event]) -> str:
+    """The summary as Markdown."""
+    events = list(events)
+    return "\n\n".join(
+        [
+            f"# {outputs.spec.name} in {outputs.spec.region}",
+            _headline(outputs),
+            *(f"**Warning:** {warning}" for warning in outputs.place.warnings),
+            "## What exists",
+            _resources(outputs),
+            "## How to connect",
+            _connect(outputs),
+            "## How long each step took",
+            _timings(events),
+            "## What was waited out",
+            _conflicts(events),
+        ]
+    )
+
+
+def _headline(outputs: EnvironmentOutputs) -> str:
+    place = outputs.place
+    counts = {
+        kind: sum(change.kind == kind for change in outputs.changes.values())
+        for kind in ("created", "updated", "unchanged")
+    }
+    return (
+        f"Subscription **{place.subscription_name}** (`{place.subscription_id}`), generation {place.generation}, "
+        f"Kubernetes {outputs.cluster.kubernetes_version}. Steps: {counts['created']} created, "
+        f"{counts['updated']} updated, {counts['unchanged']} unchanged."
+    )
+
+
+def _portal(outputs: EnvironmentOutputs, resource_id: str) -> str:
+    return f"https://portal.azure.com/#@{outputs.place.tenant_id}/resource{resource_id}/overview"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _resources(outputs: EnvironmentOutputs) -> str:
+    made = [
+        ("Resource group", outputs.resource_group, "resource_group"),
+        ("Backup resource group", outputs.backup_group, "backup_group"),
+        ("Managed identity", outputs.identity, "identity"),
+        ("Storage account", outputs.storage_account, "storage_account"),
+        ("Blob container", outputs.container, "container"),
+        ("Managed Grafana", outputs.grafana, "grafana"),
+        ("Azure Monitor workspace", outputs.monitor_workspace, "monitor_workspace"),
+        ("Log Analytics workspace", outputs.log_workspace, "log_workspace"),
+        ("AKS cluster", outputs.cluster, "cluster"),
+        ("Node pool", outputs.postgres_pool, "postgres_pool"),
+        ("Public IP", outputs.public_ip, "public_ip"),
+    ]
+    rows = [
+        (what, f"[{resource.name}]({_portal(outputs, resource.id)})", outputs.changes[key].kind)
+        for what, resource, key in made
+    ]
+    operator = outputs.operator
+    rows.append(
+        ("CloudNativePG operator", f"{operator.version}, `{operator.namespace}/{operator.deployment}`",
+         outputs.changes["operator"].kind)
+    )
+    return _table(("What", "Name", "This run"), rows)
+
+
+def _connect(outputs: EnvironmentOutputs) -> str:
+    spec = outputs.spec
+    return "\n".join(
+        [
+            f"- Grafana: <{outputs.grafana.endpoint}>",
+            f"- Public IP for PostgreSQL: `{outputs.public_ip.ip_address}`",
+            f"- OIDC issuer: <{outputs.cluster.oidc_issuer_url}>",
+            f"- Backups: `{outputs.storage_account.blob_endpoint}{outputs.container.name}`",
+            "- kubectl: `aks-postgres kubeconfig "
+            f"--name {spec.name} --region {spec.region} --file cluster.kubeconfig`, then "
+            "`kubectl --kubeconfig cluster.kubeconfig get nodes`",
+            f"- Variables for the guide's next article: `aks-postgres outputs --name {spec.name} "
+            f"--region {spec.region} --format env`",
+        ]
+    )
+
+
+def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:
+    """Step, real seconds from the run's start to its begin, its real seconds, and how it ended; last attempts."""
+    began: dict[str, float] = {}
+    found: dict[str, tuple[str, float, float, str]] = {}
+    for event in events:
+        if not event.step:
+            continue
+        if event.kind == "started":
+            began.setdefault(event.step, event.at_s)
+        elif event.kind in ("created", "updated", "unchanged", "done", "failed"):
+            start = began.get(event.step, event.at_s)
+            found[event.step] = (event.step, start, event.at_s - start, event.kind)
+    return sorted(found.values(), key=lambda row: row[1])
+
+
+def _timings(events: list[Event]) -> str:
+    return _table(
+        ("Step", "Began after", "Took", "Ended"),
+        [(step, f"{start:.1f} s", f"{took:.1f} s", kind) for step, start, took, kind in timings(events)],
+    )
+
+
+def _conflicts(events: list[Event]) -> str:
+    found = [event for event in events if event.kind in ("conflict", "note")]
+    if not found:
+        return "Nothing: Azure took every request at once."
+    return "\n".join(f"- {event.at_s:.1f} s, {event.step}: {event.text}" for event in found)

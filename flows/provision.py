@@ -1,0 +1,189 @@
+"""The guide "Create infrastructure for deploying a highly available PostgreSQL database on AKS", start to end.
+
+https://learn.microsoft.com/azure/aks/create-postgresql-ha - and the operator from
+https://learn.microsoft.com/azure/aks/deploy-postgresql-ha.
+"""
+
+from __future__ import annotations
+
+from prefect import flow, get_client
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.runtime import flow_run
+
+from environment.names import environment_key
+from environment.outputs import EnvironmentOutputs
+from environment.spec import EnvironmentSpec
+from flows._session import run_session
+from flows._steps import Steps
+from flows._summary import summary
+from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server
+from tasks.cnpg_operator import ensure_cnpg_operator
+from tasks.container_insights import ensure_container_insights, ensure_logs_association, ensure_logs_rule
+from tasks.grafana import (
+    ensure_grafana,
+    ensure_grafana_link,
+    ensure_grafana_roles,
+    ensure_metrics_reader,
+    ensure_node_group_reader,
+)
+from tasks.managed_identity import ensure_managed_identity
+from tasks.managed_prometheus import (
+    ensure_metrics_association,
+    ensure_metrics_endpoint,
+    ensure_metrics_on,
+    ensure_metrics_rule,
+    ensure_rule_groups,
+)
+from tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
+from tasks.namespaces import ensure_namespaces
+from tasks.preflight import preflight, register_providers
+from tasks.public_ip import ensure_network_role, ensure_public_ip
+from tasks.resource_group import ensure_backup_group, ensure_resource_group, mark_generation
+from tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
+from tasks.verify import verify_environment
+
+
+@flow(flow_run_name="provision {spec.name} in {spec.region}")
+async def provision(spec: EnvironmentSpec) -> EnvironmentOutputs:
+    """Create one environment; run again, it changes only what differs, and a finished one not at all.
+
+    Guide: Create infrastructure, and Deploy, "Install the CloudNativePG operator ...".
+
+    Args:
+        spec: the environment wanted.
+
+    Returns:
+        IDs, names and endpoints of everything that is there, and what this run changed.
+
+    Raises:
+        PreflightFailed: problems found before the first write, all at once.
+        ProvisioningError: the first step that failed; running again continues.
+    """
+    async with run_session(spec) as journal:
+        outputs = await _steps(spec)
+        await acreate_markdown_artifact(
+            summary(outputs, journal.events),
+            key=f"environment-{environment_key(spec)}",
+            description=f"Environment {spec.name} in {spec.region}",
+        )
+    return outputs
+
+
+async def _steps(spec: EnvironmentSpec) -> EnvironmentOutputs:
+    async with Steps() as steps:
+        start = steps.start
+        place = start(preflight, spec)
+        providers = start(register_providers, place)
+
+        # Storage, monitoring and identity side by side, ahead of the cluster.
+        group = start(ensure_resource_group, spec, place, after=[providers])
+        identity = start(ensure_managed_identity, spec, place, group)
+        backup_group = start(ensure_backup_group, spec, place, group)
+        account = start(ensure_storage_account, spec, place, backup_group)
+        container = start(ensure_backup_container, spec, account)
+        blob_roles = start(ensure_blob_roles, spec, identity, account)
+        grafana = start(ensure_grafana, spec, place, group)
+        metrics_workspace = start(ensure_monitor_workspace, spec, place, group)
+        log_workspace = start(ensure_log_workspace, spec, place, group)
+        endpoint = start(ensure_metrics_endpoint, spec, place, group, metrics_workspace)
+        metrics_rule = start(ensure_metrics_rule, spec, place, group, metrics_workspace, endpoint)
+        logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
+
+        # Everything cheap comes before the cluster, so that its faults cost no cluster; Grafana goes on beside it.
+        ahead = [container, blob_roles, metrics_rule, logs_rule]
+        cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
+
+        # The cluster's writes are one queue: AKS refuses a second operation while one is running.
+        metrics_association = start(ensure_metrics_association, cluster, metrics_rule)
+        metrics_on = start(ensure_metrics_on, cluster, after=[metrics_association])
+        node_pool = start(ensure_node_pool, spec, place, cluster, after=[metrics_on])
+        logs_association = start(ensure_logs_association, cluster, logs_rule)
+        insights = start(
+            ensure_container_insights, cluster, log_workspace, after=[logs_association, node_pool]
+        )
+
+        # Outside the queue.
+        rule_groups = start(ensure_rule_groups, spec, place, cluster, metrics_workspace)
+        grafana_roles = start(ensure_grafana_roles, spec, place, group, grafana)
+        node_group_reader = start(ensure_node_group_reader, spec, cluster, grafana)
+        metrics_reader = start(ensure_metrics_reader, grafana, metrics_workspace)
+        # Linked once Grafana may read the workspace, as az does it.
+        grafana_link = start(ensure_grafana_link, grafana, metrics_workspace, after=[metrics_reader])
+        public_ip = start(ensure_public_ip, spec, place, cluster)
+        network_role = start(ensure_network_role, cluster, identity)
+
+        api_server = start(reach_api_server, place, cluster)
+        namespaces = start(ensure_namespaces, spec, cluster, api_server)
+        operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool)
+
+        roles = [blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role]
+        verified = start(
+            verify_environment,
+            spec,
+            cluster,
+            log_workspace,
+            operator,
+            roles,
+            after=[insights, rule_groups, grafana_link, public_ip],
+        )
+        current = start(mark_generation, spec, place, "current", after=[verified])
+
+    found = await place.result()
+    await _name_run(spec, found.subscription_name)
+    made = {
+        "providers": providers,
+        "resource_group": group,
+        "backup_group": backup_group,
+        "identity": identity,
+        "storage_account": account,
+        "container": container,
+        "blob_roles": blob_roles,
+        "grafana": grafana,
+        "grafana_roles": grafana_roles,
+        "node_group_reader": node_group_reader,
+        "metrics_reader": metrics_reader,
+        "grafana_link": grafana_link,
+        "monitor_workspace": metrics_workspace,
+        "log_workspace": log_workspace,
+        "metrics_endpoint": endpoint,
+        "metrics_rule": metrics_rule,
+        "metrics_association": metrics_association,
+        "metrics_on": metrics_on,
+        "rule_groups": rule_groups,
+        "logs_rule": logs_rule,
+        "logs_association": logs_association,
+        "container_insights": insights,
+        "cluster": cluster,
+        "postgres_pool": node_pool,
+        "public_ip": public_ip,
+        "network_role": network_role,
+        "namespaces": namespaces,
+        "operator": operator,
+        "generation": current,
+    }
+    return EnvironmentOutputs(
+        spec=spec,
+        place=found,
+        resource_group=await group.result(),
+        backup_group=await backup_group.result(),
+        identity=await identity.result(),
+        storage_account=await account.result(),
+        container=await container.result(),
+        grafana=await grafana.result(),
+        monitor_workspace=await metrics_workspace.result(),
+        log_workspace=await log_workspace.result(),
+        cluster=await cluster.result(),
+        postgres_pool=await node_pool.result(),
+        public_ip=await public_ip.result(),
+        operator=await operator.result(),
+        changes={name: (await step.result()).change for name, step in made.items()},
+    )
+
+
+async def _name_run(spec: EnvironmentSpec, subscription_name: str) -> None:
+    """Put the subscription's name into the run's; it isn't known before the preflight."""
+    if flow_run.id:
+        async with get_client() as client:
+            await client.update_flow_run(
+                flow_run.id, name=f"provision {spec.name} in {spec.region}, {subscription_name}"
+            )

@@ -1,0 +1,143 @@
+"""Guide: Create infrastructure, "Create the AKS cluster ..." - Container insights (az aks enable-addons monitoring).
+
+Rule and association come before the add-on: `ama-logs` backs off for minutes without them. With AAD authentication,
+as here, no role is needed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cloud.answers import Json
+from cloud.desired import Decision, decide
+from cloud.errors import NotOurs
+from cloud.resources import arm_resource, ensure
+from cloud.session import cloud
+from environment.names import resource_tags
+from environment.outputs import ClusterOutputs, LogWorkspaceOutputs, Place, ResourceOutputs, StepOutputs
+from environment.spec import EnvironmentSpec
+from tasks._cluster import UPDATE_S, cluster_resource
+from tasks._policy import arm_task
+
+_ASSOCIATION = "ContainerInsightsExtension"
+_STREAM = "Microsoft-ContainerInsights-Group-Default"
+
+
+@arm_task("ensure_logs_rule {place.names.cluster}")
+async def ensure_logs_rule(
+    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, workspace: LogWorkspaceOutputs
+) -> ResourceOutputs:
+    """Create the data collection rule that sends container logs to the Log Analytics workspace.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 6: inside az aks enable-addons.
+    REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rules/create
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        group: the environment's resource group.
+        workspace: where the logs go; a new one's tables take a moment, which is waited for.
+
+    Returns:
+        ID and name of the rule.
+    """
+    region = re.sub(r"[^a-z0-9]", "", workspace.location.lower())
+    name = place.names.logs_rule(region)
+    label = f"data collection rule {name}"
+    operations = cloud().monitor.data_collection_rules
+    resource = arm_resource(
+        label,
+        place.resource_id("Microsoft.Insights/dataCollectionRules", name),
+        operations.get,
+        operations.create,
+        group.name,
+        name,
+    )
+    settings = {"dataCollectionSettings": {"enableContainerLogV2": True}}
+    wanted = {
+        "location": region,
+        "kind": "Linux",
+        "tags": resource_tags(spec),
+        "properties": {
+            "dataSources": {
+                "extensions": [
+                    {
+                        "name": "ContainerInsightsExtension",
+                        "extensionName": "ContainerInsights",
+                        "streams": [_STREAM],
+                        "extensionSettings": settings,
+                    }
+                ]
+            },
+            "dataFlows": [{"streams": [_STREAM], "destinations": ["la-workspace"]}],
+            "destinations": {"logAnalytics": [{"workspaceResourceId": workspace.id, "name": "la-workspace"}]},
+        },
+    }
+    _, change = await ensure(resource, lambda live: decide(label, wanted, live, immutable=("location",)))
+    return ResourceOutputs(id=resource.id, name=name, change=change)
+
+
+@arm_task("ensure_logs_association {cluster.name}")
+async def ensure_logs_association(cluster: ClusterOutputs, rule: ResourceOutputs) -> ResourceOutputs:
+    """Associate the cluster with the logs rule.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 6: inside az aks enable-addons.
+    REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rule-associations/create
+
+    Args:
+        cluster: the cluster, scope of the association.
+        rule: the data collection rule.
+
+    Returns:
+        ID and name of the association.
+    """
+    label = f"data collection rule association {_ASSOCIATION}"
+    operations = cloud().monitor.data_collection_rule_associations
+    resource = arm_resource(
+        label,
+        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{_ASSOCIATION}",
+        operations.get,
+        operations.create,
+        cluster.id.lstrip("/"),
+        _ASSOCIATION,
+    )
+    wanted = {"properties": {"dataCollectionRuleId": rule.id}}
+    once = {"properties": {"description": "Container logs of this AKS cluster."}}
+    _, change = await ensure(resource, lambda live: decide(label, wanted, live, only_at_creation=once))
+    return ResourceOutputs(id=resource.id, name=_ASSOCIATION, change=change)
+
+
+@arm_task("ensure_container_insights {cluster.name}")
+async def ensure_container_insights(cluster: ClusterOutputs, workspace: LogWorkspaceOutputs) -> StepOutputs:
+    """Switch the Container insights add-on on in the cluster.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 6 (az aks enable-addons --addon monitoring).
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update
+
+    Args:
+        cluster: the cluster, associated with the logs rule.
+        workspace: the Log Analytics workspace.
+
+    Returns:
+        The change made.
+
+    Raises:
+        ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
+    """
+    resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    config = {"logAnalyticsWorkspaceResourceID": workspace.id, "useAADAuth": "true"}
+    wanted = {"properties": {"addonProfiles": {"omsagent": {"enabled": True, "config": config}}}}
+
+    def decision(live: Json | None) -> Decision:
+        if live is None:
+            raise NotOurs(
+                f"{resource.label} was deleted by someone while this run was working on it. Run again."
+            )
+        found = decide(resource.label, wanted, live)
+        if found.needs_write:
+            # As az does: a managed-identity cluster reports {clientId: msi} here, which needn't come back.
+            found.body["properties"].pop("servicePrincipalProfile", None)
+        return found
+
+    _, change = await ensure(resource, decision)
+    return StepOutputs(change=change)

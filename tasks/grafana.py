@@ -1,0 +1,221 @@
+"""Guide: Create infrastructure, "Set up monitoring" - Azure Managed Grafana, its roles, its link to the metrics.
+
+`az grafana create` gives two roles on the side, one of them on the whole subscription; here they are steps of their
+own, and Monitoring Reader reaches the environment's groups only, unless the spec says subscription.
+"""
+
+from __future__ import annotations
+
+from cloud.answers import Json
+from cloud.desired import Decision, decide
+from cloud.resources import arm_resource, ensure
+from cloud.session import cloud
+from environment.names import resource_tags
+from environment.outputs import (
+    UNCHANGED,
+    Change,
+    ClusterOutputs,
+    FieldChange,
+    GrafanaOutputs,
+    MonitorWorkspaceOutputs,
+    Place,
+    ResourceOutputs,
+    RoleOutputs,
+    StepOutputs,
+)
+from environment.spec import EnvironmentSpec
+from tasks._ownership import refuse_foreign
+from tasks._policy import arm_task
+from tasks._roles import GRAFANA_ADMIN, MONITORING_DATA_READER, MONITORING_READER, Grant, ensure_grants
+
+
+@arm_task("ensure_grafana {place.names.grafana}")
+async def ensure_grafana(spec: EnvironmentSpec, place: Place, group: ResourceOutputs) -> GrafanaOutputs:
+    """Create the Managed Grafana instance, or bring it to the spec. Takes minutes, and holds up nothing else.
+
+    Guide: Create infrastructure, "Set up monitoring ...", step 1 (az grafana create).
+    REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/create
+
+    Args:
+        spec: the environment wanted.
+        place: where it goes, as the preflight found.
+        group: the environment's resource group.
+
+    Returns:
+        ID, name, endpoint and the principal ID of its own identity.
+
+    Raises:
+        NotOurs: an instance of that name exists without our tags.
+        ImmutableChange: it has another zone redundancy.
+    """
+    name = place.names.grafana
+    label = f"Managed Grafana {name}"
+    operations = cloud().dashboard.grafana
+    resource = arm_resource(
+        label,
+        place.resource_id("Microsoft.Dashboard/grafana", name),
+        operations.get,
+        operations.begin_create,
+        group.name,
+        name,
+        expected_s=120,
+        deadline_s=1800,
+    )
+    wanted = {
+        "location": spec.region,
+        "tags": resource_tags(spec),
+        "sku": {"name": "Standard"},
+        "identity": {"type": "SystemAssigned"},
+        "properties": {
+            "zoneRedundancy": "Enabled" if spec.monitoring.grafana_zone_redundancy else "Disabled",
+            "apiKey": "Disabled",
+            "deterministicOutboundIP": "Disabled",
+            "publicNetworkAccess": "Enabled",
+        },
+    }
+
+    def decision(live: Json | None) -> Decision:
+        refuse_foreign(spec, label, live, group.name)
+        return decide(
+            label,
+            wanted,
+            live,
+            immutable=("location", "properties.zoneRedundancy"),
+            way_out="Set monitoring.grafana_zone_redundancy back, or delete the instance and run again.",
+        )
+
+    live, change = await ensure(resource, decision)
+    return GrafanaOutputs(
+        id=resource.id,
+        name=live["name"],
+        endpoint=live["properties"]["endpoint"],
+        principal_id=live["identity"]["principalId"],
+        change=change,
+    )
+
+
+@arm_task("ensure_grafana_roles {grafana.name}")
+async def ensure_grafana_roles(
+    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, grafana: GrafanaOutputs
+) -> RoleOutputs:
+    """Give Grafana Admin to people and Monitoring Reader to Grafana.
+
+    Guide: Create infrastructure, "Set up monitoring ...", step 1: what az grafana create does on the side.
+    REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/create
+
+    Args:
+        spec: the environment wanted; `monitoring.grafana_admins` are the people, by default the caller.
+        place: who the caller is.
+        group: the environment's resource group.
+        grafana: the instance.
+
+    Returns:
+        IDs of the role assignments.
+    """
+    admins = [(admin.object_id, admin.type) for admin in spec.monitoring.grafana_admins]
+    grants = [
+        Grant(GRAFANA_ADMIN, grafana.id, object_id, kind)
+        for object_id, kind in admins or [(place.caller_object_id, place.caller_type)]
+    ]
+    whole_subscription = spec.monitoring.monitoring_reader_scope == "subscription"
+    scope = f"/subscriptions/{place.subscription_id}" if whole_subscription else group.id
+    grants.append(Grant(MONITORING_READER, scope, grafana.principal_id, "ServicePrincipal"))
+    return await ensure_grants(grants)
+
+
+@arm_task("ensure_node_group_reader {grafana.name}")
+async def ensure_node_group_reader(
+    spec: EnvironmentSpec, cluster: ClusterOutputs, grafana: GrafanaOutputs
+) -> RoleOutputs:
+    """Give Grafana Monitoring Reader on the node resource group too, which isn't inside the environment's group.
+
+    Guide: none; the guide's role on the whole subscription covers it, and where the spec asks for that one, this step
+    has nothing to do.
+    REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/create
+
+    Args:
+        spec: the environment wanted.
+        cluster: the cluster that owns the node group.
+        grafana: the instance.
+
+    Returns:
+        IDs of the role assignments.
+    """
+    if spec.monitoring.monitoring_reader_scope == "subscription":
+        return RoleOutputs(ids=(), change=UNCHANGED)
+    return await ensure_grants(
+        [Grant(MONITORING_READER, cluster.node_resource_group_id, grafana.principal_id, "ServicePrincipal")]
+    )
+
+
+@arm_task("ensure_metrics_reader {grafana.name}")
+async def ensure_metrics_reader(grafana: GrafanaOutputs, workspace: MonitorWorkspaceOutputs) -> RoleOutputs:
+    """Let Grafana read the Azure Monitor workspace (Monitoring Data Reader).
+
+    Guide: Create infrastructure, "Create the AKS cluster ...": inside az aks create --grafana-resource-id.
+    REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/create
+
+    Args:
+        grafana: the instance, whose identity gets the role.
+        workspace: the Azure Monitor workspace, the role's scope.
+
+    Returns:
+        IDs of the role assignments.
+    """
+    return await ensure_grants(
+        [Grant(MONITORING_DATA_READER, workspace.id, grafana.principal_id, "ServicePrincipal")]
+    )
+
+
+def linked_workspaces(live: Json) -> list[str]:
+    """IDs of the Azure Monitor workspaces that a Grafana instance shows."""
+    integrations = live["properties"].get("grafanaIntegrations") or {}
+    return [
+        link["azureMonitorWorkspaceResourceId"]
+        for link in integrations.get("azureMonitorWorkspaceIntegrations") or []
+        if link.get("azureMonitorWorkspaceResourceId")
+    ]
+
+
+@arm_task("ensure_grafana_link {grafana.name}")
+async def ensure_grafana_link(grafana: GrafanaOutputs, workspace: MonitorWorkspaceOutputs) -> StepOutputs:
+    """Link the Azure Monitor workspace in Grafana, keeping every other link.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...": inside az aks create --grafana-resource-id.
+    REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/update
+
+    Args:
+        grafana: the instance.
+        workspace: the Azure Monitor workspace.
+
+    Returns:
+        The change made.
+    """
+    operations = cloud().dashboard.grafana
+    group = grafana.id.split("/")[4]
+    resource = arm_resource(
+        f"Managed Grafana {grafana.name}",
+        grafana.id,
+        operations.get,
+        operations.begin_update,
+        group,
+        grafana.name,
+        expected_s=30,
+        deadline_s=1800,
+    )
+
+    def decision(live: Json | None) -> Decision:
+        linked = linked_workspaces(live or {"properties": {}})
+        if workspace.id.casefold() in map(str.casefold, linked):
+            return Decision(UNCHANGED)
+        links = [{"azureMonitorWorkspaceResourceId": link} for link in [*linked, workspace.id]]
+        field = "properties.grafanaIntegrations.azureMonitorWorkspaceIntegrations"
+        return Decision(
+            Change(
+                kind="updated", fields=(FieldChange(field=field, old=linked, new=[*linked, workspace.id]),)
+            ),
+            {"properties": {"grafanaIntegrations": {"azureMonitorWorkspaceIntegrations": links}}},
+        )
+
+    _, change = await ensure(resource, decision)
+    return StepOutputs(change=change)

@@ -1,0 +1,292 @@
+"""Guide: Create infrastructure, "Create the AKS cluster ..." - what `--enable-azure-monitor-metrics` does inside az.
+
+Endpoint, rule, association, then metrics on (in that order: the agent crash-loops without its association), and
+the recording rule groups. Grafana's role and link are in `tasks.grafana`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from cloud.answers import Json
+from cloud.calls import read_path
+from cloud.desired import Decision, decide
+from cloud.errors import NotOurs
+from cloud.resources import arm_resource, ensure
+from cloud.session import cloud
+from environment.names import resource_tags
+from environment.outputs import (
+    UNCHANGED,
+    Change,
+    ClusterOutputs,
+    FieldChange,
+    MonitorWorkspaceOutputs,
+    Place,
+    ResourceOutputs,
+    RuleGroupsOutputs,
+    StepOutputs,
+)
+from environment.spec import EnvironmentSpec
+from tasks._cluster import UPDATE_S, cluster_resource
+from tasks._policy import arm_task
+
+_RECOMMENDATIONS = "/providers/microsoft.alertsManagement/alertRuleRecommendations"
+_RULE_GROUPS = "Microsoft.AlertsManagement/prometheusRuleGroups"
+_RULE_GROUPS_API = "2023-03-01"
+_ASSOCIATION = "ContainerInsightsMetricsExtension"
+_STREAM = "Microsoft-PrometheusMetrics"
+
+
+def workspace_region(workspace: MonitorWorkspaceOutputs) -> str:
+    """The workspace's region as az writes it into names: lower-case letters and digits."""
+    return re.sub(r"[^a-z0-9]", "", workspace.location.lower())
+
+
+@arm_task("ensure_metrics_endpoint {place.names.cluster}")
+async def ensure_metrics_endpoint(
+    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, workspace: MonitorWorkspaceOutputs
+) -> ResourceOutputs:
+    """Create the data collection endpoint of managed Prometheus.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 1: inside az aks create.
+    REST: https://learn.microsoft.com/rest/api/monitor/data-collection-endpoints/create
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        group: the environment's resource group.
+        workspace: the Azure Monitor workspace, in whose region the endpoint is.
+
+    Returns:
+        ID and name of the endpoint.
+    """
+    region = workspace_region(workspace)
+    name = place.names.metrics_endpoint(region)
+    label = f"data collection endpoint {name}"
+    operations = cloud().monitor.data_collection_endpoints
+    resource = arm_resource(
+        label,
+        place.resource_id("Microsoft.Insights/dataCollectionEndpoints", name),
+        operations.get,
+        operations.create,
+        group.name,
+        name,
+    )
+    wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec)}
+    _, change = await ensure(
+        resource,
+        lambda live: decide(
+            label, wanted, live, only_at_creation={"properties": {}}, immutable=("location",)
+        ),
+    )
+    return ResourceOutputs(id=resource.id, name=name, change=change)
+
+
+@arm_task("ensure_metrics_rule {place.names.cluster}")
+async def ensure_metrics_rule(
+    spec: EnvironmentSpec,
+    place: Place,
+    group: ResourceOutputs,
+    workspace: MonitorWorkspaceOutputs,
+    endpoint: ResourceOutputs,
+) -> ResourceOutputs:
+    """Create the data collection rule that sends the cluster's metrics to the Azure Monitor workspace.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 1: inside az aks create.
+    REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rules/create
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        group: the environment's resource group.
+        workspace: where the metrics go.
+        endpoint: the data collection endpoint they go through.
+
+    Returns:
+        ID and name of the rule.
+    """
+    region = workspace_region(workspace)
+    name = place.names.metrics_rule(region)
+    label = f"data collection rule {name}"
+    operations = cloud().monitor.data_collection_rules
+    resource = arm_resource(
+        label,
+        place.resource_id("Microsoft.Insights/dataCollectionRules", name),
+        operations.get,
+        operations.create,
+        group.name,
+        name,
+    )
+    wanted = {
+        "location": region,
+        "kind": "Linux",
+        "tags": resource_tags(spec),
+        "properties": {
+            "description": "DCR description",
+            "dataCollectionEndpointId": endpoint.id,
+            "dataSources": {
+                "prometheusForwarder": [
+                    {"name": "PrometheusDataSource", "streams": [_STREAM], "labelIncludeFilter": {}}
+                ]
+            },
+            "dataFlows": [{"streams": [_STREAM], "destinations": ["MonitoringAccount1"]}],
+            "destinations": {
+                "monitoringAccounts": [{"accountResourceId": workspace.id, "name": "MonitoringAccount1"}]
+            },
+        },
+    }
+    _, change = await ensure(resource, lambda live: decide(label, wanted, live, immutable=("location",)))
+    return ResourceOutputs(id=resource.id, name=name, change=change)
+
+
+@arm_task("ensure_metrics_association {cluster.name}")
+async def ensure_metrics_association(cluster: ClusterOutputs, rule: ResourceOutputs) -> ResourceOutputs:
+    """Associate the cluster with the metrics rule.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 1: inside az aks create.
+    REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rule-associations/create
+
+    Args:
+        cluster: the cluster, scope of the association.
+        rule: the data collection rule.
+
+    Returns:
+        ID and name of the association.
+    """
+    label = f"data collection rule association {_ASSOCIATION}"
+    operations = cloud().monitor.data_collection_rule_associations
+    resource = arm_resource(
+        label,
+        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{_ASSOCIATION}",
+        operations.get,
+        operations.create,
+        cluster.id.lstrip("/"),
+        _ASSOCIATION,
+    )
+    description = "Prometheus metrics of this AKS cluster."
+    wanted = {"properties": {"dataCollectionRuleId": rule.id}}
+    once = {"properties": {"description": description}}
+    _, change = await ensure(resource, lambda live: decide(label, wanted, live, only_at_creation=once))
+    return ResourceOutputs(id=resource.id, name=_ASSOCIATION, change=change)
+
+
+@arm_task("ensure_metrics_on {cluster.name}")
+async def ensure_metrics_on(cluster: ClusterOutputs) -> StepOutputs:
+    """Switch managed Prometheus on in the cluster.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 1: the second cluster write inside az aks create.
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update
+
+    Args:
+        cluster: the cluster, associated with the metrics rule.
+
+    Returns:
+        The change made.
+
+    Raises:
+        ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
+    """
+    resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    wanted = {"properties": {"azureMonitorProfile": {"metrics": {"enabled": True}}}}
+
+    def decision(live: Json | None) -> Decision:
+        return decide(resource.label, wanted, live or _gone(resource.label))
+
+    _, change = await ensure(resource, decision)
+    return StepOutputs(change=change)
+
+
+def _gone(label: str) -> Json:
+    raise NotOurs(f"{label} was deleted by someone while this run was working on it. Run again.")
+
+
+def recording_rules(recommendations: list[Json]) -> dict[str, list[Json]]:
+    """The recording rules among Azure's recommendations, by template name; alert rules aren't the guide's."""
+    found: dict[str, list[Json]] = {}
+    for recommendation in recommendations:
+        properties = recommendation.get("properties") or {}
+        if str(properties.get("alertRuleType", "")).casefold() != _RULE_GROUPS.casefold():
+            continue
+        resources = (properties.get("rulesArmTemplate") or {}).get("resources") or []
+        rules = (resources[0].get("properties") or {}).get("rules") or [] if resources else []
+        if rules and all(rule.get("record") and rule.get("expression") for rule in rules):
+            found[recommendation["name"]] = rules
+    return found
+
+
+@arm_task("ensure_rule_groups {cluster.name}")
+async def ensure_rule_groups(
+    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, workspace: MonitorWorkspaceOutputs
+) -> RuleGroupsOutputs:
+    """Create the Prometheus recording rule groups that Azure recommends for the workspace.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 1: inside az aks create. Those for Windows are
+    made switched off, as az does.
+    REST: https://learn.microsoft.com/rest/api/monitor/prometheus-rule-groups/create-or-update
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        cluster: the cluster whose metrics the rules record.
+        workspace: the Azure Monitor workspace that has them.
+
+    Returns:
+        Names of the rule groups.
+    """
+    answer = await read_path(
+        "recommended rule groups",
+        lambda: cloud().get(f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview"),
+    )
+    templates = recording_rules(answer.body.get("value") or [])
+    made = await asyncio.gather(
+        *(
+            _ensure_rule_group(spec, place, cluster, workspace, name, rules)
+            for name, rules in templates.items()
+        )
+    )
+    changed = tuple(
+        FieldChange(field=name, old=None, new=change.kind)
+        for name, change in made
+        if change.kind != "unchanged"
+    )
+    kinds = {change.kind for _, change in made}
+    change = (
+        Change(kind="created" if "created" in kinds else "updated", fields=changed) if changed else UNCHANGED
+    )
+    return RuleGroupsOutputs(names=tuple(name for name, _ in made), change=change)
+
+
+async def _ensure_rule_group(
+    spec: EnvironmentSpec,
+    place: Place,
+    cluster: ClusterOutputs,
+    workspace: MonitorWorkspaceOutputs,
+    template: str,
+    rules: list[Json],
+) -> tuple[str, Change]:
+    name = place.names.rule_group(template)
+    label = f"rule group {name}"
+    resource_id = place.resource_id(_RULE_GROUPS, name)
+    operations = cloud().resources.resources
+    resource = arm_resource(
+        label,
+        resource_id,
+        operations.get_by_id,
+        operations.begin_create_or_update_by_id,
+        resource_id.lstrip("/"),
+        api_version=_RULE_GROUPS_API,
+    )
+    wanted = {
+        "location": workspace_region(workspace),
+        "tags": resource_tags(spec),
+        "properties": {
+            "scopes": [workspace.id, cluster.id],
+            "enabled": "win" not in template.lower(),
+            "clusterName": cluster.name,
+            "interval": "PT1M",
+            "rules": rules,
+        },
+    }
+    _, change = await ensure(resource, lambda live: decide(label, wanted, live, immutable=("location",)))
+    return name, change

@@ -1,0 +1,73 @@
+"""Guide: Create infrastructure, "Create the AKS cluster ..." - the namespaces of operator and database."""
+
+from __future__ import annotations
+
+from cloud.answers import Json
+from cloud.errors import NotEffectiveYet
+from cloud.kubernetes_api import KubernetesApi, kubernetes_api
+from environment.outputs import (
+    UNCHANGED,
+    ApiServerOutputs,
+    Change,
+    ClusterOutputs,
+    FieldChange,
+    NamespacesOutputs,
+)
+from environment.spec import EnvironmentSpec
+from tasks._policy import arm_task
+
+_GONE_WITHIN_S = 300
+
+
+@arm_task("ensure_namespaces {spec.namespaces.database} and {spec.namespaces.operator}")
+async def ensure_namespaces(
+    spec: EnvironmentSpec, cluster: ClusterOutputs, api_server: ApiServerOutputs
+) -> NamespacesOutputs:
+    """Create both namespaces; one that is being deleted is waited for and created anew.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", step 5 (kubectl create namespace).
+    REST: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/
+
+    Args:
+        spec: the environment wanted.
+        cluster: the cluster.
+        api_server: proof that its API server answers.
+
+    Returns:
+        Names of both namespaces.
+
+    Raises:
+        NotEffectiveYet: a namespace stays Terminating; the message names it.
+    """
+    names = (spec.namespaces.database, spec.namespaces.operator)
+    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+        created = [name for name in names if await ensure_namespace(api, name)]
+    fields = tuple(FieldChange(field=f"namespace {name}", old=None, new="Active") for name in created)
+    return NamespacesOutputs(
+        namespaces=names, change=Change(kind="created", fields=fields) if fields else UNCHANGED
+    )
+
+
+async def ensure_namespace(api: KubernetesApi, name: str) -> bool:
+    """Make sure of one namespace; whether it had to be created."""
+    path = f"/api/v1/namespaces/{name}"
+
+    async def not_terminating() -> Json | None:
+        live = await api.get(path)
+        if live is None:
+            return {}
+        return None if (live.get("status") or {}).get("phase") == "Terminating" else live
+
+    try:
+        live = await api.wait(f"namespace {name} is Terminating", not_terminating, deadline_s=_GONE_WITHIN_S)
+    except TimeoutError as error:
+        raise NotEffectiveYet(
+            f"{error}. Something in it has a finalizer that nobody serves: "
+            f"kubectl get namespace {name} -o yaml names it under status.conditions."
+        ) from None
+    if live:
+        return False
+    await api.create(
+        "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    )
+    return True

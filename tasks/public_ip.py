@@ -1,0 +1,92 @@
+"""Guide: Create infrastructure, "Create public static IP for PostgreSQL cluster ingress" - address and role.
+
+The address is made once and never written again: the cluster's cloud controller keeps its DNS label and tags on it,
+and a PUT without them would wipe them.
+"""
+
+from __future__ import annotations
+
+from cloud.answers import Json
+from cloud.desired import Decision, state_of
+from cloud.resources import arm_resource, ensure
+from cloud.session import cloud
+from environment.outputs import (
+    CREATED,
+    UNCHANGED,
+    ClusterOutputs,
+    IdentityOutputs,
+    Place,
+    PublicIpOutputs,
+    RoleOutputs,
+)
+from environment.spec import EnvironmentSpec
+from tasks._policy import arm_task
+from tasks._roles import NETWORK_CONTRIBUTOR, Grant, ensure_grants
+
+
+@arm_task("ensure_public_ip {place.names.public_ip}")
+async def ensure_public_ip(spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs) -> PublicIpOutputs:
+    """Create the static, zone-redundant public IP in the node resource group.
+
+    Guide: Create infrastructure, "Create public static IP ...", step 1 (az network public-ip create).
+    REST: https://learn.microsoft.com/rest/api/virtualnetwork/public-ip-addresses/create-or-update
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        cluster: the cluster, whose node resource group the address goes to.
+
+    Returns:
+        ID, name and address.
+    """
+    name = place.names.public_ip
+    operations = cloud().network.public_ip_addresses
+    resource = arm_resource(
+        f"public IP {name}",
+        place.resource_id("Microsoft.Network/publicIPAddresses", name, cluster.node_resource_group),
+        operations.get,
+        operations.begin_create_or_update,
+        cluster.node_resource_group,
+        name,
+        expected_s=3,
+        deadline_s=300,
+    )
+    body = {
+        "location": spec.region,
+        "sku": {"name": "Standard"},
+        "zones": ["1", "2", "3"],
+        "properties": {"publicIPAllocationMethod": "Static", "idleTimeoutInMinutes": 4},
+    }
+
+    def decision(live: Json | None) -> Decision:
+        if live is not None and state_of(live).casefold() == "succeeded":
+            return Decision(UNCHANGED)
+        return Decision(CREATED, body)
+
+    live, change = await ensure(resource, decision)
+    return PublicIpOutputs(
+        id=resource.id, name=name, ip_address=live["properties"]["ipAddress"], change=change
+    )
+
+
+@arm_task("ensure_network_role {cluster.node_resource_group}")
+async def ensure_network_role(cluster: ClusterOutputs, identity: IdentityOutputs) -> RoleOutputs:
+    """Give the identity Network Contributor on the node resource group.
+
+    Guide: Create infrastructure, "Create public static IP ...", step 3 (az role assignment create).
+    REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/create
+
+    Args:
+        cluster: the cluster, whose node resource group is the role's scope.
+        identity: the managed identity.
+
+    Returns:
+        IDs of the role assignments.
+    """
+    return await ensure_grants(
+        [
+            Grant(
+                NETWORK_CONTRIBUTOR, cluster.node_resource_group_id, identity.principal_id, "ServicePrincipal"
+            )
+        ]
+    )

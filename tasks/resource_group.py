@@ -1,0 +1,125 @@
+"""Guide: Create infrastructure, "Create a resource group" - plus the group that backups live in.
+
+Not done here: deleting groups (`tear_down`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cloud.answers import Json
+from cloud.desired import Decision, decide
+from cloud.resources import ArmResource, arm_resource, ensure
+from cloud.session import cloud
+from environment.names import (
+    GENERATION,
+    LAST_GENERATION,
+    STATE,
+    VERSION,
+    WORKER_ADDRESS,
+    is_ours,
+    resource_tags,
+)
+from environment.outputs import Place, ResourceOutputs
+from environment.spec import EnvironmentSpec
+from environment.version import product_version
+from tasks._ownership import refuse_foreign
+from tasks._policy import arm_task
+
+
+def _group(name: str) -> ArmResource:
+    groups = cloud().resources.resource_groups
+    return arm_resource(f"resource group {name}", name, groups.get, groups.create_or_update, name)
+
+
+async def _ensure_group(
+    spec: EnvironmentSpec, place: Place, name: str, wanted_tags: dict[str, str], first_tags: dict[str, str]
+) -> ResourceOutputs:
+    wanted = {"location": spec.region, "tags": wanted_tags}
+
+    def decision(live: Json | None) -> Decision:
+        refuse_foreign(spec, f"resource group {name}", live, name)
+        adopted = live is not None and not is_ours(live.get("tags"), spec)
+        return decide(
+            f"resource group {name}",
+            {**wanted, "tags": {**first_tags, **wanted_tags}} if adopted else wanted,
+            live,
+            only_at_creation={"tags": first_tags},
+            immutable=("location",),
+            way_out="Choose another name or suffix, or the group's region.",
+        )
+
+    live, change = await ensure(_group(name), decision)
+    return ResourceOutputs(id=place.group_id(name), name=live["name"], change=change)
+
+
+@arm_task("ensure_resource_group {place.names.resource_group}")
+async def ensure_resource_group(spec: EnvironmentSpec, place: Place) -> ResourceOutputs:
+    """Create the environment's resource group, or bring its tags to the spec.
+
+    Its tags are the environment's state: which generation it is and whether it is still being built. The worker's
+    address that was let through to the API server is kept there too, so that it can be told from the spec's ranges.
+
+    Guide: Create infrastructure, "Create a resource group" (az group create).
+    REST: https://learn.microsoft.com/rest/api/resources/resource-groups/create-or-update
+
+    Args:
+        spec: the environment wanted.
+        place: where it goes, as the preflight found.
+
+    Returns:
+        ID and name of the group.
+
+    Raises:
+        NotOurs: a group of that name exists without our tags.
+        ImmutableChange: it exists in another region.
+    """
+    tags = resource_tags(spec)
+    if place.worker_address:
+        tags[WORKER_ADDRESS] = place.worker_address
+    first = {STATE: "building", GENERATION: str(place.generation), VERSION: product_version()}
+    return await _ensure_group(spec, place, place.names.resource_group, tags, first)
+
+
+@arm_task("ensure_backup_group {place.names.backup_group}")
+async def ensure_backup_group(spec: EnvironmentSpec, place: Place, group: ResourceOutputs) -> ResourceOutputs:
+    """Create the resource group that keeps the backups apart from everything that is torn down and rebuilt.
+
+    Guide: none; the guide keeps the storage account in the environment's group. With `storage.backups:
+    in_environment_group` so do we, and this step finds its work done.
+    REST: https://learn.microsoft.com/rest/api/resources/resource-groups/create-or-update
+
+    Args:
+        spec: the environment wanted.
+        place: where it goes, as the preflight found.
+        group: the environment's own group.
+
+    Returns:
+        ID and name of the group that the storage account goes to.
+    """
+    if place.names.backup_group == group.name:
+        return group.model_copy(
+            update={"change": group.change.model_copy(update={"kind": "unchanged", "fields": ()})}
+        )
+    first = {LAST_GENERATION: str(place.generation), VERSION: product_version()}
+    return await _ensure_group(spec, place, place.names.backup_group, resource_tags(spec), first)
+
+
+@arm_task("mark_generation {state}")
+async def mark_generation(
+    spec: EnvironmentSpec, place: Place, state: Literal["building", "current", "retiring"]
+) -> ResourceOutputs:
+    """Write on the environment's group how far this generation is; `current` once everything is verified.
+
+    Guide: none. REST: https://learn.microsoft.com/rest/api/resources/resource-groups/create-or-update
+
+    Args:
+        spec: the environment wanted.
+        place: where it is.
+        state: building, current or retiring.
+
+    Returns:
+        ID and name of the group.
+    """
+    tags = {**resource_tags(spec), STATE: state}
+    return await _ensure_group(spec, place, place.names.resource_group, tags, {})

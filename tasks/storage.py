@@ -1,0 +1,156 @@
+"""Guide: Create infrastructure, "Create a storage account in the primary region" - account, container, roles.
+
+The container is made through ARM, which needs no data role and can be repeated; the guide does it on the data plane.
+Not done here: shared keys stay allowed, as the guide's next article lists blobs with one.
+"""
+
+from __future__ import annotations
+
+from cloud.answers import Json
+from cloud.desired import Decision, decide
+from cloud.resources import arm_resource, ensure
+from cloud.session import cloud
+from environment.names import resource_tags
+from environment.outputs import (
+    CREATED,
+    UNCHANGED,
+    IdentityOutputs,
+    Place,
+    ResourceOutputs,
+    RoleOutputs,
+    StorageAccountOutputs,
+)
+from environment.spec import EnvironmentSpec
+from tasks._ownership import refuse_foreign
+from tasks._policy import arm_task
+from tasks._roles import STORAGE_BLOB_DATA_CONTRIBUTOR, STORAGE_BLOB_DATA_OWNER, Grant, ensure_grants
+
+
+def storage_account_body(spec: EnvironmentSpec) -> Json:
+    """The guide's account, with what Azure's old defaults leave open said out loud."""
+    return {
+        "location": spec.region,
+        "kind": "StorageV2",
+        "sku": {"name": spec.storage.sku},
+        "tags": resource_tags(spec),
+        "properties": {
+            "encryption": {"keySource": "Microsoft.Storage", "services": {"blob": {"enabled": True}}},
+            "minimumTlsVersion": "TLS1_2",
+            "allowBlobPublicAccess": False,
+            "supportsHttpsTrafficOnly": True,
+        },
+    }
+
+
+@arm_task("ensure_storage_account {place.names.storage_account}")
+async def ensure_storage_account(
+    spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+) -> StorageAccountOutputs:
+    """Create the storage account for backups, or bring it to the spec.
+
+    Guide: Create infrastructure, "Create a storage account in the primary region", step 1 (az storage account create).
+    REST: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create
+
+    Args:
+        spec: the environment wanted.
+        place: where it goes, as the preflight found.
+        group: the group for backups.
+
+    Returns:
+        ID, name, group and blob endpoint.
+
+    Raises:
+        NotOurs: an account of that name exists in the group without our tags.
+        ImmutableChange: it has another redundancy or kind.
+    """
+    name = place.names.storage_account
+    label = f"storage account {name}"
+    accounts = cloud().storage.storage_accounts
+    resource = arm_resource(
+        label,
+        place.resource_id("Microsoft.Storage/storageAccounts", name, group.name),
+        accounts.get_properties,
+        accounts.begin_create,
+        group.name,
+        name,
+        expected_s=20,
+        deadline_s=600,
+    )
+
+    def decision(live: Json | None) -> Decision:
+        refuse_foreign(spec, label, live, group.name)
+        return decide(
+            label,
+            storage_account_body(spec),
+            live,
+            immutable=("location", "kind", "sku.name"),
+            way_out="Convert the account's redundancy in the portal first, or change storage.sku back.",
+        )
+
+    live, change = await ensure(resource, decision)
+    return StorageAccountOutputs(
+        id=resource.id,
+        name=live["name"],
+        resource_group=group.name,
+        blob_endpoint=live["properties"]["primaryEndpoints"]["blob"],
+        change=change,
+    )
+
+
+@arm_task("ensure_backup_container {spec.storage.container}")
+async def ensure_backup_container(spec: EnvironmentSpec, account: StorageAccountOutputs) -> ResourceOutputs:
+    """Create the blob container for backups.
+
+    Guide: Create infrastructure, "Create a storage account ...", step 2 (az storage container create).
+    REST: https://learn.microsoft.com/rest/api/storagerp/blob-containers/create
+
+    Args:
+        spec: the environment wanted.
+        account: the storage account.
+
+    Returns:
+        ID and name of the container.
+    """
+    name = spec.storage.container
+    containers = cloud().storage.blob_containers
+    resource = arm_resource(
+        f"blob container {name}",
+        f"{account.id}/blobServices/default/containers/{name}",
+        containers.get,
+        containers.create,
+        account.resource_group,
+        account.name,
+        name,
+    )
+
+    def decision(live: Json | None) -> Decision:
+        return Decision(CREATED if live is None else UNCHANGED)
+
+    _, change = await ensure(resource, decision)
+    return ResourceOutputs(id=resource.id, name=name, change=change)
+
+
+@arm_task("ensure_blob_roles {account.name}")
+async def ensure_blob_roles(
+    spec: EnvironmentSpec, identity: IdentityOutputs, account: StorageAccountOutputs
+) -> RoleOutputs:
+    """Let the identity write backups (Storage Blob Data Contributor), and the given people own them.
+
+    Guide: Create infrastructure, "Assign RBAC to storage accounts" (az role assignment create), and the optional
+    Storage Blob Data Owner of "Create a storage account ...".
+    REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/create
+
+    Args:
+        spec: the environment wanted; `storage.blob_owners` are the people.
+        identity: the managed identity.
+        account: the storage account, the roles' scope.
+
+    Returns:
+        IDs of the role assignments.
+    """
+    grants = [Grant(STORAGE_BLOB_DATA_CONTRIBUTOR, account.id, identity.principal_id, "ServicePrincipal")]
+    grants += [
+        Grant(STORAGE_BLOB_DATA_OWNER, account.id, owner.object_id, owner.type)
+        for owner in spec.storage.blob_owners
+    ]
+    return await ensure_grants(grants)

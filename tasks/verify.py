@@ -1,0 +1,198 @@
+"""Guide: Create infrastructure, the checks between its steps ("verify", "validate") - not sent, but so.
+
+Roles are verified by reading the assignments; when they take effect, Azure doesn't say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from cloud.answers import Json
+from cloud.calls import read
+from cloud.errors import VerificationFailed
+from cloud.kubernetes_api import KubernetesApi, kubernetes_api
+from cloud.resources import look_at
+from cloud.session import cloud
+from environment.outputs import (
+    UNCHANGED,
+    ClusterOutputs,
+    LogWorkspaceOutputs,
+    OperatorOutputs,
+    RoleOutputs,
+    VerificationOutputs,
+)
+from environment.spec import EnvironmentSpec, NodePoolSpec
+from tasks._cluster import UPDATE_S, cluster_resource
+from tasks._policy import arm_task
+
+METRICS_AGENT = "ama-metrics-node"
+LOGS_AGENT = "ama-logs"
+# Agents appear minutes after their profile is on (https://github.com/Azure/AKS/issues/4973); 15 min is the limit.
+_AGENTS_WITHIN_S = 900
+
+
+def cluster_problems(spec: EnvironmentSpec, live: Json | None, workspace_id: str) -> list[str]:
+    """What is wrong with the cluster as ARM shows it."""
+    if live is None:
+        return ["the AKS cluster doesn't exist"]
+    properties = live["properties"]
+    problems = []
+    if properties.get("provisioningState") != "Succeeded":
+        problems.append(f"the cluster's provisioningState is {properties.get('provisioningState')}")
+    metrics = (properties.get("azureMonitorProfile") or {}).get("metrics") or {}
+    if metrics.get("enabled") is not True:
+        problems.append("managed Prometheus is off (azureMonitorProfile.metrics.enabled)")
+    addon = (properties.get("addonProfiles") or {}).get("omsagent") or {}
+    config = {key.casefold(): str(value) for key, value in (addon.get("config") or {}).items()}
+    if addon.get("enabled") is not True:
+        problems.append("Container insights is off (addonProfiles.omsagent.enabled)")
+    elif config.get("loganalyticsworkspaceresourceid", "").casefold() != workspace_id.casefold():
+        problems.append(
+            f"Container insights writes to {config.get('loganalyticsworkspaceresourceid')}, not to {workspace_id}"
+        )
+    pools = {pool["name"]: pool for pool in properties.get("agentPoolProfiles") or []}
+    for pool in (spec.system_pool, spec.postgres_pool):
+        state = pools.get(pool.name, {}).get("provisioningState", "missing")
+        if state != "Succeeded":
+            problems.append(f"node pool {pool.name} is {state}")
+    return problems
+
+
+def pool_problems(pool: NodePoolSpec, nodes: Sequence[Json]) -> list[str]:
+    """What is wrong with a node pool as Kubernetes shows its nodes."""
+    mine = [node for node in nodes if _label(node, "kubernetes.azure.com/agentpool") == pool.name]
+    ready = [node for node in mine if _is_ready(node)]
+    problems = []
+    if len(ready) < pool.min_count:
+        problems.append(f"node pool {pool.name}: {len(ready)} ready nodes, at least {pool.min_count} wanted")
+    zones = {_label(node, "topology.kubernetes.io/zone").rpartition("-")[2] for node in ready}
+    if pool.min_count >= len(pool.zones) and not set(pool.zones) <= zones:
+        missing = ", ".join(sorted(set(pool.zones) - zones))
+        problems.append(f"node pool {pool.name}: no ready node in zone {missing}")
+    return problems
+
+
+def agent_problem(name: str, daemon_set: Json | None, node_count: int) -> str | None:
+    """What is wrong with a monitoring agent that must run on every node."""
+    if daemon_set is None:
+        return f"daemon set {name} doesn't exist"
+    status = daemon_set.get("status") or {}
+    ready, wanted = status.get("numberReady", 0), status.get("desiredNumberScheduled", 0)
+    if ready < node_count or wanted < node_count:
+        return f"daemon set {name}: ready on {ready} of {node_count} nodes"
+    return None
+
+
+def _label(node: Json, key: str) -> str:
+    return str((node["metadata"].get("labels") or {}).get(key, ""))
+
+
+def _is_ready(node: Json) -> bool:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+async def _kubernetes_problems(
+    api: KubernetesApi, spec: EnvironmentSpec, operator: OperatorOutputs
+) -> list[str]:
+    agents = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+    deployments = f"/apis/apps/v1/namespaces/{operator.namespace}/deployments"
+    listed, metrics, logs, deployment = await asyncio.gather(
+        api.get("/api/v1/nodes"),
+        api.get(f"{agents}/{METRICS_AGENT}"),
+        api.get(f"{agents}/{LOGS_AGENT}"),
+        api.get(f"{deployments}/{operator.deployment}"),
+    )
+    nodes = (listed or {}).get("items") or []
+    problems = [*pool_problems(spec.system_pool, nodes), *pool_problems(spec.postgres_pool, nodes)]
+    problems += filter(
+        None,
+        [agent_problem(METRICS_AGENT, metrics, len(nodes)), agent_problem(LOGS_AGENT, logs, len(nodes))],
+    )
+    if ((deployment or {}).get("status") or {}).get("availableReplicas", 0) < 1:
+        problems.append(f"deployment {operator.namespace}/{operator.deployment} isn't available")
+    return problems
+
+
+@arm_task("verify_environment {cluster.name}")
+async def verify_environment(
+    spec: EnvironmentSpec,
+    cluster: ClusterOutputs,
+    log_workspace: LogWorkspaceOutputs,
+    operator: OperatorOutputs,
+    roles: Sequence[RoleOutputs],
+) -> VerificationOutputs:
+    """Look at everything again, in Azure and in the cluster, and wait for what comes up late.
+
+    Guide: Create infrastructure, "Create the AKS cluster ...", steps 6 and 7 (kubectl get daemonset, az aks show), and
+    Deploy, "Install the CloudNativePG operator ..." (kubectl get deployment).
+
+    Args:
+        spec: the environment wanted.
+        cluster: the cluster.
+        log_workspace: the workspace that Container insights must write to.
+        operator: the operator's deployment.
+        roles: the role assignments that must be there.
+
+    Returns:
+        What was found to be so.
+
+    Raises:
+        VerificationFailed: names everything that isn't so after 15 minutes.
+    """
+    resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    found: list[str] = []
+
+    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+
+        async def all_so() -> bool | None:
+            problems, inside = await asyncio.gather(
+                look_at(resource), _kubernetes_problems(api, spec, operator)
+            )
+            found[:] = [*cluster_problems(spec, problems, log_workspace.id), *inside]
+            return True if not found else None
+
+        try:
+            await api.wait(
+                "agents, nodes and operator aren't all ready yet", all_so, deadline_s=_AGENTS_WITHIN_S
+            )
+        except TimeoutError:
+            lines = "".join(f"\n  - {problem}" for problem in found)
+            raise VerificationFailed(
+                f"AKS cluster {cluster.name}: after 15 minutes not everything is as it should be:{lines}\n"
+                "Everything was sent; run again to look once more, and see kubectl describe for what is named."
+            ) from None
+    ids = [role_id for role in roles for role_id in role.ids]
+    lost = [
+        role_id
+        for role_id, live in zip(
+            ids,
+            await asyncio.gather(
+                *(
+                    read(
+                        "role assignment",
+                        cloud().authorization.role_assignments.get_by_id,
+                        role_id.lstrip("/"),
+                    )
+                    for role_id in ids
+                )
+            ),
+            strict=True,
+        )
+        if live is None
+    ]
+    if lost:
+        raise VerificationFailed(
+            f"role assignments are gone that this run made or found: {', '.join(lost)}. Somebody removed them; run "
+            "again to make them anew."
+        )
+    facts = (
+        f"{METRICS_AGENT} and {LOGS_AGENT} are ready on every node",
+        f"Container insights writes to {log_workspace.name}",
+        f"operator deployment {operator.namespace}/{operator.deployment} is available",
+        f"node pools {spec.system_pool.name} and {spec.postgres_pool.name} are healthy in zones "
+        f"{', '.join(spec.postgres_pool.zones)}",
+        f"{len(ids)} role assignments are there",
+    )
+    return VerificationOutputs(facts=facts, change=UNCHANGED)
