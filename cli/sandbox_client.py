@@ -55,7 +55,9 @@ class RunningSandbox:
     def variables(self) -> dict[str, str]:
         """Environment variables that point this product at the sandbox."""
         have = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-        proxied = any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"))
+        proxied = any(
+            os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+        )
         direct = {"NO_PROXY": ",".join(filter(None, [have, "localhost", "127.0.0.1"]))} if proxied else {}
         return {
             "AZURE_TENANT_ID": self.tenant_id,

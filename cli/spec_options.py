@@ -1,0 +1,272 @@
+"""The spec from a terminal: a file, options for what every environment needs, and `--set` for every field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin
+
+import typer
+
+from cli.exit_codes import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+    from cli.sandbox_client import RunningSandbox
+    from environment.spec import EnvironmentSpec
+
+SpecFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--spec", metavar="FILE", help="Spec of the environment, YAML or JSON.", rich_help_panel="Environment"
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option(help="Short name, 2 to 6 characters.", rich_help_panel="Environment")
+]
+Region = Annotated[
+    str | None, typer.Option(help="Azure region, such as canadacentral.", rich_help_panel="Environment")
+]
+SubscriptionId = Annotated[
+    str | None,
+    typer.Option(help="Azure subscription; by default AZURE_SUBSCRIPTION_ID.", rich_help_panel="Environment"),
+]
+Suffix = Annotated[
+    str | None,
+    typer.Option(help="What resource names are computed from, 8 characters.", rich_help_panel="Environment"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Any field, such as postgres_pool.max_count=9; repeatable. `aks-postgres fields` lists them.",
+        rich_help_panel="Environment",
+    ),
+]
+UseSandbox = Annotated[
+    bool,
+    typer.Option("--sandbox", help="Use the local sandbox in place of Azure.", rich_help_panel="Sandbox"),
+]
+State = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The sandbox's state folder; by default aks-postgres/sandbox in $XDG_STATE_HOME or ~/.local/state.",
+        rich_help_panel="Sandbox",
+    ),
+]
+
+
+class SpecField(NamedTuple):
+    """A field of the spec: its path as `--set` takes it, and what pydantic knows about it."""
+
+    path: str
+    info: FieldInfo
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether a value is text whatever it looks like: 1.30 is a version, not the number 1.3."""
+        if get_origin(self.info.annotation) in (list, dict):
+            return False
+        choices = get_args(self.info.annotation) or (self.info.annotation,)
+        return any(choice is str or isinstance(choice, str) for choice in choices)
+
+    @property
+    def holds_texts_by_name(self) -> bool:
+        """Whether it is a mapping of texts, such as tags and labels."""
+        return get_origin(self.info.annotation) is dict
+
+    @property
+    def constraint(self) -> str:
+        """What a value must be, in few words."""
+        limits = {
+            "ge": ">=",
+            "gt": ">",
+            "le": "<=",
+            "lt": "<",
+            "max_length": "at most",
+            "min_length": "at least",
+        }
+        parts = [_type_words(self.info.annotation)]
+        for limit in self.info.metadata:
+            for name, words in limits.items():
+                if (value := getattr(limit, name, None)) is not None:
+                    parts.append(f"{words} {value}")
+            if pattern := getattr(limit, "pattern", None):
+                parts.append(str(pattern))
+        return ", ".join(parts)
+
+    @property
+    def default(self) -> Any:
+        """The value of a spec that doesn't name the field, as JSON would write it."""
+        return self.info.get_default()
+
+
+def _type_words(annotation: Any) -> str:
+    if annotation is type(None):
+        return "unset"
+    arguments = get_args(annotation)
+    if not arguments:
+        return {"str": "text", "int": "whole number", "bool": "true or false"}.get(
+            annotation.__name__, annotation.__name__
+        )
+    if get_origin(annotation) is list:
+        return f"list of {_type_words(arguments[0])}"
+    if get_origin(annotation) is dict:
+        return "mapping of texts"
+    if all(isinstance(argument, str) for argument in arguments):
+        return " | ".join(arguments)
+    return " or ".join(_type_words(argument) for argument in arguments)
+
+
+def spec_fields(model: type[BaseModel] | None = None, prefix: str = "") -> Iterator[SpecField]:
+    """Every field of the spec, in the order of the run form; groups appear as their fields."""
+    from pydantic import BaseModel
+
+    from environment.spec import EnvironmentSpec
+
+    for name, info in (model or EnvironmentSpec).model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _inside(info, f"{prefix}{name}.")
+        else:
+            yield SpecField(prefix + name, info)
+
+
+def _inside(group: FieldInfo, prefix: str) -> Iterator[SpecField]:
+    assert group.annotation is not None
+    yield from spec_fields(group.annotation, prefix)
+
+
+def wanted_spec(
+    spec_file: Path | None,
+    *,
+    name: str | None,
+    region: str | None,
+    subscription_id: str | None,
+    suffix: str | None,
+    settings: Sequence[str] | None,
+    sandbox: RunningSandbox | None = None,
+) -> EnvironmentSpec:
+    """The spec that a person described: the file, over it the options, over them `--set`.
+
+    Args:
+        spec_file: YAML or JSON; `-` reads standard input.
+        name: option.
+        region: option.
+        subscription_id: option.
+        suffix: option.
+        settings: FIELD=VALUE pairs, in order.
+        sandbox: its stand-in operator manifest is used, unless another one was asked for.
+
+    Raises:
+        SpecError: with all problems at once.
+        CommandFailed: a file or a setting that can't be read.
+    """
+    from environment.problems import spec_from
+
+    given: Any = {} if spec_file is None else read_yaml(spec_file)
+    if not isinstance(given, dict):
+        return spec_from(given)
+    options = {"name": name, "region": region, "subscription_id": subscription_id, "suffix": suffix}
+    given |= {field: value for field, value in options.items() if value is not None}
+    for setting in settings or ():
+        _set(given, setting)
+    if sandbox is not None:
+        operator = given.setdefault("operator", {})
+        if isinstance(operator, dict) and not {"manifest_url", "manifest_sha256"} & set(operator):
+            operator["manifest_url"] = sandbox.operator_manifest_url
+            operator["manifest_sha256"] = sandbox.operator_manifest_sha256
+    return spec_from(given)
+
+
+def read_yaml(file: Path) -> Any:
+    """What a YAML or JSON file holds; an empty one holds an empty mapping.
+
+    Raises:
+        CommandFailed: it can't be read; says where it stops making sense.
+    """
+    try:
+        text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        found = parse_yaml(text)
+    except OSError as error:
+        raise CommandFailed(f"{file} can't be read: {error.strerror}", ExitCode.BAD_INPUT) from None
+    except ValueError as error:
+        raise CommandFailed(f"{file} isn't valid YAML or JSON: {error}", ExitCode.BAD_INPUT) from None
+    return {} if found is None else found
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML (and so JSON) in which dates and decimals stay text, as 1.30 is a version and not 1.3.
+
+    Raises:
+        ValueError: it is no YAML, or names a key twice.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Text, whole numbers, true, false and null; every key once."""
+
+        yaml_implicit_resolvers = {
+            first: [
+                (tag, pattern)
+                for tag, pattern in resolvers
+                if tag.rpartition(":")[2] not in ("float", "timestamp")
+            ]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            """Refuse what YAML allows and nobody means: the same key twice."""
+            seen = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key.value!r} is there twice", key.start_mark
+                    )
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _set(given: dict[str, Any], setting: str) -> None:
+    path, equals, text = setting.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise CommandFailed(
+            f"--set {setting}: FIELD=VALUE is expected, such as postgres_pool.max_count=9", ExitCode.BAD_INPUT
+        )
+    field, inside = _field_of(path)
+    try:
+        value = text if _is_text(field, inside, text) else parse_yaml(text)
+    except ValueError as error:
+        raise CommandFailed(f"--set {setting}: the value isn't YAML: {error}", ExitCode.BAD_INPUT) from None
+    steps = [*(field.path if field else path).split("."), *([inside] if inside else [])]
+    at = given
+    for step in steps[:-1]:
+        if not isinstance(at.get(step), dict):
+            at[step] = {}
+        at = at[step]
+    at[steps[-1]] = value
+
+
+def _field_of(path: str) -> tuple[SpecField | None, str]:
+    """The field that a path names, and what follows it: the key of a tag or label, which may hold dots itself."""
+    for field in spec_fields():
+        if path == field.path:
+            return field, ""
+        if field.holds_texts_by_name and path.startswith(f"{field.path}."):
+            return field, path.removeprefix(f"{field.path}.")
+    return None, ""
+
+
+def _is_text(field: SpecField | None, inside: str, text: str) -> bool:
+    if inside:
+        return True
+    return field is not None and field.holds_text and text.strip() not in ("null", "~", "")
