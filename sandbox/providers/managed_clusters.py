@@ -1,0 +1,550 @@
+"""Microsoft.ContainerService/managedClusters: create, update, tags, delete, credentials, abort, upgrades.
+
+REST: https://learn.microsoft.com/rest/api/aks/managed-clusters
+"""
+
+import base64
+from typing import Any
+
+from sandbox.arm import ArmError, Call, Operation, Resource, Response
+from sandbox.instance import Sandbox
+from sandbox.providers import (
+    aks_api_server,
+    aks_background,
+    aks_defaults,
+    aks_node_group,
+    aks_versions,
+)
+from sandbox.providers import aks_validation as rules
+from sandbox.providers.container_service import (
+    API_VERSIONS,
+    CLUSTER,
+    POOL,
+    WITHOUT_RESULT,
+    WRITE,
+    acted_on,
+    check_deletion,
+    check_not_busy,
+    follow_cluster,
+    lower_group,
+    pools_of,
+    refusal,
+    running_operations,
+    throttle,
+    throttle_other,
+)
+from sandbox.providers.container_service import provider as aks
+from sandbox.regions import find_region
+
+Json = dict[str, Any]
+
+aks.type("managedClusters", api_versions=API_VERSIONS, delete_duration="aks_cluster_delete")
+
+
+@aks.put("managedClusters/{cluster}")
+def managed_clusters_create_or_update(call: Call) -> Response:
+    """ManagedClusters_CreateOrUpdate: 201 for a new cluster, 200 for a known one; the client polls.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update
+    """
+    throttle(call, "PutManagedClusterHandler.PUT", call.id, capacity=20, per_s=1 / 60)
+    if call.live is not None:
+        check_deletion(call, call.live, None, "Updating")
+    call.check_if_match(bare=True)
+    return _create(call) if call.live is None else _update(call, call.live)
+
+
+def _create(call: Call) -> Response:
+    sandbox, sent = call.sandbox, dict(call.properties)
+    name = call.names["cluster"]
+    rules.check_cluster_name(name)
+    region = find_region(call.body["location"])
+    if region is None:
+        raise ArmError(
+            400,
+            "LocationNotAvailableForResourceType",
+            f"The provided location '{call.body['location']}' is not available for resource type "
+            f"'{CLUSTER}'.",
+        )
+    rules.check_dns_prefix(sent.get("dnsPrefix"))
+    rules.check_identity(call)
+    rules.check_node_group(sandbox, sent.get("nodeResourceGroup"), group=call.group)
+    rules.check_support_plan(sent, _tier(call.body))
+    wanted = sent.get("kubernetesVersion") or aks_versions.default_minor()
+    aks_versions.check_offered(name, wanted, sent.get("supportPlan") or aks_versions.COMMUNITY)
+    rules.check_network(sent)
+    rules.check_authorized_ranges(sent)
+    rules.check_workspace(sandbox, sent)
+    properties = aks_defaults.cluster_properties(
+        sandbox, sent=sent, live=None, name=name, group=call.group, location=region.name, version=wanted
+    )
+    pools = _new_pools(call, sent.get("agentPoolProfiles") or [], properties, region.name)
+    cluster = call.put(_body(call, region.name, properties, None))
+    for pool_name, pool in pools.items():
+        put_pool(sandbox, cluster, pool_name, pool)
+    follow_cluster(sandbox, cluster, True)
+    aks_api_server.make(sandbox, cluster)
+    visible_s = call.seconds("aks_node_group_visible")
+    sandbox.clock.call_later(visible_s, lambda: _node_group_appears(sandbox, cluster))
+    return call.begin(
+        cluster,
+        duration="aks_cluster_create",
+        polling=WRITE,
+        effect=lambda _operation: _created(sandbox, cluster),
+        settled=lambda operation: _settled(sandbox, cluster, operation),
+        latency_s=call.seconds("aks_cluster_create_answer"),
+    )
+
+
+def _new_pools(call: Call, sent: list[Json], cluster: Json, location: str) -> dict[str, Json]:
+    pools: dict[str, Json] = {}
+    for profile in sent:
+        name = str(profile.get("name") or "")
+        stored = aks_defaults.pool_properties(profile, live=None, cluster=cluster)
+        rules.check_pool(call, name=name, sent=profile, stored=stored, live=None, location=location)
+        aks_versions.check_pool_version(
+            None, stored["currentOrchestratorVersion"], cluster["currentKubernetesVersion"]
+        )
+        if name in pools:
+            raise rules.invalid("agentPoolProfile.name", f"Name {name} is used twice.")
+        pools[name] = stored
+    if not any(pool["mode"] == "System" for pool in pools.values()):
+        # https://github.com/Azure/AKS/issues/1568
+        raise refusal("MustDefineAtLeastOneSystemPool", "Must define at least one system pool.")
+    nodes = [(pool["vmSize"], pool["count"]) for pool in pools.values()]
+    rules.check_quota(call.sandbox, location, nodes)
+    return pools
+
+
+def _update(call: Call, cluster: Resource) -> Response:
+    check_not_busy(call, cluster)
+    sandbox, sent, live = call.sandbox, dict(call.properties), cluster.properties
+    rules.check_identity(call)
+    rules.check_cluster_change(live, sent)
+    rules.check_support_plan(sent, _tier(call.body))
+    version = _wanted_version(call, cluster, sent)
+    rules.check_network({"networkProfile": {**live["networkProfile"], **(sent.get("networkProfile") or {})}})
+    rules.check_authorized_ranges(sent)
+    rules.check_workspace(sandbox, sent)
+    properties = aks_defaults.cluster_properties(
+        sandbox,
+        sent=sent,
+        live=live,
+        name=cluster.name,
+        group=call.group,
+        location=cluster.location,
+        version=version,
+    )
+    upgrades = properties["currentKubernetesVersion"] != live["currentKubernetesVersion"]
+    changed = _changed_pools(call, cluster, sent.get("agentPoolProfiles"), properties)
+    upgrades = upgrades or any(pool_upgrades for _, pool_upgrades in changed.values())
+    before = dict(live)
+    call.put(_body(call, cluster.location, properties, cluster))
+    for name, (pool, _) in changed.items():
+        put_pool(sandbox, cluster, name, pool)
+    follow_cluster(sandbox, cluster, True)
+    return call.begin(
+        cluster,
+        duration="aks_cluster_upgrade" if upgrades else "aks_cluster_update",
+        polling=WRITE,
+        state="Upgrading" if upgrades else "Updating",
+        effect=lambda _operation: _updated(sandbox, cluster, before),
+        settled=lambda operation: _settled(sandbox, cluster, operation),
+        latency_s=2.0,
+    )
+
+
+def _tier(body: Json) -> str:
+    return str((body.get("sku") or {}).get("tier") or "Free")
+
+
+def _wanted_version(call: Call, cluster: Resource, sent: Json) -> str:
+    """The version after an update; the alias of the live minor version stays at the live patch version."""
+    live: Json = cluster.properties
+    current = str(live["currentKubernetesVersion"])
+    wanted = str(sent.get("kubernetesVersion") or live["kubernetesVersion"])
+    if wanted in (live["kubernetesVersion"], aks_versions.minor_of(current), current):
+        return wanted
+    aks_versions.check_upgrade(current, aks_versions.newest_patch(wanted))
+    plan = sent.get("supportPlan") or live["supportPlan"]
+    aks_versions.check_offered(cluster.name, wanted, plan)
+    return wanted
+
+
+def _changed_pools(
+    call: Call, cluster: Resource, sent: list[Json] | None, properties: Json
+) -> dict[str, tuple[Json, bool]]:
+    """The pools as the request wants them, and whether their version changes; those it leaves out stay."""
+    known = {pool.name: pool for pool in pools_of(call.sandbox, cluster)}
+    changed: dict[str, tuple[Json, bool]] = {}
+    more: list[tuple[str, int]] = []
+    for profile in sent or []:
+        pool = known.get(str(profile.get("name")))
+        if pool is None:
+            # https://github.com/pulumi/pulumi-azure-nextgen/issues/168
+            raise refusal(
+                "BadRequest",
+                "A new agent pool was introduced. Adding agent pools to an existing cluster is not "
+                "allowed through managed cluster operations. For agent pool specific change, please use "
+                "per agent pool operations: https://aka.ms/agent-pool-rest-api",
+                target="agentPoolProfiles",
+            )
+        stored, upgrades, added = changed_pool(call, cluster, pool, profile, properties)
+        changed[pool.name] = (stored, upgrades)
+        more += added
+    systems = {name for name, pool in known.items() if pool.properties["mode"] == "System"}
+    systems |= {name for name, (pool, _) in changed.items() if pool["mode"] == "System"}
+    systems -= {name for name, (pool, _) in changed.items() if pool["mode"] != "System"}
+    if not systems:
+        raise refusal("MustDefineAtLeastOneSystemPool", "Must define at least one system pool.")
+    rules.check_quota(call.sandbox, cluster.location, more)
+    return changed
+
+
+def changed_pool(
+    call: Call, cluster: Resource, pool: Resource, sent: Json, properties: Json
+) -> tuple[Json, bool, list[tuple[str, int]]]:
+    """A known pool as a request wants it, checked.
+
+    Args:
+        call: the request.
+        cluster: the cluster.
+        pool: the pool as it is.
+        sent: its properties in the request.
+        properties: the cluster's properties as the request wants them.
+
+    Returns:
+        The properties to store, whether the pool's version changes, and the nodes added (size, number).
+    """
+    live = pool.properties
+    stored = aks_defaults.pool_properties(sent, live=live, cluster=properties)
+    rules.check_pool(call, name=pool.name, sent=sent, stored=stored, live=live, location=cluster.location)
+    current, wanted = live["currentOrchestratorVersion"], stored["currentOrchestratorVersion"]
+    upgrades = current != wanted
+    if upgrades:
+        aks_versions.check_pool_version(current, wanted, properties["currentKubernetesVersion"])
+    added = stored["count"] - live["count"] + (rules.surge_nodes(stored) if upgrades else 0)
+    return stored, upgrades, [(stored["vmSize"], added)]
+
+
+def put_pool(sandbox: Sandbox, cluster: Resource, name: str, properties: Json) -> Resource:
+    """Store a node pool, a resource of its own."""
+    pool_id = f"{cluster.id}/agentPools/{name}"
+    known = sandbox.store.get(pool_id)
+    state = {"provisioningState": known.state} if known is not None else {}
+    pool = sandbox.store.put(pool_id, POOL, {"properties": {**properties, **state}})
+    pool.notes["location"] = cluster.location
+    return pool
+
+
+def _body(call: Call, location: str, properties: Json, live: Resource | None) -> Json:
+    body: Json = {
+        "location": location,
+        "kind": "Base",
+        "sku": {"name": "Base", "tier": _tier(call.body)},
+        "properties": properties,
+    }
+    if call.body.get("tags") is not None:
+        body["tags"] = call.body["tags"]
+    identity = call.body.get("identity")
+    if identity is None and live is not None:
+        identity = live.body.get("identity")
+    if identity is not None:
+        body["identity"] = _identity(call, identity, live)
+    return body
+
+
+def _identity(call: Call, sent: Json, live: Resource | None) -> Json:
+    """The identity with what the service knows of it: client and principal ids."""
+    sandbox, identity = call.sandbox, {"type": sent.get("type", "SystemAssigned")}
+    assigned: Json = {}
+    for identity_id in sent.get("userAssignedIdentities") or {}:
+        resource = sandbox.store.get(identity_id)
+        if resource is not None:
+            assigned[identity_id] = {
+                "clientId": resource.properties["clientId"],
+                "principalId": resource.properties["principalId"],
+            }
+    if assigned:
+        identity["userAssignedIdentities"] = assigned
+    if identity["type"].lower().startswith("systemassigned"):
+        known = (live.body.get("identity") or {}) if live is not None else {}
+        principal_id = known.get("principalId")
+        if principal_id is None:
+            principal_id = sandbox.entra.add_managed_identity(call.id, call.names["cluster"]).object_id
+        identity |= {"principalId": principal_id, "tenantId": sandbox.tenant_id}
+    return identity
+
+
+# What follows from a write.
+
+
+def _node_group_appears(sandbox: Sandbox, cluster: Resource) -> None:
+    if sandbox.store.get(cluster.id) is cluster and cluster.state == "Creating":
+        aks_node_group.make_node_group(sandbox, cluster)
+
+
+def _created(sandbox: Sandbox, cluster: Resource) -> None:
+    aks_node_group.fill_node_group(sandbox, cluster)
+    aks_api_server.open_for_clients(sandbox, cluster)
+    aks_background.after_write(sandbox, cluster)
+
+
+def _updated(sandbox: Sandbox, cluster: Resource, before: Json) -> None:
+    wanted = cluster.properties["kubernetesVersion"]
+    current = cluster.properties["currentKubernetesVersion"]
+    if wanted not in (current, aks_versions.minor_of(current)):
+        cluster.properties["currentKubernetesVersion"] = aks_versions.newest_patch(wanted)
+    if not aks_api_server.is_open(cluster):  # The write healed a creation that had failed.
+        _created(sandbox, cluster)
+        return
+    aks_node_group.fill_node_group(sandbox, cluster)
+    aks_api_server.sync_nodes(sandbox, cluster)
+    if before.get("apiServerAccessProfile") != cluster.properties.get("apiServerAccessProfile"):
+        aks_api_server.authorize_later(sandbox, cluster)
+    aks_background.after_write(sandbox, cluster)
+
+
+def _settled(sandbox: Sandbox, cluster: Resource, operation: Operation) -> None:
+    """After the end: a lost write is lost for the pools too, and AKS goes on with something of its own."""
+    if cluster.previous is not None and cluster.body is cluster.previous:
+        for pool in pools_of(sandbox, cluster):
+            if pool.previous is not None:
+                pool.body = pool.previous
+    if operation.status == "Succeeded":
+        aks_background.something_of_its_own(sandbox, cluster, after_create=operation.state == "Creating")
+
+
+# Reads.
+
+
+@aks.view("managedClusters")
+def managed_cluster_view(cluster: Resource, sandbox: Sandbox) -> Json:
+    """A cluster as AKS shows it: `resourcegroups` in lower case, its pools inside, its etag."""
+    properties = dict(cluster.properties)
+    properties["agentPoolProfiles"] = [
+        {"name": pool.name, **pool_properties_view(pool)} for pool in pools_of(sandbox, cluster)
+    ]
+    return {
+        **cluster.body,
+        "id": lower_group(cluster.id),
+        "type": "Microsoft.ContainerService/ManagedClusters",
+        "eTag": cluster.etag,
+        "properties": properties,
+    }
+
+
+def pool_properties_view(pool: Resource) -> Json:
+    """A pool's properties as AKS shows them, with its etag."""
+    return {**pool.properties, "eTag": pool.etag}
+
+
+@aks.get("managedClusters/{cluster}")
+def managed_clusters_get(call: Call) -> Response:
+    """ManagedClusters_Get: the cluster with its pools.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/get
+    """
+    throttle(call, "GetManagedClusterHandler.GET", call.id, capacity=60, per_s=1)
+    return Response(200, call.found())
+
+
+@aks.list("managedClusters")
+def managed_clusters_list_by_resource_group(call: Call) -> Response:
+    """ManagedClusters_ListByResourceGroup: the clusters of a group.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-by-resource-group
+    """
+    throttle(call, "ListManagedClustersByResourceGroupHandler.GET", call.scope, capacity=60, per_s=1)
+    return call.listing()
+
+
+@aks.list("managedClusters", scope="subscription")
+def managed_clusters_list(call: Call) -> Response:
+    """ManagedClusters_List: the clusters of the subscription.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list
+    """
+    throttle(call, "ListManagedClustersHandler.GET", call.subscription, capacity=500, per_s=1)
+    return call.listing()
+
+
+@aks.get("managedClusters/{cluster}/upgradeProfiles/default")
+def managed_clusters_get_upgrade_profile(call: Call) -> Response:
+    """ManagedClusters_GetUpgradeProfile: where the control plane and the pools may be upgraded to.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/get-upgrade-profile
+    """
+    throttle_other(call)
+    cluster = acted_on(call)
+    current = cluster.properties["currentKubernetesVersion"]
+    upgrades = [
+        {"kubernetesVersion": version, **({"isPreview": True} if aks_versions.is_preview(version) else {})}
+        for version in aks_versions.upgrades_from(current)
+    ]
+    pools = [
+        {
+            "name": pool.name,
+            "kubernetesVersion": pool.properties["currentOrchestratorVersion"],
+            "osType": pool.properties["osType"],
+        }
+        for pool in pools_of(call.sandbox, cluster)
+    ]
+    body = {
+        "id": f"{lower_group(cluster.id)}/upgradeprofiles/default",
+        "name": "default",
+        "type": f"{CLUSTER}/upgradeprofiles",
+        "properties": {
+            "controlPlaneProfile": {"kubernetesVersion": current, "osType": "Linux", "upgrades": upgrades},
+            "agentPoolProfiles": pools,
+        },
+    }
+    return Response(200, body)
+
+
+@aks.post("managedClusters/{cluster}/listClusterUserCredential")
+def managed_clusters_list_cluster_user_credentials(call: Call) -> Response:
+    """ManagedClusters_ListClusterUserCredentials: a kubeconfig, base64.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-user-credentials
+    """
+    return _credentials(call, "clusterUser")
+
+
+@aks.post("managedClusters/{cluster}/listClusterAdminCredential")
+def managed_clusters_list_cluster_admin_credentials(call: Call) -> Response:
+    """ManagedClusters_ListClusterAdminCredentials: the administrator's kubeconfig, base64.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-admin-credentials
+    """
+    return _credentials(call, "clusterAdmin")
+
+
+def _credentials(call: Call, name: str) -> Response:
+    throttle_other(call)
+    cluster = acted_on(call)
+    if cluster.properties.get("disableLocalAccounts"):
+        # https://github.com/Azure/caf-terraform-landingzones/issues/416
+        raise refusal(
+            "BadRequest",
+            "Getting static credential is not allowed because this cluster is set to disable local accounts.",
+        )
+    kubeconfig = aks_api_server.kubeconfig(call.sandbox, cluster, name)
+    value = base64.b64encode(kubeconfig.encode()).decode()
+    return Response(200, {"kubeconfigs": [{"name": name, "value": value}]})
+
+
+# Tags, abort, deletion.
+
+
+@aks.patch("managedClusters/{cluster}")
+def managed_clusters_update_tags(call: Call) -> Response:
+    """ManagedClusters_UpdateTags: 200 and an operation; the tags sent replace the tags there are.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/update-tags
+    """
+    cluster = call.found()
+    throttle_other(call)
+    check_deletion(call, cluster, None, "Updating")
+    call.check_if_match(bare=True)
+    check_not_busy(call, cluster)
+    tags = call.body.get("tags") or {}
+    call.put({**cluster.body, "tags": tags})
+    return call.begin(cluster, duration="aks_tags_update", polling=WRITE, status=200)
+
+
+@aks.post("managedClusters/{cluster}/abort")
+def managed_clusters_abort_latest_operation(call: Call) -> Response:
+    """ManagedClusters_AbortLatestOperation: 202 and Canceling, then Canceled; 409 when nothing is running.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/abort-latest-operation
+    """
+    throttle_other(call)
+    return abort(call, acted_on(call))
+
+
+def abort(call: Call, resource: Resource) -> Response:
+    """End the operation that works on a cluster or a pool; the resource is Canceling, then Canceled."""
+    operations = call.sandbox.operations
+    running = operations.running(resource.id)
+    if running is None or running.deletes:
+        # "If the operation completes before cancellation can take place, a 409 error code is returned."
+        text = f"There is no operation in progress on '{resource.name}' that can be aborted."
+        raise refusal("OperationNotAllowed", text, status=409)
+    error = {"code": "Canceled", "message": "The operation was aborted by the user."}
+    operations.end(running, "Canceled", error, touch=False)
+
+    def canceled(operation: Operation) -> None:
+        if operation.status == "Succeeded":
+            resource.state = "Canceled"
+
+    return call.begin(
+        resource,
+        duration="aks_cluster_abort",
+        polling=WITHOUT_RESULT,
+        status=202,
+        state="Canceling",
+        settled=canceled,
+        body=None,
+    )
+
+
+@aks.delete("managedClusters/{cluster}")
+def managed_clusters_delete(call: Call) -> Response:
+    """ManagedClusters_Delete: 202, whatever else is going on; 204 when there is none.
+
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/delete
+    """
+    throttle_other(call)
+    cluster = call.live
+    if cluster is None:
+        return Response(204)
+    call.check_if_match(bare=True)
+    already = call.sandbox.operations.running(cluster.id)
+    if already is not None and already.deletes:
+        return Response(202, headers=WITHOUT_RESULT.headers(already, call.base_url))
+    for operation in list(running_operations(call.sandbox, cluster)):
+        if operation.resource is not cluster:
+            # https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/error-code-operationpreempted
+            text = "This operation has been preempted by Deleting operation."
+            error = {"code": "AKSOperationPreemptedByDelete", "message": text}
+            call.sandbox.operations.end(operation, "Failed", error, touch=False)
+    follow_cluster(call.sandbox, cluster, True)
+    return call.begin_delete(duration="aks_cluster_delete", polling=WITHOUT_RESULT)
+
+
+@aks.removed("managedClusters")
+def managed_cluster_removed(cluster: Resource, sandbox: Sandbox) -> None:
+    """A cluster takes its API server and its node resource group with it."""
+    aks_api_server.close(sandbox, cluster)
+    aks_node_group.remove_node_group(sandbox, cluster)
+    principal_id = (cluster.body.get("identity") or {}).get("principalId")
+    if principal_id:
+        sandbox.entra.remove(principal_id)
+
+
+# Status of operations.
+
+
+def _poll(call: Call, *, is_location: bool) -> Response:
+    throttle(call, "GetOperationStatusHandler.GET", call.subscription, capacity=200, per_s=2)
+    operation = call.sandbox.operations.get(call.names["operation"])
+    if operation is None:
+        # AKS's own text isn't known.
+        text = f"Operation '{call.names['operation']}' was not found."
+        raise refusal("NotFound", text, status=404)
+    return call.sandbox.operations.poll(operation, is_location=is_location, base_url=call.base_url)
+
+
+@aks.get("locations/{location}/operations/{operation}", scope="subscription", operation="Operations_Poll")
+def operations_get(call: Call) -> Response:
+    """The status of an operation: always 200 with `status`, and `error` when it went wrong."""
+    return _poll(call, is_location=False)
+
+
+@aks.get(
+    "locations/{location}/operationresults/{operation}", scope="subscription", operation="Operations_Poll"
+)
+def operation_results_get(call: Call) -> Response:
+    """The result of a deletion or an abort: 202 until its end, then 204."""
+    return _poll(call, is_location=True)
