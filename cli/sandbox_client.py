@@ -1,4 +1,4 @@
-"""The sandbox as the terminal sees it: its state folder, its control API, and what to export for its clients."""
+"""The sandbox as the terminal sees it: state folder, control API, and what its clients need."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class RunningSandbox:
         }
 
     def client_variables(self) -> dict[str, str]:
-        """What az and kubectl need besides: configuration of their own, so that the person's stays as it is."""
+        """What az and kubectl need besides: a configuration of their own, away from the person's."""
         return {
             "AZURE_CONFIG_DIR": str(self.state / "az"),
             # msal would ask the public cloud whether it knows this authority.
@@ -153,7 +153,8 @@ def running_sandbox(state: Path) -> RunningSandbox:
     if found is None:
         where = "" if state == default_state() else f" --state {state}"
         raise CommandFailed(
-            f"no sandbox is running (state folder {state}); start one with `aks-postgres sandbox start{where}`",
+            f"no sandbox is running (state folder {state}); start one with "
+            f"`aks-postgres sandbox start{where}`",
             ExitCode.NOT_RUNNING,
         )
     return found

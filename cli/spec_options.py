@@ -54,7 +54,7 @@ State = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="The sandbox's state folder; by default aks-postgres/sandbox in $XDG_STATE_HOME or ~/.local/state.",
+        help="The sandbox's state folder; by default aks-postgres/sandbox in ~/.local/state.",
         rich_help_panel="Sandbox",
     ),
 ]
@@ -82,14 +82,7 @@ class SpecField(NamedTuple):
     @property
     def constraint(self) -> str:
         """What a value must be, in few words."""
-        limits = {
-            "ge": ">=",
-            "gt": ">",
-            "le": "<=",
-            "lt": "<",
-            "max_length": "at most",
-            "min_length": "at least",
-        }
+        limits = {"ge": ">=", "le": "<=", "max_length": "at most", "min_length": "at least"}
         parts = [_type_words(self.info.annotation)]
         for limit in self.info.metadata:
             for name, words in limits.items():
@@ -110,9 +103,8 @@ def _type_words(annotation: Any) -> str:
         return "unset"
     arguments = get_args(annotation)
     if not arguments:
-        return {"str": "text", "int": "whole number", "bool": "true or false"}.get(
-            annotation.__name__, annotation.__name__
-        )
+        name: str = annotation.__name__
+        return {"str": "text", "int": "whole number", "bool": "true or false"}.get(name, name)
     if get_origin(annotation) is list:
         return f"list of {_type_words(arguments[0])}"
     if get_origin(annotation) is dict:
@@ -129,15 +121,11 @@ def spec_fields(model: type[BaseModel] | None = None, prefix: str = "") -> Itera
     from environment.spec import EnvironmentSpec
 
     for name, info in (model or EnvironmentSpec).model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _inside(info, f"{prefix}{name}.")
+        kind: Any = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from spec_fields(kind, f"{prefix}{name}.")
         else:
             yield SpecField(prefix + name, info)
-
-
-def _inside(group: FieldInfo, prefix: str) -> Iterator[SpecField]:
-    assert group.annotation is not None
-    yield from spec_fields(group.annotation, prefix)
 
 
 def wanted_spec(
@@ -165,6 +153,7 @@ def wanted_spec(
         SpecError: with all problems at once.
         CommandFailed: a file or a setting that can't be read.
     """
+    from cli.yaml_text import read_yaml
     from environment.problems import spec_from
 
     given: Any = {} if spec_file is None else read_yaml(spec_file)
@@ -182,60 +171,9 @@ def wanted_spec(
     return spec_from(given)
 
 
-def read_yaml(file: Path) -> Any:
-    """What a YAML or JSON file holds; an empty one holds an empty mapping.
-
-    Raises:
-        CommandFailed: it can't be read; says where it stops making sense.
-    """
-    try:
-        text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        found = parse_yaml(text)
-    except OSError as error:
-        raise CommandFailed(f"{file} can't be read: {error.strerror}", ExitCode.BAD_INPUT) from None
-    except ValueError as error:
-        raise CommandFailed(f"{file} isn't valid YAML or JSON: {error}", ExitCode.BAD_INPUT) from None
-    return {} if found is None else found
-
-
-def parse_yaml(text: str) -> Any:
-    """YAML (and so JSON) in which dates and decimals stay text, as 1.30 is a version and not 1.3.
-
-    Raises:
-        ValueError: it is no YAML, or names a key twice.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Text, whole numbers, true, false and null; every key once."""
-
-        yaml_implicit_resolvers = {
-            first: [
-                (tag, pattern)
-                for tag, pattern in resolvers
-                if tag.rpartition(":")[2] not in ("float", "timestamp")
-            ]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            """Refuse what YAML allows and nobody means: the same key twice."""
-            seen = set()
-            for key, _ in node.value:
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} is there twice", key.start_mark
-                    )
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
-
-
 def _set(given: dict[str, Any], setting: str) -> None:
+    from cli.yaml_text import parse_yaml
+
     path, equals, text = setting.partition("=")
     path = path.strip()
     if not equals or not path:
@@ -257,7 +195,7 @@ def _set(given: dict[str, Any], setting: str) -> None:
 
 
 def _field_of(path: str) -> tuple[SpecField | None, str]:
-    """The field that a path names, and what follows it: the key of a tag or label, which may hold dots itself."""
+    """The field that a path names, and the tag or label in it, whose key may hold dots."""
     for field in spec_fields():
         if path == field.path:
             return field, ""
