@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,10 +81,10 @@ class FirstAnswer(AsyncPollingMethod[Answer]):
         return self._answer
 
 
-async def wire_items(items: AsyncIterator[Any]) -> list[Json]:
+async def wire_items(items: AsyncIterable[Any]) -> list[Json]:
     """The elements of an SDK's list operation as ARM sent them."""
     return [
-        dict(item.as_dict()) if isinstance(item, MutableMapping) else item.serialize(keep_readonly=True)
+        item.as_dict() if isinstance(item, MutableMapping) else item.serialize(keep_readonly=True)  # type: ignore[attr-defined]
         async for item in items
     ]
 
@@ -113,7 +113,7 @@ class ArmFault(Exception):
     @classmethod
     def of(cls, error: HttpResponseError) -> ArmFault:
         """Read Azure's error; its body has an `error` wrapper (ARM) or none (AKS)."""
-        response = error.response
+        response: Any = error.response
         if response is None:
             return cls(None, type(error).__name__, clean(str(error)))
         headers = {key.lower(): value for key, value in response.headers.items()}

@@ -27,6 +27,9 @@ from environment.journal import journal
 
 T = TypeVar("T")
 
+# Pauses grow to this; longer ones, which rules ask for themselves, stay.
+_LONGEST_PAUSE_S = 30
+
 BUSY_BUDGET_VARIABLE = "AKS_POSTGRES_BUSY_BUDGET_S"
 
 
@@ -41,7 +44,8 @@ async def send(operation: Callable[..., Awaitable[Any]], *arguments: Any, **opti
     Raises:
         ArmFault: for every kind of failure, network included.
     """
-    return await _once(lambda: operation(*arguments, cls=as_answer, **options))
+    answer: Answer = await _once(lambda: operation(*arguments, cls=as_answer, **options))
+    return answer
 
 
 async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -86,7 +90,7 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
         if fault.retry_after_s:
             # In real seconds, waited for in full: coming back earlier only makes Azure's answer longer.
             return fault.retry_after_s * clock.time_scale()
-        return rule.pause_s
+        return min(rule.pause_s * 1.5 ** (state.attempt_number - 1), max(rule.pause_s, _LONGEST_PAUSE_S))
 
     def is_spent(state: tenacity.RetryCallState) -> bool:
         fault, rule = rule_of(state)

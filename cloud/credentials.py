@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
@@ -92,6 +92,12 @@ class RenewableCredential:
     async def close(self) -> None:
         """Close what azure-identity opened."""
         await self._inner.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
 
 @asynccontextmanager

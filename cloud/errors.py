@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree:
+"""What can go wrong, as a tree.
 
 ProvisioningError
 ├── TemporaryError            another attempt may work; Prefect retries the step

@@ -65,7 +65,7 @@ class KubernetesApi:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
         try:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
-            data = await response.read()
+            data = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ArmFault(
                 None, "NotReachable", clean(f"{type(error).__name__} {error}"), reached=False
@@ -206,7 +206,7 @@ async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[Kub
     try:
         yield KubernetesApi(client, cluster)
     finally:
-        await client.close()
+        await client.close()  # type: ignore[no-untyped-call]
 
 
 def proxy_for(url: str) -> str | None:

@@ -48,7 +48,7 @@ _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60
 
 
-class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy):
+class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
     """Sends the access token; when ARM says it has expired, sends the request once more with a new one.
 
     azure-core answers claims challenges only, and azure-identity hands out its cached token again.

@@ -56,7 +56,9 @@ class Steps:
     def __init__(self) -> None:
         self._steps: list[Step[Any]] = []
 
-    def start(self, step: Callable[..., Awaitable[R]], *arguments: Any, after: Iterable[Step[Any]] = ()) -> Step[R]:
+    def start(
+        self, step: Callable[..., Awaitable[R]], *arguments: Any, after: Iterable[Step[Any]] = ()
+    ) -> Step[R]:
         """Start a step as soon as the steps among its arguments, and those in `after`, are done.
 
         Args:

@@ -70,8 +70,11 @@ def _resources(outputs: EnvironmentOutputs) -> str:
     ]
     operator = outputs.operator
     rows.append(
-        ("CloudNativePG operator", f"{operator.version}, `{operator.namespace}/{operator.deployment}`",
-         outputs.changes["operator"].kind)
+        (
+            "CloudNativePG operator",
+            f"{operator.version}, `{operator.namespace}/{operator.deployment}`",
+            outputs.changes["operator"].kind,
+        )
     )
     return _table(("What", "Name", "This run"), rows)
 

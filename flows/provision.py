@@ -6,6 +6,8 @@ https://learn.microsoft.com/azure/aks/deploy-postgresql-ha.
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import flow, get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
@@ -14,7 +16,7 @@ from environment.names import environment_key
 from environment.outputs import EnvironmentOutputs
 from environment.spec import EnvironmentSpec
 from flows._session import run_session
-from flows._steps import Steps
+from flows._steps import Step, Steps
 from flows._summary import summary
 from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server
 from tasks.cnpg_operator import ensure_cnpg_operator
@@ -90,7 +92,7 @@ async def _steps(spec: EnvironmentSpec) -> EnvironmentOutputs:
         logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
 
         # Everything cheap comes before the cluster, so that its faults cost no cluster; Grafana goes on beside it.
-        ahead = [container, blob_roles, metrics_rule, logs_rule]
+        ahead: list[Step[Any]] = [container, blob_roles, metrics_rule, logs_rule]
         cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
 
         # The cluster's writes are one queue: AKS refuses a second operation while one is running.

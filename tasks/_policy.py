@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
 from cloud.clock import time_scale
@@ -33,27 +35,35 @@ async def worth_another_attempt(task: Task[..., Any], task_run: TaskRun, state: 
     A plain function, as Prefect silently never retries with a partial or a callable object.
     """
     try:
-        await state.result(raise_on_failure=True)  # type: ignore[misc]
+        await state.result(raise_on_failure=True)
     except Exception as error:
         return is_temporary(error)
     return False
 
 
-def arm_task(title: str) -> Callable[[Callable[P, Awaitable[R]]], Task[P, Any]]:
+def _run_log() -> Callable[[str], None]:
+    """Where the step's lines go: the task run's log, or Python's where a step is called outside a run."""
+    try:
+        return get_run_logger().info
+    except MissingContextError:
+        return logging.getLogger("aks_postgres").info
+
+
+def arm_task(title: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
     """Make a step of a coroutine function.
 
     Args:
         title: the task run's name, a sentence with fields of the arguments: `ensure_node_pool {pool.name}`.
     """
 
-    def make(function: Callable[P, Awaitable[R]]) -> Task[P, Any]:
+    def make(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
         async def step(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            with journal().step(title.format(**bound.arguments), get_run_logger().info):
+            with journal().step(title.format(**bound.arguments), _run_log()):
                 outputs = await function(*args, **kwargs)
                 if isinstance(outputs, StepOutputs):
                     journal().ended(outputs.change.kind, "; ".join(map(str, outputs.change.fields)))
@@ -62,8 +72,7 @@ def arm_task(title: str) -> Callable[[Callable[P, Awaitable[R]]], Task[P, Any]]:
                 return outputs
 
         return task(
-            step,
-            name=function.__name__,  # type: ignore[attr-defined]
+            name=function.__name__,
             task_run_name=title,
             retries=RETRIES,
             retry_delay_seconds=[delay_s / time_scale() for delay_s in RETRY_DELAYS_S],
@@ -71,6 +80,6 @@ def arm_task(title: str) -> Callable[[Callable[P, Awaitable[R]]], Task[P, Any]]:
             retry_condition_fn=worth_another_attempt,
             cache_policy=NO_CACHE,
             persist_result=False,
-        )
+        )(step)
 
     return make

@@ -1,0 +1,157 @@
+"""Which generation of the environment is alive, and whether everything of that name is ours.
+
+Owned means our tags *and* a name that we compute: tags can be edited by anyone, and names can coincide. A name that
+was deleted isn't free on Azure, so what is gone is counted too: a Log Analytics workspace of the same name would come
+back with its old data (https://learn.microsoft.com/azure/azure-monitor/logs/delete-workspace).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cloud.answers import Json
+from environment.names import ENVIRONMENT, GENERATION, LAST_GENERATION, STATE, Names, environment_key, is_ours
+from environment.spec import EnvironmentSpec
+from tasks._verdict import FINE, Verdict, problem
+
+# A rebuild a day for five years; a tag that says more was edited by hand and is ignored.
+MOST_GENERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The generation to work on."""
+
+    number: int
+    names: Names
+    exists: bool
+    """Whether its resource group is there."""
+
+
+def _tags(group: Json | None) -> dict[str, str]:
+    return {key.casefold(): value for key, value in ((group or {}).get("tags") or {}).items()}
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and int(text) <= MOST_GENERATIONS else 0
+
+
+def _is_deleting(group: Json) -> bool:
+    return str((group.get("properties") or {}).get("provisioningState", "")).casefold() in (
+        "deleting",
+        "deprovisioning",
+    )
+
+
+def _deleted_generation(
+    spec: EnvironmentSpec, subscription_id: str, deleted_workspaces: Iterable[str]
+) -> int:
+    """The highest generation among deleted workspaces; it isn't in their names, so the names are computed anew."""
+    prefix = f"ala-{spec.name}-"
+    unmatched = {name.casefold() for name in deleted_workspaces if name.casefold().startswith(prefix)}
+    highest = 0
+    for number in range(1, MOST_GENERATIONS + 1):
+        if not unmatched:
+            break
+        name = Names.of(spec, subscription_id, number).log_workspace
+        if name in unmatched:
+            unmatched.discard(name)
+            highest = number
+    return highest
+
+
+def find_generation(
+    spec: EnvironmentSpec, subscription_id: str, groups: Sequence[Json], deleted_workspaces: Iterable[str]
+) -> tuple[Generation, Verdict]:
+    """The live generation, or the one after the highest ever seen.
+
+    Args:
+        spec: the environment wanted.
+        subscription_id: where it is.
+        groups: every resource group of the subscription, as ARM lists them.
+        deleted_workspaces: names of its soft-deleted Log Analytics workspaces.
+    """
+    by_name = {str(group["name"]).casefold(): group for group in groups}
+    ours = [group for group in groups if is_ours(group.get("tags"), spec)]
+    seen = max(
+        (_number(tags.get(tag)) for tags in map(_tags, ours) for tag in (GENERATION, LAST_GENERATION)),
+        default=0,
+    )
+    seen = max(seen, _deleted_generation(spec, subscription_id, deleted_workspaces))
+    every = {number: Names.of(spec, subscription_id, number) for number in range(1, seen + 2)}
+
+    verdict, alive = FINE, []
+    for number, names in every.items():
+        group = by_name.get(names.resource_group.casefold())
+        if group is None or (is_ours(group.get("tags"), spec) and _tags(group).get(STATE) == "retiring"):
+            continue
+        alive.append((_tags(group).get(STATE) == "current", number))
+        verdict += _judge_group(spec, group)
+    number = max(alive)[1] if alive else seen + 1
+    if by_name.get(every[seen + 1].resource_group.casefold()) and not alive:
+        number = seen + 1
+    names = every[number]
+    backups = by_name.get(names.backup_group.casefold())
+    if backups is not None and names.backup_group != names.resource_group:
+        verdict += _judge_group(spec, backups)
+    verdict += _judge_strays(spec, ours, every.values())
+    verdict += _judge_adopt(spec, names, every.values())
+    return Generation(number, names, bool(alive)), verdict
+
+
+def _judge_group(spec: EnvironmentSpec, group: Json) -> Verdict:
+    """Whether a group of a name that we compute can be used."""
+    name, region = str(group["name"]), str(group.get("location", "")).replace(" ", "").lower()
+    verdict = FINE
+    if not is_ours(group.get("tags"), spec) and spec.adopt != name:
+        verdict += problem(
+            "adopt",
+            f"the resource group {name} exists without this environment's tags (managed-by: aks-postgres, "
+            f"{ENVIRONMENT}: {environment_key(spec)}), so it isn't ours to change. If it is yours, type its name, "
+            f"adopt: {name}; otherwise choose another name or suffix.",
+        )
+    if region != spec.region:
+        verdict += problem(
+            "region",
+            f"{spec.region} was given and the resource group {name} exists in {region}; a group can't move. Choose "
+            f"region: {region}, or another name or suffix.",
+        )
+    if _is_deleting(group):
+        verdict += problem(
+            "name",
+            f"the resource group {name} is being deleted by someone; wait until it is gone (up to an hour), then run "
+            "again.",
+        )
+    return verdict
+
+
+def _judge_strays(spec: EnvironmentSpec, ours: Sequence[Json], every: Iterable[Names]) -> Verdict:
+    """Refuse to build a second copy beside a live one that another suffix named."""
+    computed = {names.resource_group.casefold() for names in every}
+    verdict = FINE
+    for group in ours:
+        tags, name = _tags(group), str(group["name"])
+        if (
+            GENERATION in tags
+            and tags.get(STATE) in ("building", "current")
+            and name.casefold() not in computed
+        ):
+            verdict += problem(
+                "suffix",
+                f"this environment already lives in the resource group {name}, whose name doesn't follow from suffix "
+                f"{spec.suffix or '(unset)'}. Set the suffix it was made with, or tear that one down first.",
+            )
+    return verdict
+
+
+def _judge_adopt(spec: EnvironmentSpec, names: Names, every: Iterable[Names]) -> Verdict:
+    """Refuse to adopt what this environment would never use."""
+    computed = {name for each in every for name in (each.resource_group, each.backup_group)}
+    if spec.adopt is None or spec.adopt in computed:
+        return FINE
+    wanted = " or ".join(dict.fromkeys([names.resource_group, names.backup_group]))
+    return problem(
+        "adopt",
+        f"{spec.adopt} was given; this environment's groups are called {wanted}. Type one of these, or leave adopt out.",
+    )

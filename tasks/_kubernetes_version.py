@@ -1,0 +1,233 @@
+"""Which Kubernetes version the cluster gets.
+
+Unset: a live cluster keeps its version; a new one takes the region's default if the operator supports it, else the
+newest that both support. Never down, up only on an explicit version and one minor at a time. As on AKS itself, a minor
+version such as 1.35 means its newest patch for a new cluster, and leaves a live cluster of that minor on its patch
+(https://learn.microsoft.com/azure/aks/supported-kubernetes-versions#alias-minor-version).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloud.answers import Json
+
+COMMUNITY = "KubernetesOfficial"
+LONG_TERM = "AKSLongTermSupport"
+
+# https://cloudnative-pg.io/documentation/current/supported_releases/, read November 2026.
+OPERATOR_SUPPORTS: dict[str, tuple[str, ...]] = {
+    "1.30": ("1.34", "1.35", "1.36"),
+    "1.29": ("1.33", "1.34", "1.35"),
+}
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A minor version that AKS offers in a region, with its patches, oldest first."""
+
+    minor: str
+    patches: tuple[str, ...]
+    plans: frozenset[str]
+    is_default: bool = False
+    is_preview: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a cluster gets it without long-term support and without asking for a preview."""
+        return COMMUNITY in self.plans and not self.is_preview and bool(self.patches)
+
+
+def order(version: str) -> tuple[int, ...]:
+    """A version to compare."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def minor_of(version: str) -> str:
+    """1.35 of 1.35.2."""
+    return ".".join(version.split(".")[:2])
+
+
+def offered_versions(listing: Json) -> list[Offered]:
+    """Read AKS's list (https://learn.microsoft.com/rest/api/aks/managed-clusters/list-kubernetes-versions)."""
+    found = [
+        Offered(
+            minor=str(entry["version"]),
+            patches=tuple(sorted(entry.get("patchVersions") or {}, key=order)),
+            plans=frozenset((entry.get("capabilities") or {}).get("supportPlan") or ()),
+            is_default=bool(entry.get("isDefault")),
+            is_preview=bool(entry.get("isPreview")),
+        )
+        for entry in listing.get("values") or []
+    ]
+    return sorted(found, key=lambda offered: order(offered.minor))
+
+
+def choose_version(
+    spec: EnvironmentSpec, offered: Sequence[Offered], live: str | None = None, live_patch: str | None = None
+) -> tuple[str, Verdict]:
+    """The version to ask AKS for, such as 1.35.2.
+
+    Args:
+        spec: the environment wanted.
+        offered: what the region offers.
+        live: the live cluster's `kubernetesVersion` (as it was asked for, perhaps 1.35); None for a new cluster.
+        live_patch: the live cluster's `currentKubernetesVersion` (always with a patch).
+    """
+    wanted = spec.cluster.kubernetes_version
+    if live is None:
+        version, verdict = _for_new_cluster(spec, offered, wanted)
+    else:
+        version, verdict = _for_live_cluster(spec, offered, wanted, live, live_patch or live)
+    if not verdict.problems:
+        verdict += _judge_operator(spec, version)
+    return version, verdict
+
+
+def _supported(spec: EnvironmentSpec) -> tuple[str, ...] | None:
+    return OPERATOR_SUPPORTS.get(minor_of(spec.operator.version))
+
+
+def _for_new_cluster(
+    spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str | None
+) -> tuple[str, Verdict]:
+    if wanted:
+        return _resolve(spec, offered, wanted)
+    supported = _supported(spec)
+    usable = [one for one in offered if one.is_open and (supported is None or one.minor in supported)]
+    if not usable:
+        return "", problem(
+            "cluster.kubernetes_version",
+            f"unset, and {spec.region} offers no version that CloudNativePG {spec.operator.version} supports; offered: "
+            f"{_listed(offered, spec)}; supported: {', '.join(supported or ())}. Choose another operator.version.",
+        )
+    return next((one for one in usable if one.is_default), usable[-1]).patches[-1], FINE
+
+
+def _for_live_cluster(
+    spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str | None, live: str, live_patch: str
+) -> tuple[str, Verdict]:
+    if wanted is None:
+        return live, _judge_live(spec, offered, live_patch)
+    wanted_minor, live_minor = order(minor_of(wanted)), order(minor_of(live_patch))
+    if wanted_minor == live_minor:
+        if order(wanted) > order(live_patch):
+            return _resolve(spec, offered, wanted)
+        # AKS patches clusters by itself; an older patch in the spec is no wish to go back.
+        return live, _judge_live(spec, offered, live_patch)
+    if wanted_minor < live_minor:
+        return live, problem(
+            "cluster.kubernetes_version",
+            f"{wanted} was given and the live cluster runs {live_patch}; AKS can't go back. Leave it unset, or give "
+            f"{minor_of(live_patch)} or newer.",
+        )
+    following = f"{live_minor[0]}.{live_minor[1] + 1}"
+    if wanted_minor > order(following):
+        return live, problem(
+            "cluster.kubernetes_version",
+            f"{wanted} was given and the live cluster runs {live_patch}; AKS upgrades one minor version at a time. "
+            f"Give {following} first.",
+        )
+    return _resolve(spec, offered, wanted)
+
+
+def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> tuple[str, Verdict]:
+    """The full version for one that a person gave."""
+    found = next((one for one in offered if one.minor == minor_of(wanted) and one.patches), None)
+    version = (found.patches[-1] if wanted == found.minor else wanted) if found else wanted
+    if found is None or version not in found.patches:
+        exact = f"; of {found.minor} it has {', '.join(found.patches)}" if found else ""
+        return version, problem(
+            "cluster.kubernetes_version",
+            f"{wanted} was given and {spec.region} doesn't offer it; it offers {_listed(offered, spec)}{exact}. Choose "
+            "one of these, or leave it unset.",
+        )
+    if COMMUNITY not in found.plans and spec.cluster.tier != "Premium":
+        return version, problem(
+            "cluster.kubernetes_version",
+            f"{wanted} was given, which AKS has in long-term support only, and cluster.tier is {spec.cluster.tier}; "
+            f"without long-term support {spec.region} offers {_listed(offered, spec)}. Choose one of these, or set "
+            "cluster.tier: Premium.",
+        )
+    if found.is_preview:
+        return version, warning("cluster.kubernetes_version", f"{version} is a preview version in {spec.region}.")
+    return version, FINE
+
+
+def _listed(offered: Sequence[Offered], spec: EnvironmentSpec) -> str:
+    with_lts = spec.cluster.tier == "Premium"
+    return ", ".join(one.minor for one in offered if one.is_open or (with_lts and LONG_TERM in one.plans)) or "none"
+
+
+def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: str) -> Verdict:
+    minor = minor_of(live_patch)
+    found = next((one for one in offered if one.minor == minor), None)
+    if (found and COMMUNITY in found.plans) or (found and spec.cluster.tier == "Premium"):
+        return FINE
+    return warning(
+        "cluster.kubernetes_version",
+        f"the live cluster runs {live_patch}, which AKS doesn't support any more on tier {spec.cluster.tier}; "
+        f"{spec.region} offers {_listed(offered, spec)}. Upgrade one minor version at a time.",
+    )
+
+
+def _judge_operator(spec: EnvironmentSpec, version: str) -> Verdict:
+    """Whether the operator and the Kubernetes version go together.
+
+    An operator version that we know nothing about isn't refused: the table is older than it.
+    """
+    operator, supported = spec.operator.version, _supported(spec)
+    if supported is None:
+        return warning(
+            "operator.version",
+            f"{operator} is in no table of ours, so nobody checked that it supports Kubernetes {version}; see "
+            "https://cloudnative-pg.io/documentation/current/supported_releases/.",
+        )
+    if minor_of(version) in supported:
+        return FINE
+    return problem(
+        "operator.version",
+        f"CloudNativePG {operator} supports Kubernetes {', '.join(supported)}, and the cluster's version is {version} "
+        f"(cluster.kubernetes_version: {spec.cluster.kubernetes_version or 'unset'}). Choose versions that go together.",
+    )
+
+
+@dataclass(frozen=True)
+class EndOfLife:
+    """The last day with fixes, and how sure that day is."""
+
+    day: date
+    about: bool = False
+
+    def __str__(self) -> str:
+        return f"{'about ' if self.about else ''}{self.day:%B %Y}"
+
+
+# Kubernetes on AKS: https://learn.microsoft.com/azure/aks/supported-kubernetes-versions, read August 2026.
+KUBERNETES_END: dict[str, EndOfLife] = {
+    "1.33": EndOfLife(date(2026, 7, 31)),
+    "1.34": EndOfLife(date(2026, 11, 30)),
+    "1.35": EndOfLife(date(2027, 3, 31)),
+    "1.36": EndOfLife(date(2027, 6, 30)),
+}
+# CloudNativePG: https://cloudnative-pg.io/documentation/current/supported_releases/, read November 2026.
+OPERATOR_END: dict[str, EndOfLife] = {"1.30": EndOfLife(date(2026, 12, 31), about=True)}
+# A month is what an upgrade with its tests takes.
+END_IS_NEAR_DAYS = 31
+
+
+def judge_ends(spec: EnvironmentSpec, version: str, today: date) -> Verdict:
+    """Warn where support has ended, or ends within a month."""
+    verdict = FINE
+    for field, what, found in (
+        ("cluster.kubernetes_version", f"Kubernetes {version} on AKS", KUBERNETES_END.get(minor_of(version))),
+        (
+            "operator.version",
+            f"CloudNativePG {spec.operator.version}",
+            OPERATOR_END.get(minor_of(spec.operator.version)),
+        ),
+    ):
+        if found and (found.day - today).days <= END_IS_NEAR_DAYS:
+            verb = "ended" if found.day < today else "ends"
+            verdict += warning(field, f"support for {what} {verb} {found}; plan the next version.")
+    return verdict

@@ -1,0 +1,29 @@
+"""What a check of the preflight found: problems, which stop the run, and warnings, which don't."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Texts for people; each starts with the spec field to look at."""
+
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __add__(self, other: Verdict) -> Verdict:
+        return Verdict(self.problems + other.problems, self.warnings + other.warnings)
+
+
+FINE = Verdict()
+
+
+def problem(field: str, text: str) -> Verdict:
+    """The run can't start; `text` says what was given, what is allowed and what to do."""
+    return Verdict(problems=(f"{field}: {text}",))
+
+
+def warning(field: str, text: str) -> Verdict:
+    """The run starts all the same, and the reader should know."""
+    return Verdict(warnings=(f"{field}: {text}",))
