@@ -157,7 +157,7 @@ def agent_pools_delete(call: Call) -> Response:
 def agent_pool_removed(pool: Resource, sandbox: Sandbox) -> None:
     """A pool takes its scale set and its nodes with it."""
     cluster = sandbox.store.get(pool.id.rpartition("/agentPools/")[0])
-    if cluster is not None and aks_api_server.is_open(cluster):
+    if cluster is not None and aks_api_server.is_open(sandbox, cluster):
         _written(sandbox, cluster)
 
 

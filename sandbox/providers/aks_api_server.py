@@ -1,67 +1,216 @@
-"""The Kubernetes API of a cluster, as AKS runs it: when it answers, to whom, and what AKS puts into it."""
+"""The Kubernetes API of a cluster, as AKS runs it: when it answers, to whom, and what AKS puts into it.
 
+It has a loopback port of its own. Until the cluster is made, and to callers outside the authorized ranges, the
+port accepts connections and says nothing: Azure drops their packets, which the loopback can't
+(https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges).
+"""
+
+import asyncio
+import base64
 import ipaddress
-from typing import Any
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from sandbox.arm import Resource
 from sandbox.instance import Sandbox
 from sandbox.providers import aks_node_group
 from sandbox.providers.aks_validation import at
+from sandbox.providers.container_service import pools_of, provider
+
+if TYPE_CHECKING:
+    from sandbox.kubernetes import ClusterServer, KubernetesApi
 
 Json = dict[str, Any]
+
+# How often it is looked whether the callers' address (a setting) has changed, in sandbox seconds.
+LOOK_AGAIN_S = 20.0
+
+
+@dataclass
+class ApiServer:
+    """The running API server of one cluster.
+
+    Args:
+        api: what it answers.
+        server: its port.
+        open: whether the cluster has been made.
+        agents: the monitoring agents that run.
+        work: what is being done to its port.
+        watch: which look-out for the callers' address is in force.
+    """
+
+    api: "KubernetesApi"
+    server: "ClusterServer"
+    open: bool = False
+    agents: set[str] = field(default_factory=set)
+    work: asyncio.Task[None] | None = None
+    watch: object = None
+
+    def do(self, step: Coroutine[Any, Any, None]) -> None:
+        """Have a step of its life done, after those before it."""
+        before = self.work
+
+        async def after() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            await step
+
+        self.work = asyncio.get_running_loop().create_task(after())
+
+
+def find(sandbox: Sandbox, cluster: Resource) -> ApiServer | None:
+    """The API server of a cluster."""
+    server: ApiServer | None = sandbox.state("aks_api_servers").get(cluster.id.lower())
+    return server
 
 
 def make(sandbox: Sandbox, cluster: Resource) -> None:
     """Give a cluster its API server, which answers nobody yet."""
-    cluster.notes["ranges"] = ranges_of(cluster)
+    try:
+        from sandbox.kubernetes import ClusterServer, KubernetesApi
+    except ImportError:
+        return
+    seed = f"{sandbox.seed}/{cluster.properties['resourceUID']}"
+    api = KubernetesApi(
+        cluster.name,
+        cluster.properties["currentKubernetesVersion"],
+        sandbox.clock,
+        seed,
+        on_request=lambda entry: _to_ledger(sandbox, entry),
+    )
+    server = ApiServer(api, ClusterServer(api.app, sandbox.certificates.server_context()))
+    sandbox.state("aks_api_servers")[cluster.id.lower()] = server
+    server.do(server.server.set_blocked(True))
+    server.do(server.server.start())
+
+
+def _to_ledger(sandbox: Sandbox, entry: Json) -> None:
+    more = {name: entry[name] for name in ("principal", "api_version", "operation", "body", "cluster")}
+    written = sandbox.ledger.arrived("kubernetes", entry["method"], entry["path"], **more)
+    written["real_s"] -= entry["duration_ms"] / 1000
+    sandbox.ledger.answered(written, entry["status"], entry["error_code"])
 
 
 def open_for_clients(sandbox: Sandbox, cluster: Resource) -> None:
-    """Let the API server answer, with the nodes that the cluster has; again changes nothing."""
-    cluster.notes["api_open"] = True
+    """Let the API server answer, with the nodes that the cluster has."""
+    server = find(sandbox, cluster)
+    if server is None:
+        return
+    server.open = True
+    cluster.notes["ranges"] = ranges_of(cluster)
     sync_nodes(sandbox, cluster)
+    _watch_callers(sandbox, cluster, server)
 
 
-def is_open(cluster: Resource) -> bool:
-    """Whether the API server answers."""
-    return bool(cluster.notes.get("api_open"))
+def is_open(sandbox: Sandbox, cluster: Resource) -> bool:
+    """Whether the API server has been made ready once."""
+    server = find(sandbox, cluster)
+    return server is not None and server.open
 
 
 def close(sandbox: Sandbox, cluster: Resource) -> None:
-    """Stop the API server."""
+    """Stop the API server and give its port back."""
+    server: ApiServer | None = sandbox.state("aks_api_servers").pop(cluster.id.lower(), None)
+    if server is not None:
+        server.api.stop()
+        server.do(server.server.stop())
+
+
+@provider.reset
+async def close_all(sandbox: Sandbox) -> None:
+    """Stop the API servers of all clusters."""
+    for server in list(sandbox.state("aks_api_servers").values()):
+        server.api.stop()
+        server.do(server.server.stop())
+        await server.work
+
+
+async def settled(server: ApiServer) -> None:
+    """Wait until the port is in the state that it was told to be in."""
+    if server.work is not None:
+        await asyncio.wait([server.work])
 
 
 def sync_nodes(sandbox: Sandbox, cluster: Resource) -> None:
-    """Let the nodes be those of the pools."""
+    """Let the nodes be those of the pools, and the control plane have the cluster's version."""
+    server = find(sandbox, cluster)
+    if server is None or not server.open:
+        return
+    server.api.set_version(cluster.properties["currentKubernetesVersion"])
+    server.api.set_pools(
+        [
+            {
+                "name": pool.name,
+                "count": pool.properties["count"],
+                "zones": pool.properties.get("availabilityZones") or [],
+                "region": cluster.location,
+                "labels": pool.properties.get("nodeLabels") or {},
+                "taints": pool.properties.get("nodeTaints") or [],
+                "vm_size": pool.properties["vmSize"],
+                "version": pool.properties["currentOrchestratorVersion"],
+                "mode": pool.properties["mode"],
+            }
+            for pool in pools_of(sandbox, cluster)
+            if pool.state not in ("Creating", "Deleting") or pool.notes.get("follows_cluster")
+        ]
+    )
 
 
-def add_agent(sandbox: Sandbox, cluster: Resource, agent: str) -> None:
-    """Let an agent's DaemonSet appear."""
+def set_agent(sandbox: Sandbox, cluster: Resource, agent: str, running: bool) -> None:
+    """Let a monitoring agent, `ama-metrics` or `ama-logs`, run in the cluster or not."""
+    server = find(sandbox, cluster)
+    if server is None or running == (agent in server.agents):
+        return
+    (server.agents.add if running else server.agents.discard)(agent)
+    server.api.set_addons(metrics="ama-metrics" in server.agents, logs="ama-logs" in server.agents)
 
 
-def remove_agent(sandbox: Sandbox, cluster: Resource, agent: str) -> None:
-    """Let an agent's DaemonSet vanish."""
+def kubeconfig(sandbox: Sandbox, cluster: Resource, server: ApiServer, name: str) -> str:
+    """A kubeconfig with the certificate authority and a token inline, named as AKS names its parts.
 
-
-def kubeconfig(sandbox: Sandbox, cluster: Resource, name: str) -> str:
-    """A kubeconfig."""
-    return ""
+    Args:
+        sandbox: for the certificate authority.
+        cluster: the cluster.
+        server: its API server.
+        name: `clusterUser` or `clusterAdmin`.
+    """
+    group = cluster.group_id.rsplit("/", 1)[-1]
+    user = f"{name}_{group}_{cluster.name}"
+    context = f"{cluster.name}-admin" if name == "clusterAdmin" else cluster.name
+    authority = base64.b64encode(sandbox.certificates.ca_pem).decode()
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": cluster.name,
+                "cluster": {"certificate-authority-data": authority, "server": server.server.url},
+            }
+        ],
+        "users": [{"name": user, "user": {"token": server.api.token}}],
+        "contexts": [{"name": context, "context": {"cluster": cluster.name, "user": user}}],
+        "current-context": context,
+        "preferences": {},
+    }
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 # Authorized ranges.
 
 
 def authorize_later(sandbox: Sandbox, cluster: Resource) -> None:
-    """Let a change of the authorized ranges work after up to two minutes.
-
-    https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges
-    """
+    """Let a change of the authorized ranges work after up to two minutes."""
     wanted = ranges_of(cluster)
     delay_s = sandbox.durations.seconds("aks_authorized_ranges", f"{cluster.id}{cluster.etag}")
 
     def apply() -> None:
-        if ranges_of(cluster) == wanted:
+        server = find(sandbox, cluster)
+        if server is not None and ranges_of(cluster) == wanted:
             cluster.notes["ranges"] = wanted
+            _watch_callers(sandbox, cluster, server)
 
     sandbox.clock.call_later(delay_s, apply)
 
@@ -72,7 +221,10 @@ def ranges_of(cluster: Resource) -> list[str]:
 
 
 def gets_through(sandbox: Sandbox, cluster: Resource) -> bool:
-    """Whether the address that callers seem to come from reaches the cluster's API now."""
+    """Whether the address that callers seem to come from reaches the cluster's API now.
+
+    The cluster's own outbound address always does.
+    """
     ranges: list[str] = cluster.notes.get("ranges") or []
     if not ranges:
         return True
@@ -80,3 +232,17 @@ def gets_through(sandbox: Sandbox, cluster: Resource) -> bool:
     own = aks_node_group.outbound_address(sandbox, cluster)
     allowed = [*ranges, f"{own}/32"] if own else ranges
     return any(caller in ipaddress.ip_network(value, strict=False) for value in allowed)
+
+
+def _watch_callers(sandbox: Sandbox, cluster: Resource, server: ApiServer) -> None:
+    """Block or open the port as the ranges in force say, now and whenever the callers' address changes."""
+    watch = server.watch = object()
+
+    def look() -> None:
+        if find(sandbox, cluster) is not server or server.watch is not watch:
+            return
+        server.do(server.server.set_blocked(not gets_through(sandbox, cluster)))
+        if cluster.notes.get("ranges"):
+            sandbox.clock.call_later(LOOK_AGAIN_S, look)
+
+    look()

@@ -119,7 +119,7 @@ def watch_monitoring(sandbox: Sandbox, cluster: Resource) -> None:
     for agent, on in wanted.items():
         if not on:
             cluster.notes.pop(agent, None)
-            aks_api_server.remove_agent(sandbox, cluster, agent)
+            aks_api_server.set_agent(sandbox, cluster, agent, False)
         elif cluster.notes.get(agent) is None:
             cluster.notes[agent] = "awaited"
             _await_agent(sandbox, cluster, agent)
@@ -139,7 +139,7 @@ def _await_agent(sandbox: Sandbox, cluster: Resource, agent: str) -> None:
     def appear() -> None:
         if _still(sandbox, cluster) and cluster.notes.get(agent) == "starting":
             cluster.notes[agent] = "running"
-            aks_api_server.add_agent(sandbox, cluster, agent)
+            aks_api_server.set_agent(sandbox, cluster, agent, True)
 
     look()
 

@@ -92,8 +92,11 @@ def check_offered(cluster: str, version: str, support_plan: str) -> str:
         "information, please check https://aka.ms/supported-version-list"
     )
     if minor is None or full not in minor.patches:
-        text = f"Managed cluster {cluster} is on version {full} which is not supported in this region. Please
-        {hint}" raise ArmError(400, "K8sVersionNotSupported", text, bare=True)
+        text = (
+            f"Managed cluster {cluster} is on version {full} which is not supported in this region. "
+            f"Please {hint}"
+        )
+        raise ArmError(400, "K8sVersionNotSupported", text, bare=True)
     if support_plan not in minor.support_plans:
         text = (
             f"Managed cluster {cluster} is on version {full}, which is only available for Long-Term "

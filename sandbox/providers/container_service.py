@@ -108,8 +108,8 @@ def throttle(call: Call, handler: str, key: str, *, capacity: float, per_s: floa
         (handler, key.lower()),
         capacity=capacity,
         per_s=per_s,
-        message=f"The {handler} request limit has been exceeded for SubID='{call.subscription}', please retry
-        again " "in {wait} seconds. For more information, please visit aka.ms/aks/throttling",
+        message=f"The {handler} request limit has been exceeded for SubID='{call.subscription}', please "
+        "retry again in {wait} seconds. For more information, please visit aka.ms/aks/throttling",
         bare=True,
     )
 
@@ -129,8 +129,7 @@ def pools_of(sandbox: Sandbox, cluster: Resource) -> list[Resource]:
 
 
 def follow_cluster(sandbox: Sandbox, cluster: Resource, follow: bool) -> None:
-    """Let the pools' states be the cluster's while an operation of the cluster writes them too, or stop "
-    "it."""
+    """Let the pools' states be the cluster's, while an operation of the cluster writes them too, or stop."""
     for pool in pools_of(sandbox, cluster):
         pool.notes["follows_cluster"] = follow
 
@@ -141,8 +140,7 @@ def lower_group(resource_id: str) -> str:
 
 
 def acted_on(call: Call) -> Resource:
-    """The cluster or node pool that an action or a profile in the path belongs to, or 404 "
-    "ResourceNotFound."""
+    """The cluster or node pool that an action or a profile belongs to, or 404 ResourceNotFound."""
     resource_id = f"{call.scope}/providers/{CLUSTER}/{call.names['cluster']}"
     kind = CLUSTER
     if "pool" in call.names:
@@ -208,9 +206,9 @@ def check_deletion(call: Call, cluster: Resource, target: Resource | None, verb:
 def check_not_busy(call: Call, cluster: Resource) -> None:
     """Refuse a write while an operation works on the cluster or on any of its pools.
 
-    Texts:
-    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/operationnotallowed, https://github.com/cilium/cilium/issues/25944, https://github.com/Azure/azure-workload-identity/issues/417; the
-    status 409 is known from reports only.
+    Texts: https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes, page operationnotallowed, and
+    https://github.com/cilium/cilium/issues/25944, https://github.com/Azure/azure-workload-identity/issues/417.
+    The status 409 is known from reports only.
     """
     if not call.sandbox.settings["busy_lock"]:
         return
@@ -233,8 +231,10 @@ def check_not_busy(call: Call, cluster: Resource) -> None:
 
 
 def etag_mismatch() -> ArmError:
-    """AKS's 409 when two writes race inside the service; "
-    "https://github.com/Azure/terraform-azurerm-aks/issues/604."""
+    """AKS's 409 when two writes race inside the service.
+
+    https://github.com/Azure/terraform-azurerm-aks/issues/604
+    """
     error = refusal("EtagMismatch", "Operation is not allowed: Another operation is in progress", status=409)
     error.details = [
         {

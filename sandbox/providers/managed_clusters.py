@@ -295,7 +295,7 @@ def _updated(sandbox: Sandbox, cluster: Resource, before: Json) -> None:
     current = cluster.properties["currentKubernetesVersion"]
     if wanted not in (current, aks_versions.minor_of(current)):
         cluster.properties["currentKubernetesVersion"] = aks_versions.newest_patch(wanted)
-    if not aks_api_server.is_open(cluster):  # The write healed a creation that had failed.
+    if not aks_api_server.is_open(sandbox, cluster):  # The write healed a creation that had failed.
         _created(sandbox, cluster)
         return
     aks_node_group.fill_node_group(sandbox, cluster)
@@ -403,24 +403,24 @@ def managed_clusters_get_upgrade_profile(call: Call) -> Response:
 
 
 @aks.post("managedClusters/{cluster}/listClusterUserCredential")
-def managed_clusters_list_cluster_user_credentials(call: Call) -> Response:
+async def managed_clusters_list_cluster_user_credentials(call: Call) -> Response:
     """ManagedClusters_ListClusterUserCredentials: a kubeconfig, base64.
 
     REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-user-credentials
     """
-    return _credentials(call, "clusterUser")
+    return await _credentials(call, "clusterUser")
 
 
 @aks.post("managedClusters/{cluster}/listClusterAdminCredential")
-def managed_clusters_list_cluster_admin_credentials(call: Call) -> Response:
+async def managed_clusters_list_cluster_admin_credentials(call: Call) -> Response:
     """ManagedClusters_ListClusterAdminCredentials: the administrator's kubeconfig, base64.
 
     REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-admin-credentials
     """
-    return _credentials(call, "clusterAdmin")
+    return await _credentials(call, "clusterAdmin")
 
 
-def _credentials(call: Call, name: str) -> Response:
+async def _credentials(call: Call, name: str) -> Response:
     throttle_other(call)
     cluster = acted_on(call)
     if cluster.properties.get("disableLocalAccounts"):
@@ -429,7 +429,11 @@ def _credentials(call: Call, name: str) -> Response:
             "BadRequest",
             "Getting static credential is not allowed because this cluster is set to disable local accounts.",
         )
-    kubeconfig = aks_api_server.kubeconfig(call.sandbox, cluster, name)
+    server = aks_api_server.find(call.sandbox, cluster)
+    if server is None:  # Made with the cluster, closed with it.
+        raise call.not_found()
+    await aks_api_server.settled(server)
+    kubeconfig = aks_api_server.kubeconfig(call.sandbox, cluster, server, name)
     value = base64.b64encode(kubeconfig.encode()).decode()
     return Response(200, {"kubeconfigs": [{"name": name, "value": value}]})
 
