@@ -36,15 +36,17 @@ class _Step:
     log: Callable[[str], None] | None
 
 
-_step: ContextVar[_Step] = ContextVar("step", default=_Step("", None))
+_NO_STEP = _Step("", None)
+_step: ContextVar[_Step | None] = ContextVar("step", default=None)
 
 
 @dataclass
 class Journal:
-    """The events of one run, and who wants to hear of them."""
+    """The events of one run, and who wants to hear of them; of waits only each step's last is kept."""
 
     events: list[Event] = field(default_factory=list)
     _listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    _last_waits: dict[str, Event] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
 
     def subscribe(self, callback: Callable[[Event], None]) -> None:
@@ -83,14 +85,23 @@ class Journal:
         self._add(kind, text)
         self._log(f"{kind} {text}".strip())
 
+    def last_wait(self, step: str) -> Event | None:
+        """What the step waited for when it last looked; None if it never waited."""
+        return self._last_waits.get(step)
+
     def _log(self, text: str) -> None:
-        log = _step.get().log
+        log = (_step.get() or _NO_STEP).log
         if log:
             log(text)
 
     def _add(self, kind: Kind, text: str, elapsed_s: float = 0, expected_s: float = 0) -> None:
-        event = Event(time.monotonic() - self._began, _step.get().title, kind, text, elapsed_s, expected_s)
-        self.events.append(event)
+        event = Event(
+            time.monotonic() - self._began, (_step.get() or _NO_STEP).title, kind, text, elapsed_s, expected_s
+        )
+        if kind == "waiting":
+            self._last_waits[event.step] = event
+        else:
+            self.events.append(event)
         for listener in self._listeners:
             listener(event)
 

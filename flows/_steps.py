@@ -14,6 +14,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from prefect import Task
 from prefect.client.schemas.objects import State
+from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 P = ParamSpec("P")
@@ -36,7 +37,7 @@ class Step(Generic[R]):
         Raises:
             Exception: what the step raised, after its retries.
         """
-        return cast(R, await (await self.state()).result(raise_on_failure=True))  # type: ignore[misc]
+        return await (await self.state()).aresult(raise_on_failure=True)
 
     def cancel(self) -> None:
         """Stop it."""
@@ -53,7 +54,13 @@ class Steps:
     Leaving the block waits for all of them and raises the first failure in the order of the flow.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, recorded: bool = True) -> None:
+        """Begin.
+
+        Args:
+            recorded: whether the steps are Prefect task runs; else they are called plainly, without retries.
+        """
+        self._recorded = recorded
         self._steps: list[Step[Any]] = []
 
     def start(
@@ -70,6 +77,11 @@ class Steps:
         waits = list(after)
 
         async def run() -> State[R]:
+            if not self._recorded:
+                values = [await _value(argument) for argument in arguments]
+                for earlier in waits:
+                    await earlier.result()
+                return Completed(data=await task.fn(*values))  # type: ignore[misc]
             given = [await _resolved(argument) for argument in arguments]
             first = [await earlier.state() for earlier in waits]
             return await task(*given, return_state=True, wait_for=first or None)  # type: ignore[no-any-return,misc]
@@ -97,6 +109,14 @@ class Steps:
             raise
         for step in self._steps:
             await step.result()
+
+
+async def _value(argument: Any) -> Any:
+    if isinstance(argument, Step):
+        return await argument.result()
+    if isinstance(argument, list):
+        return [await _value(item) for item in argument]
+    return argument
 
 
 async def _resolved(argument: Any) -> Any:

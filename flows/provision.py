@@ -13,7 +13,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
 from environment.names import environment_key
-from environment.outputs import EnvironmentOutputs
+from environment.outputs import EnvironmentOutputs, Place
 from environment.spec import EnvironmentSpec
 from flows._session import run_session
 from flows._steps import Step, Steps
@@ -62,7 +62,7 @@ async def provision(spec: EnvironmentSpec) -> EnvironmentOutputs:
         ProvisioningError: the first step that failed; running again continues.
     """
     async with run_session(spec) as journal:
-        outputs = await _steps(spec)
+        outputs = await _steps(spec, recorded=True)
         await acreate_markdown_artifact(
             summary(outputs, journal.events),
             key=f"environment-{environment_key(spec)}",
@@ -71,10 +71,25 @@ async def provision(spec: EnvironmentSpec) -> EnvironmentOutputs:
     return outputs
 
 
-async def _steps(spec: EnvironmentSpec) -> EnvironmentOutputs:
-    async with Steps() as steps:
+async def read_outputs(spec: EnvironmentSpec) -> EnvironmentOutputs:
+    """What `provision` would return for a finished environment, by reading only; no Prefect run is made.
+
+    Args:
+        spec: the environment, as it was provisioned.
+
+    Raises:
+        WouldWrite: the environment isn't finished, or differs from the spec; says where.
+    """
+    async with run_session(spec, read_only=True):
+        return await _steps(spec, recorded=False)
+
+
+async def _steps(spec: EnvironmentSpec, *, recorded: bool) -> EnvironmentOutputs:
+    async with Steps(recorded=recorded) as steps:
         start = steps.start
         place = start(preflight, spec)
+        if recorded:
+            await _name_run(spec, place)
         providers = start(register_providers, place)
 
         # Storage, monitoring and identity side by side, ahead of the cluster.
@@ -130,8 +145,6 @@ async def _steps(spec: EnvironmentSpec) -> EnvironmentOutputs:
         )
         current = start(mark_generation, spec, place, "current", after=[verified])
 
-    found = await place.result()
-    await _name_run(spec, found.subscription_name)
     made = {
         "providers": providers,
         "resource_group": group,
@@ -165,7 +178,7 @@ async def _steps(spec: EnvironmentSpec) -> EnvironmentOutputs:
     }
     return EnvironmentOutputs(
         spec=spec,
-        place=found,
+        place=await place.result(),
         resource_group=await group.result(),
         backup_group=await backup_group.result(),
         identity=await identity.result(),
@@ -182,10 +195,9 @@ async def _steps(spec: EnvironmentSpec) -> EnvironmentOutputs:
     )
 
 
-async def _name_run(spec: EnvironmentSpec, subscription_name: str) -> None:
+async def _name_run(spec: EnvironmentSpec, place: Step[Place]) -> None:
     """Put the subscription's name into the run's; it isn't known before the preflight."""
-    if flow_run.id:
+    if (await place.state()).is_completed():
+        name = f"provision {spec.name} in {spec.region}, {(await place.result()).subscription_name}"
         async with get_client() as client:
-            await client.update_flow_run(
-                flow_run.id, name=f"provision {spec.name} in {spec.region}, {subscription_name}"
-            )
+            await client.update_flow_run(flow_run.id, name=name)

@@ -18,6 +18,7 @@ from cloud.clock import time_scale
 from cloud.errors import is_temporary
 from environment.journal import journal
 from environment.outputs import StepOutputs
+from tasks._progress import progress_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +36,7 @@ async def worth_another_attempt(task: Task[..., Any], task_run: TaskRun, state: 
     A plain function, as Prefect silently never retries with a partial or a callable object.
     """
     try:
-        await state.result(raise_on_failure=True)
+        await state.aresult(raise_on_failure=True)
     except Exception as error:
         return is_temporary(error)
     return False
@@ -63,8 +64,10 @@ def arm_task(title: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task
         async def step(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            with journal().step(title.format(**bound.arguments), _run_log()):
-                outputs = await function(*args, **kwargs)
+            name = title.format(**bound.arguments)
+            with journal().step(name, _run_log()):
+                async with progress_of(name):
+                    outputs = await function(*args, **kwargs)
                 if isinstance(outputs, StepOutputs):
                     journal().ended(outputs.change.kind, "; ".join(map(str, outputs.change.fields)))
                 else:

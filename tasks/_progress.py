@@ -1,0 +1,52 @@
+"""Progress artifacts for steps that wait long: how far, by what such an operation usually takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.context import TaskRunContext
+
+from cloud.clock import minutes
+from environment.journal import Event, journal
+
+# Real seconds between looks; a wait shorter than that shows no bar.
+_EVERY_S = 1.5
+# Azure seconds; what usually takes less isn't worth a bar.
+_WORTH_SHOWING_S = 60
+
+
+@asynccontextmanager
+async def progress_of(title: str) -> AsyncIterator[None]:
+    """While inside, show what the step waits for as a progress artifact of its task run."""
+    if TaskRunContext.get() is None:
+        yield
+        return
+    reporter = asyncio.create_task(_report(title))
+    try:
+        yield
+    finally:
+        reporter.cancel()
+        with suppress(asyncio.CancelledError):
+            await reporter
+
+
+async def _report(title: str) -> None:
+    artifact: UUID | None = None
+    shown: Event | None = None
+    while True:
+        await asyncio.sleep(_EVERY_S)
+        wait = journal().last_wait(title)
+        if wait is None or wait is shown or wait.expected_s < _WORTH_SHOWING_S:
+            continue
+        shown = wait
+        percent = min(99.0, 100 * wait.elapsed_s / wait.expected_s)
+        text = f"{title}: {wait.text} for {minutes(wait.elapsed_s)}, usually {minutes(wait.expected_s)}"
+        if artifact is None:
+            found = await acreate_progress_artifact(percent, description=text)
+            artifact = found if isinstance(found, UUID) else None
+        else:
+            await aupdate_progress_artifact(artifact, percent, description=text)
