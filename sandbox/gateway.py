@@ -437,7 +437,7 @@ def file_of(namespace: str) -> str:
     """The module that a namespace belongs into: `Microsoft.ContainerService` -> `container_service.py`."""
     name = namespace.rpartition(".")[2]
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() or "unknown"
-    return {"operational_insights": "operational_insights", "insights": "monitor"}.get(words, words) + ".py"
+    return f"{words}.py"
 
 
 def _spelt(address: Address, route: Route) -> str:

@@ -367,14 +367,15 @@ def resource_groups_delete(call: Call) -> Response:
         if running is not None:
             headers = GROUP_DELETE.headers(running, call.base_url)
             return Response(202, headers=headers, retry_after_s=GROUP_DELETE.retry_after_s)
-    ranks = _ranks(call.sandbox, group)
+    sandbox = call.sandbox
+    ranks = _ranks(sandbox, group)
     duration_s = call.seconds("resource_group_delete", group.id) + sum(seconds for _, seconds in ranks)
-    at_s = 0.0
+    begin_s = 0.0
     timers = []
     for resources, seconds in ranks:
-        at_s += seconds
-        remove = functools.partial(_remove_all, call.sandbox, resources)
-        timers.append(call.sandbox.clock.call_later(at_s, remove))
+        begin = functools.partial(_delete_all, sandbox, resources)
+        timers.append(sandbox.clock.call_later(begin_s, begin))
+        begin_s += seconds
 
     def settled(operation: Operation) -> None:
         if operation.status != "Succeeded":
@@ -383,13 +384,12 @@ def resource_groups_delete(call: Call) -> Response:
             group.state = "Succeeded"
 
     def effect(_operation: Operation) -> None:
-        blocked = [
-            item for item in _contents(call.sandbox, group) if not item.settled and item.state != "Deleting"
-        ]
+        left = _contents(sandbox, group)
+        blocked = [item for item in left if _seconds(sandbox, item) is None]
         if blocked:
             raise _blocked(group, blocked)
-        for item in _contents(call.sandbox, group):
-            call.sandbox.remove(item)
+        for item in left:
+            sandbox.remove(item)
 
     operation = call.sandbox.operations.start(
         group,
@@ -427,29 +427,44 @@ def _ranks(sandbox: Sandbox, group: Resource) -> list[tuple[list[Resource], floa
         return kind.group_delete_rank if kind else 0
 
     result = []
-    contents = sorted(_contents(sandbox, group), key=rank)
-    for _, members in itertools.groupby(contents, key=rank):
+    for _, members in itertools.groupby(sorted(_contents(sandbox, group), key=rank), key=rank):
         resources = list(members)
-        blocked = []
-        slowest = 0.0
-        for resource in resources:
-            kind = sandbox.router.type(resource.type)
-            if kind is not None and not kind.deletable_when_busy and not resource.settled:
-                blocked.append(resource)
-                continue
-            ask = sandbox.router.group_delete(resource.type)
-            if ask is not None:
-                slowest = max(slowest, ask(resource, sandbox))
-            elif kind is not None and kind.delete_duration:
-                slowest = max(slowest, sandbox.durations.seconds(kind.delete_duration, resource.id))
-        result.append(([item for item in resources if item not in blocked], slowest))
+        result.append((resources, max(_seconds(sandbox, resource) or 0.0 for resource in resources)))
     return result
 
 
-def _remove_all(sandbox: Sandbox, resources: list[Resource]) -> None:
+def _seconds(sandbox: Sandbox, resource: Resource) -> float | None:
+    """How long a resource's deletion takes; None when it can't be deleted now."""
+    kind = sandbox.router.type(resource.type)
+    if kind is None:
+        return 0.0
+    if not kind.deletable_when_busy and not resource.settled:
+        return None
+    ask = sandbox.router.group_delete(resource.type)
+    try:
+        if ask is not None:
+            return ask(resource, sandbox)
+    except ArmError:
+        return None
+    return sandbox.durations.seconds(kind.delete_duration, resource.id) if kind.delete_duration else 0.0
+
+
+def _delete_all(sandbox: Sandbox, resources: list[Resource]) -> None:
+    """Begin to delete the resources of a rank; what runs on them is preempted."""
     for resource in resources:
-        if sandbox.store.get(resource.id) is resource:
-            sandbox.remove(resource)
+        seconds = _seconds(sandbox, resource)
+        if sandbox.store.get(resource.id) is not resource or seconds is None:
+            continue
+        if resource.state == "Deleting" and sandbox.operations.running(resource.id):
+            continue
+        sandbox.operations.start(
+            resource,
+            name="ResourceGroups_Delete",
+            duration_s=seconds,
+            polling=Polling(),
+            state="Deleting" if resource.state is not None else None,
+            deletes=True,
+        )
 
 
 def _blocked(group: Resource, blocked: list[Resource]) -> ArmError:
