@@ -48,4 +48,19 @@ def failure_of(error: Exception) -> CommandFailed | None:
         return CommandFailed(str(error), ExitCode.CREDENTIALS)
     if isinstance(error, ProvisioningError):
         return CommandFailed(str(error))
+    if _is_prefects(error):
+        return CommandFailed(
+            f"the Prefect server stopped answering ({type(error).__name__}: {error}). What Azure has begun goes on; "
+            "run again when the server is back.",
+            ExitCode.NOT_RUNNING,
+        )
     return None
+
+
+def _is_prefects(error: Exception) -> bool:
+    import httpx
+
+    # Azure is reached by aiohttp, Prefect by httpx; a temporary server that doesn't start is a RuntimeError.
+    return isinstance(error, httpx.TransportError) or (
+        isinstance(error, RuntimeError) and "Prefect API" in str(error)
+    )

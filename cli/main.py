@@ -1,0 +1,58 @@
+"""`aks-postgres`: the command and its errors. Imports are late, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli import environment, sandbox
+from cli.exit_codes import ExitCode, failure_of
+
+app = typer.Typer(
+    name="aks-postgres",
+    help="Highly available PostgreSQL environments on AKS: provision them, look at them, or try it all on a "
+    "local Azure with --sandbox.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.registered_commands += environment.app.registered_commands
+app.add_typer(sandbox.app, name="sandbox")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"aks-postgres {version('aks-postgres')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; an error meant for people is one message and an exit code, a bug its traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("\nInterrupted. What Azure has begun goes on; run again to go on from there.", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        print(f"aks-postgres: {failure}", file=sys.stderr)
+        sys.exit(failure.code)
+
+
+if __name__ == "__main__":
+    main()

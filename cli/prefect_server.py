@@ -1,0 +1,92 @@
+"""The Prefect server that records runs: which one it is, and whether it answers."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from cli.exit_codes import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+# A server answers within milliseconds; one across the world within a second.
+_ANSWER_S = 5.0
+
+_DEFAULTS = {
+    # The view shows every step; Prefect's log of the same run goes to its server and not into the view.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    # Without a server of its own a run starts a temporary one; on a busy machine that takes more than 20 s.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    # A lease kept in memory is lost with the server, and with it the lock on an environment.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
+
+def prepare_prefect() -> None:
+    """Set what a run from the terminal needs, unless the person did; call it before Prefect is imported."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def require_prefect_server() -> str | None:
+    """Make sure that the configured server answers.
+
+    Returns:
+        Its API's URL; None when none is configured and Prefect starts a temporary one.
+
+    Raises:
+        CommandFailed: it doesn't answer; says which and where that is set.
+    """
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if url is None:
+        return None
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_ANSWER_S):
+            return url
+    except urllib.error.HTTPError:
+        # It answers; what it thinks of us is for Prefect's client to say.
+        return url
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise CommandFailed(
+            f"the Prefect server at {url} can't be reached: {reason}. Start it with "
+            "`prefect server start`, or set PREFECT_API_URL to the one that runs (unset PREFECT_API_URL for a temporary one).",
+            ExitCode.NOT_RUNNING,
+        ) from None
+
+
+async def summary_of(flow_run_id: UUID) -> str | None:
+    """The Markdown that a run left as its artifact."""
+    from prefect import get_client
+    from prefect.client.schemas.filters import (
+        ArtifactFilter,
+        ArtifactFilterFlowRunId,
+        ArtifactFilterType,
+    )
+
+    wanted = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]), type=ArtifactFilterType(any_=["markdown"])
+    )
+    async with get_client() as client:
+        found = await client.read_artifacts(artifact_filter=wanted)
+    return str(found[-1].data) if found else None
+
+
+def pages_of(flow_run_id: UUID) -> dict[str, str]:
+    """Where a person looks in the UI; empty when there is no server that stays."""
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url is None or not settings.ui_url:
+        return {}
+    base = settings.ui_url.rstrip("/")
+    return {
+        "Run and its graph": f"{base}/runs/flow-run/{flow_run_id}",
+        "Artifacts": f"{base}/artifacts",
+    }

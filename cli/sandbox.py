@@ -1,0 +1,303 @@
+"""`aks-postgres sandbox`: start and stop the local Azure, look into it, and make it fail."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cli.exit_codes import CommandFailed, ExitCode
+from cli.spec_options import State
+
+app = typer.Typer(
+    help="The local Azure: start it, stop it, look into it, make it fail.", no_args_is_help=True
+)
+faults_app = typer.Typer(help="Order failures.", invoke_without_command=True)
+app.add_typer(faults_app, name="faults")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# A start takes about a second; two busy cores may take many times that.
+_START_S = 60.0
+_POLL_S = 0.05
+
+
+def state_folder(state: Path | None) -> Path:
+    """The state folder asked for, or the default one."""
+    from cli.sandbox_client import default_state
+
+    return state or default_state()
+
+
+@app.command()
+def start(
+    state: State = None,
+    speed: Annotated[float, typer.Option(help="How many times faster than Azure its clock runs.")] = 60.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port; 0 takes a free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of ids, durations and delays.")] = 1,
+    kubernetes: Annotated[
+        Literal["emulated", "real"],
+        typer.Option(help="real runs etcd and kube-apiserver from KUBEBUILDER_ASSETS."),
+    ] = "emulated",
+    persist: Annotated[bool, typer.Option("--persist", help="Keep its resources over a restart.")] = False,
+) -> None:
+    """Start the sandbox in the background."""
+    from cli.processes import last_lines, start_detached
+    from cli.sandbox_client import find_sandbox
+
+    folder = state_folder(state).absolute()
+    command = ["--state", str(folder), "--port", str(port), "--speed", str(speed), "--seed", str(seed)]
+    command += ["--kubernetes", kubernetes, *(["--persist"] if persist else [])]
+    with _one_at_a_time(folder):
+        found = find_sandbox(folder)
+        if found:
+            raise CommandFailed(
+                f"a sandbox already runs at {found.endpoint} (process {found.pid}); use it, stop it with "
+                "`aks-postgres sandbox stop`, or give this one another folder with --state",
+                ExitCode.BAD_INPUT,
+            )
+        (folder / "sandbox.json").unlink(missing_ok=True)
+        log = folder / "sandbox.log"
+        # -P: a folder called `sandbox` where the person happens to be isn't ours.
+        process = start_detached([sys.executable, "-P", "-m", "sandbox", *command], log)
+        deadline = time.monotonic() + _START_S
+        while (found := find_sandbox(folder)) is None:
+            if process.poll() is not None:
+                raise CommandFailed(
+                    f"the sandbox didn't start:\n{last_lines(log) or f'exit code {process.returncode}'}",
+                    ExitCode.NOT_RUNNING,
+                )
+            if time.monotonic() > deadline:
+                process.terminate()
+                raise CommandFailed(
+                    f"the sandbox wasn't ready within {_START_S:.0f} s:\n{last_lines(log)}",
+                    ExitCode.NOT_RUNNING,
+                )
+            time.sleep(_POLL_S)
+    print(f"Sandbox at {found.endpoint}, process {found.pid}, {found.speed:g} times as fast as Azure.")
+    where = f" --state {shlex.quote(str(state))}" if state else ""
+    print(f"Use it:  aks-postgres provision --sandbox{where}")
+    print(f"Stop it: aks-postgres sandbox stop{where}")
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Two starts at once don't share a folder."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / "start.lock").open("w")
+    except OSError as error:
+        raise CommandFailed(
+            f"the state folder {folder} can't be used: {error.strerror}", ExitCode.BAD_INPUT
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandFailed(
+                f"another start is under way with the state folder {folder}", ExitCode.BAD_INPUT
+            ) from None
+        yield
+
+
+@app.command()
+def stop(state: State = None) -> None:
+    """Stop the sandbox; its resources are gone unless it was started with --persist."""
+    from cli.processes import stop as stop_process
+    from cli.sandbox_client import find_sandbox
+
+    folder = state_folder(state)
+    found = find_sandbox(folder)
+    if found is None:
+        (folder / "sandbox.json").unlink(missing_ok=True)
+        print("No sandbox is running.")
+        return
+    stop_process(found.pid, "sandbox", "--state")
+    (folder / "sandbox.json").unlink(missing_ok=True)
+    print(f"Stopped the sandbox at {found.endpoint} (process {found.pid}).")
+
+
+@app.command()
+def status(state: State = None, as_json: Json = False) -> None:
+    """Say whether the sandbox runs, where, and what it holds; exit code 4 when it doesn't run."""
+    from cli.sandbox_client import running_sandbox
+
+    sandbox = running_sandbox(state_folder(state))
+    clock = sandbox.call("GET", "clock")
+    shown = {
+        "endpoint": sandbox.endpoint,
+        "pid": sandbox.pid,
+        "clock": clock["now"],
+        "speed": clock["speed"],
+        "kubernetes": sandbox.kubernetes,
+        "subscription_id": sandbox.subscription_id,
+        "resources": len(sandbox.call("GET", "resources")["resources"]),
+        "requests": len(sandbox.call("GET", "ledger")["entries"]),
+        "faults": len(sandbox.call("GET", "faults")["faults"]),
+        "state": str(sandbox.state),
+    }
+    if as_json:
+        _print_json(shown)
+    else:
+        for name, value in shown.items():
+            print(f"{name:16} {value}")
+
+
+@app.command()
+def reset(
+    state: State = None,
+    seed: Annotated[int | None, typer.Option(help="A new seed; by default the same.")] = None,
+    speed: Annotated[float | None, typer.Option(help="A new speed; by default the same.")] = None,
+) -> None:
+    """Empty the sandbox: resources, ledger, faults, settings, clusters."""
+    from cli.sandbox_client import running_sandbox
+
+    wanted = {"seed": seed, "speed": speed}
+    running_sandbox(state_folder(state)).call(
+        "POST", "reset", {name: value for name, value in wanted.items() if value is not None}
+    )
+    print("The sandbox is empty again.")
+
+
+@app.command()
+def env(
+    state: State = None,
+    shell: Annotated[Literal["sh", "json"], typer.Option(help="Shell commands, or JSON.")] = "sh",
+) -> None:
+    """Print what to export for az, the Azure SDKs, kubectl and this command.
+
+    In a shell: eval "$(aks-postgres sandbox env)"
+    """
+    from cli.sandbox_client import running_sandbox
+
+    sandbox = running_sandbox(state_folder(state)).at_its_speed()
+    variables = {**sandbox.variables(), **sandbox.client_variables()}
+    if shell == "json":
+        _print_json(variables)
+        return
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(
+        f"""
+# In a shell: eval "$(aks-postgres sandbox env)"
+# az, once (its configuration is kept in the state folder, away from yours):
+#   az cloud register -n aks-postgres-sandbox --endpoint-resource-manager {sandbox.endpoint}
+#   az cloud set -n aks-postgres-sandbox
+#   az login --service-principal -u "$AZURE_CLIENT_ID" -p "$AZURE_CLIENT_SECRET" --tenant "$AZURE_TENANT_ID"
+# Azure SDKs: base_url and credential scope are $AKS_POSTGRES_ARM_ENDPOINT, and the credential needs
+#   disable_instance_discovery=True.
+# kubectl: az aks get-credentials, or aks-postgres kubeconfig --file "$KUBECONFIG"."""
+    )
+
+
+@app.command()
+def ledger(
+    state: State = None,
+    service: Annotated[str | None, typer.Option(help="Only arm, entra, graph, blob or kubernetes.")] = None,
+    since: Annotated[
+        int | None, typer.Option(min=0, help="Only what came after the first N requests.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines, with bodies.")] = False,
+) -> None:
+    """List every request the sandbox got, with its answer."""
+    from cli.sandbox_client import running_sandbox
+
+    entries = running_sandbox(state_folder(state)).call("GET", "ledger", since=since)["entries"]
+    entries = [entry for entry in entries if service in (None, entry["service"])]
+    if as_json:
+        for entry in entries:
+            print(json.dumps(entry))
+        return
+    for entry in entries:
+        when = f"{entry['n']:5} {entry['at_s']:9.1f} s"
+        what = f"{entry['service']:10} {entry['method']:6} {entry.get('operation') or entry['path']}"
+        print(f"{when}  {what}  {entry['status']} {entry.get('error_code') or ''}".rstrip())
+
+
+@app.command()
+def resources(state: State = None, as_json: Json = False) -> None:
+    """List the resources that exist."""
+    from cli.sandbox_client import running_sandbox
+
+    found = running_sandbox(state_folder(state)).call("GET", "resources")["resources"]
+    if as_json:
+        _print_json(found)
+        return
+    rows = [
+        (
+            str(body.get("type", "")),
+            str(body.get("name", "")),
+            str((body.get("properties") or {}).get("provisioningState", "")),
+        )
+        for body in found
+    ]
+    _print_columns(("TYPE", "NAME", "STATE"), sorted(rows))
+
+
+@faults_app.callback()
+def faults(context: typer.Context, state: State = None, as_json: Json = False) -> None:
+    """List the failures ordered, and what can be ordered."""
+    from cli.sandbox_client import running_sandbox
+
+    context.obj = state
+    if context.invoked_subcommand:
+        return
+    answer = running_sandbox(state_folder(state)).call("GET", "faults")
+    if as_json:
+        _print_json(answer)
+        return
+    if not answer["faults"]:
+        print("No failure is ordered. Order one with `aks-postgres sandbox faults order FILE`.")
+    for fault in answer["faults"]:
+        print(json.dumps({name: value for name, value in fault.items() if value is not None}))
+    for kind, words in answer.get("kinds", {}).items():
+        print(f"  {kind:32} {words}")
+
+
+@faults_app.command("order")
+def order_faults(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="An order, or a list of orders, in YAML or JSON; - is stdin.")],
+    state: State = None,
+) -> None:
+    """Order failures: which request they hit, and what then happens.
+
+    For example: {operation: ManagedClusters_CreateOrUpdate, nth: 1, do: {status: 503, code: ServerBusy}}
+    """
+    from cli.sandbox_client import running_sandbox
+    from cli.yaml_text import read_yaml
+
+    wanted = read_yaml(file)
+    orders = wanted if isinstance(wanted, list) else [wanted]
+    if not all(isinstance(order, dict) for order in orders):
+        raise CommandFailed(f"{file}: an order is a mapping, or a list of them", ExitCode.BAD_INPUT)
+    sandbox = running_sandbox(state_folder(state or context.obj))
+    for order in orders:
+        print(sandbox.call("POST", "faults", order)["id"])
+
+
+@faults_app.command("clear")
+def clear_faults(context: typer.Context, state: State = None) -> None:
+    """Cancel all failures ordered."""
+    from cli.sandbox_client import running_sandbox
+
+    running_sandbox(state_folder(state or context.obj)).call("DELETE", "faults")
+    print("No failure is ordered any more.")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _print_columns(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
