@@ -27,10 +27,14 @@ def access(network: NetworkSpec, address: str | None) -> tuple[tuple[str, ...], 
     if address is None:
         return given, None, FINE
     if wrong := range_problem(address):
-        return given, None, problem(
-            "network.worker_address",
-            f"this worker's egress address was looked up, and the answer can't be used: {wrong}. Set "
-            "network.worker_address, or give network.authorized_ip_ranges and add_worker_address: false.",
+        return (
+            given,
+            None,
+            problem(
+                "network.worker_address",
+                f"this worker's egress address was looked up, and the answer can't be used: {wrong}. Set "
+                "network.worker_address, or give network.authorized_ip_ranges and add_worker_address: false.",
+            ),
         )
     worker = ipaddress.ip_address(address)
     if any(worker in network_range for network_range in ranges):

@@ -81,17 +81,20 @@ def find_generation(
     seen = max(seen, _deleted_generation(spec, subscription_id, deleted_workspaces))
     every = {number: Names.of(spec, subscription_id, number) for number in range(1, seen + 2)}
 
-    verdict, alive = FINE, []
+    alive = []
     for number, names in every.items():
         group = by_name.get(names.resource_group.casefold())
-        if group is None or (is_ours(group.get("tags"), spec) and _tags(group).get(STATE) == "retiring"):
-            continue
-        alive.append((_tags(group).get(STATE) == "current", number))
-        verdict += _judge_group(spec, group)
-    number = max(alive)[1] if alive else seen + 1
-    if by_name.get(every[seen + 1].resource_group.casefold()) and not alive:
-        number = seen + 1
+        if group is not None and not (
+            is_ours(group.get("tags"), spec) and _tags(group).get(STATE) == "retiring"
+        ):
+            may_use = is_ours(group.get("tags"), spec) or spec.adopt == names.resource_group
+            alive.append(((_tags(group).get(STATE) == "current", may_use, number), group))
+    number = max(alive, key=lambda one: one[0])[0][2] if alive else seen + 1
     names = every[number]
+    verdict = FINE
+    for (_, _, alive_number), group in alive:
+        if alive_number == number:
+            verdict += _judge_group(spec, group)
     backups = by_name.get(names.backup_group.casefold())
     if backups is not None and names.backup_group != names.resource_group:
         verdict += _judge_group(spec, backups)

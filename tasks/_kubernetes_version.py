@@ -8,9 +8,13 @@ version such as 1.35 means its newest patch for a new cluster, and leaves a live
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from cloud.answers import Json
+from environment.spec import EnvironmentSpec
+from tasks._verdict import FINE, Verdict, problem, warning
 
 COMMUNITY = "KubernetesOfficial"
 LONG_TERM = "AKSLongTermSupport"
@@ -84,6 +88,15 @@ def choose_version(
     return version, verdict
 
 
+def unasked_version(spec: EnvironmentSpec) -> str:
+    """The version where AKS can't be asked yet, because its provider isn't registered: there is no live cluster.
+
+    Without a wish it is the second-newest minor that the operator supports, which is how AKS chooses its own default.
+    """
+    known = OPERATOR_SUPPORTS.get(minor_of(spec.operator.version)) or max(OPERATOR_SUPPORTS.values())
+    return spec.cluster.kubernetes_version or known[-2]
+
+
 def _supported(spec: EnvironmentSpec) -> tuple[str, ...] | None:
     return OPERATOR_SUPPORTS.get(minor_of(spec.operator.version))
 
@@ -150,13 +163,18 @@ def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> 
             "cluster.tier: Premium.",
         )
     if found.is_preview:
-        return version, warning("cluster.kubernetes_version", f"{version} is a preview version in {spec.region}.")
+        return version, warning(
+            "cluster.kubernetes_version", f"{version} is a preview version in {spec.region}."
+        )
     return version, FINE
 
 
 def _listed(offered: Sequence[Offered], spec: EnvironmentSpec) -> str:
     with_lts = spec.cluster.tier == "Premium"
-    return ", ".join(one.minor for one in offered if one.is_open or (with_lts and LONG_TERM in one.plans)) or "none"
+    return (
+        ", ".join(one.minor for one in offered if one.is_open or (with_lts and LONG_TERM in one.plans))
+        or "none"
+    )
 
 
 def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: str) -> Verdict:

@@ -42,7 +42,9 @@ def vm_sizes(skus: Sequence[Json], region: str) -> dict[str, VmSize]:
         if sku.get("resourceType") != "virtualMachines":
             continue
         here = [
-            place for place in sku.get("locationInfo") or [] if str(place.get("location", "")).casefold() == region
+            place
+            for place in sku.get("locationInfo") or []
+            if str(place.get("location", "")).casefold() == region
         ]
         if not here:
             continue
@@ -83,7 +85,9 @@ def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Verdict:
         where = f"{field}.vm_size"
         others = _suggested(field, pool, size, sizes)
         if size is None:
-            verdict += problem(where, f"{pool.vm_size} was given and {spec.region} doesn't offer it. {others}")
+            verdict += problem(
+                where, f"{pool.vm_size} was given and {spec.region} doesn't offer it. {others}"
+            )
         elif not size.is_allowed:
             verdict += problem(
                 where,
@@ -174,7 +178,9 @@ def judge_quota(
         nodes = pool.max_count + surge(pool.max_count)
         for family in (size.family.casefold(), TOTAL_VCPUS):
             needed[family] = needed.get(family, 0) + nodes * size.vcpus
-            text = f"{field}: ({pool.max_count} nodes and {surge(pool.max_count)} for upgrades) x {size.vcpus}"
+            text = (
+                f"{field}: ({pool.max_count} nodes and {surge(pool.max_count)} for upgrades) x {size.vcpus}"
+            )
             sums.setdefault(family, []).append(text)
     ours: dict[str, int] = {}
     for one in live:
@@ -183,7 +189,9 @@ def judge_quota(
                 ours[family] = ours.get(family, 0) + one.count * size.vcpus
     asks_nothing_new = all(
         any(
-            one.name == pool.name and one.vm_size.casefold() == pool.vm_size.casefold() and one.max_count >= pool.max_count
+            one.name == pool.name
+            and one.vm_size.casefold() == pool.vm_size.casefold()
+            and one.max_count >= pool.max_count
             for one in live
         )
         for _, pool in _pools(spec)
