@@ -139,7 +139,7 @@ class ArmFault(Exception):
         found = body.get("error", body) if isinstance(body, dict) else {}
         found = found if isinstance(found, dict) else {}
         details = [
-            clean(str(detail.get("message") or detail.get("code") or ""))
+            clean(": ".join(str(detail[key]) for key in ("code", "message") if detail.get(key)))
             for detail in found.get("details") or []
             if isinstance(detail, dict)
         ]

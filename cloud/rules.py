@@ -200,6 +200,8 @@ def rule_for(fault: ArmFault) -> Rule:
         return NO_ANSWER
     if fault.status == 401:
         return RULES["AuthenticationFailed"]
+    if fault.status == 501:
+        return RULES["NotImplemented"]
     if fault.status == 408 or fault.status >= 500:
         return SERVER_TROUBLE
     if fault.retry_after_s is not None:

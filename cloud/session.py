@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from azure.core import AsyncPipelineClient
 from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import AsyncPipeline, PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
@@ -26,7 +27,6 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import HttpRequest
-from azure.mgmt.core import AsyncARMPipelineClient
 
 from cloud.answers import Answer, answer_of, json_of
 from cloud.credentials import RenewableCredential, arm_endpoint, open_credential
@@ -150,8 +150,8 @@ class Cloud:
         return self._client(NetworkManagementClient)  # type: ignore[no-any-return]
 
     @cached_property
-    def _arm(self) -> AsyncARMPipelineClient[Any, Any]:
-        return AsyncARMPipelineClient(base_url=self.endpoint, pipeline=self.pipeline)
+    def _arm(self) -> AsyncPipelineClient[Any, Any]:
+        return AsyncPipelineClient(base_url=self.endpoint, pipeline=self.pipeline)
 
     async def get(self, path_or_url: str, api_version: str | None = None, **query: str) -> Answer:
         """GET what no SDK client has an operation for.

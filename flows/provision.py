@@ -38,7 +38,8 @@ from tasks.managed_prometheus import (
 )
 from tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
 from tasks.namespaces import ensure_namespaces
-from tasks.preflight import preflight, register_providers
+from tasks.preflight import preflight
+from tasks.providers import register_providers
 from tasks.public_ip import ensure_network_role, ensure_public_ip
 from tasks.resource_group import ensure_backup_group, ensure_resource_group, mark_generation
 from tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
