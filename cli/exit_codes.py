@@ -50,8 +50,8 @@ def failure_of(error: Exception) -> CommandFailed | None:
         return CommandFailed(str(error))
     if _is_prefects(error):
         return CommandFailed(
-            f"the Prefect server stopped answering ({type(error).__name__}: {error}). What Azure has begun goes on; "
-            "run again when the server is back.",
+            f"the Prefect server stopped answering ({type(error).__name__}: {error}). "
+            "What Azure has begun goes on; run again when the server is back.",
             ExitCode.NOT_RUNNING,
         )
     return None

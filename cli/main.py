@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import environment, sandbox
+from cli import demo, environment, sandbox
 from cli.exit_codes import ExitCode, failure_of
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.registered_commands += environment.app.registered_commands
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(demo.app, name="demo")
 
 
 def _print_version(wanted: bool) -> None:

@@ -23,6 +23,7 @@ _DEFAULTS = {
     # A lease kept in memory is lost with the server, and with it the lock on an environment.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
 }
 
 
@@ -56,7 +57,8 @@ def require_prefect_server() -> str | None:
         reason = getattr(error, "reason", error)
         raise CommandFailed(
             f"the Prefect server at {url} can't be reached: {reason}. Start it with "
-            "`prefect server start`, or set PREFECT_API_URL to the one that runs (unset PREFECT_API_URL for a temporary one).",
+            "`prefect server start`, or set PREFECT_API_URL to the one that runs (unset, a temporary one "
+            "is used).",
             ExitCode.NOT_RUNNING,
         ) from None
 

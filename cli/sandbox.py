@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shlex
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,10 +19,6 @@ faults_app = typer.Typer(help="Order failures.", invoke_without_command=True)
 app.add_typer(faults_app, name="faults")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-# A start takes about a second; two busy cores may take many times that.
-_START_S = 60.0
-_POLL_S = 0.05
 
 
 def state_folder(state: Path | None) -> Path:
@@ -50,79 +41,27 @@ def start(
     persist: Annotated[bool, typer.Option("--persist", help="Keep its resources over a restart.")] = False,
 ) -> None:
     """Start the sandbox in the background."""
-    from cli.processes import last_lines, start_detached
-    from cli.sandbox_client import find_sandbox
+    from cli.sandbox_process import start_sandbox
 
-    folder = state_folder(state).absolute()
-    command = ["--state", str(folder), "--port", str(port), "--speed", str(speed), "--seed", str(seed)]
-    command += ["--kubernetes", kubernetes, *(["--persist"] if persist else [])]
-    with _one_at_a_time(folder):
-        found = find_sandbox(folder)
-        if found:
-            raise CommandFailed(
-                f"a sandbox already runs at {found.endpoint} (process {found.pid}); use it, stop it with "
-                "`aks-postgres sandbox stop`, or give this one another folder with --state",
-                ExitCode.BAD_INPUT,
-            )
-        (folder / "sandbox.json").unlink(missing_ok=True)
-        log = folder / "sandbox.log"
-        # -P: a folder called `sandbox` where the person happens to be isn't ours.
-        process = start_detached([sys.executable, "-P", "-m", "sandbox", *command], log)
-        deadline = time.monotonic() + _START_S
-        while (found := find_sandbox(folder)) is None:
-            if process.poll() is not None:
-                raise CommandFailed(
-                    f"the sandbox didn't start:\n{last_lines(log) or f'exit code {process.returncode}'}",
-                    ExitCode.NOT_RUNNING,
-                )
-            if time.monotonic() > deadline:
-                process.terminate()
-                raise CommandFailed(
-                    f"the sandbox wasn't ready within {_START_S:.0f} s:\n{last_lines(log)}",
-                    ExitCode.NOT_RUNNING,
-                )
-            time.sleep(_POLL_S)
+    found = start_sandbox(
+        state_folder(state), speed=speed, port=port, seed=seed, kubernetes=kubernetes, persist=persist
+    )
     print(f"Sandbox at {found.endpoint}, process {found.pid}, {found.speed:g} times as fast as Azure.")
     where = f" --state {shlex.quote(str(state))}" if state else ""
     print(f"Use it:  aks-postgres provision --sandbox{where}")
     print(f"Stop it: aks-postgres sandbox stop{where}")
 
 
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Two starts at once don't share a folder."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (folder / "start.lock").open("w")
-    except OSError as error:
-        raise CommandFailed(
-            f"the state folder {folder} can't be used: {error.strerror}", ExitCode.BAD_INPUT
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandFailed(
-                f"another start is under way with the state folder {folder}", ExitCode.BAD_INPUT
-            ) from None
-        yield
-
-
 @app.command()
 def stop(state: State = None) -> None:
     """Stop the sandbox; its resources are gone unless it was started with --persist."""
-    from cli.processes import stop as stop_process
-    from cli.sandbox_client import find_sandbox
+    from cli.sandbox_process import stop_sandbox
 
-    folder = state_folder(state)
-    found = find_sandbox(folder)
+    found = stop_sandbox(state_folder(state))
     if found is None:
-        (folder / "sandbox.json").unlink(missing_ok=True)
         print("No sandbox is running.")
-        return
-    stop_process(found.pid, "sandbox", "--state")
-    (folder / "sandbox.json").unlink(missing_ok=True)
-    print(f"Stopped the sandbox at {found.endpoint} (process {found.pid}).")
+    else:
+        print(f"Stopped the sandbox at {found.endpoint} (process {found.pid}).")
 
 
 @app.command()

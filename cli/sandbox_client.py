@@ -18,6 +18,8 @@ from cli.processes import is_running
 
 # The sandbox answers within milliseconds on loopback; a reset closes the clusters' ports first.
 _ANSWER_S = 10
+# What the command line of a sandbox holds.
+MARKS = ("sandbox", "--state")
 
 
 def default_state() -> Path:
@@ -144,7 +146,7 @@ def find_sandbox(state: Path) -> RunningSandbox | None:
             "stop the sandbox and start it again",
             ExitCode.NOT_RUNNING,
         ) from None
-    return found if is_running(found.pid, "sandbox", "--state") else None
+    return found if is_running(found.pid, *MARKS) else None
 
 
 def running_sandbox(state: Path) -> RunningSandbox:
