@@ -59,7 +59,7 @@ class KubernetesApi:
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        authorization = self._client.configuration.get_api_key_with_prefix("BearerToken")
+        authorization = await self._client.configuration.get_api_key_with_prefix("BearerToken")
         if authorization:
             headers["Authorization"] = authorization
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
