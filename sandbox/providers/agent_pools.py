@@ -25,7 +25,13 @@ from sandbox.providers.container_service import (
     throttle_other,
 )
 from sandbox.providers.container_service import provider as aks
-from sandbox.providers.managed_clusters import abort, changed_pool, pool_properties_view, put_pool
+from sandbox.providers.managed_clusters import (
+    abort,
+    changed_pool,
+    finish_pools,
+    pool_properties_view,
+    put_pool,
+)
 
 Json = dict[str, Any]
 
@@ -54,7 +60,7 @@ def agent_pools_create_or_update(call: Call) -> Response:
         polling=WRITE,
         state=state,
         effect=lambda _operation: _written(sandbox, cluster),
-        latency_s=2.0,
+        latency_s=call.seconds("aks_write_answer"),
     )
 
 
@@ -90,6 +96,7 @@ def _check_last_system_pool(sandbox: Sandbox, cluster: Resource, pool: Resource)
 
 
 def _written(sandbox: Sandbox, cluster: Resource) -> None:
+    finish_pools(sandbox, cluster)
     aks_node_group.sync_scale_sets(sandbox, cluster)
     aks_api_server.sync_nodes(sandbox, cluster)
     aks_background.watch_autoscaler(sandbox, cluster)

@@ -1,7 +1,7 @@
 """The Kubernetes API of a cluster, as AKS runs it: when it answers, to whom, and what AKS puts into it.
 
-It has a loopback port of its own. Until the cluster is made, and to callers outside the authorized ranges, the
-port accepts connections and says nothing: Azure drops their packets, which the loopback can't
+It has a loopback port of its own. Until the cluster is made, and to callers outside the authorized ranges,
+the port accepts connections and says nothing: Azure drops their packets, which the loopback can't
 (https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges).
 """
 
@@ -10,18 +10,16 @@ import base64
 import ipaddress
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from sandbox.arm import Resource
 from sandbox.instance import Sandbox
+from sandbox.kubernetes import ClusterServer, KubernetesApi
 from sandbox.providers import aks_node_group
 from sandbox.providers.aks_validation import at
 from sandbox.providers.container_service import pools_of, provider
-
-if TYPE_CHECKING:
-    from sandbox.kubernetes import ClusterServer, KubernetesApi
 
 Json = dict[str, Any]
 
@@ -42,8 +40,8 @@ class ApiServer:
         watch: which look-out for the callers' address is in force.
     """
 
-    api: "KubernetesApi"
-    server: "ClusterServer"
+    api: KubernetesApi
+    server: ClusterServer
     open: bool = False
     agents: set[str] = field(default_factory=set)
     work: asyncio.Task[None] | None = None
@@ -69,10 +67,6 @@ def find(sandbox: Sandbox, cluster: Resource) -> ApiServer | None:
 
 def make(sandbox: Sandbox, cluster: Resource) -> None:
     """Give a cluster its API server, which answers nobody yet."""
-    try:
-        from sandbox.kubernetes import ClusterServer, KubernetesApi
-    except ImportError:
-        return
     seed = f"{sandbox.seed}/{cluster.properties['resourceUID']}"
     api = KubernetesApi(
         cluster.name,

@@ -82,6 +82,8 @@ ETAG_RACE_S = 3.0
 provider = Provider("Microsoft.ContainerService")
 provider.type("locations/operations", api_versions=STATUS_API_VERSIONS, tracked=False)
 provider.type("locations/operationresults", api_versions=STATUS_API_VERSIONS, tracked=False)
+for _name in ("managedClusters/upgradeProfiles", "managedClusters/agentPools/upgradeProfiles"):
+    provider.type(_name, api_versions=API_VERSIONS, tracked=False)
 provider.type("locations/kubernetesVersions", api_versions=API_VERSIONS, tracked=False)
 
 

@@ -135,8 +135,10 @@ def _update(call: Call, cluster: Resource) -> Response:
         location=cluster.location,
         version=version,
     )
-    upgrades = properties["currentKubernetesVersion"] != live["currentKubernetesVersion"]
-    changed = _changed_pools(call, cluster, sent.get("agentPoolProfiles"), properties)
+    target = _target_version(properties)
+    upgrades = target != live["currentKubernetesVersion"]
+    after = {**properties, "currentKubernetesVersion": target}
+    changed = _changed_pools(call, cluster, sent.get("agentPoolProfiles"), after)
     upgrades = upgrades or any(pool_upgrades for _, pool_upgrades in changed.values())
     before = dict(live)
     call.put(_body(call, cluster.location, properties, cluster))
@@ -150,7 +152,7 @@ def _update(call: Call, cluster: Resource) -> Response:
         state="Upgrading" if upgrades else "Updating",
         effect=lambda _operation: _updated(sandbox, cluster, before),
         settled=lambda operation: _settled(sandbox, cluster, operation),
-        latency_s=2.0,
+        latency_s=call.seconds("aks_write_answer"),
     )
 
 
@@ -169,6 +171,13 @@ def _wanted_version(call: Call, cluster: Resource, sent: Json) -> str:
     plan = sent.get("supportPlan") or live["supportPlan"]
     aks_versions.check_offered(cluster.name, wanted, plan)
     return wanted
+
+
+def _target_version(properties: Json) -> str:
+    """The full version that the control plane is to have."""
+    current, wanted = str(properties["currentKubernetesVersion"]), str(properties["kubernetesVersion"])
+    same = wanted in (current, aks_versions.minor_of(current))
+    return current if same else aks_versions.newest_patch(wanted)
 
 
 def _changed_pools(
@@ -228,13 +237,23 @@ def changed_pool(
 
 
 def put_pool(sandbox: Sandbox, cluster: Resource, name: str, properties: Json) -> Resource:
-    """Store a node pool, a resource of its own."""
+    """Store a node pool, a resource of its own; a known one gets its new version in `finish_pools`."""
     pool_id = f"{cluster.id}/agentPools/{name}"
     known = sandbox.store.get(pool_id)
-    state = {"provisioningState": known.state} if known is not None else {}
-    pool = sandbox.store.put(pool_id, POOL, {"properties": {**properties, **state}})
+    kept: Json = {}
+    if known is not None:
+        current = known.properties["currentOrchestratorVersion"]
+        kept = {"provisioningState": known.state, "currentOrchestratorVersion": current}
+    pool = sandbox.store.put(pool_id, POOL, {"properties": {**properties, **kept}})
     pool.notes["location"] = cluster.location
+    pool.notes["target_version"] = properties["currentOrchestratorVersion"]
     return pool
+
+
+def finish_pools(sandbox: Sandbox, cluster: Resource) -> None:
+    """Let the pools that were upgraded have their new version."""
+    for pool in pools_of(sandbox, cluster):
+        pool.properties["currentOrchestratorVersion"] = pool.notes["target_version"]
 
 
 def _body(call: Call, location: str, properties: Json, live: Resource | None) -> Json:
@@ -291,10 +310,8 @@ def _created(sandbox: Sandbox, cluster: Resource) -> None:
 
 
 def _updated(sandbox: Sandbox, cluster: Resource, before: Json) -> None:
-    wanted = cluster.properties["kubernetesVersion"]
-    current = cluster.properties["currentKubernetesVersion"]
-    if wanted not in (current, aks_versions.minor_of(current)):
-        cluster.properties["currentKubernetesVersion"] = aks_versions.newest_patch(wanted)
+    cluster.properties["currentKubernetesVersion"] = _target_version(cluster.properties)
+    finish_pools(sandbox, cluster)
     if not aks_api_server.is_open(sandbox, cluster):  # The write healed a creation that had failed.
         _created(sandbox, cluster)
         return
