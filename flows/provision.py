@@ -107,8 +107,8 @@ async def _steps(spec: EnvironmentSpec, *, recorded: bool) -> EnvironmentOutputs
         metrics_rule = start(ensure_metrics_rule, spec, place, group, metrics_workspace, endpoint)
         logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
 
-        # Everything cheap comes before the cluster, so that its faults cost no cluster; Grafana goes on beside it.
-        ahead: list[Step[Any]] = [container, blob_roles, metrics_rule, logs_rule]
+        # A fault in what is cheap costs no cluster; Grafana and the rules, which may wait for tables, go on beside it.
+        ahead: list[Step[Any]] = [container, blob_roles, metrics_workspace, log_workspace]
         cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
 
         # The cluster's writes are one queue: AKS refuses a second operation while one is running.
