@@ -1,0 +1,88 @@
+"""One AKS cluster's Kubernetes API: its objects, its face and the life in it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from sandbox.kubernetes.admission import Webhooks
+from sandbox.kubernetes.controllers import Controllers
+from sandbox.kubernetes.endpoint import Endpoint, OnRequest
+from sandbox.kubernetes.objects import Objects
+from sandbox.kubernetes.resources import Registry
+from sandbox.kubernetes.store import Store
+from sandbox.kubernetes.times import Clock
+from sandbox.kubernetes.verbs import Verbs
+
+Json = dict[str, Any]
+
+ADMIN = "masterclient"
+"""The user of AKS's local admin account."""
+
+
+class KubernetesApi:
+    """An emulated API server with nodes, controllers and a kubelet's part of the work.
+
+    Args:
+        name: of the cluster.
+        version: Kubernetes version, such as 1.34.2.
+        clock: the sandbox's; delays are its seconds.
+        seed: of every delay, uid and generated name.
+        token: the admin's bearer token; a random one by default.
+        ca_pem: certificate authority of the cluster's port, for `kube-root-ca.crt`.
+        on_request: is told every request once it is answered, as an entry of the ledger.
+
+    Attributes:
+        app: the ASGI application, for `ClusterServer`.
+        token: bearer token of a cluster admin.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        clock: Clock,
+        seed: int | str = 1,
+        *,
+        token: str | None = None,
+        ca_pem: str = "",
+        on_request: OnRequest | None = None,
+    ) -> None:
+        self.name = name
+        self.token = token or secrets.token_hex(32)
+        self.store = Store()
+        self.registry = Registry()
+        self.objects = Objects(self.store, self.registry, clock, f"{seed}/{name}")
+        self.webhooks = Webhooks(self.objects)
+        self.objects.admission.append(self.webhooks)
+        self.app = Endpoint(name, version, clock, Verbs(self.objects), {self.token: ADMIN}, on_request)
+        self._controllers = Controllers(self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem)
+        self._controllers.start()
+
+    @property
+    def version(self) -> str:
+        """Kubernetes version of the control plane."""
+        return self.app.version
+
+    def set_version(self, version: str) -> None:
+        """Upgrade the control plane."""
+        self.app.version = version
+
+    def set_pools(self, pools: list[Json]) -> None:
+        """Have the nodes of these pools, and no others; they come and go in their time.
+
+        Args:
+            pools: `name`, `count`, `zones` (as "eastus-1", or ["1"] with `region`), `labels`, `vm_size`,
+                `version`;
+                `taints` and `mode` if there are any.
+        """
+        self._controllers.nodes.set_pools(pools)
+
+    def set_addons(self, *, metrics: bool, logs: bool) -> None:
+        """Run the agents of managed Prometheus and Container insights, or take them away."""
+        self._controllers.addons.set(metrics=metrics, logs=logs)
+
+    def stop(self) -> None:
+        """End open watches and all life."""
+        self._controllers.stop()
+        self.store.end_watches()

@@ -1,0 +1,94 @@
+"""The life in a cluster: what controllers, schedulers, kubelets and add-ons do on a real one."""
+
+from typing import Any
+
+from sandbox.kubernetes.admission import Webhooks
+from sandbox.kubernetes.controllers.addons import Addons
+from sandbox.kubernetes.controllers.cnpg_operator import CnpgOperator
+from sandbox.kubernetes.controllers.daemon_sets import DaemonSets
+from sandbox.kubernetes.controllers.definitions import Definitions
+from sandbox.kubernetes.controllers.deployments import Deployments, ReplicaSets
+from sandbox.kubernetes.controllers.garbage import Garbage
+from sandbox.kubernetes.controllers.life import Controller, Life
+from sandbox.kubernetes.controllers.namespaces import Namespaces
+from sandbox.kubernetes.controllers.nodes import Nodes
+from sandbox.kubernetes.controllers.pods import Pods
+from sandbox.kubernetes.controllers.services import Services
+from sandbox.kubernetes.objects import Objects
+from sandbox.kubernetes.store import Event
+from sandbox.kubernetes.times import Clock
+
+__all__ = ["Controllers"]
+
+Json = dict[str, Any]
+
+# https://learn.microsoft.com/azure/aks/concepts-storage#storage-classes
+_STORAGE_CLASSES = (
+    ("default", "disk.csi.azure.com", {"skuname": "StandardSSD_LRS"}),
+    ("managed-csi", "disk.csi.azure.com", {"skuname": "StandardSSD_LRS"}),
+    ("managed-csi-premium", "disk.csi.azure.com", {"skuname": "Premium_LRS"}),
+    ("azurefile-csi", "file.csi.azure.com", {"skuName": "Standard_LRS"}),
+    ("azurefile-csi-premium", "file.csi.azure.com", {"skuName": "Premium_LRS"}),
+)
+
+
+class Controllers:
+    """All controllers of one cluster."""
+
+    def __init__(self, objects: Objects, webhooks: Webhooks, clock: Clock, seed: str, ca_pem: str) -> None:
+        self._life = Life(objects, clock, seed)
+        self.nodes = Nodes(self._life)
+        self.addons = Addons(self._life)
+        self._all: list[Controller] = [
+            Namespaces(self._life, ca_pem),
+            Definitions(self._life),
+            self.nodes,
+            Pods(self._life),
+            ReplicaSets(self._life),
+            Deployments(self._life),
+            DaemonSets(self._life),
+            Services(self._life),
+            Garbage(self._life),
+            CnpgOperator(self._life, webhooks),
+            self.addons,
+        ]
+
+    def start(self) -> None:
+        """Follow the store, and put in what every new cluster has."""
+        self._life.store.listen(self._on_change)
+        self._furnish()
+
+    def stop(self) -> None:
+        """Do nothing any more, whatever the clock says."""
+        self._life.stopped = True
+
+    def _on_change(self, event: Event) -> None:
+        for controller in self._all:
+            controller.on_change(event)
+
+    def _furnish(self) -> None:
+        maker = self.nodes
+        for name in ("default", "kube-node-lease", "kube-public", "kube-system"):
+            maker.make("namespaces", {"metadata": {"name": name}}, "kube-apiserver")
+        service = {
+            "metadata": {"name": "kubernetes", "namespace": "default"},
+            "spec": {"clusterIP": "10.0.0.1", "ports": [{"name": "https", "port": 443, "targetPort": 443}]},
+        }
+        maker.make("services", service, "kube-apiserver")
+        admin = {
+            "metadata": {"name": "cluster-admin"},
+            "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
+        }
+        maker.make("clusterroles.rbac.authorization.k8s.io", admin, "kube-apiserver")
+        for name, provisioner, parameters in _STORAGE_CLASSES:
+            annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if name == "default" else {}
+            storage = {
+                "metadata": {"name": name, "annotations": annotations},
+                "provisioner": provisioner,
+                "parameters": parameters,
+                "allowVolumeExpansion": True,
+                "volumeBindingMode": "WaitForFirstConsumer"
+                if provisioner.startswith("disk")
+                else "Immediate",
+            }
+            maker.make("storageclasses.storage.k8s.io", storage, "aks-addon-manager")
