@@ -112,6 +112,11 @@ class Faults:
             raise ValueError("`cut` is before or after")
         if not (wanted.get("operation") or wanted.get("path")):
             raise ValueError("`operation` or `path` must say which requests are meant")
+        try:
+            path = re.compile(wanted["path"], re.I) if wanted.get("path") else None
+            re.compile(wanted.get("operation") or "")
+        except re.error as error:
+            raise ValueError(f"a pattern is no regular expression: {error}") from error
         rate = wanted.get("rate")
         self._count += 1
         times = wanted.get("times", None if rate is not None else 1)
@@ -119,7 +124,7 @@ class Faults:
             id=f"fault-{self._count}",
             do=do,
             operation=wanted.get("operation"),
-            path=re.compile(wanted["path"], re.I) if wanted.get("path") else None,
+            path=path,
             service=wanted.get("service"),
             method=wanted["method"].upper() if wanted.get("method") else None,
             nth=int(wanted.get("nth", 1)),

@@ -165,8 +165,8 @@ def workspaces_delete(call: Call) -> Response:
 
 @provider.removed("workspaces")
 def _workspace_removed(workspace: Resource, sandbox: Sandbox) -> None:
-    if workspace.notes.get("purge") or not workspace.settled:
-        return
+    if workspace.notes.get("purge") or "tables_ready_s" not in workspace.notes:
+        return  # Purged, or never finished.
     kept_s = sandbox.durations.seconds("log_workspace_soft_delete", workspace.id)
     sandbox.state("deleted workspaces")[workspace.id.lower()] = {
         "id": workspace.id,
