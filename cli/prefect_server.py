@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.error
 import urllib.request
@@ -87,8 +88,18 @@ def pages_of(flow_run_id: UUID) -> dict[str, str]:
     settings = get_current_settings()
     if settings.api.url is None or not settings.ui_url:
         return {}
-    base = settings.ui_url.rstrip("/")
+    base = settings.ui_url.rstrip("/") + _current_ui(settings.ui_url)
     return {
         "Run and its graph": f"{base}/runs/flow-run/{flow_run_id}",
         "Artifacts": f"{base}/artifacts",
     }
+
+
+def _current_ui(url: str) -> str:
+    """The path of the UI that the server prefers: Prefect 3 brings two, and only asking tells."""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/ui-settings", timeout=_ANSWER_S) as answer:
+            found = json.load(answer)
+        return str(found[f"{found['default_ui']}_base_url"]).rstrip("/")
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
