@@ -1,7 +1,7 @@
 """What a run goes through: steps begun and ended, waits, conflicts. The summary and the terminal read it.
 
-Plain data. One journal a run, found through a context variable, so that code deep inside `cloud/` can say what it
-waits for without being handed anything; the step it belongs to is found the same way.
+Plain data. One journal a run, found through a context variable, so that code deep inside `cloud/` can say
+what it waits for without being handed anything; the step it belongs to is found the same way.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -57,10 +58,10 @@ def problems_of(error: ValidationError) -> list[SpecProblem]:
     """The problems in pydantic's error, in our words."""
     return [
         SpecProblem(
-            field=".".join(str(part) for part in found["loc"]) or "spec",
+            field=_printable(".".join(str(part) for part in found["loc"])) or "spec",
             given=_shown(found["input"]),
-            allowed=_allowed(
-                found["type"], found["msg"], found.get("ctx", {}), [str(p) for p in found["loc"]]
+            allowed=_printable(
+                _allowed(found["type"], found["msg"], found.get("ctx", {}), [str(p) for p in found["loc"]])
             ),
         )
         for found in error.errors(include_url=False)
@@ -68,18 +69,38 @@ def problems_of(error: ValidationError) -> list[SpecProblem]:
 
 
 def _shown(given: Any) -> str:
-    try:
-        text = json.dumps(given, ensure_ascii=False, default=str)
-    except ValueError:
-        text = repr(given)
+    if isinstance(given, str) and "PRIVATE KEY" in given:
+        return "a private key (not shown)"
+    text = _printable(_as_text(given))
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+
+
+def _as_text(given: Any) -> str:
+    if isinstance(given, BaseModel):
+        given = given.model_dump()
+    # YAML has more than JSON: dates as keys, anchors that hold themselves, integers of any length.
+    for write in (partial(json.dumps, ensure_ascii=False, default=str), repr):
+        try:
+            return write(given)
+        except (TypeError, ValueError, RecursionError):
+            continue
+    return f"a value of type {type(given).__name__}"
+
+
+def _printable(text: str) -> str:
+    # Half a surrogate pair can be given and can't be printed.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _allowed(kind: str, message: str, context: dict[str, Any], path: list[str]) -> str:
     if kind == "extra_forbidden":
-        return f"there is no such field; allowed here: {', '.join(_fields_beside(path))}"
+        return f"there is no such field; allowed here: {', '.join(_fields_of(_model_at(path[:-1])))}"
     if kind == "value_error":
         return str(context["error"])
+    if kind in ("model_type", "model_attributes_type"):
+        return f"a mapping of these fields is expected: {', '.join(_fields_of(_model_at(path)))}"
+    if kind == "string_type":
+        return "text is expected (in YAML, quotes make a number text)"
     if kind == "string_pattern_mismatch":
         hint = _description(path)
         return f"it must match {context['pattern']}" + (f" ({hint})" if hint else "")
@@ -104,8 +125,7 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
     return found
 
 
-def _fields_beside(path: list[str]) -> list[str]:
-    model = _model_at(path[:-1])
+def _fields_of(model: type[BaseModel] | None) -> list[str]:
     return list(model.model_fields) if model else []
 
 

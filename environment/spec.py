@@ -7,6 +7,8 @@ a rule over two fields is a validator of the later field, so that it runs whatev
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import re
 from typing import Annotated, Any, Literal
@@ -29,7 +31,7 @@ MAX_AUTHORIZED_RANGES = 200
 MAX_TAGS = 42
 
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_LABEL_PREFIX = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _OBJECT_ID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 _DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _VM_SIZE = r"^[Ss]tandard_[A-Za-z0-9_-]{1,40}$"
@@ -72,7 +74,8 @@ class NetworkSpec(SpecModel):
         list[str],
         Field(
             max_length=MAX_AUTHORIZED_RANGES - 1,
-            description="IPv4 addresses or CIDR ranges that may reach the API server, for example 20.51.0.0/24.",
+            description="IPv4 addresses or CIDR ranges that may reach the API server, for example "
+            "20.51.0.0/24.",
             json_schema_extra=at(0),
         ),
     ] = []
@@ -86,15 +89,16 @@ class NetworkSpec(SpecModel):
     worker_address: Annotated[
         str | None,
         Field(
-            description="That address, where you know it. Unset: looked up (by URL if AKS_POSTGRES_EGRESS_URL is "
-            "set, else by DNS at OpenDNS, as the guide does).",
+            description="That address, where you know it. Unset: looked up (by URL if "
+            "AKS_POSTGRES_EGRESS_URL is set, else by DNS at OpenDNS, as the guide does).",
             json_schema_extra=at(2),
         ),
     ] = None
     open_to_internet: Annotated[
         bool,
         Field(
-            description="Put no limit on who can reach the API server. Excludes the three fields above.",
+            description="Put no limit on who can reach the API server. Excludes authorized_ip_ranges and "
+            "worker_address.",
             json_schema_extra=at(3),
         ),
     ] = False
@@ -105,10 +109,11 @@ class NetworkSpec(SpecModel):
         problems = [problem for given in ranges if (problem := range_problem(given))]
         if problems:
             raise ValueError("; ".join(problems))
-        if len(set(ranges)) < len(ranges):
-            raise ValueError(
-                f"each range once; given twice: {sorted({r for r in ranges if ranges.count(r) > 1})}"
-            )
+        networks = [ipaddress.ip_network(given) for given in ranges]
+        if twice := {
+            given for given, network in zip(ranges, networks, strict=True) if networks.count(network) > 1
+        }:
+            raise ValueError(f"each range once; given twice: {', '.join(sorted(twice))}")
         return ranges
 
     @field_validator("worker_address")
@@ -128,12 +133,13 @@ class NetworkSpec(SpecModel):
     @classmethod
     def _open_or_limited(cls, is_open: bool, info: ValidationInfo) -> bool:
         ranges, add_worker = info.data.get("authorized_ip_ranges"), info.data.get("add_worker_address")
-        if is_open and ranges:
-            raise ValueError("contradicts authorized_ip_ranges; leave one of the two out")
+        for limit in ("authorized_ip_ranges", "worker_address"):
+            if is_open and info.data.get(limit):
+                raise ValueError(f"contradicts {limit}; leave one of the two out")
         if not is_open and ranges == [] and add_worker is False:
             raise ValueError(
-                "no authorized range at all would open the API server to everyone; give authorized_ip_ranges, "
-                "or say open_to_internet: true"
+                "no authorized range at all would open the API server to everyone; give "
+                "authorized_ip_ranges, or say open_to_internet: true"
             )
         return is_open
 
@@ -143,6 +149,9 @@ def range_problem(given: str) -> str | None:
 
     AKS and az take IPv4 only, and az refuses what isn't globally routable.
     """
+    if not re.fullmatch(r"[0-9.]+(/(0|[1-9][0-9]?))?", given) and ":" not in given:
+        # Python also takes netmasks (/255.255.255.0) and zeros in front (/024); AKS doesn't.
+        return f"{given!r} is no IPv4 address or CIDR range such as 20.51.0.0/24"
     try:
         network = ipaddress.ip_network(given)
     except ValueError:
@@ -155,7 +164,7 @@ def range_problem(given: str) -> str | None:
         return f"{given!r} is IPv6; AKS takes IPv4 only"
     if network.prefixlen == 0:
         return f"{given!r} is the whole internet; say open_to_internet: true instead"
-    if not network.is_global:
+    if not network.is_global or network.is_multicast:
         return f"{given!r} isn't globally routable; the API server sees your public egress address"
     return None
 
@@ -166,9 +175,10 @@ class ClusterSpec(SpecModel):
     kubernetes_version: Annotated[
         str | None,
         Field(
-            pattern=r"^\d{1,2}\.\d{1,2}(\.\d{1,3})?$",
-            description="Kubernetes version, 1.35 (newest patch) or 1.35.2. Unset: a live cluster keeps its own; a "
-            "new one takes the region's default if the operator supports it, else the newest that both support.",
+            pattern=r"^[0-9]{1,2}\.[0-9]{1,2}(\.[0-9]{1,3})?$",
+            description="Kubernetes version, 1.35 (newest patch) or 1.35.2. Unset: a live cluster keeps its "
+            "own; a new one takes the region's default if the operator supports it, else the newest that "
+            "both support.",
             json_schema_extra=at(0),
         ),
     ] = None
@@ -187,6 +197,20 @@ class ClusterSpec(SpecModel):
             json_schema_extra=at(2),
         ),
     ] = None
+
+    @field_validator("ssh_public_key")
+    @classmethod
+    def _whole_key(cls, key: str | None) -> str | None:
+        if key is not None:
+            kind, data = key.split(" ")[:2]
+            try:
+                decoded = base64.b64decode(data, validate=True)
+            except binascii.Error:
+                decoded = b""
+            # A key's data says its type once more, after the type's length (RFC 4253, section 6.6).
+            if not decoded.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
+                raise ValueError(f"it is no whole {kind} key; give the line of the .pub file")
+        return key
 
 
 class NodePoolSpec(SpecModel):
@@ -219,6 +243,13 @@ class NodePoolSpec(SpecModel):
         Field(max_length=100, description="Kubernetes labels of the nodes.", json_schema_extra=at(5)),
     ] = {}
 
+    @field_validator("min_count", "max_count", mode="before")
+    @classmethod
+    def _a_number(cls, count: object) -> object:
+        if isinstance(count, bool):  # which Python would count as 0 or 1, and which YAML's yes and no are
+            raise ValueError("a number of nodes is expected")
+        return count
+
     @field_validator("max_count")
     @classmethod
     def _max_not_below_min(cls, max_count: int, info: ValidationInfo) -> int:
@@ -244,7 +275,7 @@ class NodePoolSpec(SpecModel):
 
     @property
     def first_count(self) -> int:
-        """Nodes at creation: one a zone where the range allows it, so that every zone has one from the start."""
+        """Nodes at creation: one a zone where the range allows it, so that every zone starts with one."""
         return max(self.min_count, min(self.max_count, len(self.zones)))
 
 
@@ -303,7 +334,9 @@ class StorageSpec(SpecModel):
     container: Annotated[
         str,
         Field(
-            pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$",
+            pattern=r"^[a-z0-9](-?[a-z0-9])*$",
+            min_length=3,
+            max_length=63,
             description="Blob container for backups: 3 to 63 lower-case letters, digits and single dashes.",
             json_schema_extra=at(1),
         ),
@@ -311,8 +344,8 @@ class StorageSpec(SpecModel):
     backups: Annotated[
         Literal["own_group", "in_environment_group"],
         Field(
-            description="own_group: the account lives in a resource group that tear-down and rebuild never touch. "
-            "in_environment_group: in the environment's group, as in the guide; backups go with it.",
+            description="own_group: the account lives in a resource group that tear-down and rebuild never "
+            "touch. in_environment_group: in the environment's group, as in the guide; backups go with it.",
             json_schema_extra=at(2),
         ),
     ] = "own_group"
@@ -347,8 +380,8 @@ class MonitoringSpec(SpecModel):
     monitoring_reader_scope: Annotated[
         Literal["environment", "subscription"],
         Field(
-            description="What Grafana's identity may read metrics of: this environment's resource groups, or the "
-            "whole subscription as in the guide.",
+            description="What Grafana's identity may read metrics of: this environment's resource groups, or "
+            "the whole subscription as in the guide.",
             json_schema_extra=at(2),
         ),
     ] = "environment"
@@ -395,7 +428,11 @@ class OperatorSpec(SpecModel):
 
     version: Annotated[
         str,
-        Field(pattern=r"^\d+\.\d+\.\d+$", description="CloudNativePG version.", json_schema_extra=at(0)),
+        Field(
+            pattern=r"^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$",
+            description="CloudNativePG version.",
+            json_schema_extra=at(0),
+        ),
     ] = OPERATOR_VERSION
     manifest_url: Annotated[
         str,
@@ -413,6 +450,17 @@ class OperatorSpec(SpecModel):
             json_schema_extra=at(2),
         ),
     ] = OPERATOR_MANIFEST_SHA256
+
+    @field_validator("manifest_sha256")
+    @classmethod
+    def _of_that_version(cls, sha256: str, info: ValidationInfo) -> str:
+        version = info.data.get("version", OPERATOR_VERSION)
+        if sha256 == OPERATOR_MANIFEST_SHA256 and version != OPERATOR_VERSION:
+            raise ValueError(
+                f"is the checksum of version {OPERATOR_VERSION} and contradicts version {version}; give "
+                f"manifest_url and manifest_sha256 of {version}"
+            )
+        return sha256
 
 
 class EnvironmentSpec(SpecModel):
@@ -509,10 +557,12 @@ class EnvironmentSpec(SpecModel):
 def tag_problem(key: str, value: str) -> str | None:
     """Why Azure wouldn't take this tag, or why we keep it for ourselves; None if it is fine.
 
-    https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources (storage accounts: 128 a name)
+    https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources (storage: 128 a name)
     """
     if not 1 <= len(key) <= 128:
         return f"tag name {key[:20]!r}... has {len(key)} characters; 1 to 128 are allowed"
+    if re.search("[\ud800-\udfff]", key + value):
+        return f"tag {key!r} holds half a surrogate pair, which no encoding can carry"
     if len(value) > 256:
         return f"tag {key!r} has a value of {len(value)} characters; at most 256 are allowed"
     if found := set(key) & set("<>%&\\?/"):
