@@ -517,8 +517,8 @@ class Call:
         """The resource above the one that the path names, or 404 ParentResourceNotFound."""
         segments = self.id.split("/")
         # A literal such as blobServices/default isn't stored: go up until something is.
-        index = len(segments) - (1 if len(segments) % 2 == 0 else 2)
-        while index > 0 and segments[index - 2].lower() != "providers":
+        index = len(segments) - (len(segments) % 2)
+        while index > 3 and segments[index - 3].lower() != "providers":
             index -= 2
             resource = self.sandbox.store.get("/".join(segments[: index + 1]))
             if resource is not None:
