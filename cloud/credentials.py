@@ -27,22 +27,21 @@ def arm_endpoint() -> str:
     return (os.environ.get(ARM_ENDPOINT_VARIABLE) or PUBLIC_ARM_ENDPOINT).rstrip("/")
 
 
-def _choose() -> tuple[str, Any]:
+def _choose(transport: Any) -> tuple[str, Any]:
     from azure.identity import aio
 
     have = os.environ.get
-    authority: dict[str, Any] = {}
+    options: dict[str, Any] = {"transport": transport, "retry_total": 1}
     if have("AZURE_AUTHORITY_HOST"):
         # An authority of one's own isn't known to the public cloud's instance discovery.
-        authority = {"authority": have("AZURE_AUTHORITY_HOST"), "disable_instance_discovery": True}
+        options |= {"authority": have("AZURE_AUTHORITY_HOST"), "disable_instance_discovery": True}
     if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_SECRET"):
         return "service principal (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_CLIENT_SECRET)", (
             aio.ClientSecretCredential(
                 os.environ["AZURE_TENANT_ID"],
                 os.environ["AZURE_CLIENT_ID"],
                 os.environ["AZURE_CLIENT_SECRET"],
-                retry_total=1,
-                **authority,
+                **options,
             )
         )
     if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_CERTIFICATE_PATH"):
@@ -52,32 +51,32 @@ def _choose() -> tuple[str, Any]:
                 os.environ["AZURE_TENANT_ID"],
                 os.environ["AZURE_CLIENT_ID"],
                 os.environ["AZURE_CLIENT_CERTIFICATE_PATH"],
-                retry_total=1,
-                **authority,
+                **options,
             ),
         )
     if have("AZURE_FEDERATED_TOKEN_FILE") and have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID"):
-        return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", aio.WorkloadIdentityCredential(
-            retry_total=1, **authority
-        )
+        return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", aio.WorkloadIdentityCredential(**options)
     if (
         have("IDENTITY_ENDPOINT")
         or have("MSI_ENDPOINT")
         or have("AZURE_TOKEN_CREDENTIALS") == "managedidentitycredential"
     ):
-        return "managed identity", aio.ManagedIdentityCredential(client_id=have("AZURE_CLIENT_ID"))
+        return "managed identity", aio.ManagedIdentityCredential(
+            client_id=have("AZURE_CLIENT_ID"), transport=transport
+        )
     if shutil.which("az"):
         return "the signed-in Azure CLI (az login)", aio.AzureCliCredential(process_timeout=9)
     return "managed identity of this machine (IMDS)", aio.ManagedIdentityCredential(
-        client_id=have("AZURE_CLIENT_ID"), retry_total=1
+        client_id=have("AZURE_CLIENT_ID"), transport=transport, retry_total=1
     )
 
 
 class RenewableCredential:
     """The run's credential; `renew` forgets the cached token, which azure-identity itself has no way to do."""
 
-    def __init__(self) -> None:
-        self.source, self._inner = _choose()
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.source, self._inner = _choose(transport)
 
     async def get_token(self, *scopes: str, **options: Any) -> Any:
         """A token for the scopes, from azure-identity's cache if it is good."""
@@ -86,7 +85,7 @@ class RenewableCredential:
     async def renew(self) -> None:
         """Start over with an empty cache."""
         stale = self._inner
-        _, self._inner = _choose()
+        _, self._inner = _choose(self._transport)
         await stale.close()
 
     async def close(self) -> None:
@@ -101,13 +100,17 @@ class RenewableCredential:
 
 
 @asynccontextmanager
-async def open_credential(endpoint: str) -> AsyncIterator[RenewableCredential]:
+async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[RenewableCredential]:
     """Choose a credential, get a first token with it, and close it at the end.
+
+    Args:
+        endpoint: ARM's, the tokens' audience.
+        transport: azure-core's, over the run's HTTP session.
 
     Raises:
         CredentialsRefused: names the source that was tried and what to do.
     """
-    credential = RenewableCredential()
+    credential = RenewableCredential(transport)
     source = credential.source
     hint = (
         "Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or AZURE_FEDERATED_TOKEN_FILE), sign in with "

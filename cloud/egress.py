@@ -1,7 +1,7 @@
 """Which address this machine comes from, as the API server's authorized ranges see it.
 
-The guide asks OpenDNS (dig +short myip.opendns.com @resolver1.opendns.com); a worker without DNS to the outside can
-name a URL that answers with the caller's address.
+The guide asks OpenDNS (dig +short myip.opendns.com @resolver1.opendns.com); a worker without DNS to the
+outside can name a URL that answers with the caller's address.
 """
 
 from __future__ import annotations

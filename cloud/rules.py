@@ -163,7 +163,9 @@ RULES: dict[str, Rule] = {
     "NodeResourceGroupAlreadyExists": _stop(
         "If that group belongs to a cluster being deleted, run again when it is gone; else set another suffix."
     ),
-    "NotImplemented": _stop("Azure, or the sandbox, doesn't have this operation; report it with the message."),
+    "NotImplemented": _stop(
+        "Azure, or the sandbox, doesn't have this operation; report it with the message."
+    ),
     "PropertyChangeNotAllowed": _stop("Azure can't change this in place; rebuild the environment."),
     "DenyAssignmentAuthorizationFailed": _stop("The resource is managed by Azure itself; leave it alone."),
 }

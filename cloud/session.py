@@ -199,13 +199,13 @@ async def open_cloud(subscription_id: str, *, read_only: bool = False) -> AsyncI
         trust_env=True,
     )
     try:
-        async with open_credential(endpoint) as credential:
-            transport = AioHttpTransport(
-                session=session,
-                session_owner=False,
-                connection_timeout=_CONNECT_TIMEOUT_S,
-                read_timeout=_READ_TIMEOUT_S,
-            )
+        transport = AioHttpTransport(
+            session=session,
+            session_owner=False,
+            connection_timeout=_CONNECT_TIMEOUT_S,
+            read_timeout=_READ_TIMEOUT_S,
+        )
+        async with open_credential(endpoint, transport) as credential:
             # No retry policy and no provider registration on the side: `cloud.calls` repeats, and says so.
             pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
                 transport,
