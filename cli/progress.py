@@ -25,7 +25,6 @@ from environment.journal import Event
 _MENTION_EVERY_S = 30.0
 _ENDS = ("created", "updated", "unchanged", "done", "failed")
 _STYLES = {"created": "green", "updated": "yellow", "done": "green", "failed": "bold red", "unchanged": "dim"}
-_STEP_WIDTH = 34
 
 
 class Progress(Protocol):
@@ -121,14 +120,26 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
             self._print(event, Text(event.text, "yellow" if event.kind == "conflict" else "cyan"), "")
 
     def _print(self, event: Event, words: Text, took: str) -> None:
-        self._live.console.print(_row(Text(" "), event.step, took, words))
+        # First without the step: printing draws again what was drawn last.
+        self._live.refresh()
+        self._live.console.print(self._row(Text(" "), event.step, took, words))
+
+    def _row(self, mark: RenderableType, step: str, took: str, words: Text) -> Table:
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=1)
+        # Names are up to 56 characters; what a step waits for needs some 40 beside them.
+        row.add_column(width=max(30, min(56, self._live.console.width - 54)), no_wrap=True)
+        row.add_column(width=7, justify="right", no_wrap=True)
+        row.add_column(ratio=1)
+        row.add_row(mark, step, took, words)
+        return row
 
     def _view(self) -> RenderableType:
         now = self._now_s()
         # A copy: the view is drawn by a thread of rich's.
         lines = list(self._under_way.items())
         rows = [
-            _row(line.spinner, step, f"{now - line.began:.0f} s", Text(line.words, "dim"))
+            self._row(line.spinner, step, f"{now - line.began:.0f} s", Text(line.words, "dim"))
             for step, line in lines
         ]
         count = f"{self._ended} steps done, {len(lines)} under way, {now - self._began:.0f} s"
@@ -151,13 +162,3 @@ class _Line:
         self.began = began
         self.words = ""
         self.spinner = Spinner("dots")
-
-
-def _row(mark: RenderableType, step: str, took: str, words: Text) -> Table:
-    row = Table.grid(padding=(0, 1))
-    row.add_column(width=1)
-    row.add_column(width=_STEP_WIDTH, no_wrap=True)
-    row.add_column(width=7, justify="right", no_wrap=True)
-    row.add_column(ratio=1)
-    row.add_row(mark, step, took, words)
-    return row
