@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 
 import aiohttp
 import dns.asyncresolver
@@ -49,16 +50,17 @@ async def _from_url(url: str) -> str:
                 raise EgressUnknown(f"{url} ({EGRESS_URL_VARIABLE}) answered with status {response.status}")
             return text
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        reason = clean(str(error)) or f"no answer within {_TIMEOUT_S:.0f} s"
+        reason = clean(str(error)) or f"no answer within {_TIMEOUT_S:g} s"
         raise EgressUnknown(f"{url} ({EGRESS_URL_VARIABLE}) couldn't be asked: {reason}") from None
 
 
-async def _from_dns() -> str:
+async def _from_dns(server: str = _SERVER, port: int = 53, timeout_s: float = _TIMEOUT_S) -> str:
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            resolver = await dns.asyncresolver.make_resolver_at(_SERVER)
-            answer = await resolver.resolve(_NAME, "A", lifetime=_TIMEOUT_S)
+        async with asyncio.timeout(timeout_s):
+            # Over IPv6 OpenDNS sees another address than the API server will.
+            resolver = await dns.asyncresolver.make_resolver_at(server, port, family=socket.AF_INET)
+            answer = await resolver.resolve(_NAME, "A", lifetime=timeout_s)
             return str(answer[0])
     except (dns.exception.DNSException, OSError, TimeoutError) as error:
-        reason = clean(str(error)) or f"no answer within {_TIMEOUT_S:.0f} s"
-        raise EgressUnknown(f"DNS ({_NAME} at {_SERVER}) didn't tell: {reason}") from None
+        reason = clean(str(error)) or f"no answer within {timeout_s:g} s"
+        raise EgressUnknown(f"DNS ({_NAME} at {server}) didn't tell: {reason}") from None

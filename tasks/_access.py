@@ -13,7 +13,9 @@ def needs_worker_address(network: NetworkSpec) -> bool:
     return network.add_worker_address and not network.open_to_internet
 
 
-def access(network: NetworkSpec, address: str | None) -> tuple[tuple[str, ...], str | None, Verdict]:
+def authorized_ranges(
+    network: NetworkSpec, address: str | None
+) -> tuple[tuple[str, ...], str | None, Verdict]:
     """The authorized ranges, the worker's address if it was added to them, and what is wrong.
 
     Args:

@@ -1,8 +1,9 @@
 """Which generation of the environment is alive, and whether everything of that name is ours.
 
-Owned means our tags *and* a name that we compute: tags can be edited by anyone, and names can coincide. A name that
-was deleted isn't free on Azure, so what is gone is counted too: a Log Analytics workspace of the same name would come
-back with its old data (https://learn.microsoft.com/azure/azure-monitor/logs/delete-workspace).
+Owned means our tags *and* a name that we compute: tags can be edited by anyone, and names can coincide. A
+name that was deleted isn't free on Azure, so what is gone is counted too: a Log Analytics workspace of the
+same name would come back with its old data
+(https://learn.microsoft.com/azure/azure-monitor/logs/delete-workspace).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _is_deleting(group: Json) -> bool:
 def _deleted_generation(
     spec: EnvironmentSpec, subscription_id: str, deleted_workspaces: Iterable[str]
 ) -> int:
-    """The highest generation among deleted workspaces; it isn't in their names, so the names are computed anew."""
+    """The highest generation among deleted workspaces: it isn't in their names, so those are computed."""
     prefix = f"ala-{spec.name}-"
     unmatched = {name.casefold() for name in deleted_workspaces if name.casefold().startswith(prefix)}
     highest = 0
@@ -111,20 +112,20 @@ def _judge_group(spec: EnvironmentSpec, group: Json) -> Verdict:
         verdict += problem(
             "adopt",
             f"the resource group {name} exists without this environment's tags (managed-by: aks-postgres, "
-            f"{ENVIRONMENT}: {environment_key(spec)}), so it isn't ours to change. If it is yours, type its name, "
-            f"adopt: {name}; otherwise choose another name or suffix.",
+            f"{ENVIRONMENT}: {environment_key(spec)}), so it isn't ours to change. If it is yours, type its "
+            f"name, adopt: {name}; otherwise choose another name or suffix.",
         )
     if region != spec.region:
         verdict += problem(
             "region",
-            f"{spec.region} was given and the resource group {name} exists in {region}; a group can't move. Choose "
-            f"region: {region}, or another name or suffix.",
+            f"{spec.region} was given and the resource group {name} exists in {region}; a group can't move. "
+            f"Choose region: {region}, or another name or suffix.",
         )
     if _is_deleting(group):
         verdict += problem(
             "name",
-            f"the resource group {name} is being deleted by someone; wait until it is gone (up to an hour), then run "
-            "again.",
+            f"the resource group {name} is being deleted by someone; wait until it is gone (up to an hour), "
+            "then run again.",
         )
     return verdict
 
@@ -142,8 +143,9 @@ def _judge_strays(spec: EnvironmentSpec, ours: Sequence[Json], every: Iterable[N
         ):
             verdict += problem(
                 "suffix",
-                f"this environment already lives in the resource group {name}, whose name doesn't follow from suffix "
-                f"{spec.suffix or '(unset)'}. Set the suffix it was made with, or tear that one down first.",
+                f"this environment already lives in the resource group {name}, whose name doesn't follow "
+                f"from suffix {spec.suffix or '(unset)'}. Set the suffix it was made with, or tear that one "
+                "down first.",
             )
     return verdict
 
@@ -156,5 +158,6 @@ def _judge_adopt(spec: EnvironmentSpec, names: Names, every: Iterable[Names]) ->
     wanted = " or ".join(dict.fromkeys([names.resource_group, names.backup_group]))
     return problem(
         "adopt",
-        f"{spec.adopt} was given; this environment's groups are called {wanted}. Type one of these, or leave adopt out.",
+        f"{spec.adopt} was given; this environment's groups are called {wanted}. Type one of these, or "
+        "leave adopt out.",
     )

@@ -1,9 +1,10 @@
 """Which Kubernetes version the cluster gets.
 
-Unset: a live cluster keeps its version; a new one takes the region's default if the operator supports it, else the
-newest that both support. Never down, up only on an explicit version and one minor at a time. As on AKS itself, a minor
-version such as 1.35 means its newest patch for a new cluster, and leaves a live cluster of that minor on its patch
-(https://learn.microsoft.com/azure/aks/supported-kubernetes-versions#alias-minor-version).
+Unset: a live cluster keeps its version; a new one takes the region's default if the operator supports it,
+else the newest that both support. Never down, up only on an explicit version and one minor at a time. As on
+AKS itself, a minor version such as 1.35 means its newest patch for a new cluster, and leaves a live cluster
+of that minor on its
+patch: https://learn.microsoft.com/azure/aks/supported-kubernetes-versions#alias-minor-version
 """
 
 from __future__ import annotations
@@ -19,27 +20,25 @@ from tasks._verdict import FINE, Verdict, problem, warning
 COMMUNITY = "KubernetesOfficial"
 LONG_TERM = "AKSLongTermSupport"
 
-# https://cloudnative-pg.io/documentation/current/supported_releases/, read November 2026.
+# "Supported", not "tested, but not supported"; the table of
+# https://cloudnative-pg.io/documentation/current/supported_releases/ (docs/src/supported_releases.md in its
+# repository).
 OPERATOR_SUPPORTS: dict[str, tuple[str, ...]] = {
     "1.30": ("1.34", "1.35", "1.36"),
     "1.29": ("1.33", "1.34", "1.35"),
+    "1.28": ("1.32", "1.33", "1.34", "1.35"),
 }
 
 
 @dataclass(frozen=True)
 class Offered:
-    """A minor version that AKS offers in a region, with its patches, oldest first."""
+    """A minor version that AKS offers in a region, with its patches, oldest first, and its support plans."""
 
     minor: str
     patches: tuple[str, ...]
     plans: frozenset[str]
     is_default: bool = False
     is_preview: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a cluster gets it without long-term support and without asking for a preview."""
-        return COMMUNITY in self.plans and not self.is_preview and bool(self.patches)
 
 
 def order(version: str) -> tuple[int, ...]:
@@ -67,6 +66,11 @@ def offered_versions(listing: Json) -> list[Offered]:
     return sorted(found, key=lambda offered: order(offered.minor))
 
 
+def plan_of(spec: EnvironmentSpec) -> str:
+    """The support plan that the tier stands for; a version has to be in it."""
+    return LONG_TERM if spec.cluster.tier == "Premium" else COMMUNITY
+
+
 def choose_version(
     spec: EnvironmentSpec, offered: Sequence[Offered], live: str | None = None, live_patch: str | None = None
 ) -> tuple[str, Verdict]:
@@ -74,26 +78,27 @@ def choose_version(
 
     Args:
         spec: the environment wanted.
-        offered: what the region offers.
-        live: the live cluster's `kubernetesVersion` (as it was asked for, perhaps 1.35); None for a new cluster.
+        offered: what the region offers, oldest first.
+        live: the live cluster's `kubernetesVersion` (as it was asked for, perhaps 1.35); None if absent.
         live_patch: the live cluster's `currentKubernetesVersion` (always with a patch).
     """
     wanted = spec.cluster.kubernetes_version
-    if live is None:
-        version, verdict = _for_new_cluster(spec, offered, wanted)
-    else:
+    if live is not None:
         version, verdict = _for_live_cluster(spec, offered, wanted, live, live_patch or live)
-    if not verdict.problems:
-        verdict += _judge_operator(spec, version)
-    return version, verdict
+    elif wanted:
+        version, verdict = _resolve(spec, offered, wanted)
+    else:
+        version, verdict = _for_new_cluster(spec, offered)
+    return version, verdict if verdict.problems else verdict + _judge_operator(spec, version)
 
 
 def unasked_version(spec: EnvironmentSpec) -> str:
-    """The version where AKS can't be asked yet, because its provider isn't registered: there is no live cluster.
+    """The version where AKS can't be asked yet because its provider isn't registered; so no cluster lives.
 
-    Without a wish it is the second-newest minor that the operator supports, which is how AKS chooses its own default.
+    Without a wish it is the second-newest minor that the operator supports, which is how AKS chooses its
+    default.
     """
-    known = OPERATOR_SUPPORTS.get(minor_of(spec.operator.version)) or max(OPERATOR_SUPPORTS.values())
+    known = _supported(spec) or OPERATOR_SUPPORTS[max(OPERATOR_SUPPORTS, key=order)]
     return spec.cluster.kubernetes_version or known[-2]
 
 
@@ -101,66 +106,68 @@ def _supported(spec: EnvironmentSpec) -> tuple[str, ...] | None:
     return OPERATOR_SUPPORTS.get(minor_of(spec.operator.version))
 
 
-def _for_new_cluster(
-    spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str | None
-) -> tuple[str, Verdict]:
-    if wanted:
-        return _resolve(spec, offered, wanted)
-    supported = _supported(spec)
-    usable = [one for one in offered if one.is_open and (supported is None or one.minor in supported)]
-    if not usable:
-        return "", problem(
-            "cluster.kubernetes_version",
-            f"unset, and {spec.region} offers no version that CloudNativePG {spec.operator.version} supports; offered: "
-            f"{_listed(offered, spec)}; supported: {', '.join(supported or ())}. Choose another operator.version.",
-        )
-    return next((one for one in usable if one.is_default), usable[-1]).patches[-1], FINE
+def _for_new_cluster(spec: EnvironmentSpec, offered: Sequence[Offered]) -> tuple[str, Verdict]:
+    supported, open_to_us = _supported(spec), _open(spec, offered)
+    usable = [one for one in open_to_us if supported is None or one.minor in supported]
+    if usable:
+        return next((one for one in usable if one.is_default), usable[-1]).patches[-1], FINE
+    return "", problem(
+        "operator.version",
+        f"CloudNativePG {spec.operator.version} supports Kubernetes {', '.join(supported or ())}, and "
+        f"{spec.region} offers {_listed(spec, offered)} on tier {spec.cluster.tier}. Choose another "
+        "operator.version, or another region.",
+    )
 
 
 def _for_live_cluster(
     spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str | None, live: str, live_patch: str
 ) -> tuple[str, Verdict]:
-    if wanted is None:
-        return live, _judge_live(spec, offered, live_patch)
-    wanted_minor, live_minor = order(minor_of(wanted)), order(minor_of(live_patch))
+    live_minor = order(minor_of(live_patch))
+    wanted_minor = order(minor_of(wanted or live_patch))
     if wanted_minor == live_minor:
-        if order(wanted) > order(live_patch):
+        if wanted and order(wanted) > order(live_patch):
             return _resolve(spec, offered, wanted)
         # AKS patches clusters by itself; an older patch in the spec is no wish to go back.
         return live, _judge_live(spec, offered, live_patch)
     if wanted_minor < live_minor:
         return live, problem(
             "cluster.kubernetes_version",
-            f"{wanted} was given and the live cluster runs {live_patch}; AKS can't go back. Leave it unset, or give "
-            f"{minor_of(live_patch)} or newer.",
+            f"{wanted} was given and the live cluster runs {live_patch}; AKS can't go back. Leave it unset, "
+            f"or give {minor_of(live_patch)} or newer.",
         )
     following = f"{live_minor[0]}.{live_minor[1] + 1}"
     if wanted_minor > order(following):
         return live, problem(
             "cluster.kubernetes_version",
-            f"{wanted} was given and the live cluster runs {live_patch}; AKS upgrades one minor version at a time. "
-            f"Give {following} first.",
+            f"{wanted} was given and the live cluster runs {live_patch}; AKS upgrades one minor version at "
+            f"a time. Give {following} first.",
         )
-    return _resolve(spec, offered, wanted)
+    return _resolve(spec, offered, wanted or live_patch)
 
 
 def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> tuple[str, Verdict]:
     """The full version for one that a person gave."""
     found = next((one for one in offered if one.minor == minor_of(wanted) and one.patches), None)
-    version = (found.patches[-1] if wanted == found.minor else wanted) if found else wanted
-    if found is None or version not in found.patches:
-        exact = f"; of {found.minor} it has {', '.join(found.patches)}" if found else ""
-        return version, problem(
+    if found is None:
+        return wanted, problem(
             "cluster.kubernetes_version",
-            f"{wanted} was given and {spec.region} doesn't offer it; it offers {_listed(offered, spec)}{exact}. Choose "
-            "one of these, or leave it unset.",
+            f"{wanted} was given and {spec.region} doesn't offer it; it offers {_listed(spec, offered)}. "
+            "Choose one of these, or leave it unset.",
         )
-    if COMMUNITY not in found.plans and spec.cluster.tier != "Premium":
+    version = found.patches[-1] if wanted == found.minor else wanted
+    if version not in found.patches:
+        return wanted, problem(
+            "cluster.kubernetes_version",
+            f"{wanted} was given and {spec.region} doesn't offer it; of {found.minor} it has "
+            f"{', '.join(found.patches)}. Choose one of these, or {found.minor} for the newest.",
+        )
+    if plan_of(spec) not in found.plans:
+        only = "in long-term support only" if LONG_TERM in found.plans else "without long-term support only"
+        way_out = ", or set cluster.tier: Premium" if LONG_TERM in found.plans else ""
         return version, problem(
             "cluster.kubernetes_version",
-            f"{wanted} was given, which AKS has in long-term support only, and cluster.tier is {spec.cluster.tier}; "
-            f"without long-term support {spec.region} offers {_listed(offered, spec)}. Choose one of these, or set "
-            "cluster.tier: Premium.",
+            f"{wanted} was given, which AKS has {only}, and cluster.tier is {spec.cluster.tier}; for that "
+            f"tier {spec.region} offers {_listed(spec, offered)}. Choose one of these{way_out}.",
         )
     if found.is_preview:
         return version, warning(
@@ -169,44 +176,47 @@ def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> 
     return version, FINE
 
 
-def _listed(offered: Sequence[Offered], spec: EnvironmentSpec) -> str:
-    with_lts = spec.cluster.tier == "Premium"
-    return (
-        ", ".join(one.minor for one in offered if one.is_open or (with_lts and LONG_TERM in one.plans))
-        or "none"
-    )
+def _open(spec: EnvironmentSpec, offered: Sequence[Offered]) -> list[Offered]:
+    """What a cluster of this tier gets without asking for a preview."""
+    return [one for one in offered if one.patches and not one.is_preview and plan_of(spec) in one.plans]
+
+
+def _listed(spec: EnvironmentSpec, offered: Sequence[Offered]) -> str:
+    return ", ".join(one.minor for one in _open(spec, offered)) or "none"
 
 
 def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: str) -> Verdict:
-    minor = minor_of(live_patch)
-    found = next((one for one in offered if one.minor == minor), None)
-    if (found and COMMUNITY in found.plans) or (found and spec.cluster.tier == "Premium"):
+    if any(one.minor == minor_of(live_patch) and plan_of(spec) in one.plans for one in offered):
         return FINE
     return warning(
         "cluster.kubernetes_version",
-        f"the live cluster runs {live_patch}, which AKS doesn't support any more on tier {spec.cluster.tier}; "
-        f"{spec.region} offers {_listed(offered, spec)}. Upgrade one minor version at a time.",
+        f"the live cluster runs {live_patch}, which AKS doesn't support any more on tier "
+        f"{spec.cluster.tier}; {spec.region} offers {_listed(spec, offered)}. Upgrade one minor version at "
+        "a time.",
     )
 
 
 def _judge_operator(spec: EnvironmentSpec, version: str) -> Verdict:
     """Whether the operator and the Kubernetes version go together.
 
-    An operator version that we know nothing about isn't refused: the table is older than it.
+    An operator version that the table doesn't know isn't refused: it may be newer than the table. The
+    manifest plays no part in it: its URL and checksum have defaults of their own, and `ensure_operator`
+    checks those.
     """
     operator, supported = spec.operator.version, _supported(spec)
     if supported is None:
         return warning(
             "operator.version",
-            f"{operator} is in no table of ours, so nobody checked that it supports Kubernetes {version}; see "
-            "https://cloudnative-pg.io/documentation/current/supported_releases/.",
+            f"{operator} isn't in this product's table, so nobody checked that it supports Kubernetes "
+            f"{version}; see https://cloudnative-pg.io/documentation/current/supported_releases/",
         )
     if minor_of(version) in supported:
         return FINE
     return problem(
         "operator.version",
-        f"CloudNativePG {operator} supports Kubernetes {', '.join(supported)}, and the cluster's version is {version} "
-        f"(cluster.kubernetes_version: {spec.cluster.kubernetes_version or 'unset'}). Choose versions that go together.",
+        f"CloudNativePG {operator} supports Kubernetes {', '.join(supported)}, and the cluster's version is "
+        f"{version} (cluster.kubernetes_version: {spec.cluster.kubernetes_version or 'unset'}). Choose "
+        "versions that go together.",
     )
 
 
@@ -228,14 +238,18 @@ KUBERNETES_END: dict[str, EndOfLife] = {
     "1.35": EndOfLife(date(2027, 3, 31)),
     "1.36": EndOfLife(date(2027, 6, 30)),
 }
-# CloudNativePG: https://cloudnative-pg.io/documentation/current/supported_releases/, read November 2026.
-OPERATOR_END: dict[str, EndOfLife] = {"1.30": EndOfLife(date(2026, 12, 31), about=True)}
-# A month is what an upgrade with its tests takes.
-END_IS_NEAR_DAYS = 31
+# CloudNativePG: the same table as OPERATOR_SUPPORTS; 1.30 ends three months after 1.31 came out.
+OPERATOR_END: dict[str, EndOfLife] = {
+    "1.28": EndOfLife(date(2026, 6, 30)),
+    "1.29": EndOfLife(date(2026, 9, 29)),
+    "1.30": EndOfLife(date(2026, 12, 31), about=True),
+}
+# Two months: time to try an upgrade on another environment first.
+END_IS_NEAR_DAYS = 60
 
 
 def judge_ends(spec: EnvironmentSpec, version: str, today: date) -> Verdict:
-    """Warn where support has ended, or ends within a month."""
+    """Warn where support has ended, or ends soon."""
     verdict = FINE
     for field, what, found in (
         ("cluster.kubernetes_version", f"Kubernetes {version} on AKS", KUBERNETES_END.get(minor_of(version))),

@@ -1,6 +1,7 @@
-"""What an environment needs of the subscription: resource providers, and the caller's permissions, step by step.
+"""What an environment needs of the subscription: resource providers, and permissions step by step.
 
-README shows both tables. Actions: https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations
+README shows both tables. Names of actions:
+https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations
 """
 
 from __future__ import annotations
@@ -29,46 +30,57 @@ ROLE_ASSIGNMENTS_WRITE = "Microsoft.Authorization/roleAssignments/write"
 # Needed only where a provider isn't registered yet.
 REGISTER = "/register/action"
 
+# Action -> the steps that need it, in the order of the flow.
 ACTIONS: dict[str, str] = {
-    "Microsoft.Resources/subscriptions/resourceGroups/read": "find the environment",
-    "Microsoft.Resources/subscriptions/resourceGroups/write": "resource groups",
-    "Microsoft.Authorization/roleAssignments/read": "roles of the identity and of Grafana",
-    ROLE_ASSIGNMENTS_WRITE: "roles of the identity and of Grafana",
-    "Microsoft.ManagedIdentity/userAssignedIdentities/read": "managed identity",
-    "Microsoft.ManagedIdentity/userAssignedIdentities/write": "managed identity",
-    "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster, which runs as the identity",
+    "Microsoft.Resources/subscriptions/read": "preflight",
+    "Microsoft.Resources/subscriptions/locations/read": "preflight",
+    "Microsoft.Resources/subscriptions/providers/read": "preflight, resource providers",
+    "Microsoft.Authorization/permissions/read": "preflight",
     "Microsoft.Storage/checkNameAvailability/read": "preflight",
     "Microsoft.Storage/skus/read": "preflight",
+    "Microsoft.Compute/skus/read": "preflight",
+    "Microsoft.Compute/locations/usages/read": "preflight",
+    "Microsoft.Network/locations/usages/read": "preflight",
+    "Microsoft.ContainerService/locations/kubernetesVersions/read": "preflight",
+    "Microsoft.OperationalInsights/deletedWorkspaces/read": "preflight",
+    "Microsoft.Resources/subscriptions/resourceGroups/read": "preflight, resource groups",
+    "Microsoft.Resources/subscriptions/resourceGroups/write": "resource groups",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/read": "managed identity",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/write": "managed identity",
     "Microsoft.Storage/storageAccounts/read": "storage account",
     "Microsoft.Storage/storageAccounts/write": "storage account",
     "Microsoft.Storage/storageAccounts/blobServices/containers/read": "backup container",
     "Microsoft.Storage/storageAccounts/blobServices/containers/write": "backup container",
+    "Microsoft.Authorization/roleAssignments/read": "roles of the identity, of Grafana and its admins",
+    ROLE_ASSIGNMENTS_WRITE: "roles of the identity, of Grafana and its admins",
     "Microsoft.Dashboard/grafana/read": "Managed Grafana",
     "Microsoft.Dashboard/grafana/write": "Managed Grafana",
     "Microsoft.Monitor/accounts/read": "Azure Monitor workspace",
     "Microsoft.Monitor/accounts/write": "Azure Monitor workspace",
     "Microsoft.OperationalInsights/workspaces/read": "Log Analytics workspace",
     "Microsoft.OperationalInsights/workspaces/write": "Log Analytics workspace",
-    "Microsoft.OperationalInsights/workspaces/sharedKeys/action": "Container insights",
-    "Microsoft.ContainerService/locations/kubernetesVersions/read": "preflight",
     "Microsoft.ContainerService/managedClusters/read": "AKS cluster",
-    "Microsoft.ContainerService/managedClusters/write": "AKS cluster",
-    "Microsoft.ContainerService/managedClusters/agentPools/read": "postgres node pool",
-    "Microsoft.ContainerService/managedClusters/agentPools/write": "postgres node pool",
-    "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "namespaces and operator",
-    "Microsoft.Compute/skus/read": "preflight",
-    "Microsoft.Compute/locations/usages/read": "preflight",
+    "Microsoft.ContainerService/managedClusters/write": "AKS cluster, managed Prometheus, Container insights",
+    # A linked action: https://learn.microsoft.com/azure/aks/use-managed-identity
+    "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster with its identity",
     "Microsoft.Insights/dataCollectionEndpoints/read": "managed Prometheus",
     "Microsoft.Insights/dataCollectionEndpoints/write": "managed Prometheus",
-    "Microsoft.Insights/dataCollectionRules/read": "managed Prometheus and Container insights",
-    "Microsoft.Insights/dataCollectionRules/write": "managed Prometheus and Container insights",
-    "Microsoft.Insights/dataCollectionRuleAssociations/read": "managed Prometheus and Container insights",
-    "Microsoft.Insights/dataCollectionRuleAssociations/write": "managed Prometheus and Container insights",
+    "Microsoft.Insights/dataCollectionRules/read": "managed Prometheus, Container insights",
+    "Microsoft.Insights/dataCollectionRules/write": "managed Prometheus, Container insights",
+    "Microsoft.Insights/dataCollectionRuleAssociations/read": "managed Prometheus, Container insights",
+    "Microsoft.Insights/dataCollectionRuleAssociations/write": "managed Prometheus, Container insights",
+    "Microsoft.AlertsManagement/alertRuleRecommendations/read": "Prometheus rule groups",
     "Microsoft.AlertsManagement/prometheusRuleGroups/read": "Prometheus rule groups",
     "Microsoft.AlertsManagement/prometheusRuleGroups/write": "Prometheus rule groups",
-    "Microsoft.Network/locations/usages/read": "preflight",
-    "Microsoft.Network/publicIPAddresses/read": "public IP",
-    "Microsoft.Network/publicIPAddresses/write": "public IP",
+    "Microsoft.ContainerService/managedClusters/agentPools/read": "postgres node pool",
+    "Microsoft.ContainerService/managedClusters/agentPools/write": "postgres node pool",
+    # Linked actions: https://learn.microsoft.com/azure/aks/concepts-identity (identity creating the cluster)
+    "Microsoft.OperationalInsights/workspaces/sharedKeys/read": "Container insights",
+    "Microsoft.OperationsManagement/solutions/read": "Container insights",
+    "Microsoft.OperationsManagement/solutions/write": "Container insights",
+    "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "namespaces, operator",
+    "Microsoft.Network/publicIPAddresses/read": "public IP address",
+    "Microsoft.Network/publicIPAddresses/write": "public IP address",
 }
 
 
@@ -113,20 +125,18 @@ def judge_permissions(
     if lacking:
         listed = ", ".join(f"{action} ({step})" for action, step in lacking.items())
         only_roles = all(action.startswith("Microsoft.Authorization/") for action in lacking)
-        role = (
-            "Role Based Access Control Administrator"
-            if only_roles
-            else "Owner, or Contributor and Role Based Access Control Administrator"
-        )
+        role = "Role Based Access Control Administrator"
+        if not only_roles:
+            role = f"Owner, or Contributor and {role}"
         return problem(
             "subscription_id",
-            f"{caller} lacks {len(lacking)} of the {len(needed)} actions needed at {scope}: {listed}. Give it {role} "
-            "there, or a custom role with these actions; then run again.",
+            f"{caller} lacks {len(lacking)} of the {len(needed)} actions needed at {scope}: {listed}. Give "
+            f"it {role} there, or a custom role with these actions; then run again.",
         )
     if all(granted.get("condition") for granted in granting(ROLE_ASSIGNMENTS_WRITE, permissions)):
         return warning(
             "subscription_id",
-            f"{caller} may assign roles under a condition only, which can't be judged here; it has to allow the roles "
-            "that the README lists.",
+            f"{caller} may assign roles under a condition only, which can't be judged here; it has to allow "
+            "the roles that the README lists.",
         )
     return FINE

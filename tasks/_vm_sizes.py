@@ -97,14 +97,14 @@ def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Verdict:
             have = ", ".join(sorted(size.zones)) or "none"
             verdict += problem(
                 f"{field}.zones",
-                f"{', '.join(pool.zones)} were given and {size.name} can't be had in zone {', '.join(lacking)} of "
-                f"{spec.region} (can: {have}). {others}",
+                f"{', '.join(pool.zones)} were given and {size.name} can't be had in zone "
+                f"{', '.join(lacking)} of {spec.region} (can: {have}). {others}",
             )
         if size is not None and field == "system_pool" and not _fits_system_pool(size):
             verdict += problem(
                 where,
-                f"{size.name} was given, with {size.vcpus} vCPUs and {size.memory_gib:g} GiB; a system pool needs at "
-                f"least {SYSTEM_POOL_VCPUS} vCPUs, {SYSTEM_POOL_GIB} GiB and no B series. {others}",
+                f"{size.name} was given, with {size.vcpus} vCPUs and {size.memory_gib:g} GiB; a system pool "
+                f"needs at least {SYSTEM_POOL_VCPUS} vCPUs, {SYSTEM_POOL_GIB} GiB and no B series. {others}",
             )
     return verdict
 
@@ -166,8 +166,8 @@ def judge_quota(
 ) -> Verdict:
     """Whether the quota lets both pools grow to their `max_count` and be upgraded at that size.
 
-    What live pools of this environment use already isn't counted twice. Where they could grow as far before, a
-    shortage is only a warning: this run asks for nothing new.
+    What live pools of this environment use already isn't counted twice. Where they could grow as far before,
+    a shortage is only a warning: this run asks for nothing new.
     """
     needed: dict[str, int] = {}
     sums: dict[str, list[str]] = {}
@@ -210,8 +210,8 @@ def judge_quota(
             fields = " and ".join(f"{text.split(':')[0]}.max_count" for text in sums[name.casefold()])
             verdict += say(
                 fields,
-                f"up to {wanted} {what} are needed in {spec.region} ({'; '.join(sums[name.casefold()])}) and "
-                f"{limit - by_others} can be had (quota {limit}, used by others {by_others}). Ask for more quota "
-                "(https://aka.ms/AzureQuota), or choose fewer or smaller nodes.",
+                f"up to {wanted} {what} are needed in {spec.region} ({'; '.join(sums[name.casefold()])}) "
+                f"and {limit - by_others} can be had (quota {limit}, used by others {by_others}). Ask for "
+                "more quota (https://aka.ms/AzureQuota), or choose fewer or smaller nodes.",
             )
     return verdict

@@ -1,6 +1,7 @@
 """Guide: none; az registers resource providers on the side, without waiting.
 
-A subscription has to register a provider's namespace once before it takes its resources. Nothing here is ever undone.
+A subscription has to register a provider's namespace once before it takes its resources. Nothing here is ever
+undone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from environment.journal import journal
 from environment.outputs import UNCHANGED, Change, FieldChange, Place, ProvidersOutputs
 from tasks._policy import arm_task
 
-# Microsoft says minutes and no more; https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types
+# Microsoft says minutes and no more;
+# https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types
 _DEADLINE_S = 900
 _EXPECTED_S = 60
 _INTERVAL_S = 5
@@ -25,7 +27,8 @@ _INTERVAL_S = 5
 async def register_providers(place: Place) -> ProvidersOutputs:
     """Register the resource providers that the preflight found missing, and wait until they are.
 
-    Guide: none (az does it on the side). REST: https://learn.microsoft.com/rest/api/resources/providers/register
+    Guide: none (az does it on the side). REST:
+    https://learn.microsoft.com/rest/api/resources/providers/register
 
     Args:
         place: the preflight's findings.
@@ -68,8 +71,8 @@ async def _registered(namespace: str) -> str:
         elapsed_s = clock.now_s() - started_s
         if elapsed_s > _DEADLINE_S:
             raise OperationNotDone(
-                f"resource provider {namespace} is still {state} after {clock.minutes(elapsed_s)}; run again to go on "
-                f"waiting, and look at it with `az provider show --namespace {namespace}`."
+                f"resource provider {namespace} is still {state} after {clock.minutes(elapsed_s)}; run "
+                f"again to go on waiting, and look at it with `az provider show --namespace {namespace}`."
             )
         journal().waiting(
             f"resource provider {namespace} is {state}", elapsed_s=elapsed_s, expected_s=_EXPECTED_S
