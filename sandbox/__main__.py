@@ -35,7 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"sandbox: port {options.port} can't be used: {error.strerror}", file=sys.stderr)
         return 2
-    sandbox = Sandbox(folder, speed=options.speed, seed=options.seed, kubernetes=options.kubernetes)
+    sandbox = Sandbox(
+        folder,
+        speed=options.speed,
+        seed=options.seed,
+        kubernetes=options.kubernetes,
+        persist=options.persist,
+    )
     sandbox.endpoint = f"https://localhost:{listener.getsockname()[1]}"
     asyncio.run(_serve(sandbox, listener))
     return 0
@@ -48,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--speed", type=_positive, default=60.0, help="sandbox seconds per real second")
     parser.add_argument("--seed", type=int, default=1, help="of ids, durations and delays")
     parser.add_argument("--kubernetes", choices=("emulated", "real"), default="emulated")
+    parser.add_argument("--persist", action="store_true", help="keep the state in the folder between runs")
     return parser
 
 
@@ -98,7 +105,7 @@ async def _serve(sandbox: Sandbox, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     sandbox.certificates.write_bundle(sandbox.folder / "ca-bundle.pem")
-    await sandbox.reset()
+    sandbox.start()
     clock = asyncio.create_task(sandbox.clock.run())
     serving = asyncio.create_task(server.serve([listener]))
     description = sandbox.folder / "sandbox.json"
@@ -110,8 +117,7 @@ async def _serve(sandbox: Sandbox, listener: socket.socket) -> None:
     finally:
         description.unlink(missing_ok=True)
         clock.cancel()
-        await sandbox.close()
-        sandbox.ledger.close()
+        await sandbox.stop()
 
 
 def describe(sandbox: Sandbox) -> dict[str, Any]:

@@ -16,6 +16,8 @@ all by itself (two objects may share a namespace). For each of its types a provi
 - `@provider.view("managedClusters")`: how a resource looks to clients (default: its body);
 - `@provider.removed("managedClusters")`: what happens once a resource is gone (its children are gone
   already);
+- `@provider.restored("managedClusters")`: what happens when a kept resource is back after a restart (only
+  with `--persist`): open its port again and the like;
 - `@provider.group_delete("managedClusters")`: what a group's deletion does with it: returns the duration in
   sandbox seconds, or raises an `ArmError` that blocks the deletion of the group (default: the type's
   `delete_duration`);
@@ -280,6 +282,7 @@ class Provider:
         self.routes: list[Route] = []
         self.views: dict[str, Callable[[Resource, Sandbox], Json]] = {}
         self.removals: dict[str, list[Callable[[Resource, Sandbox], None]]] = {}
+        self.restorals: dict[str, list[Callable[[Resource, Sandbox], None]]] = {}
         self.group_deletes: dict[str, Callable[[Resource, Sandbox], float]] = {}
         self.resets: list[Callable[[Sandbox], Awaitable[None] | None]] = []
 
@@ -421,6 +424,15 @@ class Provider:
 
         def register(function: HandlerT) -> HandlerT:
             self.removals.setdefault(type_name.lower(), []).append(function)
+            return function
+
+        return register
+
+    def restored(self, type_name: str) -> Callable[[HandlerT], HandlerT]:
+        """Register `(resource, sandbox)`, called when a kept resource is back after a restart."""
+
+        def register(function: HandlerT) -> HandlerT:
+            self.restorals.setdefault(type_name.lower(), []).append(function)
             return function
 
         return register

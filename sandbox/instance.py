@@ -17,6 +17,7 @@ from sandbox.entra import Entra, ServicePrincipal
 from sandbox.faults import Faults
 from sandbox.ledger import Ledger
 from sandbox.operations import Operations
+from sandbox.persistence import kept_secrets, restore, save
 from sandbox.rbac import OWNER, ROLE_ASSIGNMENT, Rbac
 from sandbox.routing import Router
 from sandbox.settings import Settings
@@ -36,14 +37,22 @@ class Sandbox:
         speed: sandbox seconds per real second.
         seed: of everything that is drawn, secrets excepted.
         kubernetes: `emulated` or `real`.
+        persist: whether the folder's state is taken up, and written at the end.
     """
 
     def __init__(
-        self, folder: Path, *, speed: float = 1.0, seed: int = 1, kubernetes: str = "emulated"
+        self,
+        folder: Path,
+        *,
+        speed: float = 1.0,
+        seed: int = 1,
+        kubernetes: str = "emulated",
+        persist: bool = False,
     ) -> None:
         self.folder = folder
         self.seed = seed
         self.kubernetes = kubernetes
+        self.persist = persist
         self.endpoint = "https://localhost"
         self.clock = Clock(speed)
         self.settings = Settings()
@@ -57,12 +66,28 @@ class Sandbox:
         self.entra = Entra(self)
         self.rbac = Rbac(self)
         self.router = Router()
-        self.client_secret = secrets.token_urlsafe(30)
-        self.control_key = secrets.token_urlsafe(30)
-        self._draws: dict[tuple[str, ...], int] = {}
-        self._states: dict[str, Json] = {}
+        kept = kept_secrets(self) if persist else {}
+        self.seed = int(kept.get("seed", seed))
+        self.client_secret = str(kept.get("client_secret") or secrets.token_urlsafe(30))
+        self.control_key = str(kept.get("control_key") or secrets.token_urlsafe(30))
+        self.draws: dict[tuple[str, ...], int] = {}
+        self.states: dict[str, Json] = {}
         self._identify()
         self._populate()
+
+    def start(self) -> None:
+        """Begin: empty the ledger's file and take up what an earlier run left, if that is wanted."""
+        self.clock.reset()
+        self.ledger.reset()
+        if self.persist:
+            restore(self)
+
+    async def stop(self) -> None:
+        """End: write the state, if that is wanted, and close what is open."""
+        if self.persist:
+            save(self)
+        await self.close()
+        self.ledger.close()
 
     def _identify(self) -> None:
         self.tenant_id = str(self._guid("tenant"))
@@ -85,7 +110,7 @@ class Sandbox:
     def uuid(self, *key: str) -> UUID:
         """A GUID for a key; the next one for the same key is another (a resource made again has new ids)."""
         folded = tuple(part.lower() for part in key)
-        count = self._draws[folded] = self._draws.get(folded, 0) + 1
+        count = self.draws[folded] = self.draws.get(folded, 0) + 1
         return self._guid(*folded, str(count))
 
     def _guid(self, *key: str) -> UUID:
@@ -93,7 +118,7 @@ class Sandbox:
 
     def state(self, name: str) -> Json:
         """A provider's own memory (a registry of names, say); emptied by a reset."""
-        return self._states.setdefault(name, {})
+        return self.states.setdefault(name, {})
 
     # Resources.
 
@@ -164,8 +189,8 @@ class Sandbox:
         self.ledger.reset()
         self.entra.reset()
         self.rbac.reset()
-        self._draws.clear()
-        self._states.clear()
+        self.draws.clear()
+        self.states.clear()
         self._populate()
 
     async def close(self) -> None:

@@ -176,6 +176,13 @@ class Router:
             hook for provider in self._providers_of(full_type) for hook in provider.removals.get(kind, ())
         ]
 
+    def restorals(self, full_type: str) -> list[Callable[[Resource, Sandbox], None]]:
+        """What is to be called when a resource of the type is back after a restart."""
+        kind = full_type.partition("/")[2].lower()
+        return [
+            hook for provider in self._providers_of(full_type) for hook in provider.restorals.get(kind, ())
+        ]
+
     def group_delete(self, full_type: str) -> Callable[[Resource, Sandbox], float] | None:
         """What the deletion of a group asks about a resource of the type."""
         kind = full_type.partition("/")[2].lower()

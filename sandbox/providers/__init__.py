@@ -1,0 +1,1 @@
+"""The resource providers: one module each, found by `sandbox.routing.load`."""

@@ -191,6 +191,11 @@ def _assignment_removed(assignment: Resource, sandbox: Sandbox) -> None:
     sandbox.rbac.unassigned(assignment)
 
 
+@provider.restored("roleAssignments")
+def _assignment_restored(assignment: Resource, sandbox: Sandbox) -> None:
+    sandbox.rbac.assigned(assignment)
+
+
 @provider.list("roleAssignments", scope="any")
 def role_assignments_list_for_scope(call: Call) -> Response:
     """RoleAssignments_ListForScope: assignments at, above and below the scope; $filter narrows them.
