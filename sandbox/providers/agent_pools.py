@@ -59,7 +59,7 @@ def agent_pools_create_or_update(call: Call) -> Response:
         duration=duration,
         polling=WRITE,
         state=state,
-        effect=lambda _operation: _written(sandbox, cluster),
+        effect=lambda operation: _written(sandbox, cluster, operation.resource),
         latency_s=call.seconds("aks_write_answer"),
     )
 
@@ -95,7 +95,8 @@ def _check_last_system_pool(sandbox: Sandbox, cluster: Resource, pool: Resource)
         raise refusal("OperationNotAllowed", text)
 
 
-def _written(sandbox: Sandbox, cluster: Resource) -> None:
+def _written(sandbox: Sandbox, cluster: Resource, pool: Resource) -> None:
+    pool.notes["has_nodes"] = True
     finish_pools(sandbox, cluster)
     aks_node_group.sync_scale_sets(sandbox, cluster)
     aks_api_server.sync_nodes(sandbox, cluster)
@@ -146,7 +147,7 @@ def agent_pools_delete(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/aks/agent-pools/delete
     """
     throttle_other(call)
-    cluster, pool = acted_on(call), call.live
+    cluster, pool = cluster_of(call), call.live
     if pool is None:
         return Response(204)
     check_deletion(call, cluster, None, "Deleting")
@@ -165,7 +166,8 @@ def agent_pool_removed(pool: Resource, sandbox: Sandbox) -> None:
     """A pool takes its scale set and its nodes with it."""
     cluster = sandbox.store.get(pool.id.rpartition("/agentPools/")[0])
     if cluster is not None and aks_api_server.is_open(sandbox, cluster):
-        _written(sandbox, cluster)
+        aks_node_group.sync_scale_sets(sandbox, cluster)
+        aks_api_server.sync_nodes(sandbox, cluster)
 
 
 @aks.post("managedClusters/{cluster}/agentPools/{pool}/abort")

@@ -139,8 +139,9 @@ def sync_nodes(sandbox: Sandbox, cluster: Resource) -> None:
             {
                 "name": pool.name,
                 "count": pool.properties["count"],
-                "zones": pool.properties.get("availabilityZones") or [],
-                "region": cluster.location,
+                "zones": [
+                    f"{cluster.location}-{zone}" for zone in pool.properties.get("availabilityZones") or []
+                ],
                 "labels": pool.properties.get("nodeLabels") or {},
                 "taints": pool.properties.get("nodeTaints") or [],
                 "vm_size": pool.properties["vmSize"],
@@ -148,7 +149,7 @@ def sync_nodes(sandbox: Sandbox, cluster: Resource) -> None:
                 "mode": pool.properties["mode"],
             }
             for pool in pools_of(sandbox, cluster)
-            if pool.state not in ("Creating", "Deleting") or pool.notes.get("follows_cluster")
+            if pool.notes.get("has_nodes")
         ]
     )
 

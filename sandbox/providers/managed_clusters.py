@@ -305,6 +305,8 @@ def _node_group_appears(sandbox: Sandbox, cluster: Resource) -> None:
 
 def _created(sandbox: Sandbox, cluster: Resource) -> None:
     aks_node_group.fill_node_group(sandbox, cluster)
+    for pool in pools_of(sandbox, cluster):
+        pool.notes["has_nodes"] = True
     aks_api_server.open_for_clients(sandbox, cluster)
     aks_background.after_write(sandbox, cluster)
 

@@ -165,7 +165,7 @@ def test_metrics_agents_need_the_profile_and_the_association(azure):
 
 def test_the_log_agent_comes_minutes_after_the_add_on_and_goes_with_it(azure):
     base = f"/subscriptions/{azure.subscription}/resourceGroups/{azure.group}/providers"
-    workspace = f"{base}/Microsoft.OperationalInsights/workspaces/ala"
+    workspace = f"{base}/Microsoft.OperationalInsights/workspaces/ala-cnpg"
     body = {"location": azure.region, "properties": {"sku": {"name": "PerGB2018"}}}
     assert azure.raw("PUT", f"{workspace}?api-version=2025-02-01", body)[0] == 201
     azure.step(60)
