@@ -13,10 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from azure.core.exceptions import HttpResponseError
-from azure.core.rest import HttpRequest
-
-from cloud.answers import Answer, Json, answer_of, wire_items
+from cloud.answers import Answer, Json, wire_items
 from cloud.calls import persistently, read, read_list, read_path, send
 from cloud.errors import AzureRefused
 from cloud.session import cloud
@@ -175,18 +172,7 @@ async def _list(label: str, fetch: Callable[[], Awaitable[list[Json]]]) -> list[
 
 async def _get(label: str, path_or_url: str, api_version: str | None = None, **query: str) -> Json:
     """Read what no SDK client of ours has an operation for."""
-    url = path_or_url if path_or_url.startswith("https://") else f"{cloud().endpoint}{path_or_url}"
-    params = {f"${key}": value for key, value in query.items()}
-    if api_version:
-        params["api-version"] = api_version
-
-    async def once() -> Answer:
-        response = await cloud().resources.send_request(HttpRequest("GET", url, params=params))
-        if response.status_code != 200:
-            raise HttpResponseError(response=response)
-        return answer_of(response)
-
-    return (await read_path(label, once)).body
+    return (await read_path(label, lambda: cloud().get(path_or_url, api_version, **query))).body
 
 
 async def _pages(label: str, path: str, api_version: str, **query: str) -> list[Json]:

@@ -199,9 +199,8 @@ def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: s
 def _judge_operator(spec: EnvironmentSpec, version: str) -> Verdict:
     """Whether the operator and the Kubernetes version go together.
 
-    An operator version that the table doesn't know isn't refused: it may be newer than the table. The
-    manifest plays no part in it: its URL and checksum have defaults of their own, and `ensure_operator`
-    checks those.
+    An operator version that the table doesn't know isn't refused: it may be newer than the table, and its
+    manifest's checksum, which the spec then has to give, says that it was chosen on purpose.
     """
     operator, supported = spec.operator.version, _supported(spec)
     if supported is None:
