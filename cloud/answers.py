@@ -1,8 +1,8 @@
 """What Azure answered, as JSON in ARM's own words, whichever SDK package asked.
 
-The SDKs' operations build and send every request; their models stay out of the way: bodies go out as JSON bytes and
-come back through the `cls` and `polling` hooks that every operation has, so that comparing, merging and sending
-back a whole resource loses nothing that a model doesn't know.
+The SDKs' operations build and send every request; their models stay out of the way: bodies go out as JSON
+bytes and come back through the `cls` and `polling` hooks that every operation has, so that comparing, merging
+and sending back a whole resource loses nothing that a model doesn't know.
 """
 
 from __future__ import annotations
@@ -13,12 +13,21 @@ from collections.abc import AsyncIterable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.polling import AsyncPollingMethod
 
 Json = dict[str, Any]
 
 _MAX_TEXT = 600
+# Azure's own are at most some minutes; no broken header may stop a run for days.
+_LONGEST_RETRY_AFTER_S = 3600.0
+_SECRET = re.compile(
+    r"eyJ[\w-]{10,}\.[\w.-]+"
+    r"|(?i:bearer)\s+[\w.~+/-]{8,}=*"
+    r"|[A-Za-z0-9+/]{60,}={0,2}"
+    r"|(?i:(?<=[?&])sig|(?:client_?|account_?|shared_?access_?)?(?:secret|key|password)|(?:client_)?assertion"
+    r"|(?:access|refresh|id)_token)=[^\s&;,\"']+"
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ def json_of(response: Any) -> Any:
     try:
         text = response.text() if callable(getattr(response, "text", None)) else response.body().decode()
         return json.loads(text) if text else {}
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # no text, no JSON, or JSON nested without end
         return {}
 
 
@@ -116,6 +125,9 @@ class ArmFault(Exception):
         response: Any = error.response
         if response is None:
             return cls(None, type(error).__name__, clean(str(error)))
+        if isinstance(error, DecodeError) and response.status_code < 400:
+            # A success that can't be read, as from a proxy: as good as no answer.
+            return cls(None, "UnreadableAnswer", clean(str(error)))
         headers = {key.lower(): value for key, value in response.headers.items()}
         return cls.of_body(
             json_of(response),
@@ -138,9 +150,10 @@ class ArmFault(Exception):
         """Read an error document, wrapped or bare; anything else becomes `fallback` without a message."""
         found = body.get("error", body) if isinstance(body, dict) else {}
         found = found if isinstance(found, dict) else {}
+        listed = found.get("details")
         details = [
             clean(": ".join(str(detail[key]) for key in ("code", "message") if detail.get(key)))
-            for detail in found.get("details") or []
+            for detail in (listed if isinstance(listed, list) else [])
             if isinstance(detail, dict)
         ]
         return cls(
@@ -154,15 +167,15 @@ class ArmFault(Exception):
 
 
 def retry_after_of(headers: dict[str, str]) -> float | None:
-    """Real seconds that the answer asks to wait; None if it doesn't say."""
+    """Real seconds that the answer asks to wait; None if it doesn't say, or says it as a date."""
     for name, unit_s in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
-        if re.fullmatch(r"\d+(\.\d+)?", headers.get(name, "")):
-            return float(headers[name]) * unit_s
+        given = headers.get(name, "").strip()
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", given):
+            return min(float(given) * unit_s, _LONGEST_RETRY_AFTER_S)
     return None
 
 
 def clean(text: str) -> str:
     """Foreign text on one line, cut, and without anything that looks like a token or key."""
-    text = re.sub(r"eyJ[\w-]{10,}\.[\w.-]+|(?i:bearer)\s+\S+|[A-Za-z0-9+/]{60,}={0,2}", "(removed)", text)
-    text = " ".join(text.split())
+    text = " ".join(_SECRET.sub("(removed)", text).split())
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."

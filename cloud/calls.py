@@ -1,12 +1,11 @@
 """Requests that are repeated where that makes sense: the one loop around everything we ask of Azure.
 
-tenacity drives it, `cloud.rules` decides: the fault's code says whether to go round again, how long to pause and for
-how long at most. Every pause is an entry in the run's journal, with Azure's words.
+tenacity drives it, `cloud.rules` decides: the fault's code says whether to go round again, how long to pause
+and for how long at most. Every pause is an entry in the run's journal, with Azure's words.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -22,7 +21,7 @@ from azure.core.exceptions import (
 from cloud import clock
 from cloud.answers import Answer, ArmFault, Json, as_answer, clean
 from cloud.errors import AzureRefused, ClusterBusy, CredentialsRefused, ProvisioningError, TemporaryError
-from cloud.rules import BUSY, Rule, rule_for
+from cloud.rules import Rule, rule_for
 from environment.journal import journal
 
 T = TypeVar("T")
@@ -33,9 +32,11 @@ _LONGEST_PAUSE_S = 30
 BUSY_BUDGET_VARIABLE = "AKS_POSTGRES_BUSY_BUDGET_S"
 
 
-def busy_budget_s() -> float:
-    """Azure seconds to wait for a busy cluster before the step gives up (Prefect then retries it)."""
-    return float(os.environ.get(BUSY_BUDGET_VARIABLE) or BUSY.budget_s)
+def budget_s(rule: Rule) -> float:
+    """Azure seconds to go round for; the environment can say how long a busy cluster is worth."""
+    if rule.gives_up_as is ClusterBusy:
+        return clock.number_from(BUSY_BUDGET_VARIABLE, rule.budget_s)
+    return rule.budget_s
 
 
 async def send(operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Answer:
@@ -54,7 +55,8 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
     except ClientAuthenticationError as error:
         if error.response is None:
             raise CredentialsRefused(
-                f"no access token could be had any more: {clean(error.message)} Sign in again, then run again."
+                f"no access token could be had any more: {clean(error.message)} Sign in again, then run "
+                "again."
             ) from None
         raise ArmFault.of(error) from error
     except HttpResponseError as error:
@@ -90,20 +92,21 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
         if fault.retry_after_s:
             # In real seconds, waited for in full: coming back earlier only makes Azure's answer longer.
             return fault.retry_after_s * clock.time_scale()
-        return min(rule.pause_s * 1.5 ** (state.attempt_number - 1), max(rule.pause_s, _LONGEST_PAUSE_S))
+        grown_s = rule.pause_s * 1.5 ** min(state.attempt_number - 1, 20)
+        return min(grown_s, max(rule.pause_s, _LONGEST_PAUSE_S))
 
     def is_spent(state: tenacity.RetryCallState) -> bool:
         fault, rule = rule_of(state)
         started = first_seen_s.setdefault(fault.code, clock.now_s())
-        budget = busy_budget_s() if rule.gives_up_as is ClusterBusy else rule.budget_s
-        return clock.now_s() - started >= budget
+        return clock.now_s() - started >= budget_s(rule)
 
     def note(state: tenacity.RetryCallState) -> None:
         fault, rule = rule_of(state)
         wait_s = state.next_action.sleep if state.next_action else 0
         waited_s = clock.now_s() - first_seen_s[fault.code]
         journal().conflict(
-            f"{label}: {rule.advice} ({fault}); again in {clock.minutes(wait_s)}, waited {clock.minutes(waited_s)} so far"
+            f"{label}: {rule.advice} ({fault}); again in {clock.minutes(wait_s)}, "
+            f"waited {clock.minutes(waited_s)} so far"
         )
 
     try:
@@ -128,8 +131,9 @@ def refusal(label: str, fault: ArmFault) -> ProvisioningError:
     """The error that ends a step: which resource, Azure's words, what we did about it, what to do."""
     rule = rule_for(fault)
     if rule.reaction == "again":
-        budget = busy_budget_s() if rule.gives_up_as is ClusterBusy else rule.budget_s
-        done = f"{rule.advice}; waited and tried again for {clock.minutes(budget)}. Run again to go on."
+        done = (
+            f"{rule.advice}; waited and tried again for {clock.minutes(budget_s(rule))}. Run again to go on."
+        )
         error: type[TemporaryError] = rule.gives_up_as
         return error(f"{label}: {fault}. {done}")
     return AzureRefused(f"{label}: {fault}. {rule.advice}", fault.code)

@@ -1,23 +1,44 @@
 """Azure's seconds: every interval, wait and deadline of ours goes through here.
 
-Against Azure they are real seconds. Against a sandbox whose clock runs faster, `AKS_POSTGRES_TIME_SCALE` says how
-much, and ours runs as fast; time-outs of TCP and TLS stay real.
+Against Azure they are real seconds. Against a sandbox whose clock runs faster, `AKS_POSTGRES_TIME_SCALE` says
+how much, and ours runs as fast; time-outs of TCP and TLS stay real.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
+
+from cloud.errors import PermanentError
 
 TIME_SCALE_VARIABLE = "AKS_POSTGRES_TIME_SCALE"
 # Below this a waiting loop would only burn CPU; it matters at a scale of 100 and more.
 _SHORTEST_SLEEP_S = 0.02
 
 
+def number_from(variable: str, default: float) -> float:
+    """The number in an environment variable.
+
+    Raises:
+        PermanentError: there is something else in it; names the variable.
+    """
+    given = os.environ.get(variable) or default
+    try:
+        number = float(given)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or number < 0:
+        raise PermanentError(
+            f"environment variable {variable}: {given!r} was given; a number from 0 up is expected"
+        )
+    return number
+
+
 def time_scale() -> float:
     """Azure seconds per real second; 1 outside a sandbox."""
-    return max(1.0, float(os.environ.get(TIME_SCALE_VARIABLE) or 1))
+    return max(1.0, number_from(TIME_SCALE_VARIABLE, 1))
 
 
 def now_s() -> float:

@@ -1,4 +1,4 @@
-"""Who we are for Azure: one credential for the run, chosen by what the environment offers, checked at once."""
+"""Who we are for Azure: one credential a run, chosen by what the environment offers, checked at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
@@ -27,7 +28,8 @@ def arm_endpoint() -> str:
     return (os.environ.get(ARM_ENDPOINT_VARIABLE) or PUBLIC_ARM_ENDPOINT).rstrip("/")
 
 
-def _choose(transport: Any) -> tuple[str, Any]:
+def _choose(transport: Any) -> tuple[str, Callable[[], Any]]:
+    """What the credential is called in messages, and how to make it (which reads files and may fail)."""
     from azure.identity import aio
 
     have = os.environ.get
@@ -36,61 +38,62 @@ def _choose(transport: Any) -> tuple[str, Any]:
         # An authority of one's own isn't known to the public cloud's instance discovery.
         options |= {"authority": have("AZURE_AUTHORITY_HOST"), "disable_instance_discovery": True}
     if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_SECRET"):
-        return "service principal (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_CLIENT_SECRET)", (
-            aio.ClientSecretCredential(
-                os.environ["AZURE_TENANT_ID"],
-                os.environ["AZURE_CLIENT_ID"],
-                os.environ["AZURE_CLIENT_SECRET"],
-                **options,
-            )
+        return "service principal (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_CLIENT_SECRET)", partial(
+            aio.ClientSecretCredential,
+            os.environ["AZURE_TENANT_ID"],
+            os.environ["AZURE_CLIENT_ID"],
+            os.environ["AZURE_CLIENT_SECRET"],
+            **options,
         )
     if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_CERTIFICATE_PATH"):
-        return (
-            "service principal with certificate (AZURE_CLIENT_CERTIFICATE_PATH)",
-            aio.CertificateCredential(
-                os.environ["AZURE_TENANT_ID"],
-                os.environ["AZURE_CLIENT_ID"],
-                os.environ["AZURE_CLIENT_CERTIFICATE_PATH"],
-                **options,
-            ),
+        return "service principal with certificate (AZURE_CLIENT_CERTIFICATE_PATH)", partial(
+            aio.CertificateCredential,
+            os.environ["AZURE_TENANT_ID"],
+            os.environ["AZURE_CLIENT_ID"],
+            os.environ["AZURE_CLIENT_CERTIFICATE_PATH"],
+            **options,
         )
     if have("AZURE_FEDERATED_TOKEN_FILE") and have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID"):
-        return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", aio.WorkloadIdentityCredential(**options)
+        return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", partial(
+            aio.WorkloadIdentityCredential, **options
+        )
     if (
         have("IDENTITY_ENDPOINT")
         or have("MSI_ENDPOINT")
-        or have("AZURE_TOKEN_CREDENTIALS") == "managedidentitycredential"
+        or (have("AZURE_TOKEN_CREDENTIALS") or "").casefold() == "managedidentitycredential"
     ):
-        return "managed identity", aio.ManagedIdentityCredential(
-            client_id=have("AZURE_CLIENT_ID"), transport=transport
+        return "managed identity", partial(
+            aio.ManagedIdentityCredential, client_id=have("AZURE_CLIENT_ID"), transport=transport
         )
     if shutil.which("az"):
-        return "the signed-in Azure CLI (az login)", aio.AzureCliCredential(process_timeout=9)
-    return "managed identity of this machine (IMDS)", aio.ManagedIdentityCredential(
-        client_id=have("AZURE_CLIENT_ID"), transport=transport, retry_total=1
+        return "the signed-in Azure CLI (az login)", partial(aio.AzureCliCredential, process_timeout=9)
+    return "managed identity of this machine (IMDS)", partial(
+        aio.ManagedIdentityCredential, client_id=have("AZURE_CLIENT_ID"), transport=transport, retry_total=1
     )
 
 
 class RenewableCredential:
-    """The run's credential; `renew` forgets the cached token, which azure-identity itself has no way to do."""
+    """The run's credential; `renew` forgets the cached token, which azure-identity itself can't do."""
 
     def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self.source, self._inner = _choose(transport)
+        self.source, self._make = _choose(transport)
+        self._inner: Any = None
 
     async def get_token(self, *scopes: str, **options: Any) -> Any:
         """A token for the scopes, from azure-identity's cache if it is good."""
+        if self._inner is None:
+            self._inner = self._make()
         return await self._inner.get_token(*scopes, **options)
 
     async def renew(self) -> None:
         """Start over with an empty cache."""
-        stale = self._inner
-        _, self._inner = _choose(self._transport)
-        await stale.close()
+        await self.close()
 
     async def close(self) -> None:
         """Close what azure-identity opened."""
-        await self._inner.close()
+        stale, self._inner = self._inner, None
+        if stale is not None:
+            await stale.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,8 +116,8 @@ async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[Renewa
     credential = RenewableCredential(transport)
     source = credential.source
     hint = (
-        "Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or AZURE_FEDERATED_TOKEN_FILE), sign in with "
-        "`az login`, or give this machine a managed identity."
+        "Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or AZURE_FEDERATED_TOKEN_FILE), sign "
+        "in with `az login`, or give this machine a managed identity."
     )
     try:
         try:
@@ -153,8 +156,8 @@ async def caller(credential: Any, endpoint: str) -> tuple[str, str, str]:
             else "ServicePrincipal"
         )
         return claims["oid"], claims["tid"], kind
-    except (IndexError, KeyError, ValueError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise CredentialsRefused(
-            "the access token doesn't say who the caller is (no oid claim); use a service principal, a managed "
-            "identity or az login"
+            "the access token doesn't say who the caller is (no oid claim); use a service principal, a "
+            "managed identity or az login"
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,9 @@ from cloud.errors import ImmutableChange
 from environment.outputs import CREATED, UNCHANGED, Change, FieldChange
 
 FINAL_STATES = frozenset({"succeeded", "failed", "canceled"})
+
+# ARM compares the rest without case. An issuer must be what the token says, to the letter and the slash.
+_EXACT = frozenset({"tags", "nodeLabels", "keyData", "issuer", "subject", "audiences", "expression"})
 
 # ARM's own fields, never ours to send back.
 _READ_ONLY = frozenset({"systemData", "etag", "eTag"})
@@ -80,15 +84,12 @@ def differences(wanted: Any, live: Any, path: str = "") -> list[FieldChange]:
     """The places where `live` isn't what `wanted` says; what only `live` has doesn't count."""
     if isinstance(wanted, dict) and (isinstance(live, dict) or live is None):
         have = live or {}
-        folded = {str(key).casefold(): key for key in have}
         found = []
         for key, value in wanted.items():
-            # ARM keeps the case of a tag's name as it was first written, and folds that of IDs used as keys.
-            live_key = key if key in have else folded.get(str(key).casefold(), key)
-            found += differences(value, have.get(live_key), f"{path}.{key}" if path else str(key))
+            found += differences(value, have.get(_key_in(have, key)), f"{path}.{key}" if path else str(key))
         return found
     if isinstance(wanted, list) and isinstance(live, list) and _named(wanted) and _named(live):
-        by_name = {str(item["name"]).casefold(): item for item in live}
+        by_name = {item["name"].casefold(): item for item in reversed(live)}
         found = []
         for item in wanted:
             found += differences(item, by_name.get(item["name"].casefold()), f"{path}[{item['name']}]")
@@ -96,6 +97,13 @@ def differences(wanted: Any, live: Any, path: str = "") -> list[FieldChange]:
     if _same(wanted, live, path):
         return []
     return [FieldChange(field=path, old=live, new=wanted)]
+
+
+def _key_in(have: Json, key: str) -> str:
+    """The key as `have` writes it: ARM keeps a tag name's first case, and changes an ID's as a key."""
+    if key in have:
+        return key
+    return next((other for other in have if _folded(other) == _folded(key)), key)
 
 
 def _named(items: list[Any]) -> bool:
@@ -109,10 +117,11 @@ def _same(wanted: Any, live: Any, path: str) -> bool:
         if len(wanted) != len(live):
             return False
         if all(isinstance(item, str | int) for item in [*wanted, *live]):
-            return sorted(map(_folded, wanted)) == sorted(map(_folded, live))
-        return all(not differences(w, x) for w, x in zip(wanted, live, strict=True))
+            fold = str if _is_exact(path) else _folded
+            return sorted(map(fold, wanted)) == sorted(map(fold, live))
+        return all(not differences(w, x, path) for w, x in zip(wanted, live, strict=True))
     if isinstance(wanted, str) and isinstance(live, str):
-        if ".tags." in f".{path}" or "nodeLabels." in path:
+        if _is_exact(path):
             return wanted == live
         if path == "location":
             return _folded(wanted).replace(" ", "") == _folded(live).replace(" ", "")
@@ -120,16 +129,22 @@ def _same(wanted: Any, live: Any, path: str) -> bool:
     return bool(wanted == live) and isinstance(wanted, bool) == isinstance(live, bool)
 
 
+def _is_exact(path: str) -> bool:
+    return not _EXACT.isdisjoint(re.split(r"[.\[\]]", path))
+
+
 def _folded(value: Any) -> str:
     return str(value).casefold()
 
 
 def merged(base: Any, over: Any) -> Any:
-    """`base` with everything of `over` put in; named list elements are merged by name, other lists replaced."""
+    """`base` with `over` put in under `base`'s own keys; named list elements by name, other lists whole."""
     if isinstance(base, dict) and isinstance(over, dict):
         result = copy.deepcopy(base)
         for key, value in over.items():
-            result[key] = merged(base.get(key), value)
+            # Twice the same key in two cases would be twice the same tag, or twice the same identity.
+            base_key = _key_in(base, key)
+            result[base_key] = merged(base.get(base_key), value)
         return result
     if isinstance(base, list) and isinstance(over, list) and _named(base) and _named(over):
         names = [item["name"].casefold() for item in base]

@@ -27,8 +27,8 @@ async def fetch_pinned(label: str, source: str, sha256: str) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise AzureRefused(
-            f"{label}: {source} has SHA-256 {found} and the spec says {sha256}. If the new file is the one you want, "
-            "set its checksum in the spec; otherwise don't use it.",
+            f"{label}: {source} has SHA-256 {found} and the spec says {sha256}. If the new file is the one "
+            "you want, set its checksum in the spec; otherwise don't use it.",
             "ChecksumMismatch",
         )
     return data

@@ -1,6 +1,6 @@
 """A cluster's Kubernetes API, reached with credentials that live in memory only.
 
-`kubernetes.aio` carries the requests; objects stay JSON, since the operator's manifest holds kinds of its own.
+`kubernetes.aio` carries the requests; objects stay JSON, as the operator's manifest holds kinds of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CONNECT_TIMEOUT_S = 5
 
 
 class KubernetesApi:
-    """Requests to one cluster; `persistently` repeats what passes: webhook not up, tunnel down, API server busy."""
+    """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
 
     def __init__(self, client: ApiClient, cluster: str) -> None:
         self._client = client
@@ -55,7 +55,8 @@ class KubernetesApi:
         """One request, once.
 
         Raises:
-            ArmFault: with the Status object's reason as code; `NotSent` and `NoAnswer` for the network's failures.
+            ArmFault: with the Status object's reason as code, or `NotReachable` and `NoAnswer` for the
+                network's failures.
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}

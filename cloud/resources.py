@@ -1,9 +1,9 @@
 """Bringing one ARM resource to what is wanted: read, compare, write at most once, wait, look again.
 
-A step describes its resource (`arm_resource`) and decides (`cloud.desired.decide`); everything that Azure makes
-normal happens here: an operation still in progress is waited for and never repeated, a lost answer is looked up
-before anything is sent again, a Failed state is written again, and a status is believed only when the resource
-agrees.
+A step describes its resource (`arm_resource`) and decides (`cloud.desired.decide`); everything that Azure
+makes normal happens here: an operation still in progress is waited for and never repeated, a lost answer is
+looked up before anything is sent again, a Failed state is written again, and a status is believed only when
+the resource agrees.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cloud.session import cloud
 from environment.journal import journal
 from environment.outputs import UNCHANGED, Change
 
-# Writes of one step: the first, and again after Failed, Canceled or an overtaking operation; more would be a loop.
+# Writes of one step: the first, and again after Failed, Canceled or an overtaking operation; more is a loop.
 _MOST_WRITES = 4
 # A resource may be invisible for a moment after the write that made it (storage: about a second).
 _APPEARS_WITHIN_S = 120
@@ -62,7 +62,8 @@ def arm_resource(
         label: what it is called in log and messages, such as `AKS cluster aks-1`.
         resource_id: its ARM ID.
         get: the operation that reads it.
-        put: the operation that writes it; a `begin_` operation is started, and waited for by reading the resource.
+        put: the operation that writes it; a `begin_` operation is started, and waited for by reading the
+            resource.
         key: what both operations take first (resource group, name).
         expected_s: how long the write's operation usually takes.
         deadline_s: when to stop waiting for it.
@@ -76,11 +77,8 @@ def arm_resource(
             raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
         conditions: dict[str, Any] = {}
         if if_match:
-            etag = (
-                (live or {}).get("eTag")
-                or (live or {}).get("etag")
-                or (live or {}).get("properties", {}).get("eTag")
-            )
+            have = live or {}
+            etag = have.get("eTag") or have.get("etag") or (have.get("properties") or {}).get("eTag")
             if live is None:
                 conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
             elif etag:
@@ -180,8 +178,10 @@ def unsettled(live: Json | None) -> str | None:
     state = state_of(live)
     if state.casefold() not in FINAL_STATES:
         return state
-    for pool in (live.get("properties") or {}).get("agentPoolProfiles") or []:
-        pool_state = str(pool.get("provisioningState") or "Succeeded")
+    properties = live.get("properties")
+    pools = properties.get("agentPoolProfiles") if isinstance(properties, dict) else None
+    for pool in pools if isinstance(pools, list) else []:
+        pool_state = str((isinstance(pool, dict) and pool.get("provisioningState")) or "Succeeded")
         if pool_state.casefold() not in FINAL_STATES:
             return f"node pool {pool.get('name')} {pool_state}"
     return None
@@ -235,8 +235,9 @@ async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]
         elapsed_s = clock.now_s() - started_s
         if elapsed_s > resource.deadline_s:
             raise OperationNotDone(
-                f"{resource.label}: {whose} is still {doing} after {clock.minutes(elapsed_s)}. Azure goes on with it; "
-                "run again to go on waiting, and if that doesn't help, look at the resource's activity log."
+                f"{resource.label}: {whose} is still {doing} after {clock.minutes(elapsed_s)}. Azure goes on "
+                "with it; run again to go on waiting, and if that doesn't help, look at the resource's "
+                "activity log."
             )
         journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
         await clock.sleep(_interval_s(elapsed_s, resource.expected_s))

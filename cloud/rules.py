@@ -1,8 +1,9 @@
 """What each of Azure's error codes means for us: repeat, look again, or stop and say why.
 
-The code decides before the HTTP status; where one code has several meanings, its message splits it. Budgets and
-pauses are Azure seconds. Sources: the ARM and AKS troubleshooting pages of Microsoft Learn, and, where those are
-silent, what https://github.com/Azure/azure-service-operator (error_classifier.go) and the Azure CLI do.
+The code decides before the HTTP status; where one code has several meanings, its message splits it. Budgets
+and pauses are Azure seconds. Sources: the ARM and AKS troubleshooting pages of Microsoft Learn, and, where
+those are silent, what https://github.com/Azure/azure-service-operator (error_classifier.go) and the Azure CLI
+do.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from cloud.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet, Tempora
 class Rule:
     """How to react to a fault.
 
-    `again`: read, compare and, if still needed, write once more, after `pause_s`, for at most `budget_s` since this
-    code was first seen; then `gives_up_as`. `stop`: a person must act; `advice` says how.
+    `again`: read, compare and, if still needed, write once more, after `pause_s`, for at most `budget_s`
+    since this code was first seen; then `gives_up_as`. `stop`: a person must act; `advice` says how.
     """
 
     reaction: Literal["again", "stop"]
@@ -40,9 +41,10 @@ def _stop(advice: str) -> Rule:
     return Rule("stop", advice)
 
 
-# Another operation on the same cluster is normal on AKS and lasts minutes: 30 min covers an upgrade of its own.
+# Another operation on the same cluster is normal on AKS and lasts minutes; 30 min cover an upgrade by itself.
 BUSY = _again("AKS is busy with another operation", 1800, 10, ClusterBusy)
 CONFLICT = _again("another operation on this resource is in progress", 600, 10)
+DELETING = _again("the cluster is being deleted", 3600, 30, ClusterBusy)
 CHANGED = _again("the resource was changed by someone else in between", 600, 2)
 SERVER_TROUBLE = _again("Azure had trouble answering", 300, 5)
 NO_ANSWER = _again("no answer came; it may have been acted on all the same", 300, 2)
@@ -69,6 +71,7 @@ RULES: dict[str, Rule] = {
     "OriginalEtagNotExpect": CHANGED,
     "NotLatestOperation": CHANGED,
     "AKSOperationPreempted": BUSY,
+    "AKSOperationPreemptedByDelete": DELETING,
     "Canceled": BUSY,
     "OperationCanceled": BUSY,
     # --- not there yet ------------------------------------------------------------------------------------
@@ -83,6 +86,7 @@ RULES: dict[str, Rule] = {
     ),
     "FailedIdentityOperation": _again("Microsoft Entra ID couldn't finish yet", 300, 15, NotEffectiveYet),
     "ResourceGroupBeingDeleted": _again("a resource group of that name is still being deleted", 3600, 15),
+    "ResourceGroupDeletionBlocked": _again("a resource in the group isn't ready to be deleted", 900, 60),
     # The role exists under another GUID: reading finds it by scope, role and principal.
     "RoleAssignmentExists": _again("the role was assigned in between", 60, 2),
     # --- Kubernetes -----------------------------------------------------------------------------------------
@@ -91,8 +95,9 @@ RULES: dict[str, Rule] = {
         "The cluster's user lacks this right; use the cluster user of an AKS cluster without Entra."
     ),
     "Timeout": SERVER_TROUBLE,
-    # A changed list of ranges takes up to 2 minutes (learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges),
-    # a new name in DNS up to 10 (https://github.com/Azure/AKS/issues/137).
+    # A changed list of ranges takes up to 2 minutes
+    # (https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges), a new name in DNS up to 10
+    # (https://github.com/Azure/AKS/issues/137).
     "NotReachable": _again("the API server can't be reached from here yet", 600, 5, NotEffectiveYet),
     # --- trouble that passes --------------------------------------------------------------------------------
     "TooManyRequests": THROTTLED,
@@ -115,8 +120,8 @@ RULES: dict[str, Rule] = {
     "VMExtensionProvisioningError": _again("nodes didn't come up", 600, 60, NotEffectiveYet),
     # --- a person must act ----------------------------------------------------------------------------------
     "AuthorizationFailed": _stop(
-        "Give the caller the role that holds this action at this scope; if that was done less than 10 minutes ago, "
-        "run again. The README lists every action needed."
+        "Give the caller the role that holds this action at this scope; if that was done less than 10 "
+        "minutes ago, run again. The README lists every action needed."
     ),
     "LinkedAuthorizationFailed": _stop("Give the caller the action that the message names, then run again."),
     "AuthenticationFailed": _stop("Sign in again, or renew the secret, then run again."),
@@ -161,7 +166,8 @@ RULES: dict[str, Rule] = {
     "PublicIPCountLimitReached": QUOTA,
     "ManagedClusterCountExceedsQuotaLimit": QUOTA,
     "NodeResourceGroupAlreadyExists": _stop(
-        "If that group belongs to a cluster being deleted, run again when it is gone; else set another suffix."
+        "If that group belongs to a cluster being deleted, run again when it is gone; else set another "
+        "suffix."
     ),
     "NotImplemented": _stop(
         "Azure, or the sandbox, doesn't have this operation; report it with the message."
@@ -171,33 +177,31 @@ RULES: dict[str, Rule] = {
 }
 
 _UNKNOWN = _stop("Read Azure's words above; mend it, then run again.")
+# Often another operation under a code of its own, sometimes for good: a few tries tell.
+_UNKNOWN_CONFLICT = _again("something else on this resource is in the way", 120, 10)
 
 
 def rule_for(fault: ArmFault) -> Rule:
-    """The rule for a fault; an unknown 400 stops, other unknown codes are tried a few times."""
+    """The rule for a fault; of unknown codes, 408, 409, 412 and 5xx are tried a few times, the rest stops."""
     text = f"{fault.message} {fault.details}".casefold()
     if fault.status == 429:
         return THROTTLED
     if fault.code == "OperationNotAllowed":
-        if "quota" in text or "publicipcountlimit" in text:
-            return QUOTA
-        if "deletion was issued" in text or "being deleted" in text:
-            return _again("the cluster is being deleted", 3600, 30, ClusterBusy)
-        return BUSY
+        return _not_allowed(fault, text)
     if "failed calling webhook" in text:
         return WEBHOOK
     if "InvalidOutputTable".casefold() in text:
         return RULES["InvalidOutputTable"]
     if re.search(r"not found in active directory tenant", text):
         return RULES["PrincipalNotFound"]
-    if "another operation" in text and fault.status == 409:
-        return BUSY
     if fault.code == "Conflict" and "is not unique" in text:
         return _stop("The name is held by a soft-deleted resource elsewhere; set another suffix.")
     if fault.code in RULES:
         return RULES[fault.code]
     if fault.code.startswith("RetryableError"):
         return CONFLICT
+    if fault.status == 409 and "another operation" in text:
+        return BUSY
     if fault.status is None:
         return NO_ANSWER
     if fault.status == 401:
@@ -206,6 +210,19 @@ def rule_for(fault: ArmFault) -> Rule:
         return RULES["NotImplemented"]
     if fault.status == 408 or fault.status >= 500:
         return SERVER_TROUBLE
+    if fault.status == 412:
+        return CHANGED
     if fault.retry_after_s is not None:
         return CONFLICT
-    return _UNKNOWN
+    return _UNKNOWN_CONFLICT if fault.status == 409 else _UNKNOWN
+
+
+def _not_allowed(fault: ArmFault, text: str) -> Rule:
+    """OperationNotAllowed: over quota, being deleted, busy in many wordings, or against AKS's rules."""
+    if "quota" in text or "publicipcountlimit" in text:
+        return QUOTA
+    if "deletion was issued" in text or "being deleted" in text:
+        return DELETING
+    if "available upgrades" in text:
+        return _stop("Choose a cluster.kubernetes_version among the available upgrades.")
+    return _UNKNOWN if fault.status == 400 and "in progress" not in text else BUSY
