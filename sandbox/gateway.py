@@ -13,6 +13,7 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Principal, Resource, Response, Route
+from sandbox.providers.subscriptions import registration_state
 from sandbox.routing import Address, parse
 from sandbox.throttling import DELETES, GLOBAL, READS, WRITES
 
@@ -317,13 +318,8 @@ class Gateway:
 
     def _check_registration(self, call: Call) -> None:
         namespace = call.route.provider.namespace
-        registrations: dict[str, str] = self._sandbox.state("registrations")
-        if not call.subscription or registrations.get(namespace.lower()) == "Registered":
+        if not call.subscription or registration_state(self._sandbox, namespace) == "Registered":
             return
-        if namespace.lower() not in registrations:
-            initial = self._sandbox.settings["registered"]
-            if initial.get(namespace, True):
-                return
         text = (
             f"The subscription is not registered to use namespace '{namespace}'. See "
             "https://aka.ms/rps-not-found "
