@@ -1,14 +1,14 @@
 """Running steps as a graph: a step starts when the steps whose results it takes are done.
 
-Steps are asyncio tasks that await their arguments' Prefect states and hand these on, so that the edges in the Prefect
-UI are exactly the values that pass. A failed step leaves its dependants NotReady and lets its siblings finish: an
+Steps are asyncio tasks that await the Prefect states of the steps before them and name these to Prefect, so that the
+edges in its UI are exactly the values that pass. A failed step leaves its dependants NotReady and lets its siblings finish: an
 operation on Azure that was started is worth waiting for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -82,9 +82,15 @@ class Steps:
                 for earlier in waits:
                     await earlier.result()
                 return Completed(data=await task.fn(*values))  # type: ignore[misc]
-            given = [await _resolved(argument) for argument in arguments]
-            first = [await earlier.state() for earlier in waits]
-            return await task(*given, return_state=True, wait_for=first or None)  # type: ignore[no-any-return,misc]
+            needed = [*_steps_in(arguments), *waits]
+            states = [await earlier.state() for earlier in needed]
+            if all(state.is_completed() for state in states):
+                given = [await _value(argument) for argument in arguments]
+            else:
+                given = [None] * len(arguments)  # never looked at: Prefect makes the step NotReady
+            return await task(  # type: ignore[no-any-return,misc]
+                *map(quote, given), return_state=True, wait_for=[_bare(state) for state in states] or None
+            )
 
         started: Step[R] = Step(asyncio.create_task(run(), name=task.name))
         self._steps.append(started)
@@ -111,6 +117,14 @@ class Steps:
             await step.result()
 
 
+def _steps_in(arguments: Iterable[Any]) -> Iterator[Step[Any]]:
+    for argument in arguments:
+        if isinstance(argument, Step):
+            yield argument
+        elif isinstance(argument, list):
+            yield from _steps_in(argument)
+
+
 async def _value(argument: Any) -> Any:
     if isinstance(argument, Step):
         return await argument.result()
@@ -119,10 +133,10 @@ async def _value(argument: Any) -> Any:
     return argument
 
 
-async def _resolved(argument: Any) -> Any:
-    if isinstance(argument, Step):
-        return await argument.state()
-    if isinstance(argument, list) and any(isinstance(item, Step) for item in argument):
-        return [await _resolved(item) for item in argument]
-    # Prefect links values by identity; a constant that also occurs in some output would draw a false edge.
-    return quote(argument)
+def _bare(state: State[Any]) -> State[Any]:
+    """The state with nothing in it that Prefect could follow: a completed one needs some data, and no edge leads to True.
+
+    Prefect looks for upstream runs inside everything that it is handed, by object identity, and would draw an edge to
+    whichever step returned the same string last; quoted values and bare states leave exactly the real edges.
+    """
+    return state.model_copy(update={"data": True}) if state.is_completed() else state

@@ -146,7 +146,7 @@ async def _steps(spec: EnvironmentSpec, *, recorded: bool) -> EnvironmentOutputs
         )
         current = start(mark_generation, spec, place, "current", after=[verified])
 
-    made = {
+    made: dict[str, Step[Any]] = {
         "providers": providers,
         "resource_group": group,
         "backup_group": backup_group,
