@@ -20,6 +20,7 @@ import uvicorn
 from sandbox.certificates import PUBLIC_HOSTS, write_private
 from sandbox.control import OPERATOR_PATH, operator_sha256
 from sandbox.instance import Sandbox
+from sandbox.proxy import Proxy
 from sandbox.server import App
 
 
@@ -106,17 +107,22 @@ async def _serve(sandbox: Sandbox, listener: socket.socket) -> None:
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     sandbox.certificates.write_bundle(sandbox.folder / "ca-bundle.pem")
     sandbox.start()
+    proxy = Proxy(listener.getsockname()[1])
+    await proxy.start()
     clock = asyncio.create_task(sandbox.clock.run())
     serving = asyncio.create_task(server.serve([listener]))
     description = sandbox.folder / "sandbox.json"
     try:
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
-        write_private(description, json.dumps(describe(sandbox), indent=2).encode() + b"\n")
+        write_private(
+            description, json.dumps({**describe(sandbox), "proxy_url": proxy.url}, indent=2).encode() + b"\n"
+        )
         await serving
     finally:
         description.unlink(missing_ok=True)
         clock.cancel()
+        await proxy.stop()
         await sandbox.stop()
 
 

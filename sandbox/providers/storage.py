@@ -224,7 +224,7 @@ def _properties(call: Call, name: str, region: str) -> Json:
     )
     fixed = {
         "encryption": encryption,
-        "primaryEndpoints": _endpoints(call.sandbox, name),
+        "primaryEndpoints": _endpoints(call.base_url, name),
         "primaryLocation": region,
         "statusOfPrimary": "available",
         "privateEndpointConnections": [],
@@ -234,18 +234,15 @@ def _properties(call: Call, name: str, region: str) -> Json:
     return {**defaults, **live, **sent, **fixed}
 
 
-def _endpoints(sandbox: Sandbox, name: str) -> Json:
-    """Where the account answers: path style on the sandbox's own port."""
-    return {"blob": f"{sandbox.endpoint}/blob/{name}/"}
+def _endpoints(base_url: str, name: str) -> Json:
+    """Where the account answers: path style on the sandbox's own port, a host of its own in the public cloud."""
+    if base_url == "https://management.azure.com":
+        return {"blob": f"https://{name}.blob.core.windows.net/"}
+    return {"blob": f"{base_url}/blob/{name}/"}
 
 
 def _key() -> str:
     return base64.b64encode(secrets.token_bytes(64)).decode()
-
-
-@provider.view("storageAccounts")
-def _account_view(account: Resource, _sandbox: Sandbox) -> Json:
-    return account.body
 
 
 provider.standard(
