@@ -235,7 +235,7 @@ def _properties(call: Call, name: str, region: str) -> Json:
 
 
 def _endpoints(base_url: str, name: str) -> Json:
-    """Where the account answers: path style on the sandbox's own port, a host of its own in the public cloud."""
+    """Where the account answers: path style on the sandbox's own port, by host in the public cloud."""
     if base_url == "https://management.azure.com":
         return {"blob": f"https://{name}.blob.core.windows.net/"}
     return {"blob": f"{base_url}/blob/{name}/"}
