@@ -72,9 +72,8 @@ class KubernetesApi:
         """Have the nodes of these pools, and no others; they come and go in their time.
 
         Args:
-            pools: `name`, `count`, `zones` (as "eastus-1", or ["1"] with `region`), `labels`, `vm_size`,
-                `version`;
-                `taints` and `mode` if there are any.
+            pools: `name`, `count`, `zones` ("eastus-1", or "1" with `region` beside it), `labels`, `vm_size`,
+                `version`; `taints` ("key=value:NoSchedule") and `mode` if there are any.
         """
         self._controllers.nodes.set_pools(pools)
 

@@ -124,6 +124,11 @@ def _complete_deployment(obj: Json) -> None:
 
 
 def _complete_daemon_set(obj: Json) -> None:
+    metadata = obj["metadata"]
+    annotations = metadata.get("annotations") or {}
+    # Kept by the API server for clients of long ago.
+    generation = {"deprecated.daemonset.template.generation": "1"}
+    metadata["annotations"] = {**generation, **annotations}
     spec = obj.get("spec", {})
     if spec.get("updateStrategy", {}).get("type") == "RollingUpdate":
         rolling = spec["updateStrategy"].setdefault("rollingUpdate", {})
@@ -178,6 +183,28 @@ def _complete_namespace(obj: Json) -> None:
         }
 
 
+def first_status(kind: str) -> Json | None:
+    """The status of a new object; None for kinds without."""
+    status = _FIRST_STATUS.get(kind)
+    return None if status is None else dict(status)
+
+
+_FIRST_STATUS: dict[str, Json] = {
+    "Namespace": {"phase": "Active"},
+    "Pod": {"phase": "Pending", "qosClass": "BestEffort"},
+    "Service": {"loadBalancer": {}},
+    "Deployment": {},
+    "ReplicaSet": {"replicas": 0},
+    "DaemonSet": {
+        "currentNumberScheduled": 0,
+        "desiredNumberScheduled": 0,
+        "numberMisscheduled": 0,
+        "numberReady": 0,
+    },
+    "Node": {},
+    "PodDisruptionBudget": {},
+}
+
 _COMPLETE: dict[str, Callable[[Json], None]] = {
     "Secret": _complete_secret,
     "Service": _complete_service,
@@ -206,7 +233,7 @@ def _check_workload(obj: Json, before: Json | None) -> list[Json]:
     selector = spec.get("selector")
     if not selector:
         found.append(errors.required("spec.selector"))
-    elif not selectors.matches_labels(selector, labels):
+    if not selectors.matches_labels(selector, labels):
         shown = "map[string]string{" + ", ".join(f'"{k}":"{v}"' for k, v in (labels or {}).items()) + "}"
         text = f"Invalid value: {shown}: `selector` does not match template `labels`"
         found.append(errors.cause("spec.template.metadata.labels", "FieldValueInvalid", text))
@@ -214,18 +241,30 @@ def _check_workload(obj: Json, before: Json | None) -> list[Json]:
         found.append(
             errors.bad_value("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
         )
-    found += _check_pod_spec(spec.get("template", {}).get("spec") or {}, "spec.template.spec")
+    pod = spec.get("template", {}).get("spec") or {}
+    found += _check_pod_spec(pod, "spec.template.spec")
+    found += _unsupported(pod, "restartPolicy", "spec.template.spec", ("Always",))
+    strategies = ("Recreate", "RollingUpdate")
+    found += _unsupported(spec.get("strategy") or {}, "type", "spec.strategy", strategies)
     if before is not None and before["spec"].get("selector") != selector:
-        found.append(errors.bad_value("spec.selector", _selector_text(selector), "field is immutable"))
+        text = f"Invalid value: {_selector_text(selector or {})}: field is immutable"
+        found.append(errors.cause("spec.selector", "FieldValueInvalid", text))
     return found
 
 
-def _selector_text(selector: Json | None) -> str:
-    return str(selector)
+def _selector_text(selector: Json) -> str:
+    """A LabelSelector as Go shows it; expressions aren't."""
+    labels = ", ".join(
+        f'"{key}":"{value}"' for key, value in sorted((selector.get("matchLabels") or {}).items())
+    )
+    expressions = "[]v1.LabelSelectorRequirement(nil)"
+    return f"v1.LabelSelector{{MatchLabels:map[string]string{{{labels}}}, MatchExpressions:{expressions}}}"
 
 
 def _check_pod(obj: Json, before: Json | None) -> list[Json]:
-    found = _check_pod_spec(obj.get("spec", {}), "spec")
+    spec = obj.get("spec", {})
+    found = _check_pod_spec(spec, "spec")
+    found += _unsupported(spec, "restartPolicy", "spec", ("Always", "OnFailure", "Never"))
     if before is not None:
         old, new = (_changeable_removed(item["spec"]) for item in (before, obj))
         if old != new:
@@ -243,13 +282,35 @@ def _changeable_removed(spec: Json) -> Json:
 
 def _check_pod_spec(spec: Json, path: str) -> list[Json]:
     found = []
+    volumes = {volume.get("name") for volume in spec.get("volumes") or []}
     containers = spec.get("containers") or []
     if not containers:
         found.append(errors.required(f"{path}.containers"))
+    seen: set[str] = set()
     for index, container in enumerate(containers):
+        at, name = f"{path}.containers[{index}]", container.get("name") or ""
+        if not name:
+            found.append(errors.required(f"{at}.name"))
+        elif not _LABEL.fullmatch(name):
+            found.append(errors.bad_value(f"{at}.name", name, _LABEL_TEXT))
+        elif name in seen:
+            found.append(errors.duplicate(f"{at}.name", name))
+        seen.add(name)
         if not container.get("image"):
-            found.append(errors.required(f"{path}.containers[{index}].image"))
+            found.append(errors.required(f"{at}.image"))
+        found += _unsupported(container, "imagePullPolicy", at, ("Always", "IfNotPresent", "Never"))
+        for place, mount in enumerate(container.get("volumeMounts") or []):
+            if mount.get("name") not in volumes:
+                text = f"Not found: {errors.go_value(mount.get('name') or '')}"
+                found.append(errors.cause(f"{at}.volumeMounts[{place}].name", "FieldValueNotFound", text))
     return found
+
+
+def _unsupported(obj: Json, field: str, path: str, allowed: tuple[str, ...]) -> list[Json]:
+    value = obj.get(field)
+    if value is None or value in allowed:
+        return []
+    return [errors.unsupported(f"{path}.{field}", value, allowed)]
 
 
 def _check_service(obj: Json, before: Json | None) -> list[Json]:
@@ -261,7 +322,7 @@ def _check_service(obj: Json, before: Json | None) -> list[Json]:
         old = before["spec"].get("clusterIP")
         if old and spec.get("clusterIP") != old and spec.get("type") != "ExternalName":
             text = "may not change once set"
-            found.append(errors.bad_value("spec.clusterIPs[0]", spec.get("clusterIP"), text))
+            found.append(errors.bad_value("spec.clusterIPs[0]", [spec.get("clusterIP", "")], text))
     return found
 
 
@@ -272,7 +333,7 @@ def _check_data(obj: Json, before: Json | None) -> list[Json]:
             if not _DATA_KEY.fullmatch(key):
                 found.append(errors.bad_value(f"{field}[{key}]", key, _DATA_KEY_TEXT))
             if obj["kind"] == "Secret" or field == "binaryData":
-                _check_base64(value)
+                _check_base64(obj["kind"], value)
     if before is None:
         return found
     if before.get("immutable"):
@@ -287,16 +348,23 @@ def _check_data(obj: Json, before: Json | None) -> list[Json]:
     return found
 
 
-def _check_base64(value: str) -> None:
+def _check_base64(kind: str, value: str) -> None:
     try:
         base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise errors.bad_request(f"illegal base64 data: {error}") from error
+        text = f'{kind} in version "v1" cannot be handled as a {kind}: illegal base64 data: {error}'
+        raise errors.bad_request(text) from error
 
 
 def _check_binding(obj: Json, before: Json | None) -> list[Json]:
     if before is not None and before.get("roleRef") != obj.get("roleRef"):
-        return [errors.bad_value("roleRef", str(obj.get("roleRef")), "cannot change roleRef")]
+        role = obj.get("roleRef") or {}
+        shown = ", ".join(
+            f"{name}:{errors.go_value(role.get(field, ''))}"
+            for name, field in (("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name"))
+        )
+        text = f"Invalid value: rbac.RoleRef{{{shown}}}: cannot change roleRef"
+        return [errors.cause("roleRef", "FieldValueInvalid", text)]
     return []
 
 
@@ -304,10 +372,11 @@ def _check_webhooks(obj: Json, before: Json | None) -> list[Json]:
     del before
     found = []
     for index, webhook in enumerate(obj.get("webhooks") or []):
-        if webhook.get("sideEffects") not in ("None", "NoneOnDryRun"):
-            path = f"webhooks[{index}].sideEffects"
-            allowed = ("None", "NoneOnDryRun")
-            found.append(errors.unsupported(path, webhook.get("sideEffects") or "", allowed))
+        path, allowed = f"webhooks[{index}].sideEffects", ("None", "NoneOnDryRun")
+        if not webhook.get("sideEffects"):
+            found.append(errors.required(path, f"must specify one of {', '.join(allowed)}"))
+        elif webhook["sideEffects"] not in allowed:
+            found.append(errors.unsupported(path, webhook["sideEffects"], allowed))
     return found
 
 

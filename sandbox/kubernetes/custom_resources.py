@@ -108,6 +108,12 @@ def condition(obj: Json, type_: str) -> str | None:
     return None
 
 
+def first_status(definition: Json) -> Json:
+    """The status of a new definition."""
+    stored = [version["name"] for version in definition["spec"]["versions"] if version.get("storage")]
+    return {"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}
+
+
 def accepted(definition: Json, now: str) -> Json:
     """The status once names are accepted and types served."""
     spec = definition["spec"]

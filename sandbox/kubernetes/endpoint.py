@@ -73,7 +73,7 @@ class Endpoint:
             if len(request.content) > LARGEST_BODY:
                 text = "Request entity too large: limit is 3145728"
                 raise errors.ApiError(413, "RequestEntityTooLarge", text, {})
-            if request.verb == "watch":
+            if request.verb == "watch" and request.group in self._registry.group_versions():
                 await self._watch(request, send)
             else:
                 code = await self._answer(request, send)
@@ -97,14 +97,14 @@ class Endpoint:
         return user
 
     async def _answer(self, request: ApiRequest, send: Send) -> int:
-        if request.resource:
+        if request.resource and request.group in self._registry.group_versions():
             code, body = self._verbs.answer(request)
             if request.verb in ("get", "list") and tables.wanted(request.headers.get("accept", "")):
                 type_ = self._verbs.find_type(request)
                 body = tables.table(type_, body, request.query.get("includeObject", "Metadata"), self._clock)
             await _send_json(send, code, body, request.warnings)
             return code
-        if request.method != "GET":
+        if request.method != "GET" and not request.resource:
             raise errors.method_not_allowed()
         if request.path in ("/healthz", "/readyz", "/livez"):
             await _send(send, 200, b"ok", "text/plain; charset=utf-8")
@@ -128,8 +128,13 @@ class Endpoint:
             return discovery.core_versions()
         if path == "/apis":
             return discovery.groups(self._registry)
-        if request.version:
-            return discovery.resources(self._registry, request.group, request.version)
+        if request.version and not request.resource:
+            if request.group not in self._registry.group_versions():
+                return None
+            found = discovery.resources(self._registry, request.group, request.version)
+            if found is None:
+                raise errors.no_such_resource()
+            return found
         if path.startswith("/apis/"):
             return discovery.group(self._registry, path.removeprefix("/apis/"))
         return self._openapi.document(path, request.headers.get("accept", ""))

@@ -87,6 +87,13 @@ def conflict(type_: ResourceType, name: str, why: str | None = None) -> ApiError
     return ApiError(409, "Conflict", message, _details(type_, name))
 
 
+def precondition_failed(type_: ResourceType, name: str, why: str) -> ApiError:
+    """409: the object to delete isn't the one that was meant."""
+    message = f'Operation cannot be fulfilled on {type_.kind} "{name}": {why}'
+    details = {**_details(type_, name), "kind": type_.kind}
+    return ApiError(409, "Conflict", message, details)
+
+
 def apply_conflict(message: str, causes: list[Json]) -> ApiError:
     """409 of server-side apply: fields that other managers own."""
     return ApiError(409, "Conflict", message, {"causes": causes})
@@ -99,8 +106,7 @@ def invalid(type_: ResourceType, name: str, causes: Iterable[Json]) -> ApiError:
     joined = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     kind = f"{type_.kind}.{type_.group}" if type_.group else type_.kind
     details: Json = {"name": name, "group": type_.group, "kind": type_.kind, "causes": listed}
-    if not type_.group:
-        del details["group"]
+    details = {key: value for key, value in details.items() if value}
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {joined}', details)
 
 
@@ -117,6 +123,11 @@ def required(field: str, text: str = "") -> Json:
 def bad_value(field: str, value: Any, text: str) -> Json:
     """The cause "Invalid value"."""
     return cause(field, "FieldValueInvalid", f"Invalid value: {go_value(value)}: {text}")
+
+
+def duplicate(field: str, value: Any) -> Json:
+    """The cause "Duplicate value"."""
+    return cause(field, "FieldValueDuplicate", f"Duplicate value: {go_value(value)}")
 
 
 def unsupported(field: str, value: Any, allowed: Iterable[str]) -> Json:
@@ -181,6 +192,8 @@ def go_value(value: Any) -> str:
     """A value as Go's `%#v` shows it in messages: strings quoted, the rest close to JSON."""
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, list):
+        return f"[]string{{{', '.join(go_value(item) for item in value)}}}"
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)

@@ -14,7 +14,10 @@ Json = dict[str, Any]
 Path = tuple[str, ...]
 
 ITEM = object()
-"""Leaf that stands for "this list item, or map entry, exists"."""
+"""Leaf that stands for "this list item exists"."""
+
+MAP = object()
+"""Leaf that stands for "this map, or keyed list, exists": an applied configuration doesn't own it."""
 
 # Written by the server itself, or naming the object: owned by nobody.
 _UNOWNED = {
@@ -36,34 +39,41 @@ _UNOWNED = {
 
 
 def leaves(obj: Json, schema: Json) -> dict[Path, Any]:
-    """Every field that somebody can own, with its value."""
+    """Every field that somebody can own, with its value.
+
+    A map counts beside its entries (`f:labels: {".": {}, ...}`), for whoever writes its first entry.
+    """
     found: dict[Path, Any] = {}
+    # A built-in object's structs are there from the start, a custom one's only once somebody writes them.
+    structs = "x-type" not in schema
     for key, value in obj.items():
         if key != "metadata":
-            _collect(value, schemas.child(schema, key) or schemas.UNKNOWN, (f"f:{key}",), found)
+            _collect(value, schemas.child(schema, key) or schemas.UNKNOWN, (f"f:{key}",), found, structs)
     _collect(obj.get("metadata", {}), schemas.OBJECT_META, ("f:metadata",), found)
     return {path: value for path, value in found.items() if path not in _UNOWNED and path[:2] not in _UNOWNED}
 
 
-def _collect(value: Any, schema: Json, path: Path, found: dict[Path, Any]) -> None:
+def _collect(value: Any, schema: Json, path: Path, found: dict[Path, Any], structs: bool = False) -> None:
     if isinstance(value, dict) and value and not schemas.is_atomic_map(schema):
-        if schema.get("properties") is None:
-            found[path] = ITEM
+        if structs or schema.get("properties") is None:
+            found[path] = MAP
         for key, item in value.items():
             inner = schemas.child(schema, key) or schemas.UNKNOWN
-            _collect(item, inner, (*path, f"f:{key}"), found)
+            _collect(item, inner, (*path, f"f:{key}"), found, structs)
         return
     if isinstance(value, list):
         keys = schemas.list_keys(schema)
         if keys is not None:
             inner = schemas.items(schema)
+            if value and path[-1] != "f:containers":  # Which every pod has from the start.
+                found[path] = MAP
             for item in value:
                 item_path = (*path, map_key(item, keys, inner))
                 found[item_path] = ITEM
                 if isinstance(item, dict):
                     for key, field in item.items():
                         field_schema = schemas.child(inner, key) or schemas.UNKNOWN
-                        _collect(field, field_schema, (*item_path, f"f:{key}"), found)
+                        _collect(field, field_schema, (*item_path, f"f:{key}"), found, structs)
             return
         if schemas.is_set(schema):
             for item in value:
@@ -77,6 +87,11 @@ def map_key(item: Any, keys: list[str], schema: Json) -> str:
     values = schemas.key_of(item, keys, schema)
     named = {key: value for key, value in sorted(zip(keys, values, strict=True)) if value is not None}
     return "k:" + json.dumps(named, separators=(",", ":"))
+
+
+def applied(config: Json, schema: Json) -> set[Path]:
+    """The fields that a manager owns by applying a configuration."""
+    return {path for path, value in leaves(config, schema).items() if value is not MAP}
 
 
 def changed(before: dict[Path, Any], after: dict[Path, Any]) -> tuple[set[Path], set[Path]]:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from sandbox.kubernetes import built_in_rules, custom_resources, errors, ownership, schemas, structure
+from sandbox.kubernetes import built_in_rules, checks, custom_resources, errors, ownership, schemas, structure
 from sandbox.kubernetes.ownership import Writer
 from sandbox.kubernetes.resources import Registry, ResourceType
 from sandbox.kubernetes.store import Store
@@ -79,10 +79,10 @@ class Objects:
         metadata = obj["metadata"]
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = metadata["generateName"] + self.suffix()
-        self._check_new(type_, metadata)
+        self._check_namespace(type_, metadata)
         obj = self._settled(type_, obj, None, "CREATE", admit)
         ownership.record_update({"metadata": {}}, obj, self.schema(type_), self.writer(manager, type_))
-        return obj if dry_run else self._stored(type_, obj)
+        return self._stored(type_, obj, dry_run)
 
     def update(
         self,
@@ -127,7 +127,7 @@ class Objects:
         config["metadata"].pop("managedFields", None)
         writer = self.writer(manager, type_, subresource)
         if before is None:
-            self._check_new(type_, config["metadata"])
+            self._check_namespace(type_, config["metadata"])
             live = self._prepared(type_, {**config, "metadata": {}})
             live = {key: live[key] for key in ("apiVersion", "kind", "metadata")}
         else:
@@ -146,7 +146,7 @@ class Objects:
             config.pop("status", None)
         after = ownership.apply(live, config, schema, writer, force, complete)
         if before is None:
-            return after if dry_run else self._stored(type_, after)
+            return self._stored(type_, after, dry_run)
         return self._changed(type_, before, after, dry_run)
 
     def write(
@@ -182,7 +182,7 @@ class Objects:
         """
         options = options or {}
         metadata = obj["metadata"]
-        self._check_preconditions(type_, obj, options.get("preconditions") or {})
+        checks.check_preconditions(type_, obj, options.get("preconditions") or {})
         finalizers = list(metadata.get("finalizers") or [])
         policy = options.get("propagationPolicy")
         if options.get("orphanDependents") and policy is None:
@@ -200,10 +200,11 @@ class Objects:
             return obj
         after = copy.deepcopy(obj)
         after["metadata"]["deletionTimestamp"] = stamp(self.clock, grace)
-        after["metadata"]["deletionGracePeriodSeconds"] = grace
+        if type_.kind != "Namespace":
+            after["metadata"]["deletionGracePeriodSeconds"] = grace
         if finalizers:
             after["metadata"]["finalizers"] = finalizers
-        if type_.generation:
+        if type_.generation and type_.kind != "CustomResourceDefinition":
             after["metadata"]["generation"] = metadata.get("generation", 1) + 1
         if type_.kind == "Namespace":
             after["status"] = {**after.get("status", {}), "phase": "Terminating"}
@@ -231,8 +232,8 @@ class Objects:
             obj.pop("status", None)
         return obj
 
-    def _check_new(self, type_: ResourceType, metadata: Json) -> None:
-        name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
+    def _check_namespace(self, type_: ResourceType, metadata: Json) -> None:
+        namespace = metadata.get("namespace", "")
         if type_.namespaced:
             parent = self.store.get("namespaces", "", namespace)
             if parent is None:
@@ -242,29 +243,15 @@ class Objects:
                 terminating = errors.cause(
                     "metadata.namespace", "NamespaceTerminating", f"namespace {namespace} is being terminated"
                 )
-                raise errors.forbidden(type_, name, why, [terminating])
-        existing = self.store.get(type_.key, namespace, name)
-        if existing is not None:
-            if existing["metadata"].get("deletionTimestamp"):
-                raise errors.being_deleted(type_, name)
-            raise errors.already_exists(type_, name)
+                raise errors.forbidden(type_, metadata.get("name", ""), why, [terminating])
 
     def _check_versions(self, type_: ResourceType, before: Json, after: Json) -> None:
         old, new = before["metadata"], after.get("metadata", {})
         if new.get("resourceVersion") not in (None, "", old["resourceVersion"]):
             raise errors.conflict(type_, old["name"])
-        self._check_preconditions(type_, before, {"uid": new.get("uid")})
-
-    def _check_preconditions(self, type_: ResourceType, obj: Json, preconditions: Json) -> None:
-        metadata = obj["metadata"]
-        for field, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            wanted = preconditions.get(field)
-            if wanted and wanted != metadata[field]:
-                found = metadata[field]
-                why = (
-                    f"Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}"
-                )
-                raise errors.conflict(type_, metadata["name"], why)
+        if new.get("uid") not in (None, "", old["uid"]):
+            why = f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta: {old['uid']}"
+            raise errors.conflict(type_, old["name"], why)
 
     def _with_server_fields(self, type_: ResourceType, before: Json, after: Json, subresource: str) -> Json:
         after = structure.pruned(after, self.schema(type_))
@@ -302,11 +289,11 @@ class Objects:
         elif not type_.custom:
             obj = copy.deepcopy(obj)
             built_in_rules.complete(obj)
-            self._allocate(type_, obj, before)
+            self._keep_allocated(type_, obj, before)
         if admit:
             for admission in self.admission:
                 admission.review(type_, operation, obj)
-        self._check(type_, obj, before)
+        checks.check(type_, schema, obj, before)
         if (
             before is not None
             and type_.generation
@@ -315,60 +302,44 @@ class Objects:
             obj["metadata"]["generation"] = before["metadata"].get("generation", 1) + 1
         return obj
 
-    def _check(self, type_: ResourceType, obj: Json, before: Json | None) -> None:
-        metadata = obj["metadata"]
-        causes = built_in_rules.bad_metadata(type_.kind, type_.custom, metadata)
-        wrong = structure.wrong_types(obj, self.schema(type_))
-        for path, wanted, value in wrong:
-            if not type_.custom:
-                text = (
-                    f"json: cannot unmarshal {_json_type(value)} into Go struct field {path} of type {wanted}"
-                )
-                raise errors.bad_request(
-                    f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: {text}'
-                )
-            text = f'{path} in body must be of type {wanted}: "{_json_type(value)}"'
-            causes.append(
-                errors.cause(path, "FieldValueTypeInvalid", f'Invalid value: "{_json_type(value)}": {text}')
-            )
-        if not wrong:
-            causes += structure.violations(obj, self.schema(type_))
-            if type_.kind == "CustomResourceDefinition":
-                causes += custom_resources.broken(obj, before)
-            elif not type_.custom:
-                known = {item["field"] for item in causes}
-                causes += [item for item in built_in_rules.broken(obj, before) if item["field"] not in known]
-        if causes:
-            raise errors.invalid(type_, metadata.get("name", ""), causes)
-
-    def _allocate(self, type_: ResourceType, obj: Json, before: Json | None) -> None:
-        """What the API server hands out by itself: a Service's address, a Namespace's finalizer."""
-        if type_.kind == "Namespace" and before is None:
-            obj["spec"] = {"finalizers": ["kubernetes"]}
-            obj["status"] = {"phase": "Active"}
-        if type_.kind == "Namespace" and before is not None:
+    def _keep_allocated(self, type_: ResourceType, obj: Json, before: Json | None) -> None:
+        """What the API server handed out stays, whatever a client sends."""
+        if before is None:
+            return
+        if type_.kind == "Namespace":
             obj["spec"] = copy.deepcopy(before.get("spec", {}))
-        if type_.kind == "Service" and obj["spec"].get("type") != "ExternalName":
+        elif type_.kind == "Service" and obj["spec"].get("type") != "ExternalName":
+            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+                if field in before["spec"]:
+                    obj["spec"].setdefault(field, before["spec"][field])
+
+    def _stored(self, type_: ResourceType, obj: Json, dry_run: bool) -> Json:
+        """Store a new object, with what the API server hands out by itself and nobody owns."""
+        self._allocate(type_, obj)
+        metadata = obj["metadata"]
+        existing = self.store.get(type_.key, metadata.get("namespace", ""), metadata["name"])
+        if existing is not None:
+            if existing["metadata"].get("deletionTimestamp"):
+                raise errors.being_deleted(type_, metadata["name"])
+            raise errors.already_exists(type_, metadata["name"])
+        return obj if dry_run else self.store.put(type_.key, obj)
+
+    def _allocate(self, type_: ResourceType, obj: Json) -> None:
+        status = built_in_rules.first_status(type_.kind) if not type_.custom else None
+        if status is not None:
+            obj["status"] = status
+        if type_.kind == "Namespace":
+            obj["spec"] = {"finalizers": ["kubernetes"]}
+        elif type_.kind == "CustomResourceDefinition":
+            obj["status"] = custom_resources.first_status(obj)
+        elif type_.kind == "Service" and obj["spec"].get("type") != "ExternalName":
             spec = obj["spec"]
-            if before is not None:
-                for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                    if field in before["spec"]:
-                        spec.setdefault(field, before["spec"][field])
             if not spec.get("clusterIP"):
                 self._addresses += 1
                 spec["clusterIP"] = f"10.0.{self._addresses // 250}.{self._addresses % 250 + 1}"
             spec.setdefault("clusterIPs", [spec["clusterIP"]])
             spec.setdefault("ipFamilies", ["IPv4"])
             spec.setdefault("ipFamilyPolicy", "SingleStack")
-            if before is None:
-                obj["status"] = {"loadBalancer": {}}
-
-    def _stored(self, type_: ResourceType, obj: Json) -> Json:
-        if type_.kind == "CustomResourceDefinition":
-            finalizers = obj["metadata"].setdefault("finalizers", [])
-            if custom_resources.CLEANUP not in finalizers:
-                finalizers.append(custom_resources.CLEANUP)
-        return self.store.put(type_.key, obj)
 
     def _changed(self, type_: ResourceType, before: Json, after: Json, dry_run: bool) -> Json:
         if _comparable(after) == _comparable(before):
@@ -400,10 +371,3 @@ def _comparable(obj: Json) -> Json:
         for entry in metadata.get("managedFields") or []
     ]
     return {**{key: value for key, value in obj.items() if key != "apiVersion"}, "metadata": metadata}
-
-
-def _json_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool" if value is not None else "null"
-    names = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
-    return names.get(type(value), "null")

@@ -115,14 +115,14 @@ def apply(
     entries = entries_of(live)
     identity = (writer.manager, "Apply", writer.api_version, writer.subresource)
     own = next((entry for entry in entries if entry.identity == identity), None)
-    applied = set(fields.leaves(config, schema))
-    merged = merge(live, config, schema)
+    applied = fields.applied(config, schema)
+    merged = merge(copy.deepcopy(live), config, schema)
     for path in _dropped(entries, own, applied):
         fields.remove(merged, path)
-    merged = complete(merged)
 
-    before, after = fields.leaves(live, schema), fields.leaves(merged, schema)
-    written, gone = fields.changed(before, after)
+    # Before the defaults: where those lie inside a value owned as a whole, such as a webhook's rules, a
+    # second manager that applies the very same configuration conflicts with the first.
+    written, gone = fields.changed(fields.leaves(live, schema), fields.leaves(merged, schema))
     conflicts = [
         (entry, path)
         for entry in entries
@@ -140,7 +140,8 @@ def apply(
     for entry in entries:
         if entry is not own:
             entry.paths = entry.paths - gone - (written & applied)
-    merged["metadata"]["managedFields"] = [entry.encoded() for entry in entries if entry.paths]
+    merged = complete(merged)
+    _write(merged, entries)
     return merged
 
 
@@ -167,7 +168,7 @@ def _merge_keyed(live: list[Any], config: list[Any], keys: list[str], schema: Js
     merged = []
     for item in live:
         applied = wanted.pop(schemas.key_of(item, keys, schema), None)
-        merged.append(copy.deepcopy(item) if applied is None else merge(item, applied, schema))
+        merged.append(item if applied is None else merge(item, applied, schema))
     return merged + [copy.deepcopy(item) for item in wanted.values()]
 
 
@@ -214,4 +215,11 @@ def _settle(
     if written or gone & own.paths:
         own.time = writer.time
     own.paths = (own.paths | written) - gone
-    after["metadata"]["managedFields"] = [entry.encoded() for entry in entries if entry.paths]
+    _write(after, entries)
+
+
+def _write(obj: Json, entries: list[Entry]) -> None:
+    obj["metadata"].pop("managedFields", None)
+    encoded = [entry.encoded() for entry in entries if entry.paths]
+    if encoded:
+        obj["metadata"]["managedFields"] = encoded

@@ -24,7 +24,7 @@ def json_patch(target: Json, operations: Any) -> Json:
         try:
             document = _operate(document, operation)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            text = f"the server rejected our request due to an error in our request: {error}"
+            text = "the server rejected our request due to an error in our request"
             raise errors.ApiError(422, "Invalid", text, {}) from error
     if not isinstance(document, dict):
         raise errors.bad_request("the patched document is no object")
@@ -129,11 +129,12 @@ def strategic_merge_patch(target: Any, patch: Any, schema: Json) -> Any:
             inner = (
                 schemas.OBJECT_META if key == "metadata" else schemas.child(schema, key) or schemas.UNKNOWN
             )
-            merged[key] = _strategic_value(merged.get(key), value, inner)
+            order = patch.get(f"$setElementOrder/{key}")
+            merged[key] = _strategic_value(merged.get(key), value, inner, order)
     return merged
 
 
-def _strategic_value(target: Any, value: Any, schema: Json) -> Any:
+def _strategic_value(target: Any, value: Any, schema: Json, order: list[Any] | None) -> Any:
     if isinstance(value, dict):
         return strategic_merge_patch(target, value, schema)
     if not isinstance(value, list):
@@ -144,17 +145,41 @@ def _strategic_value(target: Any, value: Any, schema: Json) -> Any:
     keys = schemas.list_keys(schema)
     if keys is None:
         return copy.deepcopy(value)
-    # Where server-side apply needs several keys, the patch merges by the first (a Service's ports by `port`).
-    key = keys[0]
-    if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in value):
-        return [copy.deepcopy(item) for item in value if "$patch" not in item]
-    merged = list(live)
-    for item in value:
-        index = next((i for i, old in enumerate(merged) if old.get(key) == item.get(key)), None)
-        if item.get("$patch") == "delete":
-            merged = [old for old in merged if old.get(key) != item.get(key)]
-        elif index is None:
-            merged.append(strategic_merge_patch({}, item, schemas.items(schema)))
-        else:
-            merged[index] = strategic_merge_patch(merged[index], item, schemas.items(schema))
+    return _strategic_list(live, value, keys[0], schemas.items(schema), order)
+
+
+def _strategic_list(
+    live: list[Json], patch: list[Json], key: str, schema: Json, order: list[Any] | None
+) -> list[Json]:
+    """Merge a keyed list; where server-side apply has several keys, a patch goes by the first.
+
+    Args:
+        live: the items there are.
+        patch: those to merge in; `$patch: delete` takes one out, `$patch: replace` drops the live ones.
+        key: what tells items apart, such as a Service's ports by `port`.
+        schema: of an item.
+        order: the keys in the order wanted, if the patch says one.
+    """
+    if any(item.get("$patch") == "replace" for item in patch):
+        return [copy.deepcopy(item) for item in patch if "$patch" not in item]
+    doomed = {item.get(key) for item in patch if item.get("$patch") == "delete"}
+    old = {item.get(key): item for item in live if item.get(key) not in doomed}
+    new = {
+        item.get(key): strategic_merge_patch(old.get(item.get(key), {}), item, schema)
+        for item in patch
+        if "$patch" not in item
+    }
+    if order is not None:
+        named = [item.get(key) for item in order]
+        new = {name: new.get(name, old.get(name)) for name in named if name in new or name in old}
+    return _interleaved([name for name in old if name not in new], list(new), list(old), {**old, **new})
+
+
+def _interleaved(left: list[Any], right: list[Any], known: list[Any], items: dict[Any, Json]) -> list[Json]:
+    """Items not in the patch (`left`) and in it (`right`), in the live order where that knows both."""
+    merged = []
+    while left or right:
+        both = bool(left and right) and right[0] in known
+        from_left = not right or (both and known.index(left[0]) < known.index(right[0]))
+        merged.append(items[(left if from_left else right).pop(0)])
     return merged

@@ -64,7 +64,17 @@ class ApiRequest:
         """Whether nothing is to be stored."""
         wanted = self.query.get("dryRun", "")
         if wanted not in ("", "All"):
-            raise errors.bad_request(f'Invalid dryRun value "{wanted}"')
+            kind = {"POST": "Create", "PUT": "Update", "DELETE": "Delete"}.get(
+                self.method, "Patch"
+            ) + "Options"
+            why = f'Unsupported value: []string{{"{wanted}"}}: supported values: "All"'
+            details = {
+                "group": "meta.k8s.io",
+                "kind": kind,
+                "causes": [errors.cause("dryRun", "FieldValueNotSupported", why)],
+            }
+            text = f'{kind}.meta.k8s.io "" is invalid: dryRun: {why}'
+            raise errors.ApiError(422, "Invalid", text, details)
         return wanted == "All"
 
     @property

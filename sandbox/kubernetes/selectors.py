@@ -110,9 +110,10 @@ def field_selector(text: str, kind: str) -> Matches:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         path, operator, value = found[1], found[2], found[3]
         if path not in allowed:
+            if kind in _FIELDS:
+                raise bad_request(f"field label not supported: {path}")
             raise bad_request(
-                f'Unable to find "{kind}" that match label selector "", field selector "{text}": '
-                f"field label not supported: {path}"
+                f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
             )
         tests.append(_field_test(path.split("."), value, operator != "!="))
     return lambda obj: all(test(obj) for test in tests)

@@ -153,6 +153,28 @@ def _is(value: Any, wanted: str) -> bool:
     return isinstance(value, _TYPES[wanted])  # type: ignore[arg-type]  # a table of types and tuples of types
 
 
+_GO_NAMES = {
+    "integer": "numeric (int or float)",
+    "number": "numeric (int or float)",
+    "object": "map",
+    "array": "list",
+}
+
+
+def mistyped(obj: Json, schema: Json) -> list[str]:
+    """Values of a wrong type, as server-side apply complains of them."""
+    return [
+        f".{path}: expected {_GO_NAMES.get(wanted, wanted)}, got {_go_type(value)}"
+        for path, wanted, value in wrong_types(obj, schema)
+    ]
+
+
+def _go_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    return {str: "string", int: "int", float: "float", list: "list", dict: "map"}.get(type(value), "null")
+
+
 def violations(obj: Json, schema: Json) -> list[Json]:
     """What breaks the schema's rules, as causes of a 422; types are checked by `wrong_types`."""
     found: list[Json] = []
@@ -186,7 +208,7 @@ def _violations(value: Any, schema: Json, path: str, found: list[Json]) -> None:
         for index, item in enumerate(value):
             _violations(item, schemas.items(schema), f"{path}[{index}]", found)
     elif isinstance(value, str):
-        _size(len(value), schema, "Length", "chars long", path, found, value)
+        _size(len(value), schema, "Length", "bytes", path, found, value)
         pattern = schema.get("pattern")
         if pattern and not re.search(pattern, value):
             found.append(errors.bad_value(path, value, f"{path} in body should match '{pattern}'"))

@@ -7,6 +7,7 @@ import base64
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sandbox.kubernetes import (
@@ -43,6 +44,8 @@ class Verbs:
         type_ = self.objects.registry.find(request.group, request.version, request.resource)
         if type_ is None:
             raise errors.no_such_resource()
+        if request.verb == "update" and not request.name:
+            raise errors.method_not_allowed()
         if request.subresource and request.subresource.split("/")[0] not in type_.subresources:
             raise errors.no_such_resource()
         if type_.namespaced != bool(request.namespace) and (request.name or request.verb == "create"):
@@ -108,7 +111,7 @@ class Verbs:
             "kind": type_.list_kind,
             "apiVersion": type_.api_version,
             "metadata": metadata,
-            "items": [shown(type_, obj) for obj in found],
+            "items": [listed(type_, obj) for obj in found],
         }
 
     def _create(self, type_: ResourceType, request: ApiRequest) -> Answer:
@@ -129,9 +132,9 @@ class Verbs:
         live = self.live(type_, request)
         unconditional = not type_.custom and type_.kind not in built_in_rules.UNCONDITIONAL_UPDATE_REFUSED
         if not unconditional and not obj["metadata"].get("resourceVersion"):
-            why = errors.bad_value("metadata.resourceVersion", 0, "must be specified for an update")
-            why["message"] = why["message"].replace("0:", "0x0:")
-            raise errors.invalid(type_, request.name, [why])
+            text = "Invalid value: 0x0: must be specified for an update"
+            why = errors.cause("metadata.resourceVersion", "FieldValueInvalid", text)
+            raise errors.invalid(replace(type_, kind=type_.plural), request.name, [why])
         return 200, shown(
             type_,
             self.objects.update(
@@ -185,17 +188,23 @@ class Verbs:
             text = f'PatchOptions.meta.k8s.io "" is invalid: fieldManager: {why}'
             raise errors.ApiError(422, "Invalid", text, details)
         config = request.body()
+        version = config.get("apiVersion") or ""
+        if version != type_.api_version:
+            text = f"Specified patch version: {version}, expected: {type_.api_version}"
+            raise errors.bad_request(f"Incorrect version specified in apply patch. {text}")
         self._check_kind(type_, config)
         if "managedFields" in config.get("metadata", {}):
             raise errors.bad_request("metadata.managedFields must be nil")
         config.setdefault("metadata", {}).setdefault("name", request.name)
         self._check_name(request, config)
         self._set_namespace(type_, request, config)
-        unknown = structure.unknown_fields(config, self.objects.schema(type_), keyed=True)
-        if unknown:
+        schema = self.objects.schema(type_)
+        unknown = structure.unknown_fields(config, schema, keyed=True)
+        problems = [f".{path}: field not declared in schema" for path in unknown]
+        problems += structure.mistyped(config, schema)
+        if problems:
             where = f"{request.namespace}/{request.name}; {type_.api_version}, Kind={type_.kind}"
-            listed = [f".{path}: field not declared in schema" for path in unknown]
-            joined = listed[0] if len(listed) == 1 else "errors:\n  " + "\n  ".join(listed)
+            joined = problems[0] if len(problems) == 1 else "errors:\n  " + "\n  ".join(problems)
             raise errors.ApiError(500, "", f"failed to create typed patch object ({where}): {joined}")
         before = self.store.get(type_.key, request.namespace, request.name)
         if before is None and request.subresource:
@@ -232,7 +241,7 @@ class Verbs:
             "kind": type_.list_kind,
             "apiVersion": type_.api_version,
             "metadata": {"resourceVersion": str(self.store.revision)},
-            "items": [shown(type_, obj) for obj in found],
+            "items": [listed(type_, obj) for obj in found],
         }
 
     def _subresource(self, type_: ResourceType, request: ApiRequest) -> Answer:
@@ -280,15 +289,15 @@ class Verbs:
         self._set_namespace(type_, request, obj)
         validation = request.query.get("fieldValidation", "Warn")
         unknown = [] if validation == "Ignore" else structure.unknown_fields(obj, self.objects.schema(type_))
-        listed = [f'unknown field "{path}"' for path in unknown]
-        if listed and validation == "Strict":
-            text = f"strict decoding error: {', '.join(listed)}"
+        problems = [f'unknown field "{path}"' for path in unknown]
+        if problems and validation == "Strict":
+            text = f"strict decoding error: {', '.join(problems)}"
             if not type_.custom:
                 text = (
                     f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: {text}'
                 )
             raise errors.bad_request(text)
-        request.warnings += listed
+        request.warnings += problems
         return obj
 
     def _check_kind(self, type_: ResourceType, obj: Json) -> None:
@@ -296,6 +305,11 @@ class Verbs:
             found = obj.get(field)
             if found in (None, "") and not type_.custom:
                 obj[field] = wanted
+            elif found != wanted and field == "kind" and found and type_.custom:
+                causes = [errors.bad_value("kind", found, f"must be {wanted}")]
+                raise errors.invalid(
+                    replace(type_, kind=found), obj.get("metadata", {}).get("name", ""), causes
+                )
             elif found != wanted:
                 what = "kind" if field == "kind" else "API version"
                 text = f"the {what} in the data ({found or ''}) does not match the expected {what} ({wanted})"
@@ -325,6 +339,13 @@ class Verbs:
         return options
 
 
+def listed(type_: ResourceType, obj: Json) -> Json:
+    """An object as an item of a list: built-in types leave their name out there."""
+    if type_.custom:
+        return shown(type_, obj)
+    return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
+
+
 def shown(type_: ResourceType, obj: Json) -> Json:
     """A stored object in the version asked for."""
     head = {"kind": type_.kind, "apiVersion": type_.api_version, "metadata": obj["metadata"]}
@@ -339,7 +360,7 @@ def _scale_of(obj: Json) -> Json:
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: metadata[key] for key in kept if key in metadata},
-        "spec": {"replicas": obj["spec"].get("replicas", 0)},
+        "spec": {"replicas": obj["spec"]["replicas"]} if obj["spec"].get("replicas") else {},
         "status": {
             "replicas": obj.get("status", {}).get("replicas", 0),
             "selector": ",".join(f"{key}={value}" for key, value in labels.items()),

@@ -41,6 +41,13 @@ class Definitions(Controller):
             status = custom_resources.accepted(definition, self.objects.now())
             self.set_status(KEY, definition, status, MANAGER)
 
+            def change(copy: Json) -> None:
+                finalizers = copy["metadata"].get("finalizers") or []
+                if custom_resources.CLEANUP not in finalizers:
+                    copy["metadata"]["finalizers"] = [*finalizers, custom_resources.CLEANUP]
+
+            self.objects.write(KEY, "", name, change, MANAGER)
+
     def _serve(self, definition: Json) -> None:
         spec = definition["spec"]
         self.objects.registry.remove_custom(spec["group"], spec["names"]["plural"])

@@ -150,7 +150,7 @@ def condition(
     made = {"type": type_, "status": status, "reason": reason, "message": message}
     if old is not None and {key: old.get(key) for key in made} == made:
         return dict(old)
-    since = old["lastTransitionTime"] if old is not None and old["status"] == status else now
+    since = old.get("lastTransitionTime", now) if old is not None and old["status"] == status else now
     return {**made, "lastTransitionTime": since}
 
 

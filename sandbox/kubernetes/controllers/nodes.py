@@ -44,6 +44,8 @@ class Nodes(Controller):
                 name = self._name(pool["name"], index)
                 zones = pool.get("zones") or []
                 zone = zones[index % len(zones)] if zones else ""
+                if zone.isdigit():
+                    zone = f"{pool['region']}-{zone}"
                 self._wanted[name] = {**pool, "zone": zone, "index": index}
         live = {node["metadata"]["name"]: node for node in self.store.all("nodes")}
         for name in self._wanted:
@@ -79,8 +81,9 @@ class Nodes(Controller):
         return f"aks-{pool}-{number}-vmss{_base36(index):0>6}"
 
     def _labels(self, name: str, pool: Json) -> Json:
-        zone = str(pool["zone"] or pool["index"] % 5)
-        region = zone.rpartition("-")[0] or pool.get("region", "")
+        # Without availability zones, the label holds the fault domain.
+        zone = pool["zone"] or "0"
+        region = pool["zone"].rpartition("-")[0] or pool.get("region", "")
         labels = {
             "agentpool": pool["name"],
             "kubernetes.azure.com/agentpool": pool["name"],
@@ -91,9 +94,8 @@ class Nodes(Controller):
             "kubernetes.io/os": "linux",
             "node.kubernetes.io/instance-type": pool.get("vm_size", ""),
             "topology.kubernetes.io/region": region,
-            # Without availability zones, the label holds the fault domain.
             "topology.kubernetes.io/zone": zone,
-            "topology.disk.csi.azure.com/zone": zone if pool["zone"] else "",
+            "topology.disk.csi.azure.com/zone": pool["zone"],
         }
         return {**labels, **(pool.get("labels") or {})}
 
