@@ -21,9 +21,8 @@ from .sandbox.conftest import SandboxProcess, sandbox, sandbox_process
 __all__ = ["sandbox", "sandbox_process"]
 
 
-@pytest.fixture
-def azure(sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> SandboxProcess:
-    """An empty sandbox that our side takes for Azure."""
+def point_at(sandbox: SandboxProcess, patch: pytest.MonkeyPatch) -> None:
+    """Make our side take this sandbox for Azure."""
     found = sandbox.description
     for name, value in {
         "AZURE_TENANT_ID": found["tenant_id"],
@@ -35,7 +34,13 @@ def azure(sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> SandboxPr
         "SSL_CERT_FILE": found["ca_bundle"],
         "AKS_POSTGRES_EGRESS_URL": found["egress_url"],
     }.items():
-        monkeypatch.setenv(name, value)
+        patch.setenv(name, value)
+
+
+@pytest.fixture
+def azure(sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> SandboxProcess:
+    """An empty sandbox that our side takes for Azure."""
+    point_at(sandbox, monkeypatch)
     return sandbox
 
 

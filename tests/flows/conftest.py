@@ -1,0 +1,75 @@
+"""One provisioned environment for the tests that only look at what a run did."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from environment.journal import Journal, use_journal
+from environment.outputs import EnvironmentOutputs
+from environment.spec import EnvironmentSpec
+from flows.provision import provision
+
+from ..conftest import point_at, spec_for
+from ..sandbox.conftest import SandboxProcess
+
+# Slow enough that Azure's durations, and not the client's milliseconds, decide what runs beside what.
+SPEED = 100
+
+READ_ONLY_POSTS = {"StorageAccounts_CheckNameAvailability", "ManagedClusters_ListClusterUserCredentials"}
+
+
+@dataclass
+class Run:
+    """A finished run and what the sandbox and the journal saw of it."""
+
+    spec: EnvironmentSpec
+    outputs: EnvironmentOutputs
+    ledger: list[dict[str, Any]]
+    operations: list[dict[str, Any]]
+    journal: Journal
+    took_s: float
+
+    @property
+    def writes(self) -> list[dict[str, Any]]:
+        return writes(self.ledger)
+
+    def writes_of(self, operation: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.writes if entry["operation"] == operation]
+
+
+def writes(ledger: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Everything that isn't a read, on ARM, blobs and Kubernetes; a server-side apply counts."""
+    return [
+        entry
+        for entry in ledger
+        if entry["service"] in ("arm", "blob", "kubernetes")
+        and entry["method"] not in ("GET", "HEAD", "OPTIONS")
+        and entry["operation"] not in READ_ONLY_POSTS
+    ]
+
+
+async def run_provision(azure: SandboxProcess, spec: EnvironmentSpec) -> Run:
+    """Provision, and return what this run alone did."""
+    before = len(azure.ledger())
+    known = {operation["id"] for operation in azure.control("GET", "operations")["operations"]}
+    started = time.monotonic()
+    with use_journal(Journal()) as journal:
+        outputs = await provision(spec)
+    took_s = time.monotonic() - started
+    operations = [o for o in azure.control("GET", "operations")["operations"] if o["id"] not in known]
+    return Run(spec, outputs, azure.ledger()[before:], operations, journal, took_s)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def runs(sandbox_process: SandboxProcess, prefect_api: None) -> AsyncIterator[tuple[Run, Run]]:
+    """A first and a second run on one sandbox, its busy lock and AKS's own operations on."""
+    sandbox_process.control("POST", "reset", {"seed": 1, "speed": SPEED})
+    with pytest.MonkeyPatch.context() as patch:
+        point_at(sandbox_process, patch)
+        patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
+        spec = spec_for(sandbox_process)
+        yield await run_provision(sandbox_process, spec), await run_provision(sandbox_process, spec)
