@@ -23,6 +23,9 @@ from tasks._verdict import FINE, Verdict
 
 T = TypeVar("T")
 
+# The second is Microsoft.Network's own: https://github.com/MicrosoftDocs/azure-docs/issues/38591
+_NOT_REGISTERED = ("MissingSubscriptionRegistration", "SubscriptionNotRegistered")
+
 _SUBSCRIPTIONS = "2022-12-01"
 _PERMISSIONS = "2022-04-01"
 _COMPUTE_SKUS = "2021-07-01"
@@ -151,7 +154,7 @@ class _Asked:
         except AzureRefused as refused:
             # Of a provider that isn't registered there is nothing yet; this run registers it, and the report
             # says which checks that leaves to Azure.
-            if refused.code != "MissingSubscriptionRegistration":
+            if refused.code not in _NOT_REGISTERED:
                 self.refused += Verdict(problems=(str(refused),))
             return None
 
