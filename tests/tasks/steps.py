@@ -1,0 +1,64 @@
+"""Every step of the guide that makes something: how to call it, what it writes, and what may happen to it."""
+
+from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server
+from tasks.cnpg_operator import ensure_cnpg_operator
+from tasks.container_insights import ensure_container_insights, ensure_logs_association, ensure_logs_rule
+from tasks.grafana import (
+    ensure_grafana,
+    ensure_grafana_link,
+    ensure_grafana_roles,
+    ensure_metrics_reader,
+    ensure_node_group_reader,
+)
+from tasks.managed_identity import ensure_managed_identity
+from tasks.managed_prometheus import (
+    ensure_metrics_association,
+    ensure_metrics_endpoint,
+    ensure_metrics_on,
+    ensure_metrics_rule,
+    ensure_rule_groups,
+)
+from tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
+from tasks.namespaces import ensure_namespaces
+from tasks.public_ip import ensure_network_role, ensure_public_ip
+from tasks.resource_group import ensure_backup_group, ensure_resource_group
+from tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
+
+from .world import Step
+
+STEPS = {
+    "resource_group": Step(ensure_resource_group, ("spec", "place")),
+    "identity": Step(ensure_managed_identity, ("spec", "place", "resource_group")),
+    "backup_group": Step(ensure_backup_group, ("spec", "place", "resource_group")),
+    "storage_account": Step(ensure_storage_account, ("spec", "place", "backup_group")),
+    "container": Step(ensure_backup_container, ("spec", "storage_account")),
+    "blob_roles": Step(ensure_blob_roles, ("spec", "identity", "storage_account")),
+    "grafana": Step(ensure_grafana, ("spec", "place", "resource_group")),
+    "monitor_workspace": Step(ensure_monitor_workspace, ("spec", "place", "resource_group")),
+    "log_workspace": Step(ensure_log_workspace, ("spec", "place", "resource_group")),
+    "metrics_endpoint": Step(
+        ensure_metrics_endpoint, ("spec", "place", "resource_group", "monitor_workspace")
+    ),
+    "metrics_rule": Step(
+        ensure_metrics_rule, ("spec", "place", "resource_group", "monitor_workspace", "metrics_endpoint")
+    ),
+    "logs_rule": Step(ensure_logs_rule, ("spec", "place", "resource_group", "log_workspace")),
+    "cluster": Step(ensure_cluster, ("spec", "place", "resource_group", "identity")),
+    "metrics_association": Step(ensure_metrics_association, ("cluster", "metrics_rule")),
+    "metrics_on": Step(ensure_metrics_on, ("cluster",), after=("metrics_association",)),
+    "node_pool": Step(ensure_node_pool, ("spec", "place", "cluster")),
+    "logs_association": Step(ensure_logs_association, ("cluster", "logs_rule")),
+    "container_insights": Step(
+        ensure_container_insights, ("cluster", "log_workspace"), after=("logs_association",)
+    ),
+    "rule_groups": Step(ensure_rule_groups, ("spec", "place", "cluster", "monitor_workspace")),
+    "grafana_roles": Step(ensure_grafana_roles, ("spec", "place", "resource_group", "grafana")),
+    "node_group_reader": Step(ensure_node_group_reader, ("spec", "cluster", "grafana")),
+    "metrics_reader": Step(ensure_metrics_reader, ("grafana", "monitor_workspace")),
+    "grafana_link": Step(ensure_grafana_link, ("grafana", "monitor_workspace")),
+    "public_ip": Step(ensure_public_ip, ("spec", "place", "cluster")),
+    "network_role": Step(ensure_network_role, ("cluster", "identity")),
+    "api_server": Step(reach_api_server, ("place", "cluster")),
+    "namespaces": Step(ensure_namespaces, ("spec", "cluster", "api_server")),
+    "operator": Step(ensure_cnpg_operator, ("spec", "cluster", "namespaces", "node_pool")),
+}

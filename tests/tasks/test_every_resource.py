@@ -1,0 +1,227 @@
+"""What every step that makes a resource promises, whatever the resource.
+
+Contract: read, compare, write at most once, report; an interrupted operation is resumed, not repeated.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cloud.errors import AzureRefused, ImmutableChange, NotOurs
+from environment.outputs import FieldChange
+
+from .resources import RESOURCES, Fixed, Resource
+from .world import LONG_S, World, at, lasting, put_at
+
+
+def each(*resources: Resource) -> Any:
+    """Run a test for each of these resources."""
+    return pytest.mark.parametrize("resource", resources, ids=[one.step for one in resources])
+
+
+DRIFTING = [one for one in RESOURCES if one.drift]
+OWNED = [one for one in RESOURCES if one.owned]
+LASTING = [one for one in RESOURCES if one.lasts]
+# Its step compares nothing: once it is there, it belongs to the cloud controller.
+COMPARED = [one for one in RESOURCES if one.step != "public_ip"]
+
+
+async def prerequisites(world: World, resource: Resource) -> str:
+    """Have everything before a step done; the ID of what the step makes."""
+    step = world.steps[resource.step]
+    await world.prepare(*step.takes, *step.after)
+    return resource.id(world)
+
+
+@each(*RESOURCES)
+async def test_absent_is_created_as_the_guide_creates_it(world: World, resource: Resource) -> None:
+    made = await world.run(resource.step)
+    (write,) = world.writes()
+    assert (write["method"], write["operation"]) == ("PUT", resource.operation)
+    assert write["path"].casefold() == resource.id(world).casefold()
+    assert write["body"] == resource.body(world)
+    assert (made.id.casefold(), made.change.kind) == (resource.id(world).casefold(), "created")
+    assert world.read(made.id, resource.api_version)
+
+
+@each(*RESOURCES)
+async def test_matching_writes_nothing(world: World, resource: Resource) -> None:
+    first = await world.run(resource.step)
+    second = await world.run(resource.step)
+    assert world.writes() == []
+    assert second.change.kind == "unchanged"
+    assert second == first.model_copy(update={"change": second.change})
+
+
+@each(*RESOURCES)
+async def test_foreign_fields_are_left_alone(world: World, resource: Resource) -> None:
+    made = await world.run(resource.step)
+    theirs = world.change(made.id, resource.api_version, resource.foreign)
+    assert {path: at(theirs, path) for path in resource.foreign} != {
+        path: at(resource.body(world), path) for path in resource.foreign
+    }
+    again = await world.run(resource.step)
+    assert world.writes() == []
+    assert again.change.kind == "unchanged"
+
+
+@each(*DRIFTING)
+async def test_a_field_of_ours_that_drifted_is_put_back_and_nothing_else(
+    world: World, resource: Resource
+) -> None:
+    made = await world.run(resource.step)
+    path, value = resource.drift
+    theirs = world.change(made.id, resource.api_version, resource.foreign | {path: value})
+    assert at(theirs, path) == value
+
+    again = await world.run(resource.step)
+
+    (write,) = world.writes()
+    assert (write["method"], write["operation"]) == ("PUT", resource.operation)
+    ours = at(resource.body(world), path)
+    assert again.change.fields == (FieldChange(field=path, old=value, new=ours),)
+    assert again.change.kind == "updated"
+    put_at(theirs, path, ours)
+    assert lasting(world.read(made.id, resource.api_version)) == lasting(theirs)
+
+
+@pytest.mark.parametrize(
+    ("resource", "fixed"),
+    [pytest.param(one, fixed, id=f"{one.step}-{fixed.path}") for one in RESOURCES for fixed in one.fixed],
+)
+async def test_what_cant_be_changed_in_place_is_refused_before_any_write(
+    world: World, resource: Resource, fixed: Fixed
+) -> None:
+    resource_id = await prerequisites(world, resource)
+    body = resource.body(world)
+    wanted = at(body, fixed.path)
+    put_at(body, fixed.path, fixed.other)
+    world.write(resource_id, resource.api_version, body)
+
+    with pytest.raises(ImmutableChange) as refused:
+        await world.run(resource.step)
+
+    assert world.writes() == []
+    (field,) = refused.value.fields
+    assert (field.field, field.old, field.new) == (fixed.path, fixed.other, wanted)
+    for part in (resource_id.rsplit("/", 1)[-1], fixed.path, repr(fixed.other), repr(wanted), fixed.way_out):
+        assert part in str(refused.value)
+
+
+@each(*OWNED)
+async def test_an_untagged_resource_of_our_name_is_not_ours(world: World, resource: Resource) -> None:
+    resource_id = await prerequisites(world, resource)
+    theirs = world.write(
+        resource_id, resource.api_version, resource.body(world) | {"tags": {"owner": "user"}}
+    )
+    with pytest.raises(NotOurs) as refused:
+        await world.run(resource.step)
+    assert world.writes() == []
+    assert world.read(resource_id, resource.api_version) == theirs
+    group = resource_id.split("/")[4]
+    assert resource_id.rsplit("/", 1)[-1] in str(refused.value)
+    assert f"set adopt: {group}" in str(refused.value)
+
+
+@each(*LASTING)
+async def test_a_half_done_operation_is_waited_for_and_not_repeated(
+    world: World, resource: Resource
+) -> None:
+    resource_id = await prerequisites(world, resource)
+    world.azure.settings(durations={resource.lasts: LONG_S})
+    world.begin_write(resource_id, resource.api_version, resource.body(world))
+    waits = world.until_over()
+    made = await world.run(resource.step)
+    assert waits, "nothing was left to wait for"
+    assert all(any(word in text for word in ("Creating", "Accepted", "Updating")) for text in waits)
+    assert world.writes() == []
+    assert made.change.kind == "unchanged"
+    assert at(world.read(resource_id, resource.api_version), "properties.provisioningState") == "Succeeded"
+
+
+async def test_a_monitor_workspace_that_another_run_is_making_is_waited_for(world: World) -> None:
+    """Its PUT answers at the end only, so a run that was killed leaves one without an answer."""
+    resource = next(one for one in RESOURCES if one.step == "monitor_workspace")
+    resource_id = await prerequisites(world, resource)
+    world.azure.settings(durations={"monitor_workspace_create": LONG_S})
+    other = asyncio.create_task(
+        asyncio.to_thread(world.write, resource_id, resource.api_version, resource.body(world))
+    )
+    while not world.azure.ledger(operation=resource.operation):
+        await asyncio.sleep(0)
+    waits = world.until_over()
+    made = await world.run("monitor_workspace")
+    await other
+    assert waits
+    assert (made.change.kind, world.writes()) == ("unchanged", [])
+
+
+@each(*LASTING)
+async def test_a_failed_resource_is_written_again(world: World, resource: Resource) -> None:
+    resource_id = await prerequisites(world, resource)
+    world.azure.fault({"operation_fails": {"code": "InternalError"}}, operation=resource.operation)
+    failed = world.write(resource_id, resource.api_version, resource.body(world))
+    assert at(failed, "properties.provisioningState") == "Failed"
+
+    made = await world.run(resource.step)
+
+    (write,) = world.writes()
+    assert (write["method"], write["operation"]) == ("PUT", resource.operation)
+    assert at(world.read(resource_id, resource.api_version), "properties.provisioningState") == "Succeeded"
+    if resource in COMPARED:
+        state = FieldChange(field="provisioningState", old="Failed", new="Succeeded")
+        assert made.change.fields == (state,)
+
+
+@each(*RESOURCES)
+async def test_a_permanent_refusal_is_told_and_not_retried(world: World, resource: Resource) -> None:
+    resource_id = await prerequisites(world, resource)
+    message = "Resource was disallowed by policy 'only-tuesdays'."
+    world.azure.fault(
+        {"status": 403, "code": "RequestDisallowedByPolicy", "message": message},
+        operation=resource.operation,
+        times=9,
+    )
+    with pytest.raises(AzureRefused) as refused:
+        await world.run(resource.step)
+    assert [write["status"] for write in world.writes()] == [403]
+    assert refused.value.code == "RequestDisallowedByPolicy"
+    for part in (resource_id.rsplit("/", 1)[-1], message, "Ask whoever owns the named policy assignment"):
+        assert part in str(refused.value)
+
+
+@each(*RESOURCES)
+async def test_a_lost_answer_is_looked_up_and_the_write_not_repeated(
+    world: World, resource: Resource
+) -> None:
+    await prerequisites(world, resource)
+    world.azure.fault({"cut": "after"}, operation=resource.operation)
+    made = await world.run(resource.step)
+    (write,) = world.writes()
+    assert write["status"] is None
+    later = [entry for entry in world.requests(service="arm") if entry["n"] > write["n"]]
+    assert later
+    assert {entry["method"] for entry in later} == {"GET"}
+    assert made.change.kind == "created"
+
+
+@each(*RESOURCES)
+async def test_a_write_that_never_arrived_is_sent_again(world: World, resource: Resource) -> None:
+    await prerequisites(world, resource)
+    world.azure.fault({"cut": "before"}, operation=resource.operation)
+    made = await world.run(resource.step)
+    assert [write["status"] is None for write in world.writes()] == [True, False]
+    assert made.change.kind == "created"
+
+
+@each(*RESOURCES)
+async def test_trouble_of_azures_that_passes_is_waited_out(world: World, resource: Resource) -> None:
+    await prerequisites(world, resource)
+    world.azure.fault({"status": 503, "code": "ServiceUnavailable"}, operation=resource.operation, times=2)
+    made = await world.run(resource.step)
+    statuses = [write["status"] for write in world.writes()]
+    assert statuses[:2] == [503, 503]
+    assert statuses[2] in (200, 201, 202)
+    assert len(statuses) == 3
+    assert made.change.kind == "created"
