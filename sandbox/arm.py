@@ -402,7 +402,9 @@ class Provider:
         """
         collection = pattern.rsplit("/", 1)[0]
         if get:
-            self.get(pattern, operation=get)(lambda call: Response(200, call.found()))
+            self.get(pattern, operation=get)(
+                lambda call: Response(200, call.found(), retry_after_s=call.poll_interval())
+            )
         if list_in_group:
             self.list(collection, operation=list_in_group)(lambda call: call.listing())
         if list_in_subscription:
@@ -726,6 +728,13 @@ class Call:
         if wait_s > 0:
             text = message.replace("{wait}", str(int(wait_s) + 1))
             raise ArmError(429, "Throttled", text, retry_after_s=wait_s, bare=bare)
+
+    def poll_interval(self) -> float | None:
+        """Seconds for a Retry-After on the read of a resource that is itself what clients poll."""
+        running = self.sandbox.operations.running(self.id)
+        if running is None or running.polling.async_path or running.polling.location_path:
+            return None
+        return self.sandbox.operations.interval(running)
 
     def iter_children(self, type_name: str, of: Resource | None = None) -> Iterator[Resource]:
         """The resources of a child type below a resource (default: the live one)."""

@@ -54,7 +54,7 @@ class BlobService:
             return "ListContainers"
         return {"PUT": "PutBlob", "DELETE": "DeleteBlob", "HEAD": "GetBlobProperties"}.get(method, "GetBlob")
 
-    async def handle(
+    def handle(
         self,
         account_name: str,
         method: str,
@@ -63,11 +63,23 @@ class BlobService:
         headers: dict[str, str],
         raw: bytes,
         who: list[str],
+        signed_path: str,
     ) -> Response:
-        """Answer a request to an account; `who` receives the caller's object id."""
+        """Answer a request to an account.
+
+        Args:
+            account_name: from the host, or from the path.
+            method: HTTP method.
+            path: below the account.
+            query: the query parameters.
+            headers: by lower-cased name.
+            raw: the body.
+            who: receives the caller's object id.
+            signed_path: the path of the URL as sent, which a shared key signs.
+        """
         try:
             account = self._account(account_name)
-            caller = self._caller(account, method, path, query, headers)
+            caller = self._caller(account, method, signed_path, query, headers)
             who.append(caller or "shared key")
             name = self.operation(method, path, query)
             container, _, blob = path.strip("/").partition("/")
@@ -285,6 +297,6 @@ def _string_to_sign(
     special = [
         f"{name}:{value.strip()}" for name, value in sorted(headers.items()) if name.startswith("x-ms-")
     ]
-    resource = [f"/{account}{urllib.parse.quote(path)}"]
+    resource = [f"/{account}{path}"]
     resource += [f"{name.lower()}:{value}" for name, value in sorted(query.items())]
     return "\n".join([method, *standard, *special, *resource])

@@ -290,10 +290,10 @@ class Entra:
             "id_token_signing_alg_values_supported": ["RS256"],
         }
 
-    def graph(self, method: str, path: str, query: dict[str, str], caller: Principal) -> Response:
+    def graph(self, method: str, path: str, query: dict[str, str], raw: bytes) -> Response:
         """Answer the reads of Graph v1.0 that az and the SDKs' users make.
 
-        https://learn.microsoft.com/graph/api/serviceprincipal-get
+        https://learn.microsoft.com/graph/api/serviceprincipal-get and directoryobject-getbyids
         """
         segments = path.strip("/").split("/")[1:]
         if method == "GET" and segments == ["me"]:
@@ -309,6 +309,14 @@ class Entra:
                 )
                 raise ArmError(404, "Request_ResourceNotFound", text)
             return Response(200, _shown(principal))
+        if method == "POST" and segments == ["directoryObjects", "getByIds"]:
+            try:
+                wanted = [str(item) for item in json.loads(raw)["ids"]]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ArmError(400, "Request_BadRequest", "The body must hold a list of ids.") from error
+            found = [self.replicated(object_id) for object_id in wanted]
+            kind = {"@odata.type": "#microsoft.graph.servicePrincipal"}
+            return Response(200, {"value": [kind | _shown(item) for item in found if item is not None]})
         if method == "GET" and segments == ["servicePrincipals"]:
             return Response(200, {"value": self._filtered(query.get("$filter", ""))})
         raise ArmError(

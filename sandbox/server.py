@@ -46,6 +46,7 @@ class Web:
     def __init__(self, scope: Scope, raw: bytes) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.raw_path: str = scope["raw_path"].decode("latin-1")
         self.query_string: str = scope["query_string"].decode("latin-1")
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.raw = raw
@@ -191,7 +192,7 @@ class App:
         async def handle(_fault: Json | None) -> Response:
             caller = self.sandbox.entra.caller(web.headers.get("authorization"), own.__contains__)
             who.append(caller.object_id)
-            return self.sandbox.entra.graph(web.method, web.path, web.query(), caller)
+            return self.sandbox.entra.graph(web.method, web.path, web.query(), web.raw)
 
         return await self._guarded(web, "graph", "Graph", entry, handle, lambda: who[0] if who else None)
 
@@ -203,7 +204,9 @@ class App:
         who: list[str] = []
 
         async def handle(_fault: Json | None) -> Response:
-            return await self.blobs.handle(account, web.method, path, web.query(), web.headers, web.raw, who)
+            return self.blobs.handle(
+                account, web.method, path, web.query(), web.headers, web.raw, who, web.raw_path
+            )
 
         return await self._guarded(web, "blob", name, entry, handle, lambda: who[0] if who else None)
 
@@ -244,7 +247,7 @@ class App:
                     retry_after_s=error.retry_after_s,
                     latency_s=error.latency_s,
                 )
-            code = code or entry["error_code"]
+            code = code or entry["error_code"] or response.headers.get("x-ms-error-code")
             await sandbox.clock.sleep(response.latency_s)
             if fault is not None and fault.get("cut") == "after":
                 raise Cut

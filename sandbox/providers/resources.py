@@ -108,7 +108,7 @@ def filtered(resources: list[Resource], wanted: str | None) -> list[Resource]:
             )
             raise ArmError(501, "NotImplemented", text)
         conditions[name.strip().lower()] = value.strip().strip("'").lower()
-    known = {"resourcetype", "name", "location", "tagname", "tagvalue"}
+    known = {"resourcetype", "name", "location", "resourcegroup", "tagname", "tagvalue"}
     if set(conditions) - known:
         text = f"The filter '{wanted}' isn't emulated; it would be added to sandbox/providers/resources.py."
         raise ArmError(501, "NotImplemented", text)
@@ -118,6 +118,7 @@ def filtered(resources: list[Resource], wanted: str | None) -> list[Resource]:
             "resourcetype": resource.type.lower(),
             "name": resource.name.lower(),
             "location": resource.location.lower(),
+            "resourcegroup": resource.group_id.rpartition("/")[2].lower(),
         }
         if any(facts[key] != value for key, value in conditions.items() if key in facts):
             return False

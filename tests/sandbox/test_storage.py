@@ -1,5 +1,8 @@
 """Storage accounts, the world's one registry of names, containers, and the blob data plane."""
 
+import base64
+import hashlib
+import hmac
 from typing import Any
 
 import pytest
@@ -169,6 +172,31 @@ def test_owner_is_not_enough_for_data_and_a_data_role_works_after_a_while(
     assert "<Name>a/b.txt</Name>" in blob(sandbox, "GET", "/backups?restype=container&comp=list", token).text
     assert blob(sandbox, "DELETE", "/backups/a/b.txt", token).status_code == 202
     assert blob(sandbox, "GET", "/backups/a/b.txt", token).status_code == 404
+
+
+def signed(sandbox: SandboxProcess, key: str, path: str, query: dict[str, str]) -> Any:
+    """A GET signed with an account key: https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key"""
+    headers = {"x-ms-date": "Tue, 24 Nov 2026 10:00:00 GMT", "x-ms-version": "2025-05-05"}
+    lines = ["GET", *[""] * 11, *[f"{name}:{headers[name]}" for name in sorted(headers)]]
+    lines += [f"/acc1{path}", *[f"{name}:{query[name]}" for name in sorted(query)]]
+    digest = hmac.new(base64.b64decode(key), "\n".join(lines).encode(), hashlib.sha256).digest()
+    headers["Authorization"] = f"SharedKey acc1:{base64.b64encode(digest).decode()}"
+    return sandbox.http.get(f"{sandbox.endpoint}{path}", params=query, headers=headers)
+
+
+def test_an_account_key_opens_blobs_without_any_role_until_keys_are_forbidden(
+    sandbox: SandboxProcess, account: Any
+) -> None:
+    client = sandbox.client(StorageManagementClient)
+    client.blob_containers.create("rg-test", "acc1", "backups", {})
+    key = client.storage_accounts.list_keys("rg-test", "acc1").keys_property[0].value
+    query = {"restype": "container", "comp": "list", "prefix": "a/b c"}
+    assert signed(sandbox, key, "/blob/acc1/backups", query).status_code == 200
+    wrong = signed(sandbox, base64.b64encode(b"wrong").decode(), "/blob/acc1/backups", query)
+    assert (wrong.status_code, wrong.headers["x-ms-error-code"]) == (403, "AuthenticationFailed")
+    client.storage_accounts.update("rg-test", "acc1", {"properties": {"allowSharedKeyAccess": False}})
+    off = signed(sandbox, key, "/blob/acc1/backups", query)
+    assert (off.status_code, off.headers["x-ms-error-code"]) == (403, "KeyBasedAuthenticationNotPermitted")
 
 
 def test_the_firewall_is_another_403(sandbox: SandboxProcess, account: Any) -> None:
