@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.arm import Call, Resource, Response
 from sandbox.instance import Sandbox
 from sandbox.providers import aks_api_server, aks_background, aks_defaults, aks_node_group, aks_versions
-from sandbox.providers import aks_validation as rules
+from sandbox.providers import aks_pool_validation as pool_rules
 from sandbox.providers.container_service import (
     API_VERSIONS,
     POOL,
@@ -25,11 +25,10 @@ from sandbox.providers.container_service import (
     throttle_other,
 )
 from sandbox.providers.container_service import provider as aks
+from sandbox.providers.managed_cluster_reads import pool_properties_view
 from sandbox.providers.managed_clusters import (
-    abort,
     changed_pool,
     finish_pools,
-    pool_properties_view,
     put_pool,
 )
 
@@ -54,7 +53,7 @@ def agent_pools_create_or_update(call: Call) -> Response:
         pool, duration, state = _new_pool(call, cluster), "aks_pool_add", "Creating"
     else:
         pool, duration, state = _changed_pool(call, cluster, call.live)
-    return call.begin(
+    answer = call.begin(
         pool,
         duration=duration,
         polling=WRITE,
@@ -62,15 +61,18 @@ def agent_pools_create_or_update(call: Call) -> Response:
         effect=lambda operation: _written(sandbox, cluster, operation.resource),
         latency_s=call.seconds("aks_write_answer"),
     )
+    if state == "Creating":
+        aks_background.nodes_join(sandbox, cluster, pool)
+    return answer
 
 
 def _new_pool(call: Call, cluster: Resource) -> Resource:
     name, sent = call.names["pool"], call.properties
     stored = aks_defaults.pool_properties(sent, live=None, cluster=cluster.properties)
-    rules.check_pool(call, name=name, sent=sent, stored=stored, live=None, location=cluster.location)
+    pool_rules.check_pool(call, name=name, sent=sent, stored=stored, live=None, location=cluster.location)
     control_plane = cluster.properties["currentKubernetesVersion"]
     aks_versions.check_pool_version(None, stored["currentOrchestratorVersion"], control_plane)
-    rules.check_quota(call.sandbox, cluster.location, [(stored["vmSize"], stored["count"])])
+    pool_rules.check_quota(call.sandbox, cluster.location, [(stored["vmSize"], stored["count"])])
     return put_pool(call.sandbox, cluster, name, stored)
 
 
@@ -79,7 +81,7 @@ def _changed_pool(call: Call, cluster: Resource, pool: Resource) -> tuple[Resour
     stored, upgrades, added = changed_pool(call, cluster, pool, call.properties, cluster.properties)
     if stored["mode"] != "System":
         _check_last_system_pool(call.sandbox, cluster, pool)
-    rules.check_quota(call.sandbox, cluster.location, added)
+    pool_rules.check_quota(call.sandbox, cluster.location, added)
     pool.notes["follows_cluster"] = False
     put_pool(call.sandbox, cluster, pool.name, stored)
     if upgrades:
@@ -168,16 +170,6 @@ def agent_pool_removed(pool: Resource, sandbox: Sandbox) -> None:
     if cluster is not None and aks_api_server.is_open(sandbox, cluster):
         aks_node_group.sync_scale_sets(sandbox, cluster)
         aks_api_server.sync_nodes(sandbox, cluster)
-
-
-@aks.post("managedClusters/{cluster}/agentPools/{pool}/abort")
-def agent_pools_abort_latest_operation(call: Call) -> Response:
-    """AgentPools_AbortLatestOperation: 202 and Canceling, then Canceled; 409 when nothing is running.
-
-    REST: https://learn.microsoft.com/rest/api/aks/agent-pools/abort-latest-operation
-    """
-    throttle_other(call)
-    return abort(call, acted_on(call))
 
 
 @aks.get("managedClusters/{cluster}/agentPools/{pool}/upgradeProfiles/default")

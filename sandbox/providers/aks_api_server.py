@@ -8,6 +8,7 @@ the port accepts connections and says nothing: Azure drops their packets, which 
 import asyncio
 import base64
 import ipaddress
+import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from sandbox.arm import Resource
 from sandbox.instance import Sandbox
 from sandbox.kubernetes import ClusterServer, KubernetesApi
 from sandbox.providers import aks_node_group
+from sandbox.providers.aks_api_faults import WithFaults
 from sandbox.providers.aks_validation import at
 from sandbox.providers.container_service import pools_of, provider
 
@@ -68,17 +70,55 @@ def find(sandbox: Sandbox, cluster: Resource) -> ApiServer | None:
 def make(sandbox: Sandbox, cluster: Resource) -> None:
     """Give a cluster its API server, which answers nobody yet."""
     seed = f"{sandbox.seed}/{cluster.properties['resourceUID']}"
+
+    def to_ledger(entry: Json) -> None:
+        _to_ledger(sandbox, entry)
+
     api = KubernetesApi(
         cluster.name,
         cluster.properties["currentKubernetesVersion"],
         sandbox.clock,
         seed,
-        on_request=lambda entry: _to_ledger(sandbox, entry),
+        token=cluster.notes.get("token"),
+        on_request=to_ledger,
     )
-    server = ApiServer(api, ClusterServer(api.app, sandbox.certificates.server_context()))
+    app = WithFaults(sandbox, cluster.name, api.app, to_ledger)
+    tls = sandbox.certificates.server_context()
+    server = ApiServer(api, ClusterServer(app, tls, _port(cluster.notes.get("port", 0))))
+    cluster.notes |= {"token": api.token, "port": server.server.port}
     sandbox.state("aks_api_servers")[cluster.id.lower()] = server
     server.do(server.server.set_blocked(True))
     server.do(server.server.start())
+
+
+def _port(wanted: int) -> int:
+    """The port that a cluster had before a restart, unless somebody else has it now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return 0
+        return wanted
+
+
+@provider.restored("managedClusters")
+def make_again(cluster: Resource, sandbox: Sandbox) -> None:
+    """Give a cluster that was kept over a restart an API server at its old port, with its old token.
+
+    What people had put into it is gone; AKS's own part is there again.
+    """
+    make(sandbox, cluster)
+    if not cluster.notes.get("opened"):
+        return
+    agents = [agent for agent in ("ama-metrics", "ama-logs") if cluster.notes.get(agent) == "running"]
+
+    def go_on() -> None:  # Once all resources are back.
+        open_for_clients(sandbox, cluster)
+        for agent in agents:
+            set_agent(sandbox, cluster, agent, True)
+
+    sandbox.clock.call_later(0, go_on)
 
 
 def _to_ledger(sandbox: Sandbox, entry: Json) -> None:
@@ -94,7 +134,7 @@ def open_for_clients(sandbox: Sandbox, cluster: Resource) -> None:
     if server is None:
         return
     server.open = True
-    cluster.notes["ranges"] = ranges_of(cluster)
+    cluster.notes |= {"opened": True, "ranges": ranges_of(cluster)}
     sync_nodes(sandbox, cluster)
     _watch_callers(sandbox, cluster, server)
 
@@ -131,7 +171,7 @@ async def settled(server: ApiServer) -> None:
 def sync_nodes(sandbox: Sandbox, cluster: Resource) -> None:
     """Let the nodes be those of the pools, and the control plane have the cluster's version."""
     server = find(sandbox, cluster)
-    if server is None or not server.open:
+    if server is None:
         return
     server.api.set_version(cluster.properties["currentKubernetesVersion"])
     server.api.set_pools(

@@ -23,6 +23,8 @@ Json = dict[str, Any]
 
 # How often AKS looks whether something it waits for is there.
 LOOK_AGAIN_S = 15.0
+# Nodes join and get ready before AKS calls the operation done.
+NODES_AHEAD_S = 60.0
 ASSOCIATION = "Microsoft.Insights/dataCollectionRuleAssociations"
 
 
@@ -63,6 +65,23 @@ def something_of_its_own(sandbox: Sandbox, cluster: Resource, *, after_create: b
         )
 
     sandbox.clock.call_later(sandbox.durations.seconds("aks_spontaneous_wait", key), start)
+
+
+def nodes_join(sandbox: Sandbox, cluster: Resource, target: Resource) -> None:
+    """Let the nodes of a new cluster or pool be there shortly before the end of their creation."""
+    operation = sandbox.operations.running(target.id)
+    if operation is None or operation.ends_s is None or "operation_fails" in (operation.fault or {}):
+        return
+
+    def join() -> None:
+        if operation.done or not _still(sandbox, cluster):
+            return
+        for pool in pools_of(sandbox, cluster):
+            if target in (pool, cluster):
+                pool.notes["has_nodes"] = True
+        aks_api_server.sync_nodes(sandbox, cluster)
+
+    sandbox.clock.call_at(max(operation.ends_s - NODES_AHEAD_S, operation.started_s), join)
 
 
 # The autoscaler.

@@ -4,10 +4,13 @@ What is in it: https://learn.microsoft.com/azure/aks/concepts-clusters-workloads
 set for each pool, a virtual network, a load balancer with its outbound address, the kubelet's identity).
 """
 
+import re
 from typing import Any
 
 from sandbox.arm import Resource
+from sandbox.gateway import policy_error
 from sandbox.instance import Sandbox
+from sandbox.providers.aks_validation import at
 from sandbox.providers.container_service import lower_group, pools_of
 from sandbox.providers.network import new_address
 from sandbox.providers.resources import make_group
@@ -61,10 +64,13 @@ def fill_node_group(sandbox: Sandbox, cluster: Resource) -> None:
 
     def make(full_type: str, name: str, properties: Json, **body: Any) -> Resource:
         resource_id = f"{group.id}/providers/{full_type}/{name}"
+        known = sandbox.store.get(resource_id)
+        if known is not None:
+            return known
         state = {"provisioningState": "Succeeded"}
-        return sandbox.store.get(resource_id) or sandbox.store.put(
-            resource_id, full_type, {"location": location, **body, "properties": {**properties, **state}}
-        )
+        content = {"location": location, **body, "properties": {**properties, **state}}
+        check_policies(sandbox, full_type, resource_id, content)
+        return sandbox.store.put(resource_id, full_type, content)
 
     _kubelet_identity(sandbox, cluster, group, make)
     make(SECURITY_GROUP, f"aks-agentpool-{number}-nsg", {"securityRules": []})
@@ -73,6 +79,19 @@ def fill_node_group(sandbox: Sandbox, cluster: Resource) -> None:
     if cluster.properties["networkProfile"].get("outboundType") == "loadBalancer":
         _outbound_address(sandbox, cluster, make)
     sync_scale_sets(sandbox, cluster)
+
+
+def check_policies(sandbox: Sandbox, full_type: str, resource_id: str, body: Json) -> None:
+    """A policy that denies what AKS makes lets AKS's operation fail.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes (error code RequestDisallowedByPolicy)
+    """
+    for policy in sandbox.settings["policies"]:
+        conditions = policy.get("deny_when", {})
+        if re.fullmatch(policy.get("type", ".*"), full_type, re.I) and all(
+            at(body, path) == value for path, value in conditions.items()
+        ):
+            raise policy_error(sandbox, policy, resource_id)
 
 
 def _kubelet_identity(sandbox: Sandbox, cluster: Resource, group: Resource, make: Any) -> None:
@@ -153,6 +172,8 @@ def sync_scale_sets(sandbox: Sandbox, cluster: Resource) -> None:
             "tags": {"aks-managed-poolName": pool.name},
             "properties": {"provisioningState": "Succeeded", "orchestrationMode": "Uniform"},
         }
+        if sandbox.store.get(resource_id) is None:
+            check_policies(sandbox, SCALE_SET, resource_id, body)
         sandbox.store.put(resource_id, SCALE_SET, body)
     for scale_set in sandbox.store.under(group, SCALE_SET):
         if scale_set.id.lower() not in wanted:

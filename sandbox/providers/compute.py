@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.arm import Call, Provider, Response
 from sandbox.providers import vm_sizes
-from sandbox.providers.aks_validation import used_vcpus
+from sandbox.providers.aks_pool_validation import used_vcpus
 from sandbox.regions import region_name, regions
 
 Json = dict[str, Any]

@@ -3,7 +3,6 @@
 REST: https://learn.microsoft.com/rest/api/aks/managed-clusters
 """
 
-import base64
 from typing import Any
 
 from sandbox.arm import ArmError, Call, Operation, Resource, Response
@@ -15,6 +14,7 @@ from sandbox.providers import (
     aks_node_group,
     aks_versions,
 )
+from sandbox.providers import aks_pool_validation as pool_rules
 from sandbox.providers import aks_validation as rules
 from sandbox.providers.container_service import (
     API_VERSIONS,
@@ -22,11 +22,9 @@ from sandbox.providers.container_service import (
     POOL,
     WITHOUT_RESULT,
     WRITE,
-    acted_on,
     check_deletion,
     check_not_busy,
     follow_cluster,
-    lower_group,
     pools_of,
     refusal,
     running_operations,
@@ -68,6 +66,7 @@ def _create(call: Call) -> Response:
         )
     rules.check_dns_prefix(sent.get("dnsPrefix"))
     rules.check_identity(call)
+    rules.check_cluster_count(sandbox, region.name)
     rules.check_node_group(sandbox, sent.get("nodeResourceGroup"), group=call.group)
     rules.check_support_plan(sent, _tier(call.body))
     wanted = sent.get("kubernetesVersion") or aks_versions.default_minor()
@@ -84,9 +83,7 @@ def _create(call: Call) -> Response:
         put_pool(sandbox, cluster, pool_name, pool)
     follow_cluster(sandbox, cluster, True)
     aks_api_server.make(sandbox, cluster)
-    visible_s = call.seconds("aks_node_group_visible")
-    sandbox.clock.call_later(visible_s, lambda: _node_group_appears(sandbox, cluster))
-    return call.begin(
+    answer = call.begin(
         cluster,
         duration="aks_cluster_create",
         polling=WRITE,
@@ -94,6 +91,10 @@ def _create(call: Call) -> Response:
         settled=lambda operation: _settled(sandbox, cluster, operation),
         latency_s=call.seconds("aks_cluster_create_answer"),
     )
+    visible_s = call.seconds("aks_node_group_visible")
+    sandbox.clock.call_later(visible_s, lambda: _node_group_appears(sandbox, cluster))
+    aks_background.nodes_join(sandbox, cluster, cluster)
+    return answer
 
 
 def _new_pools(call: Call, sent: list[Json], cluster: Json, location: str) -> dict[str, Json]:
@@ -101,7 +102,7 @@ def _new_pools(call: Call, sent: list[Json], cluster: Json, location: str) -> di
     for profile in sent:
         name = str(profile.get("name") or "")
         stored = aks_defaults.pool_properties(profile, live=None, cluster=cluster)
-        rules.check_pool(call, name=name, sent=profile, stored=stored, live=None, location=location)
+        pool_rules.check_pool(call, name=name, sent=profile, stored=stored, live=None, location=location)
         aks_versions.check_pool_version(
             None, stored["currentOrchestratorVersion"], cluster["currentKubernetesVersion"]
         )
@@ -112,7 +113,7 @@ def _new_pools(call: Call, sent: list[Json], cluster: Json, location: str) -> di
         # https://github.com/Azure/AKS/issues/1568
         raise refusal("MustDefineAtLeastOneSystemPool", "Must define at least one system pool.")
     nodes = [(pool["vmSize"], pool["count"]) for pool in pools.values()]
-    rules.check_quota(call.sandbox, location, nodes)
+    pool_rules.check_quota(call.sandbox, location, nodes)
     return pools
 
 
@@ -140,6 +141,9 @@ def _update(call: Call, cluster: Resource) -> Response:
     after = {**properties, "currentKubernetesVersion": target}
     changed = _changed_pools(call, cluster, sent.get("agentPoolProfiles"), after)
     upgrades = upgrades or any(pool_upgrades for _, pool_upgrades in changed.values())
+    duration = "aks_cluster_upgrade" if upgrades else "aks_cluster_update"
+    if not aks_api_server.is_open(sandbox, cluster):  # Its creation failed: this makes it after all.
+        duration = "aks_cluster_create"
     before = dict(live)
     call.put(_body(call, cluster.location, properties, cluster))
     for name, (pool, _) in changed.items():
@@ -147,7 +151,7 @@ def _update(call: Call, cluster: Resource) -> Response:
     follow_cluster(sandbox, cluster, True)
     return call.begin(
         cluster,
-        duration="aks_cluster_upgrade" if upgrades else "aks_cluster_update",
+        duration=duration,
         polling=WRITE,
         state="Upgrading" if upgrades else "Updating",
         effect=lambda _operation: _updated(sandbox, cluster, before),
@@ -206,7 +210,7 @@ def _changed_pools(
     systems -= {name for name, (pool, _) in changed.items() if pool["mode"] != "System"}
     if not systems:
         raise refusal("MustDefineAtLeastOneSystemPool", "Must define at least one system pool.")
-    rules.check_quota(call.sandbox, cluster.location, more)
+    pool_rules.check_quota(call.sandbox, cluster.location, more)
     return changed
 
 
@@ -227,12 +231,14 @@ def changed_pool(
     """
     live = pool.properties
     stored = aks_defaults.pool_properties(sent, live=live, cluster=properties)
-    rules.check_pool(call, name=pool.name, sent=sent, stored=stored, live=live, location=cluster.location)
+    pool_rules.check_pool(
+        call, name=pool.name, sent=sent, stored=stored, live=live, location=cluster.location
+    )
     current, wanted = live["currentOrchestratorVersion"], stored["currentOrchestratorVersion"]
     upgrades = current != wanted
     if upgrades:
         aks_versions.check_pool_version(current, wanted, properties["currentKubernetesVersion"])
-    added = stored["count"] - live["count"] + (rules.surge_nodes(stored) if upgrades else 0)
+    added = stored["count"] - live["count"] + (pool_rules.surge_nodes(stored) if upgrades else 0)
     return stored, upgrades, [(stored["vmSize"], added)]
 
 
@@ -244,8 +250,9 @@ def put_pool(sandbox: Sandbox, cluster: Resource, name: str, properties: Json) -
     if known is not None:
         current = known.properties["currentOrchestratorVersion"]
         kept = {"provisioningState": known.state, "currentOrchestratorVersion": current}
-    pool = sandbox.store.put(pool_id, POOL, {"properties": {**properties, **kept}})
-    pool.notes["location"] = cluster.location
+    pool = sandbox.store.put(
+        pool_id, POOL, {"location": cluster.location, "properties": {**properties, **kept}}
+    )
     pool.notes["target_version"] = properties["currentOrchestratorVersion"]
     return pool
 
@@ -334,130 +341,7 @@ def _settled(sandbox: Sandbox, cluster: Resource, operation: Operation) -> None:
         aks_background.something_of_its_own(sandbox, cluster, after_create=operation.state == "Creating")
 
 
-# Reads.
-
-
-@aks.view("managedClusters")
-def managed_cluster_view(cluster: Resource, sandbox: Sandbox) -> Json:
-    """A cluster as AKS shows it: `resourcegroups` in lower case, its pools inside, its etag."""
-    properties = dict(cluster.properties)
-    properties["agentPoolProfiles"] = [
-        {"name": pool.name, **pool_properties_view(pool)} for pool in pools_of(sandbox, cluster)
-    ]
-    return {
-        **cluster.body,
-        "id": lower_group(cluster.id),
-        "type": "Microsoft.ContainerService/ManagedClusters",
-        "eTag": cluster.etag,
-        "properties": properties,
-    }
-
-
-def pool_properties_view(pool: Resource) -> Json:
-    """A pool's properties as AKS shows them, with its etag."""
-    return {**pool.properties, "eTag": pool.etag}
-
-
-@aks.get("managedClusters/{cluster}")
-def managed_clusters_get(call: Call) -> Response:
-    """ManagedClusters_Get: the cluster with its pools.
-
-    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/get
-    """
-    throttle(call, "GetManagedClusterHandler.GET", call.id, capacity=60, per_s=1)
-    return Response(200, call.found())
-
-
-@aks.list("managedClusters")
-def managed_clusters_list_by_resource_group(call: Call) -> Response:
-    """ManagedClusters_ListByResourceGroup: the clusters of a group.
-
-    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-by-resource-group
-    """
-    throttle(call, "ListManagedClustersByResourceGroupHandler.GET", call.scope, capacity=60, per_s=1)
-    return call.listing()
-
-
-@aks.list("managedClusters", scope="subscription")
-def managed_clusters_list(call: Call) -> Response:
-    """ManagedClusters_List: the clusters of the subscription.
-
-    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list
-    """
-    throttle(call, "ListManagedClustersHandler.GET", call.subscription, capacity=500, per_s=1)
-    return call.listing()
-
-
-@aks.get("managedClusters/{cluster}/upgradeProfiles/default")
-def managed_clusters_get_upgrade_profile(call: Call) -> Response:
-    """ManagedClusters_GetUpgradeProfile: where the control plane and the pools may be upgraded to.
-
-    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/get-upgrade-profile
-    """
-    throttle_other(call)
-    cluster = acted_on(call)
-    current = cluster.properties["currentKubernetesVersion"]
-    upgrades = [
-        {"kubernetesVersion": version, **({"isPreview": True} if aks_versions.is_preview(version) else {})}
-        for version in aks_versions.upgrades_from(current)
-    ]
-    pools = [
-        {
-            "name": pool.name,
-            "kubernetesVersion": pool.properties["currentOrchestratorVersion"],
-            "osType": pool.properties["osType"],
-        }
-        for pool in pools_of(call.sandbox, cluster)
-    ]
-    body = {
-        "id": f"{lower_group(cluster.id)}/upgradeprofiles/default",
-        "name": "default",
-        "type": f"{CLUSTER}/upgradeprofiles",
-        "properties": {
-            "controlPlaneProfile": {"kubernetesVersion": current, "osType": "Linux", "upgrades": upgrades},
-            "agentPoolProfiles": pools,
-        },
-    }
-    return Response(200, body)
-
-
-@aks.post("managedClusters/{cluster}/listClusterUserCredential")
-async def managed_clusters_list_cluster_user_credentials(call: Call) -> Response:
-    """ManagedClusters_ListClusterUserCredentials: a kubeconfig, base64.
-
-    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-user-credentials
-    """
-    return await _credentials(call, "clusterUser")
-
-
-@aks.post("managedClusters/{cluster}/listClusterAdminCredential")
-async def managed_clusters_list_cluster_admin_credentials(call: Call) -> Response:
-    """ManagedClusters_ListClusterAdminCredentials: the administrator's kubeconfig, base64.
-
-    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-admin-credentials
-    """
-    return await _credentials(call, "clusterAdmin")
-
-
-async def _credentials(call: Call, name: str) -> Response:
-    throttle_other(call)
-    cluster = acted_on(call)
-    if cluster.properties.get("disableLocalAccounts"):
-        # https://github.com/Azure/caf-terraform-landingzones/issues/416
-        raise refusal(
-            "BadRequest",
-            "Getting static credential is not allowed because this cluster is set to disable local accounts.",
-        )
-    server = aks_api_server.find(call.sandbox, cluster)
-    if server is None:  # Made with the cluster, closed with it.
-        raise call.not_found()
-    await aks_api_server.settled(server)
-    kubeconfig = aks_api_server.kubeconfig(call.sandbox, cluster, server, name)
-    value = base64.b64encode(kubeconfig.encode()).decode()
-    return Response(200, {"kubeconfigs": [{"name": name, "value": value}]})
-
-
-# Tags, abort, deletion.
+# Tags and deletion.
 
 
 @aks.patch("managedClusters/{cluster}")
@@ -474,42 +358,6 @@ def managed_clusters_update_tags(call: Call) -> Response:
     tags = call.body.get("tags") or {}
     call.put({**cluster.body, "tags": tags})
     return call.begin(cluster, duration="aks_tags_update", polling=WRITE, status=200)
-
-
-@aks.post("managedClusters/{cluster}/abort")
-def managed_clusters_abort_latest_operation(call: Call) -> Response:
-    """ManagedClusters_AbortLatestOperation: 202 and Canceling, then Canceled; 409 when nothing is running.
-
-    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/abort-latest-operation
-    """
-    throttle_other(call)
-    return abort(call, acted_on(call))
-
-
-def abort(call: Call, resource: Resource) -> Response:
-    """End the operation that works on a cluster or a pool; the resource is Canceling, then Canceled."""
-    operations = call.sandbox.operations
-    running = operations.running(resource.id)
-    if running is None or running.deletes:
-        # "If the operation completes before cancellation can take place, a 409 error code is returned."
-        text = f"There is no operation in progress on '{resource.name}' that can be aborted."
-        raise refusal("OperationNotAllowed", text, status=409)
-    error = {"code": "Canceled", "message": "The operation was aborted by the user."}
-    operations.end(running, "Canceled", error, touch=False)
-
-    def canceled(operation: Operation) -> None:
-        if operation.status == "Succeeded":
-            resource.state = "Canceled"
-
-    return call.begin(
-        resource,
-        duration="aks_cluster_abort",
-        polling=WITHOUT_RESULT,
-        status=202,
-        state="Canceling",
-        settled=canceled,
-        body=None,
-    )
 
 
 @aks.delete("managedClusters/{cluster}")
@@ -544,30 +392,3 @@ def managed_cluster_removed(cluster: Resource, sandbox: Sandbox) -> None:
     principal_id = (cluster.body.get("identity") or {}).get("principalId")
     if principal_id:
         sandbox.entra.remove(principal_id)
-
-
-# Status of operations.
-
-
-def _poll(call: Call, *, is_location: bool) -> Response:
-    throttle(call, "GetOperationStatusHandler.GET", call.subscription, capacity=200, per_s=2)
-    operation = call.sandbox.operations.get(call.names["operation"])
-    if operation is None:
-        # AKS's own text isn't known.
-        text = f"Operation '{call.names['operation']}' was not found."
-        raise refusal("NotFound", text, status=404)
-    return call.sandbox.operations.poll(operation, is_location=is_location, base_url=call.base_url)
-
-
-@aks.get("locations/{location}/operations/{operation}", scope="subscription", operation="Operations_Poll")
-def operations_get(call: Call) -> Response:
-    """The status of an operation: always 200 with `status`, and `error` when it went wrong."""
-    return _poll(call, is_location=False)
-
-
-@aks.get(
-    "locations/{location}/operationresults/{operation}", scope="subscription", operation="Operations_Poll"
-)
-def operation_results_get(call: Call) -> Response:
-    """The result of a deletion or an abort: 202 until its end, then 204."""
-    return _poll(call, is_location=True)

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import ssl
 import subprocess
@@ -5,7 +6,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +189,10 @@ class Azure:
         return document
 
 
-@pytest.fixture(scope="session")
-def _process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    command = [sys.executable, "-m", "sandbox", "--state", str(folder), "--speed", "1"]
+@contextlib.contextmanager
+def running(folder: Path, *options: str) -> Iterator[Json]:
+    """A sandbox process; what its sandbox.json says."""
+    command = [sys.executable, "-m", "sandbox", "--state", str(folder), "--speed", "1", *options]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
             deadline = time.monotonic() + 20
@@ -202,6 +204,28 @@ def _process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
         finally:
             process.terminate()
             process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def _process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
+    with running(tmp_path_factory.mktemp("sandbox")) as facts:
+        yield facts
+
+
+@pytest.fixture
+def kept_azure(tmp_path: Path) -> Callable[[], AbstractContextManager[Azure]]:
+    """Starts an Azure whose state outlives its process."""
+
+    @contextlib.contextmanager
+    def start() -> Iterator[Azure]:
+        with running(tmp_path / "kept", "--persist") as facts:
+            azure = Azure(facts)
+            try:
+                yield azure
+            finally:
+                azure.close()
+
+    return start
 
 
 @pytest.fixture

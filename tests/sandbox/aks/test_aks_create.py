@@ -35,6 +35,13 @@ def test_the_status_document_is_named_by_the_guid_with_swapped_bytes(azure):
     assert document["endTime"] > document["startTime"]
 
 
+def test_a_pools_status_is_in_its_clusters_region(azure):
+    azure.create()
+    path = azure.cluster_path().replace("?", "/agentPools/postgres?")
+    _, _, headers = azure.raw("PUT", path, {"properties": azure.pool()})
+    assert "/locations/canadacentral/operations/" in headers["azure-asyncoperation"]
+
+
 def test_a_known_cluster_answers_200_and_is_updating(azure):
     azure.create()
     _, body, _ = azure.raw("GET", azure.cluster_path())

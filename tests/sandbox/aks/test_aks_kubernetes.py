@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from kubernetes import client, config
+from urllib3.exceptions import ProtocolError
 
 
 def connect(azure, name="c1"):
@@ -45,6 +46,20 @@ def test_nodes_carry_their_pool_and_their_zone(azure):
         "canadacentral-3",
     }
     assert {item["workload"] for item in postgres} == {"postgres"}
+
+
+def ready(azure):
+    conditions = [
+        {item.type: item.status for item in node.status.conditions}["Ready"] for node in nodes(azure)
+    ]
+    return conditions.count("True")
+
+
+def test_nodes_are_ready_when_the_operation_that_made_them_is_done(azure):
+    azure.create()
+    assert ready(azure) == 3
+    azure.add_pool()
+    assert ready(azure) == 6
 
 
 def test_a_deleted_pool_takes_its_nodes_with_it(azure):
@@ -209,6 +224,39 @@ def test_requests_to_the_kubernetes_api_are_in_the_ledger(azure):
     nodes(azure)
     (entry,) = azure.ledger(service="kubernetes", operation="list nodes")
     assert (entry["cluster"], entry["status"], entry["method"]) == ("c1", 200, "GET")
+
+
+def test_faults_can_be_ordered_for_the_kubernetes_api(azure):
+    azure.create()
+    azure.order("list nodes", {"status": 500, "code": "InternalError"}, service="kubernetes")
+    with connect(azure) as api, pytest.raises(client.ApiException) as caught:
+        client.CoreV1Api(api).list_node()
+    assert caught.value.status == 500
+    assert len(nodes(azure)) == 3
+    assert [entry["status"] for entry in azure.ledger(service="kubernetes")] == [500, 200]
+
+
+def test_a_connection_can_be_cut_after_the_write_acted(azure):
+    azure.create()
+    azure.order("create namespaces", {"cut": "after"}, service="kubernetes")
+    with connect(azure) as api:
+        api.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        core = client.CoreV1Api(api)
+        with pytest.raises(ProtocolError):
+            core.create_namespace({"metadata": {"name": "cnpg-system"}})
+        assert core.read_namespace("cnpg-system").status.phase == "Active"
+
+
+def test_a_cluster_that_is_kept_over_a_restart_answers_at_its_old_port(kept_azure):
+    with kept_azure() as azure:
+        azure.set(durations={"aks_cluster_create_answer": 0})
+        azure.resources.resource_groups.create_or_update(azure.group, {"location": azure.region})
+        azure.create()
+        before = azure.kubeconfig()
+    with kept_azure() as azure:
+        assert azure.kubeconfig() == before
+        azure.step(60)
+        assert len(nodes(azure)) == 3
 
 
 async def test_two_clusters_have_ports_and_tokens_of_their_own(azure):

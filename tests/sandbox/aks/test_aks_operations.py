@@ -97,6 +97,29 @@ def test_a_pool_can_fail_while_the_cluster_is_fine(azure):
     assert states(azure) == ("Succeeded", {"Succeeded"})
 
 
+def test_a_policy_against_what_aks_makes_fails_its_operation(azure):
+    """error-code-requestdisallowedbypolicy: inside the operation, healed by the same PUT."""
+    azure.set(policies=[{"name": "no-addresses", "type": "Microsoft.Network/publicIPAddresses"}])
+    poller = azure.begin_create()
+    azure.step(600)
+    assert failed(poller).code == "RequestDisallowedByPolicy"
+    assert states(azure) == ("Failed", {"Failed"})
+    azure.set(policies=[])
+    azure.create()
+    assert states(azure) == ("Succeeded", {"Succeeded"})
+
+
+def test_a_pools_operation_can_be_aborted(azure):
+    azure.create()
+    azure.add_pool()
+    azure.begin_pool(count=4)
+    path = azure.cluster_path().replace("?", "/agentPools/postgres/abort?")
+    assert azure.raw("POST", path)[0] == 202
+    assert states(azure) == ("Succeeded", {"Succeeded", "Canceling"})
+    azure.step(6)
+    assert states(azure) == ("Succeeded", {"Succeeded", "Canceled"})
+
+
 def test_an_operation_can_stay_in_progress(azure):
     azure.order(CREATE, {"never_ends": True})
     azure.begin_create()

@@ -28,9 +28,9 @@ def test_a_version_with_long_term_support_only_needs_premium(azure):
     assert body == {
         "code": "K8sVersionNotSupported",
         "details": None,
-        "message": "Managed cluster c1 is on version 1.32.11, which is only available for Long-Term Support "
-        "(LTS). If you intend to onboard to LTS, please ensure the cluster is in Premium tier and LTS support "
-        "plan (see https://aka.ms/aks/enable-lts). Otherwise, use [az aks get-versions] command to get the "
+        "message": "Managed cluster c1 is on version 1.32.11, which is only available for Long-Term "
+        "Support (LTS). If you intend to onboard to LTS, please ensure the cluster is in Premium tier and LTS "
+        "support plan (see https://aka.ms/aks/enable-lts). Otherwise, use [az aks get-versions] command to get the "
         "supported version list in this region. For more information, please check "
         "https://aka.ms/supported-version-list",
         "subcode": "",
@@ -104,7 +104,7 @@ def test_a_zone_that_the_size_doesnt_have_is_refused(azure, refuses, region, siz
 
 
 def test_the_vcpu_quota_of_the_family_is_kept(azure, refuses):
-    """Raw text: 'Insufficient vcpu quota requested 24, remaining 6 for family standardEASv4Family for ...'."""
+    """Raw text: 'Insufficient vcpu quota requested 24, remaining 6 for family standardEASv4Family ...'."""
     azure.set(quota={"standardDSv5Family": 11})
     text = "Insufficient vcpu quota requested 12, remaining 11 for family standardDSv5Family for region canad"
     refuses(400, "ErrCode_InsufficientVCPUQuota", text)
@@ -331,6 +331,15 @@ def test_a_cluster_write_that_leaves_a_pool_out_leaves_it_alone(azure):
     assert azure.raw("PUT", azure.cluster_path(), body)[0] == 200
     azure.step(300)
     assert [pool.name for pool in azure.pools.list(azure.group, "c1")] == ["systempool", "postgres"]
+
+
+def test_a_region_holds_so_many_clusters(azure):
+    """https://learn.microsoft.com/azure/aks/quotas-skus-regions (text)."""
+    azure.set(quota={"ManagedClusters": 1})
+    azure.create()
+    error = azure.refused(azure.begin_create, "c2")
+    assert code_and_text(error)[:2] == (400, "ManagedClusterCountExceedsQuotaLimit")
+    assert "Maximum allowed: 1, Current usage: 1, Additional requested: 1." in error.error.message
 
 
 def test_an_unknown_region_is_arms_error(azure):
