@@ -33,6 +33,7 @@ AT_ONCE = dict.fromkeys(
         "role_assignment_write",
         "data_collection_write",
         "monitor_workspace_create",
+        "log_workspace_delete",
     ),
     0,
 )

@@ -28,10 +28,10 @@ def test_a_version_with_long_term_support_only_needs_premium(azure):
     assert body == {
         "code": "K8sVersionNotSupported",
         "details": None,
-        "message": "Managed cluster c1 is on version 1.32.11, which is only available for Long-Term "
-        "Support (LTS). If you intend to onboard to LTS, please ensure the cluster is in Premium tier and LTS "
-        "support plan (see https://aka.ms/aks/enable-lts). Otherwise, use [az aks get-versions] command to get the "
-        "supported version list in this region. For more information, please check "
+        "message": "Managed cluster c1 is on version 1.32.11, which is only available for Long-Term Support "
+        "(LTS). If you intend to onboard to LTS, please ensure the cluster is in Premium tier and LTS "
+        "support plan (see https://aka.ms/aks/enable-lts). Otherwise, use [az aks get-versions] command to "
+        "get the supported version list in this region. For more information, please check "
         "https://aka.ms/supported-version-list",
         "subcode": "",
     }
