@@ -236,8 +236,8 @@ def _size(
 
 def _duplicates(value: list[Any], schema: Json, path: str, found: list[Json]) -> None:
     keys = schemas.list_keys(schema)
-    if keys is None and not schemas.is_set(schema):
-        return
+    if (keys is None and not schemas.is_set(schema)) or "x-type" in schemas.items(schema):
+        return  # Built-in types have rules of their own: a variable of the environment may come twice.
     seen = set()
     for index, item in enumerate(value):
         key = (json.dumps(item),) if keys is None else schemas.key_of(item, keys, schemas.items(schema))
