@@ -46,6 +46,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sandbox.operations import TERMINAL, Operation, Polling
+from sandbox.shapes import misfit
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -711,6 +712,13 @@ class Call:
             name = ".".join(path)
             raise ArmError(400, code, f"Required parameter {name} is missing (null).", target=name)
         return value
+
+    def check_shape(self, shape: Any) -> None:
+        """Refuse a body that hasn't the shape (see `sandbox.shapes`): 400 InvalidRequestContent."""
+        wrong = misfit(self.body, shape)
+        if wrong is not None:
+            text = f"The request content was invalid and could not be deserialized: '{wrong}'."
+            raise ArmError(400, "InvalidRequestContent", text)
 
     def throttle(
         self, key: Iterable[str], *, capacity: float, per_s: float, message: str, bare: bool = False

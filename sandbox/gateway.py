@@ -24,6 +24,8 @@ Json = dict[str, Any]
 
 GROUP = "Microsoft.Resources/resourceGroups"
 LOCK = "Microsoft.Authorization/locks"
+# https://learn.microsoft.com/azure/azure-resource-manager/management/azure-subscription-service-limits
+MAX_BODY = 4 * 1024 * 1024
 GATEWAY = {"x-ms-failure-cause": "gateway"}
 STATUS_PATH = re.compile(
     r"/(?P<kind>operations|operationstatuses|operationresults|asyncoperations|locationoperationstatuses"
@@ -336,6 +338,9 @@ class Gateway:
         )
 
     def _body(self, request: Request) -> Any:
+        if len(request.raw) > MAX_BODY:
+            text = f"The size of the request body exceeds the maximum permissible limit of {MAX_BODY} bytes."
+            raise ArmError(413, "RequestEntityTooLarge", text, headers=GATEWAY)
         if not request.raw.strip():
             return {}
         try:

@@ -20,6 +20,14 @@ Json = dict[str, Any]
 provider = Provider("Microsoft.AlertsManagement")
 
 GROUP = "prometheusRuleGroups/{group}"
+SHAPE = {
+    "properties": {
+        "scopes": [str],
+        "rules": [{"record": str, "alert": str, "expression": str}],
+        "enabled": bool,
+        "interval": str,
+    }
+}
 DATA = Path(__file__).parent.parent / "data"
 
 provider.type(
@@ -44,6 +52,7 @@ def prometheus_rule_groups_create_or_update(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/monitor/prometheus-rule-groups/create-or-update
     """
+    call.check_shape(SHAPE)
     scopes, rules = call.require("properties", "scopes"), call.require("properties", "rules")
     if len(call.names["group"]) > 260:
         raise ArmError(

@@ -54,6 +54,7 @@ def role_assignments_create(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/create
     """
+    call.check_shape({"properties": {"roleDefinitionId": str, "principalId": str, "principalType": str}})
     name = call.names["assignment"]
     try:
         uuid.UUID(name)
@@ -309,6 +310,7 @@ def management_locks_create_or_update_by_scope(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/resources/management-locks/create-or-update-by-scope
     """
+    call.check_shape({"properties": {"level": str, "notes": str}})
     level = call.require("properties", "level")
     if level not in ("CanNotDelete", "ReadOnly"):
         text = f"The lock level '{level}' is invalid: it must be CanNotDelete or ReadOnly."

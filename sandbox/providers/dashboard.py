@@ -45,6 +45,16 @@ provider.standard(
     list_in_subscription="Grafana_List",
 )
 
+SHAPE = {
+    "sku": {"name": str},
+    "identity": {"type": str},
+    "properties": {
+        "zoneRedundancy": str,
+        "grafanaIntegrations": {
+            "azureMonitorWorkspaceIntegrations": [{"azureMonitorWorkspaceResourceId": str}]
+        },
+    },
+}
 _STATUS = "/providers/Microsoft.Dashboard/locations/{location}/operationStatuses/{id}"
 POLLING = Polling(async_path=_STATUS, location_path=_STATUS, pending="Accepted", id_form="guid*hash")
 ANSWER_HEADERS = {"x-ms-async-operation-timeout": "P6D", "x-ms-providerhub-traffic": "True"}
@@ -58,6 +68,7 @@ def grafana_create(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/create
     """
+    call.check_shape(SHAPE)
     sandbox, name, live = call.sandbox, call.names["grafana"], call.live
     region = find_region(call.body["location"])
     _check(call, name)
@@ -161,6 +172,7 @@ def grafana_update(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/update
     """
+    call.check_shape(SHAPE)
     live = call.found()
     if not live.settled:
         raise ArmError(

@@ -27,6 +27,19 @@ ASSOCIATION_TYPE = "Microsoft.Insights/dataCollectionRuleAssociations"
 WORKSPACE_TYPE = "Microsoft.OperationalInsights/workspaces"
 ENDPOINT = "dataCollectionEndpoints/{endpoint}"
 RULE = "dataCollectionRules/{rule}"
+RULE_SHAPE = {
+    "properties": {
+        "dataCollectionEndpointId": str,
+        "destinations": {
+            "logAnalytics": [{"name": str, "workspaceResourceId": str}],
+            "monitoringAccounts": [{"name": str, "accountResourceId": str}],
+            "azureMonitorMetrics": {"name": str},
+        },
+        "dataFlows": [{"streams": [str], "destinations": [str]}],
+        "dataSources": dict,
+    }
+}
+ASSOCIATION_SHAPE = {"properties": {"dataCollectionRuleId": str, "dataCollectionEndpointId": str}}
 ASSOCIATION = "dataCollectionRuleAssociations/{association}"
 
 provider.type("dataCollectionEndpoints", api_versions=VERSIONS, group_delete_rank=1)
@@ -136,6 +149,7 @@ def data_collection_rules_create(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rules/create
     """
+    call.check_shape(RULE_SHAPE)
     _check_name(call.names["rule"], 64)
     _check_rule(call)
     new = call.live is None
@@ -192,7 +206,7 @@ def _check_rule(call: Call) -> None:
                 )
     for key, value in destinations.items():
         if key not in ("logAnalytics", "monitoringAccounts") and isinstance(value, list):
-            names.update({str(entry.get("name")): None for entry in value})
+            names.update({str(entry.get("name")): None for entry in value if isinstance(entry, dict)})
         elif key not in ("logAnalytics", "monitoringAccounts") and isinstance(value, dict):
             names[str(value.get("name"))] = None
     for position, flow in enumerate(properties.get("dataFlows") or ()):
@@ -261,6 +275,7 @@ def data_collection_rule_associations_create(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rule-associations/create
     """
+    call.check_shape(ASSOCIATION_SHAPE)
     sandbox = call.sandbox
     if sandbox.store.get(call.scope) is None:
         kind, _, name = call.scope.partition("/providers/")[2].rpartition("/")

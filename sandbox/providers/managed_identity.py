@@ -107,6 +107,7 @@ async def federated_identity_credentials_create_or_update(call: Call) -> Respons
 
     REST: https://learn.microsoft.com/rest/api/managedidentity/federated-identity-credentials/create-or-update
     """
+    call.check_shape({"properties": {"issuer": str, "subject": str, "audiences": [str]}})
     identity = call.parent()
     name = call.names["credential"]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}", name):

@@ -62,6 +62,7 @@ def workspaces_create_or_update(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/loganalytics/workspaces/create-or-update
     """
+    call.check_shape({"properties": {"sku": {"name": str}, "retentionInDays": int}})
     name, live = call.names["workspace"], call.live
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]", name):
         text = (

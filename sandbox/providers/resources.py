@@ -133,6 +133,8 @@ def filtered(resources: list[Resource], wanted: str | None) -> list[Resource]:
 
 # Tags of anything.
 
+TAGS = {"properties": {"tags": {"*": str}}}
+
 
 @provider.get("tags/default", scope="any", permission="Microsoft.Resources/tags/read")
 def tags_get_at_scope(call: Call) -> Response:
@@ -146,6 +148,7 @@ def tags_create_or_update_at_scope(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/resources/tags/create-or-update-at-scope
     """
+    call.check_shape(TAGS)
     target = _target(call)
     return _retag(call, target, dict(call.properties.get("tags") or {}))
 
@@ -153,6 +156,7 @@ def tags_create_or_update_at_scope(call: Call) -> Response:
 @provider.patch("tags/default", scope="any", permission="Microsoft.Resources/tags/write")
 def tags_update_at_scope(call: Call) -> Response:
     """Tags_UpdateAtScope: merge, replace or delete tags."""
+    call.check_shape(TAGS)
     target = _target(call)
     sent: Json = dict(call.properties.get("tags") or {})
     live: Json = dict(target.body.get("tags") or {})

@@ -73,6 +73,18 @@ CREATE = Polling(
 )
 
 
+ACCOUNT_SHAPE = {
+    "sku": {"name": str},
+    "kind": str,
+    "properties": {
+        "encryption": {"services": dict},
+        "networkAcls": {"defaultAction": str, "ipRules": [{"value": str}]},
+        "publicNetworkAccess": str,
+        "allowSharedKeyAccess": bool,
+    },
+}
+
+
 # Names: one registry for all customers.
 
 
@@ -114,6 +126,7 @@ def storage_accounts_create(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create
     """
+    call.check_shape(ACCOUNT_SHAPE)
     name, live = call.names["account"], call.live
     sku, kind = str(call.require("sku", "name")), str(call.require("kind"))
     if live is None:
@@ -256,6 +269,7 @@ provider.standard(
 @provider.patch(ACCOUNT)
 def storage_accounts_update(call: Call) -> Response:
     """StorageAccounts_Update: tags and properties, at once."""
+    call.check_shape(ACCOUNT_SHAPE)
     live = call.found()
     if live.state != "Succeeded":
         text = f"An operation is currently performing on the storage account '{live.name}'."
