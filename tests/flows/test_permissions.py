@@ -1,0 +1,39 @@
+"""The preflight demands the actions that a run uses, by the sandbox's account of each request: no more, no less."""
+
+from environment.spec import EnvironmentSpec
+from sandbox.routing import Router, parse
+from tasks._requirements import ACTIONS, REGISTER
+
+from ..sandbox.conftest import SandboxProcess
+from .conftest import Run, run_provision
+
+# Azure checks these on the way to something else; the sandbox sees no request for them.
+LINKED = {
+    "microsoft.managedidentity/userassignedidentities/assign/action",
+    "microsoft.operationalinsights/workspaces/sharedkeys/read",
+    "microsoft.operationsmanagement/solutions/read",
+    "microsoft.operationsmanagement/solutions/write",
+}
+
+
+def used(run: Run) -> set[str]:
+    """The actions that the run's requests needed."""
+    router, actions = Router(), set()
+    for entry in run.ledger:
+        if entry["service"] == "arm":
+            found = router.find(entry["method"], parse(entry["path"]))
+            assert found is not None, entry["path"]
+            actions.add(found[0].permission.casefold())
+    return actions - {"none"}  # what everybody may: reading one's own permissions, an operation's status
+
+
+async def test_every_request_of_a_run_is_covered_and_nothing_more_is_demanded(
+    azure: SandboxProcess, spec: EnvironmentSpec, prefect_api: None
+) -> None:
+    azure.settings(registered={"Microsoft.Monitor": False})
+    demanded = {action.casefold() for action in ACTIONS}
+    assert demanded > LINKED
+    actions = used(await run_provision(azure, spec))
+    registering = {action for action in actions if action.endswith(REGISTER)}
+    assert len(registering) == 1
+    assert actions - registering == demanded - LINKED
