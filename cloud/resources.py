@@ -29,6 +29,9 @@ from environment.outputs import UNCHANGED, Change
 _MOST_WRITES = 4
 # A resource may be invisible for a moment after the write that made it (storage: about a second).
 _APPEARS_WITHIN_S = 120
+# Whose operation is waited for: one found running (AKS starts some of its own), or the one just started.
+_EARLIER = "an operation that this step didn't start"
+_OURS = "our operation"
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ def unsettled(live: Json | None) -> str | None:
 
 async def _settled(resource: ArmResource) -> Json | None:
     """The resource once no operation runs on it; None when absent."""
-    return await _wait(resource, lambda: _look(resource), "an earlier operation")
+    return await _wait(resource, lambda: _look(resource), _EARLIER)
 
 
 async def _finished(resource: ArmResource, answer: Answer) -> Json:
@@ -204,7 +207,7 @@ async def _finished(resource: ArmResource, answer: Answer) -> Json:
             return {"properties": {"provisioningState": "Accepted"}}
         return live
 
-    live = await _wait(resource, lambda: persistently(resource.label, look), "our operation")
+    live = await _wait(resource, lambda: persistently(resource.label, look), _OURS)
     if live is None:
         raise ArmFault(404, "ResourceNotFound", "the write was accepted and the resource is gone")
     if state_of(live).casefold() in ("failed", "canceled"):
@@ -227,18 +230,22 @@ async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFaul
 
 async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]], whose: str) -> Json | None:
     started_s = clock.now_s()
+    seen = ""
     while True:
         live = await look()
         doing = unsettled(live)
-        if doing is None:
-            return live
         elapsed_s = clock.now_s() - started_s
+        if doing is None:
+            if seen and whose == _EARLIER:
+                journal().note(f"{resource.label}: waited {clock.minutes(elapsed_s)} for {whose} ({seen})")
+            return live
         if elapsed_s > resource.deadline_s:
             raise OperationNotDone(
                 f"{resource.label}: {whose} is still {doing} after {clock.minutes(elapsed_s)}. Azure goes on "
                 "with it; run again to go on waiting, and if that doesn't help, look at the resource's "
                 "activity log."
             )
+        seen = doing
         journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
         await clock.sleep(_interval_s(elapsed_s, resource.expected_s))
 

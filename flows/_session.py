@@ -1,4 +1,4 @@
-"""Opening what a run needs: the connection to Azure and the journal; the outermost flow does it for all inside."""
+"""Opening what a run needs, the connection to Azure and the journal: the outermost flow does it for all."""
 
 from __future__ import annotations
 

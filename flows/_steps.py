@@ -1,8 +1,8 @@
 """Running steps as a graph: a step starts when the steps whose results it takes are done.
 
-Steps are asyncio tasks that await the Prefect states of the steps before them and name these to Prefect, so that the
-edges in its UI are exactly the values that pass. A failed step leaves its dependants NotReady and lets its siblings finish: an
-operation on Azure that was started is worth waiting for.
+Steps are asyncio tasks that await the Prefect states of the steps before them and name these to Prefect, so
+that the edges in its UI are exactly the values that pass. A failed step leaves its dependants NotReady and lets
+its siblings finish: an operation on Azure that was started is worth waiting for.
 """
 
 from __future__ import annotations
@@ -38,6 +38,14 @@ class Step(Generic[R]):
             Exception: what the step raised, after its retries.
         """
         return await (await self.state()).aresult(raise_on_failure=True)
+
+    async def failure(self) -> Exception | None:
+        """What it raised, after its retries; None if it did its work."""
+        try:
+            await self.result()
+        except Exception as error:
+            return error
+        return None
 
     def cancel(self) -> None:
         """Stop it."""
@@ -84,13 +92,13 @@ class Steps:
                 return Completed(data=await task.fn(*values))  # type: ignore[misc]
             needed = [*_steps_in(arguments), *waits]
             states = [await earlier.state() for earlier in needed]
-            if all(state.is_completed() for state in states):
-                given = [await _value(argument) for argument in arguments]
-            else:
-                given = [None] * len(arguments)  # never looked at: Prefect makes the step NotReady
-            return await task(  # type: ignore[no-any-return,misc]
-                *map(quote, given), return_state=True, wait_for=[_bare(state) for state in states] or None
-            )
+            first = [_bare(state) for state in states] or None
+            if not all(state.is_completed() for state in states):
+                # Prefect makes it NotReady; its name can't be made of arguments that don't exist.
+                unready = task.with_options(task_run_name=task.name)
+                return await unready(*[None] * len(arguments), return_state=True, wait_for=first)  # type: ignore[no-any-return,misc]
+            given = [quote(await _value(argument)) for argument in arguments]
+            return await task(*given, return_state=True, wait_for=first)  # type: ignore[no-any-return,misc]
 
         started: Step[R] = Step(asyncio.create_task(run(), name=task.name))
         self._steps.append(started)
@@ -113,8 +121,9 @@ class Steps:
                 step.cancel()
             await asyncio.gather(*(step.ended() for step in self._steps))
             raise
-        for step in self._steps:
-            await step.result()
+        failures = [failure for step in self._steps if (failure := await step.failure())]
+        if failures:
+            raise failures[0]
 
 
 def _steps_in(arguments: Iterable[Any]) -> Iterator[Step[Any]]:
@@ -134,9 +143,9 @@ async def _value(argument: Any) -> Any:
 
 
 def _bare(state: State[Any]) -> State[Any]:
-    """The state with nothing in it that Prefect could follow: a completed one needs some data, and no edge leads to True.
+    """The state with nothing in it that Prefect could follow; a completed one needs some data, so it gets True.
 
-    Prefect looks for upstream runs inside everything that it is handed, by object identity, and would draw an edge to
-    whichever step returned the same string last; quoted values and bare states leave exactly the real edges.
+    Prefect looks for upstream runs inside everything that it is handed, by object identity, and would draw an
+    edge to whichever step returned the same string last; quoted values and bare states leave the real edges.
     """
     return state.model_copy(update={"data": True}) if state.is_completed() else state

@@ -35,8 +35,8 @@ def _headline(outputs: EnvironmentOutputs) -> str:
         for kind in ("created", "updated", "unchanged")
     }
     return (
-        f"Subscription **{place.subscription_name}** (`{place.subscription_id}`), generation {place.generation}, "
-        f"Kubernetes {outputs.cluster.kubernetes_version}. Steps: {counts['created']} created, "
+        f"Subscription **{place.subscription_name}** (`{place.subscription_id}`), "
+        f"generation {place.generation}, Kubernetes {outputs.cluster.kubernetes_version}. Steps: {counts['created']} created, "
         f"{counts['updated']} updated, {counts['unchanged']} unchanged."
     )
 
@@ -97,7 +97,7 @@ def _connect(outputs: EnvironmentOutputs) -> str:
 
 
 def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:
-    """Step, real seconds from the run's start to its begin, its real seconds, and how it ended; last attempts."""
+    """Each step's last attempt: title, real seconds until it began, real seconds it took, how it ended."""
     began: dict[str, float] = {}
     found: dict[str, tuple[str, float, float, str]] = {}
     for event in events:

@@ -1,4 +1,4 @@
-"""The kubeconfig of an environment's cluster, for a person who asks for it. No flow: nothing of it is recorded."""
+"""The kubeconfig of an environment's cluster, for a person who asks for it. No flow: nothing is recorded."""
 
 from __future__ import annotations
 

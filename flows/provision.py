@@ -1,4 +1,4 @@
-"""The guide "Create infrastructure for deploying a highly available PostgreSQL database on AKS", start to end.
+"""The guide "Create infrastructure for deploying a highly available PostgreSQL database on AKS".
 
 https://learn.microsoft.com/azure/aks/create-postgresql-ha - and the operator from
 https://learn.microsoft.com/azure/aks/deploy-postgresql-ha.
@@ -107,7 +107,7 @@ async def _steps(spec: EnvironmentSpec, *, recorded: bool) -> EnvironmentOutputs
         metrics_rule = start(ensure_metrics_rule, spec, place, group, metrics_workspace, endpoint)
         logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
 
-        # A fault in what is cheap costs no cluster; Grafana and the rules, which may wait for tables, go on beside it.
+        # A fault in what is cheap costs no cluster. Grafana and the rules, which may wait, go on beside it.
         ahead: list[Step[Any]] = [container, blob_roles, metrics_workspace, log_workspace]
         cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
 

@@ -17,7 +17,7 @@ def of(run: Run, operation: str) -> dict[str, Any]:
 
 
 def test_first_run_makes_the_writes_of_the_guide(runs: tuple[Run, Run]) -> None:
-    """The guide's commands at REST level; ours differ by the backup group, one role more and the state tag."""
+    """The guide's commands at REST level; ours add the backup group, one role and the state tag."""
     first, _ = runs
     accepted = Counter(
         entry["operation"] for entry in first.writes if entry["status"] < 300 and entry["service"] == "arm"
@@ -31,7 +31,7 @@ def test_first_run_makes_the_writes_of_the_guide(runs: tuple[Run, Run]) -> None:
         "UserAssignedIdentities_CreateOrUpdate": 1,
         "StorageAccounts_Create": 1,
         "BlobContainers_Create": 1,
-        # Data Contributor, Grafana Admin, Monitoring Reader twice, Monitoring Data Reader, Network Contributor.
+        # Data Contributor, Grafana Admin, Monitoring Reader (twice), Data Reader, Network Contributor.
         "RoleAssignments_Create": 6,
         "Grafana_Create": 1,
         "Grafana_Update": 1,
@@ -100,7 +100,7 @@ def test_no_two_writes_to_cluster_or_pools_overlap(runs: tuple[Run, Run]) -> Non
 
 
 def test_metrics_go_on_after_their_association_and_the_add_on_after_its_own(runs: tuple[Run, Run]) -> None:
-    """Agents crash-loop or back off without: azure-cli, command module acs, azuremonitormetrics and addonconfiguration."""
+    """Agents crash-loop or back off without (azure-cli, command module acs)."""
     first, _ = runs
     clusters = [entry for entry in first.writes_of("ManagedClusters_CreateOrUpdate") if entry["status"] < 300]
     metrics_on, add_on = clusters[1]["at_s"], clusters[2]["at_s"]

@@ -1,0 +1,167 @@
+"""Runs that meet trouble: they finish all the same, or say what is wrong, and running again continues."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.states import State
+
+from cloud.errors import AzureRefused, CredentialsRefused, PreflightFailed
+from environment.spec import EnvironmentSpec
+from flows.provision import provision
+
+from ..conftest import spec_for
+from ..sandbox.conftest import SandboxProcess
+from .conftest import run_provision, writes
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+BUSY = {
+    "status": 409,
+    "code": "OperationNotAllowed",
+    "message": "Operation is not allowed: Another operation (Updating) is in progress, please wait for it to "
+    "finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details",
+    "bare": True,
+}
+
+
+async def last_flow_run() -> FlowRun:
+    async with get_client() as client:
+        runs = await client.read_flow_runs(limit=200)
+    return max(runs, key=lambda run: run.created)  # type: ignore[arg-type,return-value]
+
+
+async def task_runs_of(flow_run: FlowRun) -> dict[str, TaskRun]:
+    async with get_client() as client:
+        runs = await client.read_task_runs(limit=200)
+    return {run.name.split()[0]: run for run in runs if run.flow_run_id == flow_run.id}
+
+
+async def history_of(task_run: TaskRun) -> list[str]:
+    async with get_client() as client:
+        states: list[State[Any]] = await client.read_task_run_states(task_run.id)
+    return [str(state.name) for state in sorted(states, key=lambda state: state.timestamp)]
+
+
+async def logs_of(flow_run: FlowRun) -> list[str]:
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id]))
+    deadline = time.monotonic() + 20  # logs are sent in batches
+    while time.monotonic() < deadline:
+        async with get_client() as client:
+            found = [log.message for log in await client.read_logs(log_filter=wanted, limit=200)]
+        if any("Finished in state" in line for line in found):
+            return found
+        await asyncio.sleep(0.2)
+    return found
+
+
+async def test_busy_cluster_is_waited_out_and_the_summary_says_so(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    """AKS runs operations of its own after a create: https://github.com/Azure/telescope/pull/1213."""
+    azure.settings(durations={"aks_spontaneous_wait": 1, "aks_spontaneous_operation": 3000})
+    azure.fault(BUSY, operation="AgentPools_CreateOrUpdate", nth=1)
+    run = await run_provision(azure, spec)
+    assert any(operation["spontaneous"] for operation in run.operations)
+    told = " ".join(event.text for event in run.journal.events)
+    assert "for an operation that this step didn't start (Updating)" in told
+    assert "AKS is busy with another operation" in told
+    assert run.outputs.postgres_pool.change.kind == "created"
+    logs = await logs_of(await last_flow_run())
+    assert any("Another operation (Updating) is in progress" in line for line in logs)
+
+
+async def test_step_that_gives_up_on_a_busy_cluster_is_retried_by_prefect(
+    azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AKS_POSTGRES_BUSY_BUDGET_S", "15")
+    azure.settings(spontaneous_operations=False)
+    azure.fault(BUSY, operation="AgentPools_CreateOrUpdate", times=3)
+    run = await run_provision(azure, spec)
+    assert run.outputs.postgres_pool.change.kind == "created"
+    flow_run = await last_flow_run()
+    node_pool = (await task_runs_of(flow_run))["ensure_node_pool"]
+    history = await history_of(node_pool)
+    assert "AwaitingRetry" in history
+    assert history.index("AwaitingRetry") < history.index("Completed")
+    conflicts = [
+        event for event in run.journal.events if event.kind == "conflict" and "node pool" in event.text
+    ]
+    logs = await logs_of(flow_run)
+    assert conflicts
+    assert all(any(event.text in line for line in logs) for event in conflicts)
+
+
+async def test_preflight_reports_every_problem_before_the_first_write(azure: SandboxProcess) -> None:
+    azure.settings(quota={"standardDSv5Family": 10})
+    spec = spec_for(azure, cluster={"kubernetes_version": "1.29"}, system_pool={"vm_size": "Standard_D2s_v5"})
+    with pytest.raises(PreflightFailed) as refused:
+        await provision(spec)
+    text = str(refused.value)
+    for field in ("cluster.kubernetes_version", "system_pool.vm_size", "postgres_pool"):
+        assert field in text
+    assert writes(azure.ledger()) == []
+
+
+async def test_wrong_secret_is_refused_within_ten_seconds_naming_the_source(
+    azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
+    started = time.monotonic()
+    with pytest.raises(CredentialsRefused, match=r"service principal .*AZURE_CLIENT_SECRET.*AADSTS7000215"):
+        await provision(spec)
+    assert time.monotonic() - started < 10
+    assert writes(azure.ledger()) == []
+
+
+async def test_failed_step_lets_its_siblings_finish_and_a_rerun_continues(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    refusal = {
+        "status": 403,
+        "code": "RequestDisallowedByPolicy",
+        "message": "Resource was disallowed by policy.",
+    }
+    azure.fault(refusal, operation="Grafana_Create", nth=1)
+    with pytest.raises(
+        AzureRefused, match=r"Managed Grafana grafana-cnpg-\w+: HTTP 403 RequestDisallowedByPolicy"
+    ):
+        await provision(spec)
+    runs = await task_runs_of(await last_flow_run())
+    assert runs["ensure_grafana"].state_name == "Failed"
+    assert runs["ensure_container_insights"].state_name == "Completed"
+    not_ready = {run.state_name for name, run in runs.items() if name.startswith("verify_environment")}
+    assert not_ready == {"NotReady"}
+    assert len([e for e in writes(azure.ledger()) if e["operation"] == "Grafana_Create"]) == 1
+
+    again = await run_provision(azure, spec)
+    assert again.outputs.grafana.change.kind == "created"
+    assert again.writes_of("ManagedClusters_CreateOrUpdate") == []
+
+
+async def test_cancelled_run_stops_at_once_and_the_next_finds_the_operation_that_azure_goes_on_with(
+    azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure.control("POST", "clock", {"speed": 100})
+    monkeypatch.setenv("AKS_POSTGRES_TIME_SCALE", "100")
+    running = asyncio.create_task(provision(spec))
+    while not [e for e in azure.ledger() if e["operation"] == "ManagedClusters_CreateOrUpdate"]:
+        await asyncio.sleep(0.05)
+    running.cancel()
+    started = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert time.monotonic() - started < 10
+
+    again = await run_provision(azure, spec)
+    creates = [
+        e for e in azure.ledger() if e["operation"] == "ManagedClusters_CreateOrUpdate" and e["status"] == 201
+    ]
+    assert len(creates) == 1
+    assert any("waited" in event.text and "AKS cluster" in event.text for event in again.journal.events)
+    assert again.outputs.cluster.change.kind == "unchanged"
