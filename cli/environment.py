@@ -26,7 +26,6 @@ from cli.spec_options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from uuid import UUID
 
     from environment.outputs import EnvironmentOutputs
@@ -47,12 +46,15 @@ def _spec(
     state: Path | None,
 ) -> EnvironmentSpec:
     """The spec wanted; points this process at the sandbox where that was asked for."""
+    from cli.sandbox_client import require_local_endpoint, use_sandbox
+
     found = None
     if sandbox or state:
         from cli.sandbox import state_folder
-        from cli.sandbox_client import use_sandbox
 
         found = use_sandbox(state_folder(state))
+    else:
+        require_local_endpoint()
     return wanted_spec(
         spec_file,
         name=name,
@@ -145,9 +147,12 @@ def outputs(
 ) -> None:
     """Print the names, IDs and endpoints of a finished environment; only reads."""
     spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
+    from cli.prefect_server import prepare_prefect
+
+    prepare_prefect()
     from flows.provision import read_outputs
 
-    found = _read(read_outputs(spec))
+    found = asyncio.run(read_outputs(spec))
     if as_json or output_format == "json":
         print(found.model_dump_json(indent=2))
         return
@@ -159,10 +164,6 @@ def outputs(
         return
     for what, shown in _table_of(found).items():
         print(f"{what:24} {shown}")
-
-
-def _read(reading: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(reading)
 
 
 def _table_of(found: EnvironmentOutputs) -> dict[str, object]:
@@ -208,10 +209,13 @@ def kubeconfig(
     if file is not None:
         refuse_shared_file(file)
     spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
+    from cli.prefect_server import prepare_prefect
+
+    prepare_prefect()
     from flows.kubeconfig import kubeconfig as read_kubeconfig
 
     target = file or default_file(spec)
-    write_kubeconfig(target, _read(read_kubeconfig(spec)))
+    write_kubeconfig(target, asyncio.run(read_kubeconfig(spec)))
     print(f"export KUBECONFIG={shlex.quote(str(target.absolute()))}")
 
 

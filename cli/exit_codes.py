@@ -37,7 +37,7 @@ class CommandFailed(Exception):
 def failure_of(error: Exception) -> CommandFailed | None:
     """An error that is meant for people, with its exit code; None for a bug, which deserves its traceback."""
     # Imported here: --help needs none of them.
-    from cloud.errors import CredentialsRefused, ProvisioningError
+    from cloud.errors import CredentialsRefused, ProvisioningError, WouldWrite
     from environment.problems import SpecError
 
     if isinstance(error, CommandFailed):
@@ -46,6 +46,11 @@ def failure_of(error: Exception) -> CommandFailed | None:
         return CommandFailed(str(error), ExitCode.BAD_INPUT)
     if isinstance(error, CredentialsRefused):
         return CommandFailed(str(error), ExitCode.CREDENTIALS)
+    if isinstance(error, WouldWrite):
+        return CommandFailed(
+            f"the environment isn't finished, or differs from this spec: {error}. "
+            "Run `aks-postgres provision`, or give the spec that it was provisioned with."
+        )
     if isinstance(error, ProvisioningError):
         return CommandFailed(str(error))
     if _is_prefects(error):

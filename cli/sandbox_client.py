@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from cli.exit_codes import CommandFailed, ExitCode
 from cli.processes import is_running
@@ -175,3 +176,22 @@ def use_sandbox(state: Path) -> RunningSandbox:
     sandbox = running_sandbox(state).at_its_speed()
     os.environ.update(sandbox.variables())
     return sandbox
+
+
+def require_local_endpoint() -> None:
+    """Where the environment points at a sandbox (`sandbox env` was used), make sure that it is still there.
+
+    Raises:
+        CommandFailed: nobody listens; found out at once, not after all the patience that Azure deserves.
+    """
+    endpoint = urlsplit(os.environ.get("AKS_POSTGRES_ARM_ENDPOINT") or "")
+    if endpoint.hostname not in ("localhost", "127.0.0.1"):
+        return
+    try:
+        socket.create_connection((endpoint.hostname, endpoint.port or 443), timeout=_ANSWER_S).close()
+    except OSError as error:
+        raise CommandFailed(
+            f"the sandbox that AKS_POSTGRES_ARM_ENDPOINT names ({endpoint.geturl()}) isn't running: "
+            f"{error.strerror or error}. Start one and take over what `aks-postgres sandbox env` prints.",
+            ExitCode.NOT_RUNNING,
+        ) from None
