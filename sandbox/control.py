@@ -121,7 +121,9 @@ class Control:
         name = str(body.get("name", "test principal"))
         client_id, object_id = str(sandbox.uuid("client", name)), str(sandbox.uuid("object", name))
         secret = secrets.token_urlsafe(30)
-        sandbox.add_principal(name, client_id, object_id, secret)
+        principal = sandbox.add_principal(name, client_id, object_id, secret)
+        if body.get("tenant_id"):  # One that signs in elsewhere: ARM refuses its tokens.
+            principal.tenant_id = str(body["tenant_id"]).lower()
         for grant in body.get("roles", []):
             wanted = str(grant["role"]).lower()
             role = next((r for r in role_definitions().values() if wanted in (r.name.lower(), r.id)), None)

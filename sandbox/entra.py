@@ -38,6 +38,7 @@ class ServicePrincipal:
     kind: str = "Application"
     visible_at_s: float = 0.0
     resource_id: str | None = None
+    tenant_id: str | None = None  # None: the sandbox's own.
 
 
 class EntraError(Exception):
@@ -125,7 +126,8 @@ class Entra:
         Raises:
             EntraError: with Entra's number and text.
         """
-        if tenant.lower() != self._sandbox.tenant_id:
+        tenants = {item.tenant_id or self._sandbox.tenant_id for item in self.all()}
+        if tenant.lower() not in tenants:
             raise EntraError(400, "invalid_request", 90002, f"Tenant '{tenant}' not found.")
         grant = form.get("grant_type", "")
         if grant != "client_credentials":
@@ -135,8 +137,8 @@ class Entra:
         if authorization and authorization.lower().startswith("basic "):
             client_id, _, secret = base64.b64decode(authorization[6:]).decode().partition(":")
         principal = self._by_client_id.get(client_id.lower())
-        if principal is None:
-            text = f"Application with identifier '{client_id}' was not found in the directory 'sandbox'."
+        if principal is None or (principal.tenant_id or self._sandbox.tenant_id) != tenant.lower():
+            text = f"Application with identifier '{client_id}' was not found in the directory '{tenant}'."
             raise EntraError(400, "unauthorized_client", 700016, text)
         if "client_assertion" in form:
             self._check_assertion(principal, form["client_assertion"])
@@ -165,9 +167,10 @@ class Entra:
         """A signed token for a principal."""
         self._issued += 1
         now = int(time.time())
+        tenant_id = principal.tenant_id or self._sandbox.tenant_id
         claims = {
             "aud": audience,
-            "iss": f"https://sts.windows.net/{self._sandbox.tenant_id}/",
+            "iss": f"https://sts.windows.net/{tenant_id}/",
             "iat": now,
             "nbf": now,
             "exp": time.time() + life_s if life_s < 5 else now + int(life_s),
@@ -175,7 +178,7 @@ class Entra:
             "idtyp": "app",
             "oid": principal.object_id,
             "sub": principal.object_id,
-            "tid": self._sandbox.tenant_id,
+            "tid": tenant_id,
             "uti": str(self._issued),
             "ver": "1.0",
         }

@@ -194,6 +194,7 @@ class Operations:
             location: region in the URLs; default the resource's.
         """
         clock = self._sandbox.clock
+        now_s = clock.now_s()
         before = self.running(resource.id)
         if before is not None:
             word = "PreemptedByDelete" if deletes else "Preempted"
@@ -206,8 +207,8 @@ class Operations:
             resource=resource,
             polling=polling,
             state=state or "",
-            started_s=clock.now_s(),
-            ends_s=clock.now_s() + duration_s,
+            started_s=now_s,
+            ends_s=now_s + duration_s,
             subscription=[*resource.id.split("/"), "", "", ""][2],
             location=(location or resource.location or "global").replace(" ", "").lower(),
             api_version=api_version,
@@ -228,7 +229,7 @@ class Operations:
         if fault and fault.get("never_ends"):
             operation.ends_s = None
         else:
-            operation.timer = clock.call_at(clock.now_s() + duration_s, lambda: self._finish(operation))
+            operation.timer = clock.call_at(now_s + duration_s, lambda: self._finish(operation))
         return operation
 
     def end(

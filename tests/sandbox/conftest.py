@@ -59,7 +59,7 @@ class SandboxProcess:
 
     def credential(self, **principal: str) -> ClientSecretCredential:
         return ClientSecretCredential(
-            self.tenant_id,
+            principal.get("tenant_id", self.tenant_id),
             principal.get("client_id", self.description["client_id"]),
             principal.get("client_secret", self.description["client_secret"]),
             authority=self.endpoint,
