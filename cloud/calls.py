@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import aiohttp
 import tenacity
 from azure.core.exceptions import (
     AzureError,
@@ -26,6 +27,7 @@ from environment.journal import journal
 
 T = TypeVar("T")
 
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 # Pauses grow to this; longer ones, which rules ask for themselves, stay.
 _LONGEST_PAUSE_S = 30
 
@@ -62,6 +64,9 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
     except HttpResponseError as error:
         raise ArmFault.of(error) from error
     except ServiceRequestError as error:
+        # azure-core says this of connections that broke after the request was sent, too.
+        if not isinstance(error.inner_exception, _NEVER_SENT):
+            raise ArmFault(None, "NoAnswer", clean(str(error))) from error
         raise ArmFault(None, "NotSent", clean(str(error)), reached=False) from error
     except ServiceResponseError as error:
         raise ArmFault(None, "NoAnswer", clean(str(error))) from error

@@ -72,6 +72,23 @@ class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
         return response
 
 
+async def answered_or_not(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Say that an answer was lost, instead of letting aiohttp send a PUT or DELETE once more by itself.
+
+    The request may have been acted on, and only a look at the resource tells (`cloud.resources`).
+    """
+    if request.method in ("GET", "HEAD"):
+        return await send(request)
+    try:
+        return await send(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise  # never sent, and never repeated by aiohttp
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(f"connection lost before the answer: {error}") from error
+
+
 @dataclass
 class Cloud:
     """SDK clients over one pipeline, each made when first asked for (their imports cost up to 0.3 s)."""
@@ -197,6 +214,7 @@ async def open_cloud(subscription_id: str, *, read_only: bool = False) -> AsyncI
         auto_decompress=False,  # azure-core does it
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=True,
+        middlewares=(answered_or_not,),
     )
     try:
         transport = AioHttpTransport(
