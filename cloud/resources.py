@@ -230,14 +230,18 @@ async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFaul
 
 async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]], whose: str) -> Json | None:
     started_s = clock.now_s()
-    seen = ""
+    states: list[str] = []
     while True:
         live = await look()
         doing = unsettled(live)
         elapsed_s = clock.now_s() - started_s
         if doing is None:
-            if seen and whose == _EARLIER:
-                journal().note(f"{resource.label}: waited {clock.minutes(elapsed_s)} for {whose} ({seen})")
+            foreign = states if whose == _EARLIER else states[1:]
+            if foreign:
+                waited = clock.minutes(elapsed_s)
+                journal().note(
+                    f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})"
+                )
             return live
         if elapsed_s > resource.deadline_s:
             raise OperationNotDone(
@@ -245,7 +249,8 @@ async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]
                 "with it; run again to go on waiting, and if that doesn't help, look at the resource's "
                 "activity log."
             )
-        seen = doing
+        if doing not in states and not (states and doing.startswith("node pool")):
+            states.append(doing)
         journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
         await clock.sleep(_interval_s(elapsed_s, resource.expected_s))
 

@@ -1,8 +1,8 @@
 """Running steps as a graph: a step starts when the steps whose results it takes are done.
 
 Steps are asyncio tasks that await the Prefect states of the steps before them and name these to Prefect, so
-that the edges in its UI are exactly the values that pass. A failed step leaves its dependants NotReady and lets
-its siblings finish: an operation on Azure that was started is worth waiting for.
+that the edges in its UI are exactly the values that pass. A failed step leaves its dependants NotReady and
+lets its siblings finish: an operation on Azure that was started is worth waiting for.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ async def _value(argument: Any) -> Any:
 
 
 def _bare(state: State[Any]) -> State[Any]:
-    """The state with nothing in it that Prefect could follow; a completed one needs some data, so it gets True.
+    """The state with nothing in it that Prefect could follow; a completed one needs some data: it gets True.
 
     Prefect looks for upstream runs inside everything that it is handed, by object identity, and would draw an
     edge to whichever step returned the same string last; quoted values and bare states leave the real edges.

@@ -1,4 +1,4 @@
-"""The environment summary: what exists, where to click, how to connect, how long it took, what was waited out."""
+"""The environment summary: what exists, where to click, how to connect, what took how long and why."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def _headline(outputs: EnvironmentOutputs) -> str:
         for kind in ("created", "updated", "unchanged")
     }
     return (
-        f"Subscription **{place.subscription_name}** (`{place.subscription_id}`), "
-        f"generation {place.generation}, Kubernetes {outputs.cluster.kubernetes_version}. Steps: {counts['created']} created, "
-        f"{counts['updated']} updated, {counts['unchanged']} unchanged."
+        f"Subscription **{place.subscription_name}** (`{place.subscription_id}`), generation {place.generation}. "
+        f"Kubernetes {outputs.cluster.kubernetes_version}. "
+        f"Steps: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged."
     )
 
 

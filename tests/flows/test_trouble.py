@@ -69,7 +69,7 @@ async def test_busy_cluster_is_waited_out_and_the_summary_says_so(
     run = await run_provision(azure, spec)
     assert any(operation["spontaneous"] for operation in run.operations)
     told = " ".join(event.text for event in run.journal.events)
-    assert "for an operation that this step didn't start (Updating)" in told
+    assert "also for an operation that this step didn't start (Updating)" in told
     assert "AKS is busy with another operation" in told
     assert run.outputs.postgres_pool.change.kind == "created"
     logs = await logs_of(await last_flow_run())
