@@ -37,6 +37,7 @@ class ApiServer:
         api: what it answers.
         server: its port.
         open: whether the cluster has been made.
+        blocked: whether the port is told to say nothing.
         agents: the monitoring agents that run.
         work: what is being done to its port.
         watch: which look-out for the callers' address is in force.
@@ -45,6 +46,7 @@ class ApiServer:
     api: KubernetesApi
     server: ClusterServer
     open: bool = False
+    blocked: bool = True
     agents: set[str] = field(default_factory=set)
     work: asyncio.Task[None] | None = None
     watch: object = None
@@ -276,7 +278,10 @@ def _watch_callers(sandbox: Sandbox, cluster: Resource, server: ApiServer) -> No
     def look() -> None:
         if find(sandbox, cluster) is not server or server.watch is not watch:
             return
-        server.do(server.server.set_blocked(not gets_through(sandbox, cluster)))
+        blocked = not gets_through(sandbox, cluster)
+        if blocked != server.blocked:
+            server.blocked = blocked
+            server.do(server.server.set_blocked(blocked))
         if cluster.notes.get("ranges"):
             sandbox.clock.call_later(LOOK_AGAIN_S, look)
 
