@@ -101,7 +101,9 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
         self._began = now_s()
         self._under_way: dict[str, _Line] = {}
         self._ended = 0
-        self._live = Live(console=console, get_renderable=self._view, transient=True, refresh_per_second=5)
+        self._live = Live(
+            console=console, get_renderable=self.under_way, transient=True, refresh_per_second=5
+        )
 
     def __call__(self, event: Event) -> None:
         """Move the view on."""
@@ -134,7 +136,8 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
         row.add_row(mark, step, took, words)
         return row
 
-    def _view(self) -> RenderableType:
+    def under_way(self) -> RenderableType:
+        """The steps under way, and a count."""
         now = self._now_s()
         # A copy: the view is drawn by a thread of rich's.
         lines = list(self._under_way.items())
