@@ -83,7 +83,7 @@ def workspaces_create_or_update(call: Call) -> Response:
         raise ArmError(409, "Conflict", text)
     deleted = None if live is not None else _soft_deleted(call, name)
     workspace = call.put({**call.body, "properties": _properties(call, deleted)})
-    if live is not None:
+    if live is not None and live.state == "Succeeded":
         return Response(200, workspace)
     workspace.notes["keys"] = [base64.b64encode(secrets.token_bytes(64)).decode() for _ in range(2)]
 
@@ -92,7 +92,7 @@ def workspaces_create_or_update(call: Call) -> Response:
         delay_s = 0.0 if deleted else call.seconds("log_workspace_tables_ready", workspace.id)
         workspace.notes["tables_ready_s"] = call.sandbox.clock.now_s() + delay_s
 
-    return call.begin(workspace, duration="log_workspace_create", polling=BODY, status=201, effect=effect)
+    return call.begin(workspace, duration="log_workspace_create", polling=BODY, effect=effect)
 
 
 def _properties(call: Call, deleted: Json | None) -> Json:

@@ -131,7 +131,7 @@ def storage_accounts_create(call: Call) -> Response:
     sku, kind = str(call.require("sku", "name")), str(call.require("kind"))
     if live is None:
         _check_name(call, name)
-    elif live.state != "Succeeded":
+    elif not live.settled:
         text = (
             f"The storage account '{name}' is being operated on: an operation is currently performing on "
             "this "
@@ -166,7 +166,7 @@ def storage_accounts_create(call: Call) -> Response:
         raise ArmError(400, "InvalidAccountUpdate", text)
     account = call.put({**call.body, "properties": _properties(call, name, region.name)})
     account.body["sku"] = {"name": sku, "tier": SKUS[sku]}
-    if live is not None:
+    if live is not None and not account.notes.get("nascent"):
         return Response(200, account)
     account.notes["keys"] = {key: _key() for key in ("key1", "key2")}
     account.notes["nascent"] = True
@@ -271,7 +271,7 @@ def storage_accounts_update(call: Call) -> Response:
     """StorageAccounts_Update: tags and properties, at once."""
     call.check_shape(ACCOUNT_SHAPE)
     live = call.found()
-    if live.state != "Succeeded":
+    if not live.settled:
         text = f"An operation is currently performing on the storage account '{live.name}'."
         raise ArmError(409, "StorageAccountOperationInProgress", text)
     changed = {key: value for key, value in call.body.items() if key in ("tags", "properties", "identity")}
