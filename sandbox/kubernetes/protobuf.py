@@ -1,6 +1,6 @@
 """Bodies in Kubernetes' protobuf encoding, for the types that clients send that way.
 
-kubectl sends it for `create namespace`, Helm for its release Secrets. Answers are always JSON, which those
+kubectl sends it for `create namespace`, Helm for its release Secrets, `create deployment` a small Deployment. Answers are always JSON, which those
 clients accept too. Encoding:
 https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding; field numbers: the
 `generated.proto` files of https://github.com/kubernetes/api and https://github.com/kubernetes/apimachinery.
@@ -45,6 +45,12 @@ def decode(content: bytes) -> Json:
                 f"the sandbox reads {kind} as JSON or YAML only, not as protobuf",
             )
         body: Json = _read(_bytes(envelope.get(2, b"")), message)
+    except _Unknown as error:
+        raise errors.ApiError(
+            415,
+            "UnsupportedMediaType",
+            f"the sandbox doesn't read this {kind} as protobuf, only as JSON or YAML: {error}",
+        ) from error
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise errors.bad_request(f"unable to decode protobuf: {error!r}") from error
     return {"apiVersion": api_version, "kind": kind, **body}
@@ -87,7 +93,9 @@ def _read(content: bytes, message: Message) -> Json:
     found: Json = {}
     for number, raw in _fields(content):
         if number not in message:
-            raise ValueError(f"field {number} is not known")
+            raise _Unknown(
+                f"it has field {number} of a message with {', '.join(n for n, _ in message.values())}"
+            )
         name, reader = message[number]
         value = reader(raw)
         if isinstance(value, _Repeated):
@@ -97,6 +105,10 @@ def _read(content: bytes, message: Message) -> Json:
         elif value not in ("", {}, None):
             found[name] = value
     return found
+
+
+class _Unknown(Exception):
+    """A field that isn't in the tables below."""
 
 
 class _Repeated:
@@ -132,6 +144,18 @@ def _number(raw: Raw) -> int:
 
 def _flag(raw: Raw) -> bool:
     return bool(_number(raw))
+
+
+def _number_if_set(raw: Raw) -> int | None:
+    return _number(raw) or None
+
+
+def _flag_if_set(raw: Raw) -> bool | None:
+    return _flag(raw) or None
+
+
+def _ignored(raw: Raw) -> None:
+    del raw
 
 
 def _time(raw: Raw) -> str | None:
@@ -202,6 +226,62 @@ _REFERENCE: Message = {
     4: ("uid", _text),
     5: ("apiVersion", _text),
 }
+_RESOURCE_ACCESS: Message = {
+    number: (name, _text)
+    for number, name in enumerate(
+        ("namespace", "verb", "group", "version", "resource", "subresource", "name"), start=1
+    )
+}
+_ACCESS: Message = {
+    1: ("resourceAttributes", _message(_RESOURCE_ACCESS)),
+    2: ("nonResourceAttributes", _message({1: ("path", _text), 2: ("verb", _text)})),
+}
+# Of a Deployment, what `kubectl create deployment` can say.
+_PORT: Message = {
+    1: ("name", _text),
+    2: ("hostPort", _number_if_set),
+    3: ("containerPort", _number),
+    4: ("protocol", _text),
+    5: ("hostIP", _text),
+}
+_CONTAINER: Message = {
+    1: ("name", _text),
+    2: ("image", _text),
+    3: ("command", _repeated(_text)),
+    4: ("args", _repeated(_text)),
+    5: ("workingDir", _text),
+    6: ("ports", _repeated(_message(_PORT))),
+    8: ("resources", _message({})),
+    13: ("terminationMessagePath", _text),
+    14: ("imagePullPolicy", _text),
+    16: ("stdin", _flag_if_set),
+    17: ("stdinOnce", _flag_if_set),
+    18: ("tty", _flag_if_set),
+    20: ("terminationMessagePolicy", _text),
+}
+_POD_SPEC: Message = {
+    2: ("containers", _repeated(_message(_CONTAINER))),
+    3: ("restartPolicy", _text),
+    6: ("dnsPolicy", _text),
+    8: ("serviceAccountName", _text),
+    9: ("serviceAccount", _text),
+    10: ("nodeName", _text),
+    11: ("hostNetwork", _flag_if_set),
+    12: ("hostPID", _flag_if_set),
+    13: ("hostIPC", _flag_if_set),
+    16: ("hostname", _text),
+    17: ("subdomain", _text),
+    19: ("schedulerName", _text),
+    24: ("priorityClassName", _text),
+}
+_DEPLOYMENT: Message = {
+    1: ("replicas", _number),
+    2: ("selector", _message({1: ("matchLabels", _map(_text))})),
+    3: ("template", _message({1: ("metadata", _message(_METADATA)), 2: ("spec", _message(_POD_SPEC))})),
+    4: ("strategy", _message({1: ("type", _text)})),
+    5: ("minReadySeconds", _number_if_set),
+    7: ("paused", _flag_if_set),
+}
 _KINDS: dict[str, Message] = {
     "Namespace": {
         1: ("metadata", _message(_METADATA)),
@@ -226,6 +306,16 @@ _KINDS: dict[str, Message] = {
         2: ("secrets", _repeated(_message(_REFERENCE))),
         3: ("imagePullSecrets", _repeated(_message({1: ("name", _text)}))),
         4: ("automountServiceAccountToken", _flag),
+    },
+    "SelfSubjectAccessReview": {
+        1: ("metadata", _message(_METADATA)),
+        2: ("spec", _message(_ACCESS)),
+        3: ("status", _ignored),
+    },
+    "Deployment": {
+        1: ("metadata", _message(_METADATA)),
+        2: ("spec", _message(_DEPLOYMENT)),
+        3: ("status", _ignored),
     },
     "DeleteOptions": {
         1: ("gracePeriodSeconds", _number),

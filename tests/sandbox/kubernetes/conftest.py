@@ -1,10 +1,10 @@
-"""The contract suite's two API servers: the emulator, and a real one where KUBEBUILDER_ASSETS names its binaries."""
+"""The contract's two API servers: the emulator, and the real one that KUBEBUILDER_ASSETS names."""
 
 import asyncio
 import json
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -90,7 +90,7 @@ class Cluster:
         return await self.send("PATCH", path, obj, APPLY, fieldManager=manager, **query)
 
     async def settle(self) -> None:
-        """Let what happens in a moment happen: the emulator's clock is stepped, the real server is waited for."""
+        """Let what happens in a moment happen: step the emulator's clock, wait for the real server."""
         if self.clock is not None:
             self.clock.step(60)
         else:
@@ -196,9 +196,9 @@ async def namespace(cluster: Cluster) -> str:
 
 
 @pytest.fixture
-def kubectl() -> Iterator[str]:
+def kubectl() -> str:
     """The path of kubectl."""
     found = shutil.which("kubectl")
     if found is None:
         pytest.skip("kubectl isn't installed")
-    yield found
+    return found

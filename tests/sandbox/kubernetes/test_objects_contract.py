@@ -105,15 +105,24 @@ async def test_string_data_of_a_secret_is_encoded(cluster: Cluster, namespace: s
 # What is sent, and the refusal: status, reason, text with {ns} for the namespace.
 _REFUSED = {
     "absent": ("GET", "configmaps/no", None, 404, "NotFound", 'configmaps "no" not found'),
-    "absent with a group": ("GET", "deployments/no", None, 404, "NotFound", 'deployments.apps "no" not found'),
+    "absent with a group": (
+        "GET",
+        "deployments/no",
+        None,
+        404,
+        "NotFound",
+        'deployments.apps "no" not found',
+    ),
     "bad name": (
         "POST",
         "configmaps",
         {"metadata": {"name": "Bad_Name"}},
         422,
         "Invalid",
-        'ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain '
-        "must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric "
+        'ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 '
+        "subdomain "
+        "must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+        "alphanumeric "
         "character (e.g. 'example.com', regex used for validation is "
         r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
     ),
@@ -139,8 +148,10 @@ _REFUSED = {
         {"metadata": {"name": "x", "labels": {"a": "b c"}}},
         422,
         "Invalid",
-        "ConfigMap \"x\" is invalid: metadata.labels: Invalid value: \"b c\": a valid label must be an empty string or "
-        "consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+        'ConfigMap "x" is invalid: metadata.labels: Invalid value: "b c": a valid label must be an empty '
+        "string or "
+        "consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+        "alphanumeric character "
         "(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
         "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
     ),
@@ -150,8 +161,10 @@ _REFUSED = {
         {"metadata": {"name": "x"}, "data": {"k k": "v"}},
         422,
         "Invalid",
-        "ConfigMap \"x\" is invalid: data[k k]: Invalid value: \"k k\": a valid config key must consist of alphanumeric "
-        "characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is "
+        'ConfigMap "x" is invalid: data[k k]: Invalid value: "k k": a valid config key must consist of '
+        "alphanumeric "
+        "characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for "
+        "validation is "
         "'[-._a-zA-Z0-9]+')",
     ),
     "wrong name": (
@@ -192,7 +205,7 @@ _REFUSED = {
         {"metadata": {"name": "1s"}, "spec": {"ports": [{"port": 1}]}},
         422,
         "Invalid",
-        "Service \"1s\" is invalid: metadata.name: Invalid value: \"1s\": a DNS-1035 label must consist of lower case "
+        'Service "1s" is invalid: metadata.name: Invalid value: "1s": a DNS-1035 label must consist of lower case '
         "alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character "
         "(e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
     ),
@@ -400,7 +413,9 @@ async def test_json_patch_adds_and_tests(cluster: Cluster, namespace: str) -> No
 async def test_strategic_merge_patch_merges_lists_by_their_keys(cluster: Cluster, namespace: str) -> None:
     path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
     await cluster.done("POST", path, deployment())
-    change = {"containers": [{"name": "main", "env": [{"name": "B", "value": "2"}]}, {"name": "b", "image": "y"}]}
+    change = {
+        "containers": [{"name": "main", "env": [{"name": "B", "value": "2"}]}, {"name": "b", "image": "y"}]
+    }
     patch = {"spec": {"template": {"spec": change}}}
     patched = await cluster.done("PATCH", f"{path}/d", patch, STRATEGIC)
     containers = patched["spec"]["template"]["spec"]["containers"]
@@ -460,7 +475,11 @@ async def test_scale_changes_the_replicas(cluster: Cluster, namespace: str) -> N
     path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
     await cluster.done("POST", path, deployment())
     scaled = await cluster.done("PATCH", f"{path}/d/scale", {"spec": {"replicas": 2}}, MERGE)
-    assert (scaled["kind"], scaled["apiVersion"], scaled["spec"]) == ("Scale", "autoscaling/v1", {"replicas": 2})
+    assert (scaled["kind"], scaled["apiVersion"], scaled["spec"]) == (
+        "Scale",
+        "autoscaling/v1",
+        {"replicas": 2},
+    )
     assert (await cluster.done("GET", f"{path}/d"))["spec"]["replicas"] == 2
 
 
@@ -522,7 +541,7 @@ async def test_deletion_of_another_object_is_refused(cluster: Cluster, namespace
     await cluster.done("POST", path, config_map())
     answer = await cluster.send("DELETE", f"{path}/c", {"preconditions": {"uid": "another"}})
     assert answer.error == (409, "Conflict")
-    assert 'the UID in the precondition (another) does not match the UID in record' in answer.body["message"]
+    assert "the UID in the precondition (another) does not match the UID in record" in answer.body["message"]
 
 
 async def test_finalizers_keep_an_object_that_is_deleted(cluster: Cluster, namespace: str) -> None:
@@ -589,7 +608,10 @@ async def test_unknown_fields_are_dropped_warned_of_or_refused(cluster: Cluster,
     body["spec"]["template"]["spec"]["containers"][0]["imag"] = "x"
     answer = await cluster.send("POST", path, body, fieldValidation="Strict")
     assert answer.error == (400, "BadRequest")
-    assert 'strict decoding error: unknown field "spec.template.spec.containers[0].imag"' in answer.body["message"]
+    assert (
+        'strict decoding error: unknown field "spec.template.spec.containers[0].imag"'
+        in answer.body["message"]
+    )
     answer = await cluster.send("POST", path, body)
     assert answer.status == 201
     expected = r'299 - "unknown field \"spec.template.spec.containers[0].imag\""'
