@@ -35,8 +35,8 @@ def _headline(outputs: EnvironmentOutputs) -> str:
         for kind in ("created", "updated", "unchanged")
     }
     return (
-        f"Subscription **{place.subscription_name}** (`{place.subscription_id}`), generation {place.generation}. "
-        f"Kubernetes {outputs.cluster.kubernetes_version}. "
+        f"Subscription **{place.subscription_name}** (`{place.subscription_id}`). "
+        f"Generation {place.generation}, Kubernetes {outputs.cluster.kubernetes_version}. "
         f"Steps: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged."
     )
 

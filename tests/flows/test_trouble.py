@@ -52,9 +52,11 @@ async def logs_of(flow_run: FlowRun) -> list[str]:
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id]))
     deadline = time.monotonic() + 20  # logs are sent in batches
     while time.monotonic() < deadline:
+        found: list[str] = []
         async with get_client() as client:
-            found = [log.message for log in await client.read_logs(log_filter=wanted, limit=200)]
-        if any("Finished in state" in line for line in found):
+            while page := await client.read_logs(log_filter=wanted, limit=200, offset=len(found)):
+                found += [log.message for log in page]
+        if any("Finished in state" in line for line in found[-5:]):
             return found
         await asyncio.sleep(0.2)
     return found
