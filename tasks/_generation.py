@@ -136,11 +136,8 @@ def _judge_strays(spec: EnvironmentSpec, ours: Sequence[Json], every: Iterable[N
     verdict = FINE
     for group in ours:
         tags, name = _tags(group), str(group["name"])
-        if (
-            GENERATION in tags
-            and tags.get(STATE) in ("building", "current")
-            and name.casefold() not in computed
-        ):
+        # The cluster's node group carries our tags too, but no state.
+        if tags.get(STATE) in ("building", "current") and name.casefold() not in computed:
             verdict += problem(
                 "suffix",
                 f"this environment already lives in the resource group {name}, whose name doesn't follow "

@@ -1,4 +1,4 @@
-"""The preflight demands the actions that a run uses, by the sandbox's account of each request: no more, no less."""
+"""The preflight demands the actions that a run uses, by the sandbox's account: no more, no less."""
 
 from environment.spec import EnvironmentSpec
 from sandbox.routing import Router, parse

@@ -122,6 +122,10 @@ def test_operator_outside_the_table_is_a_warning_only() -> None:
     assert verdict.warnings[0].startswith("operator.version: 1.99.0")
 
 
+def test_preview_version_is_never_chosen_unasked() -> None:
+    assert choose(operator="1.99.0", default="1.37")[0] == "1.36.2"
+
+
 def test_live_version_out_of_support_is_kept_with_a_warning() -> None:
     version, verdict = choose(live="1.33.8", operator="1.29.1")
     assert (version, verdict.problems) == ("1.33.8", ())

@@ -45,6 +45,7 @@ SIZES = [
     sku("Standard_D4as_v5", 4, 16, "standardDASv5Family"),
     sku("Standard_D4s_v3", 4, 16, "standardDSv3Family", restrictions=closed("2")),
     sku("Standard_D4s_v6", 4, 16, "StandardDsv6Family", restrictions=closed()),
+    sku("Standard_F4ls_v9", 4, 3.5, "standardFLSv9Family"),
     sku("Standard_B4ms", 4, 16, "standardBSFamily"),
     sku("Standard_E4s_v5", 4, 32, "standardESv5Family"),
     {"resourceType": "disks", "name": "Premium_LRS"},
@@ -89,6 +90,7 @@ def test_size_that_can_be_had_in_its_zones_is_fine(wanted: EnvironmentSpec) -> N
             spec(system="Standard_D2s_v5"),
             ["system_pool.vm_size: Standard_D2s_v5", "2 vCPUs", "at least 4 vCPUs"],
         ),
+        (spec(system="Standard_F4ls_v9"), ["system_pool.vm_size: Standard_F4ls_v9", "3.5 GiB", "4 GiB"]),
         (spec(system="Standard_B4ms"), ["system_pool.vm_size: Standard_B4ms", "no B series"]),
     ],
 )
