@@ -122,17 +122,19 @@ async def ensure(
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
     intended: list[Change] = []
+    accepted = 0
 
     async def attempt() -> Json:
+        nonlocal accepted
         live = await _settled(resource)
         decision = decision_for(live)
         if live is not None and not decision.needs_write:
             return live
         for guard in resource.guards:
             await _settled(guard)
-        if len(intended) >= _MOST_WRITES:
+        if accepted >= _MOST_WRITES:
             raise PermanentError(
-                f"{resource.label}: {len(intended)} writes were sent and still differs from the spec: "
+                f"{resource.label}: Azure took {accepted} writes and it still differs from the spec: "
                 f"{decision.change}. Set the spec to what Azure reports, or ask its support."
             )
         try:
@@ -143,6 +145,7 @@ async def ensure(
                 intended.append(decision.change)
             raise
         intended.append(decision.change)
+        accepted += 1
         live = await _finished(resource, answer)
         again = decision_for(live)
         if again.needs_write:
