@@ -7,7 +7,14 @@ from typing import Any
 
 from sandbox.arm import Call, Resource, Response
 from sandbox.instance import Sandbox
-from sandbox.providers import aks_api_server, aks_background, aks_defaults, aks_node_group, aks_versions
+from sandbox.providers import (
+    aks_api_server,
+    aks_background,
+    aks_defaults,
+    aks_node_group,
+    aks_shapes,
+    aks_versions,
+)
 from sandbox.providers import aks_pool_validation as pool_rules
 from sandbox.providers.container_service import (
     API_VERSIONS,
@@ -49,6 +56,7 @@ def agent_pools_create_or_update(call: Call) -> Response:
     check_deletion(call, cluster, call.live, "Creating" if call.live is None else "Updating")
     call.check_if_match(bare=True)
     check_not_busy(call, cluster)
+    aks_shapes.check_pool(call.properties)
     if call.live is None:
         pool, duration, state = _new_pool(call, cluster), "aks_pool_add", "Creating"
     else:

@@ -47,6 +47,10 @@ def make_node_group(sandbox: Sandbox, cluster: Resource) -> Resource:
             "aks-managed-cluster-rg": cluster.group_id.rsplit("/", 1)[-1],
         },
     )
+    profile = cluster.properties.get("nodeResourceGroupProfile") or {}
+    if profile.get("restrictionLevel") == "ReadOnly":
+        # https://learn.microsoft.com/azure/aks/node-resource-group-lockdown
+        group.notes["deny_assignment"] = "AKS node resource group lockdown"
     # https://learn.microsoft.com/azure/aks/use-managed-identity: Contributor on the node resource group.
     identity = cluster.body.get("identity") or {}
     principals = [value["principalId"] for value in (identity.get("userAssignedIdentities") or {}).values()]

@@ -163,7 +163,7 @@ def check_authorized_ranges(properties: Json) -> None:
         raise invalid(parameter, f"At most {MAX_RANGES} ranges are allowed.")
     for value in ranges:
         try:
-            ipaddress.IPv4Network(value, strict=False)
+            ipaddress.IPv4Network(str(value), strict=False)
         except ValueError:
             raise invalid(parameter, f"'{value}' is not a valid IPv4 CIDR.") from None
 

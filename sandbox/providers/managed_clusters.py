@@ -12,6 +12,7 @@ from sandbox.providers import (
     aks_background,
     aks_defaults,
     aks_node_group,
+    aks_shapes,
     aks_versions,
 )
 from sandbox.providers import aks_pool_validation as pool_rules
@@ -49,6 +50,7 @@ def managed_clusters_create_or_update(call: Call) -> Response:
     if call.live is not None:
         check_deletion(call, call.live, None, "Updating")
     call.check_if_match(bare=True)
+    aks_shapes.check_cluster(call.body)
     return _create(call) if call.live is None else _update(call, call.live)
 
 
@@ -282,7 +284,7 @@ def _body(call: Call, location: str, properties: Json, live: Resource | None) ->
 
 def _identity(call: Call, sent: Json, live: Resource | None) -> Json:
     """The identity with what the service knows of it: client and principal ids."""
-    sandbox, identity = call.sandbox, {"type": sent.get("type", "SystemAssigned")}
+    sandbox, identity = call.sandbox, {"type": sent.get("type") or "SystemAssigned"}
     assigned: Json = {}
     for identity_id in sent.get("userAssignedIdentities") or {}:
         resource = sandbox.store.get(identity_id)

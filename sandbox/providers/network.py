@@ -96,7 +96,10 @@ def public_ip_addresses_create_or_update(call: Call) -> Response:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?", call.names["address"]):
         raise ArmError(400, "InvalidResourceName", f"Resource name {call.names['address']} is invalid.")
     live = call.live
-    sku = {"tier": "Regional", **(call.body.get("sku") or {"name": "Standard"})}
+    _check_shapes(call.body)
+    if live is not None:
+        _check_not_busy(call, live)
+    sku = {"name": "Standard", "tier": "Regional", **(call.body.get("sku") or {})}
     zones = [str(zone) for zone in call.body.get("zones") or []]
     properties = dict(call.properties)
     method = properties.get("publicIPAllocationMethod") or "Dynamic"
@@ -131,6 +134,28 @@ def public_ip_addresses_create_or_update(call: Call) -> Response:
         resource.properties.setdefault("ipAddress", new_address(call.sandbox, resource.id))
 
     return call.begin(resource, duration="public_ip_write", polling=WRITE, state="Updating", effect=allocate)
+
+
+def _check_shapes(body: Json) -> None:
+    zones, properties = body.get("zones") or [], body.get("properties") or {}
+    label = (properties.get("dnsSettings") or {}) if isinstance(properties.get("dnsSettings"), dict) else None
+    wrong = not isinstance(zones, list) or (properties.get("dnsSettings") is not None and label is None)
+    if wrong:
+        text = "Could not parse the request body: zones is a list and dnsSettings an object."
+        raise ArmError(400, "InvalidRequestFormat", text)
+
+
+def _check_not_busy(call: Call, live: Resource) -> None:
+    """One write at a time: https://github.com/microsoft/AzureTRE/issues/2222."""
+    running = call.sandbox.operations.running(live.id)
+    if running is not None:
+        url = WRITE.url(WRITE.async_path or "", running, call.base_url).partition("?")[0]
+        raise ArmError(
+            409,
+            "AnotherOperationInProgress",
+            "Another operation on this or dependent resource is in progress. To retrieve status of the "
+            f"operation use uri: {url}?api-version={call.api_version}.",
+        )
 
 
 def _check_zones(call: Call, wanted: list[str], offered: tuple[str, ...], region: str) -> None:
@@ -188,7 +213,10 @@ def public_ip_addresses_update_tags(call: Call) -> Response:
     """
     address = call.found()
     return Response(
-        200, call.sandbox.store.put(address.id, address.type, {**address.body, "tags": call.body["tags"]})
+        200,
+        call.sandbox.store.put(
+            address.id, address.type, {**address.body, "tags": call.body.get("tags") or {}}
+        ),
     )
 
 

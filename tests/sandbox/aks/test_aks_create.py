@@ -144,6 +144,17 @@ def test_the_node_resource_group_is_made_by_the_cluster_and_dies_with_it(azure):
     assert list(azure.network.public_ip_addresses.list_all()) == []
 
 
+def test_a_locked_down_node_group_refuses_what_people_want_to_put_into_it(azure):
+    """https://learn.microsoft.com/azure/aks/node-resource-group-lockdown."""
+    azure.create(nodeResourceGroup="nodes", nodeResourceGroupProfile={"restrictionLevel": "ReadOnly"})
+    path = azure.cluster_path().partition("/resourceGroups/")[0]
+    path += "/resourceGroups/nodes/providers/Microsoft.Network/publicIPAddresses/mine?api-version=2026-03-01"
+    body = {"location": azure.region, "properties": {"publicIPAllocationMethod": "Static"}}
+    status, answer, _ = azure.raw("PUT", path, body)
+    assert (status, answer["error"]["code"]) == (403, "DenyAssignmentAuthorizationFailed")
+    azure.begin_pool()
+
+
 def test_the_default_node_resource_group_is_named_by_aks(azure):
     cluster = azure.create()
     assert cluster.node_resource_group == "MC_rg1_c1_canadacentral"

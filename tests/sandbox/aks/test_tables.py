@@ -141,6 +141,14 @@ def test_the_quota_of_addresses_is_kept(azure):
     assert usages(azure, "Microsoft.Network", "2026-03-01")["StaticPublicIPAddresses"] == (1, 1)
 
 
+def test_an_address_takes_one_write_at_a_time(azure):
+    """AzureTRE#2222 (raw)."""
+    azure.raw("PUT", ip_path(azure), address(azure))
+    status, body, _ = azure.raw("PUT", ip_path(azure), address(azure))
+    assert (status, body["error"]["code"]) == (409, "AnotherOperationInProgress")
+    assert "/providers/Microsoft.Network/locations/canadacentral/operations/" in body["error"]["message"]
+
+
 def test_an_address_is_deleted(azure):
     azure.raw("PUT", ip_path(azure), address(azure))
     azure.step(4)
