@@ -265,8 +265,8 @@ class Entra:
                 break
         else:
             text = (
-                "No matching federated identity record found for presented assertion issuer "
-                f"'{issuer}', subject '{subject}'."
+                f"No matching federated identity record found for presented assertion issuer '{issuer}', "
+                f"subject '{subject}'."
             )
             raise EntraError(401, "invalid_client", 700213, text)
         if issuer not in self.issuers or not self.issuers[issuer](assertion):
@@ -307,8 +307,7 @@ class Entra:
             if principal is None:
                 text = (
                     f"Resource '{segments[1]}' does not exist or one of its queried reference-property "
-                    "objects "
-                    "are not present."
+                    "objects are not present."
                 )
                 raise ArmError(404, "Request_ResourceNotFound", text)
             return Response(200, _shown(principal))

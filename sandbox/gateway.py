@@ -163,9 +163,9 @@ class Gateway:
             code = "SubscriptionRequestsThrottled"
             text = (
                 f"Number of '{kind}' requests for subscription '{subscription}' actor "
-                f"'{principal.object_id}' "
-                f"exceeded. Please try again after '{int(wait_s) + 1}' seconds after additional tokens are "
-                "available. Refer to https://aka.ms/arm-throttling for additional information."
+                f"'{principal.object_id}' exceeded. Please try again after '{int(wait_s) + 1}' seconds after "
+                "additional tokens are available. Refer to https://aka.ms/arm-throttling for additional "
+                "information."
             )
             raise ArmError(429, code, text, retry_after_s=max(wait_s, 1.0), headers=GATEWAY)
 
@@ -216,9 +216,8 @@ class Gateway:
             400,
             "NoRegisteredProviderFound",
             f"No registered resource provider found for location '{self._location_of(request)}' and API "
-            "version "
-            f"'{version}' for type '{route.type_name}'. The supported api-versions are '{supported}'. The "
-            "supported locations are ''.",
+            f"version '{version}' for type '{route.type_name}'. The supported api-versions are "
+            f"'{supported}'. The supported locations are ''.",
             headers=GATEWAY,
         )
 
@@ -286,8 +285,7 @@ class Gateway:
                 "DenyAssignmentAuthorizationFailed",
                 f"The client '{call.principal.client_id}' with object id '{call.principal.object_id}' has "
                 f"permission to perform action '{call.route.permission}' on scope '{call.id}'; however, the "
-                "access "
-                f"is denied because of the deny assignment with name '{denied}' and Id "
+                f"access is denied because of the deny assignment with name '{denied}' and Id "
                 f"'{self._sandbox.rng('deny', group.id).getrandbits(128):032x}' at scope '{group.id}'.",
                 headers=GATEWAY,
             )
@@ -313,8 +311,7 @@ class Gateway:
                 409,
                 "ScopeLocked",
                 f"The scope '{call.id}' cannot perform {verb} operation because following scope(s) are "
-                "locked: "
-                f"'{scopes}'. Please remove the lock and try again.",
+                f"locked: '{scopes}'. Please remove the lock and try again.",
                 headers=GATEWAY,
             )
 
@@ -324,8 +321,7 @@ class Gateway:
             return
         text = (
             f"The subscription is not registered to use namespace '{namespace}'. See "
-            "https://aka.ms/rps-not-found "
-            "for how to register subscriptions."
+            "https://aka.ms/rps-not-found for how to register subscriptions."
         )
         raise ArmError(
             409,
@@ -382,8 +378,7 @@ class Gateway:
                 "InvalidResourceLocation",
                 f"The resource '{live.name}' already exists in location '{live.location}' in resource group "
                 f"'{call.group}'. A resource with the same name cannot be created in location '{wanted}'. "
-                "Please "
-                "select a new resource name.",
+                "Please select a new resource name.",
                 headers=GATEWAY,
             )
 

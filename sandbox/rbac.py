@@ -148,8 +148,7 @@ class Rbac:
             "AuthorizationFailed",
             f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have "
             f"authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If "
-            "access "
-            "was recently granted, please refresh your credentials.",
+            "access was recently granted, please refresh your credentials.",
             headers={"x-ms-failure-cause": "gateway"},
         )
 
@@ -169,10 +168,9 @@ class Rbac:
             403,
             "LinkedAuthorizationFailed",
             f"The client '{principal.client_id}' with object id '{principal.object_id}' has permission to "
-            "perform "
-            f"action '{of}' on scope '{at}'; however, it does not have permission to perform action(s) "
-            f"'{action}' "
-            f"on the linked scope(s) '{scope}' (respectively) or the linked scope(s) are invalid.",
+            f"perform action '{of}' on scope '{at}'; however, it does not have permission to perform "
+            f"action(s) '{action}' on the linked scope(s) '{scope}' (respectively) or the linked scope(s) "
+            "are invalid.",
         )
 
 

@@ -73,8 +73,8 @@ def role_assignments_create(call: Call) -> Response:
             if _triple(other) == triple:
                 return Response(200, other)
             text = (
-                "Tenant ID, application ID, principal ID, and scope are not allowed to be updated. "
-                f"The role assignment '{name}' exists with other values."
+                "Tenant ID, application ID, principal ID, and scope are not allowed to be updated. The role "
+                f"assignment '{name}' exists with other values."
             )
             raise ArmError(400, "RoleAssignmentUpdateNotPermitted", text)
     for other in call.sandbox.store.of_type(ROLE_ASSIGNMENT):
@@ -137,8 +137,7 @@ def _check_principal(call: Call, principal_id: str, kind: str | None) -> None:
             raise _principal_not_found(call, principal_id)
         text = (
             f"The PrincipalId '{principal_id.replace('-', '')}' has type 'ServicePrincipal' , which is "
-            "different from "
-            f"specified PrinciaplType '{kind}'."
+            f"different from specified PrinciaplType '{kind}'."
         )
         raise ArmError(400, "UnmatchedPrincipalType", text)
     skips = kind == "ServicePrincipal" and call.sandbox.settings["principal_type_skips_lookup"]
@@ -151,12 +150,10 @@ def _principal_not_found(call: Call, principal_id: str) -> ArmError:
         400,
         "PrincipalNotFound",
         f"Principal {principal_id.replace('-', '')} does not exist in the directory "
-        f"{call.sandbox.tenant_id}. Check "
-        "that you have the correct principal ID. If you are creating this principal and then immediately "
-        "assigning "
-        "a role, this error might be related to a replication delay. In this case, set the role assignment "
-        "principalType property to a value, such as ServicePrincipal, User, or Group.  See "
-        "https://aka.ms/docs-principaltype",
+        f"{call.sandbox.tenant_id}. Check that you have the correct principal ID. If you are creating this "
+        "principal and then immediately assigning a role, this error might be related to a replication "
+        "delay. In this case, set the role assignment principalType property to a value, such as "
+        "ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype",
     )
 
 

@@ -120,8 +120,7 @@ def _check(call: Call, name: str) -> None:
     if not re.fullmatch(r"[a-zA-Z][-a-zA-Z0-9]{0,21}[a-zA-Z0-9]", name):
         text = (
             f"The resource name '{name}' is invalid: 2 to 23 letters, digits and '-', beginning with a "
-            "letter and "
-            "not ending with '-'."
+            "letter and not ending with '-'."
         )
         raise ArmError(400, "InvalidResourceName", text, target="name")
     region = find_region(call.body["location"])
@@ -129,8 +128,7 @@ def _check(call: Call, name: str) -> None:
         offered = ",".join(known.name for known in regions().values() if known.grafana)
         text = (
             f"The provided location '{call.body['location']}' is not available for resource type '{TYPE}'. "
-            "List of "
-            f"available regions for the resource type is '{offered}'."
+            f"List of available regions for the resource type is '{offered}'."
         )
         raise ArmError(400, "LocationNotAvailableForResourceType", text)
     # https://github.com/MicrosoftDocs/azure-docs/pull/128186

@@ -281,8 +281,7 @@ def data_collection_rule_associations_create(call: Call) -> Response:
         kind, _, name = call.scope.partition("/providers/")[2].rpartition("/")
         text = (
             f"The Resource '{kind}/{name}' under resource group '{call.group}' was not found. For more "
-            "details "
-            "please go to https://aka.ms/ARMResourceNotFoundFix"
+            "details please go to https://aka.ms/ARMResourceNotFoundFix"
         )
         raise ArmError(404, "ResourceNotFound", text, headers={"x-ms-failure-cause": "gateway"})
     rule, endpoint = (

@@ -138,8 +138,7 @@ async def federated_identity_credentials_create_or_update(call: Call) -> Respons
         text = (
             "Too many Federated Identity Credentials are written concurrently for the managed identity "
             f"'{identity.id}'. Concurrent Federated Identity Credentials writes under the same managed "
-            "identity "
-            "are not supported."
+            "identity are not supported."
         )
         raise ArmError(409, "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity", text)
     new = call.live is None

@@ -67,15 +67,13 @@ def workspaces_create_or_update(call: Call) -> Response:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]", name):
         text = (
             f"'{name}' is not a valid workspace name: 4 to 63 letters, digits and '-', with a letter or "
-            "digit at "
-            "both ends."
+            "digit at both ends."
         )
         raise ArmError(400, "InvalidParameter", text, target="name")
     if find_region(call.body["location"]) is None:
         text = (
             f"The provided location '{call.body['location']}' is not available for resource type '{TYPE}'. "
-            "List "
-            f"of available regions for the resource type is '{','.join(regions())}'."
+            f"List of available regions for the resource type is '{','.join(regions())}'."
         )
         raise ArmError(400, "LocationNotAvailableForResourceType", text)
     if live is not None and not live.settled:

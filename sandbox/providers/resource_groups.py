@@ -51,8 +51,7 @@ def resource_groups_create_or_update(call: Call) -> Response:
     if folded not in regions():
         text = (
             f"The provided location '{location}' is not available for resource group. List of available "
-            "regions is "
-            f"'{','.join(regions())}'."
+            f"regions is '{','.join(regions())}'."
         )
         raise ArmError(400, "LocationNotAvailableForResourceGroup", text)
     live = call.live
@@ -62,8 +61,7 @@ def resource_groups_create_or_update(call: Call) -> Response:
         if live.location != folded:
             text = (
                 f"Invalid resource group location '{location}'. The Resource group already exists in "
-                "location "
-                f"'{live.location}'."
+                f"location '{live.location}'."
             )
             raise ArmError(409, "InvalidResourceGroupLocation", text)
     body = {key: value for key, value in call.body.items() if key in ("tags", "managedBy")}

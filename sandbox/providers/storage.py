@@ -93,8 +93,7 @@ def _reason(sandbox: Sandbox, name: str) -> tuple[str, str] | None:
     if not re.fullmatch(r"[a-z0-9]{3,24}", name):
         text = (
             f"{name} is not a valid storage account name. Storage account name must be between 3 and 24 "
-            "characters "
-            "in length and use numbers and lower-case letters only."
+            "characters in length and use numbers and lower-case letters only."
         )
         return "AccountNameInvalid", text
     taken = name in sandbox.settings["taken_storage_names"]
@@ -134,8 +133,7 @@ def storage_accounts_create(call: Call) -> Response:
     elif not live.settled:
         text = (
             f"The storage account '{name}' is being operated on: an operation is currently performing on "
-            "this "
-            "storage account that requires exclusive access."
+            "this storage account that requires exclusive access."
         )
         raise ArmError(409, "StorageAccountOperationInProgress", text)
     if kind not in KINDS:
@@ -317,8 +315,7 @@ def _account(call: Call) -> Resource:
     if account is None:
         text = (
             f"The Resource '{ACCOUNT_TYPE}/{call.names['account']}' under resource group '{call.group}' was "
-            "not "
-            "found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+            "not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
         )
         raise ArmError(404, "ResourceNotFound", text, headers={"x-ms-failure-cause": "gateway"})
     return account
