@@ -77,9 +77,11 @@ class Webhooks:
         if not self._ready(namespace, name):
             return f"{post}: dial tcp {found['spec'].get('clusterIP')}:{port}: connect: connection refused"
         authority = self.authorities.get((namespace, name))
-        if authority is None:
+        # Without a bundle, the system's authorities have to do.
+        bundle = config.get("caBundle")
+        if authority is None and bundle:
             return f"{post}: the sandbox has no server for this webhook"
-        if config.get("caBundle") != authority:
+        if bundle is None or bundle != authority:
             return f"{post}: tls: failed to verify certificate: x509: certificate signed by unknown authority"
         return None
 

@@ -1,7 +1,7 @@
 """Bodies in Kubernetes' protobuf encoding, for the types that clients send that way.
 
-kubectl sends it for `create namespace`, Helm for its release Secrets, `create deployment` a small Deployment. Answers are always JSON, which those
-clients accept too. Encoding:
+kubectl sends it for `create namespace`, Helm for its release Secrets, `create deployment` a small
+Deployment. Answers are always JSON, which those clients accept too. Encoding:
 https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding; field numbers: the
 `generated.proto` files of https://github.com/kubernetes/api and https://github.com/kubernetes/apimachinery.
 """

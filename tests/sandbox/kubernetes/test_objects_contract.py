@@ -205,8 +205,10 @@ _REFUSED = {
         {"metadata": {"name": "1s"}, "spec": {"ports": [{"port": 1}]}},
         422,
         "Invalid",
-        'Service "1s" is invalid: metadata.name: Invalid value: "1s": a DNS-1035 label must consist of lower case '
-        "alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character "
+        'Service "1s" is invalid: metadata.name: Invalid value: "1s": a DNS-1035 label must consist of '
+        "lower case "
+        "alphanumeric characters or '-', start with an alphabetic character, and end with an "
+        "alphanumeric character "
         "(e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
     ),
     "unknown type": (
@@ -232,7 +234,8 @@ _REFUSED = {
         {"metadata": {"name": "x"}},
         422,
         "Invalid",
-        'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: []string{"maybe"}: supported values: "All"',
+        'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: []string{"maybe"}: '
+        'supported values: "All"',
     ),
 }
 
@@ -353,7 +356,8 @@ async def test_replace_of_an_older_version_conflicts(cluster: Cluster, namespace
     answer = await cluster.send("PUT", path, {**first, "data": {"a": "3"}})
     assert answer.error == (409, "Conflict")
     assert answer.body["message"] == (
-        'Operation cannot be fulfilled on configmaps "c": the object has been modified; please apply your changes to '
+        'Operation cannot be fulfilled on configmaps "c": the object has been modified; please apply '
+        "your changes to "
         "the latest version and try again"
     )
     assert (await cluster.done("GET", path))["data"] == {"a": "2"}
@@ -576,7 +580,8 @@ async def test_terminating_namespace_takes_nothing_new(cluster: Cluster, namespa
     answer = await cluster.send("POST", f"/api/v1/namespaces/{namespace}/configmaps", config_map())
     assert answer.error == (403, "Forbidden")
     assert answer.body["message"] == (
-        f'configmaps "c" is forbidden: unable to create new content in namespace {namespace} because it is being '
+        f'configmaps "c" is forbidden: unable to create new content in namespace {namespace} because it '
+        f"is being "
         "terminated"
     )
     assert answer.body["details"]["causes"] == [
