@@ -90,9 +90,9 @@ class Journal:
         return self._last_waits.get(step)
 
     def _log(self, text: str) -> None:
-        log = (_step.get() or _NO_STEP).log
-        if log:
-            log(text)
+        step = _step.get() or _NO_STEP
+        if step.log:
+            step.log(f"{step.title}: {text}")
 
     def _add(self, kind: Kind, text: str, elapsed_s: float = 0, expected_s: float = 0) -> None:
         event = Event(

@@ -23,7 +23,7 @@ def summary(outputs: EnvironmentOutputs, events: Iterable[Event]) -> str:
             "## How long each step took",
             _timings(events),
             "## What was waited out",
-            _conflicts(events),
+            _conflicts(events, outputs.place.warnings),
         ]
     )
 
@@ -118,8 +118,14 @@ def _timings(events: list[Event]) -> str:
     )
 
 
-def _conflicts(events: list[Event]) -> str:
-    found = [event for event in events if event.kind in ("conflict", "note")]
+def _conflicts(events: list[Event], warnings: Iterable[str]) -> str:
+    found: dict[tuple[str, str], list[Event]] = {}
+    for event in events:
+        if event.kind in ("conflict", "note") and event.text not in warnings:
+            found.setdefault((event.step, event.text.partition(" (")[0]), []).append(event)
     if not found:
         return "Nothing: Azure took every request at once."
-    return "\n".join(f"- {event.at_s:.1f} s, {event.step}: {event.text}" for event in found)
+    return "\n".join(
+        f"- **{step}** at {same[0].at_s:.1f} s{f', {len(same)} times' if len(same) > 1 else ''}: {same[-1].text}"
+        for (step, _), same in found.items()
+    )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from cloud.kubernetes_api import kubeconfig_of
-from environment.outputs import Place
 from environment.spec import EnvironmentSpec
 from flows._session import run_session
-from tasks.preflight import preflight
+from tasks.preflight import locate
 
 
 async def kubeconfig(spec: EnvironmentSpec) -> str:
@@ -19,5 +18,5 @@ async def kubeconfig(spec: EnvironmentSpec) -> str:
         AzureRefused: there is no such cluster, or the caller may not have its credentials.
     """
     async with run_session(spec, read_only=True):
-        place: Place = await preflight.fn(spec)
-        return (await kubeconfig_of(place.names.resource_group, place.names.cluster)).decode()
+        names = await locate(spec)
+        return (await kubeconfig_of(names.resource_group, names.cluster)).decode()

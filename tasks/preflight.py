@@ -105,6 +105,21 @@ async def preflight(spec: EnvironmentSpec) -> Place:
     )
 
 
+async def locate(spec: EnvironmentSpec) -> Names:
+    """The names of the environment that is there, without judging what a run would need.
+
+    Raises:
+        PreflightFailed: the names belong to something that isn't ours.
+    """
+    facts = await ask_subscription(cloud().subscription_id)
+    generation, verdict = find_generation(
+        spec, cloud().subscription_id, facts.groups, facts.deleted_workspaces
+    )
+    if verdict.problems:
+        raise PreflightFailed(verdict.problems)
+    return generation.names
+
+
 async def _subscription_name(subscription_id: str) -> str:
     """The subscription's name, if the credential sees it and it takes writes."""
     try:
