@@ -320,7 +320,8 @@ class Operations:
         if "operation_fails" in fault:
             self._fail_as_ordered(operation, fault["operation_fails"])
         elif fault.get("operation_canceled"):
-            message = "The operation was overriden and canceled by a later operation."
+            # Azure's own spelling: https://github.com/Azure/AKS/issues/1913
+            message = "The operation was overriden and canceled by a later operation."  # codespell:ignore
             self.end(operation, "Canceled", _error("Canceled", message))
         elif fault.get("operation_preempted"):
             self._preempt_as_ordered(operation)

@@ -7,7 +7,6 @@ segment by segment, literals before variables, without regard to case.
 from __future__ import annotations
 
 import importlib
-import logging
 import pkgutil
 import re
 from collections.abc import Callable
@@ -19,8 +18,6 @@ from sandbox.arm import Provider, Resource, ResourceType, Route
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
-
-logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 Kind = Literal["tenant", "subscription", "group", "resource"]
@@ -202,11 +199,7 @@ def load() -> list[Provider]:
     for module_info in sorted(
         pkgutil.iter_modules(sandbox.providers.__path__), key=lambda module: module.name
     ):
-        try:
-            module = importlib.import_module(f"sandbox.providers.{module_info.name}")
-        except Exception:  # The others still work; what is missing answers 501.
-            logger.exception("the provider module %s can't be loaded", module_info.name)
-            continue
+        module = importlib.import_module(f"sandbox.providers.{module_info.name}")
         for value in vars(module).values():
             if isinstance(value, Provider) and all(value is not known for known in found):
                 found.append(value)

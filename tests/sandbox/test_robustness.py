@@ -96,7 +96,7 @@ def test_every_provider_module_loads_and_declares_its_types() -> None:
     assert {provider.namespace for provider in ROUTER.providers} >= set(NAMESPACES)
 
 
-@pytest.mark.parametrize("namespace", NAMESPACES[:9])
+@pytest.mark.parametrize("namespace", NAMESPACES)
 def test_no_body_makes_it_fail(sandbox: SandboxProcess, group: str, namespace: str) -> None:
     sandbox.settings(throttling=False)
     sandbox.control("POST", "clock", {"speed": 1_000_000})
