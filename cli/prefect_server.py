@@ -88,18 +88,24 @@ def pages_of(flow_run_id: UUID) -> dict[str, str]:
     settings = get_current_settings()
     if settings.api.url is None or not settings.ui_url:
         return {}
-    base = settings.ui_url.rstrip("/") + _current_ui(settings.ui_url)
+    served = _current_ui(settings.ui_url)
+    if served is None:
+        return {}
+    base = settings.ui_url.rstrip("/") + served
     return {
         "Run and its graph": f"{base}/runs/flow-run/{flow_run_id}",
         "Artifacts": f"{base}/artifacts",
     }
 
 
-def _current_ui(url: str) -> str:
-    """The path of the UI that the server prefers: Prefect 3 brings two, and only asking tells."""
+def _current_ui(url: str) -> str | None:
+    """The path of the UI that the server prefers: Prefect 3 brings two. None when it serves none."""
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/ui-settings", timeout=_ANSWER_S) as answer:
             found = json.load(answer)
-        return str(found[f"{found['default_ui']}_base_url"]).rstrip("/")
+        base: str | None = found[f"{found['default_ui']}_base_url"]
+    except urllib.error.HTTPError:
+        return ""  # A server that doesn't know the question, such as Prefect Cloud's UI.
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return None
+    return None if base is None else base.rstrip("/")

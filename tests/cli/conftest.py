@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ..sandbox.conftest import SandboxProcess
+from ..sandbox.conftest import SandboxProcess, group
+
+__all__ = ["group"]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,0 +1,47 @@
+"""`make demo` calls this; the packages are installed already."""
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cli.processes import is_running
+
+from .conftest import Run
+
+
+@pytest.mark.timeout(400)
+def test_demo_shows_an_environment_then_the_same_unchanged_and_stop_ends_both(
+    run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "demo"
+    try:
+        began = time.monotonic()
+        first = run("demo", "start", "--folder", folder)
+        took_s = time.monotonic() - began
+        assert first.returncode == 0, first.stderr
+        assert took_s <= 60
+        assert "created" in first.stdout
+
+        url = next(line.split()[-1] for line in first.stdout.splitlines() if line.startswith("Prefect UI"))
+        page = next(line.split()[-1] for line in first.stderr.splitlines() if line.startswith("Run and its"))
+        assert page.startswith(url)
+        asked = urllib.request.Request(page, headers={"accept": "text/html"})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.status == 200
+
+        second = run("demo", "start", "--folder", folder)
+        assert second.returncode == 0, second.stderr
+        assert url in second.stdout
+        assert ": created" not in second.stderr
+        assert "unchanged" in second.stdout
+    finally:
+        sandbox = json.loads((folder / "sandbox" / "sandbox.json").read_text())["pid"]
+        server = json.loads((folder / "server.json").read_text())["pid"]
+        stopped = run("demo", "stop", "--folder", folder)
+    assert stopped.returncode == 0
+    assert not is_running(sandbox)
+    assert not is_running(server)
+    assert run("demo", "stop", "--folder", folder).stdout == "Nothing of the demo was running.\n"

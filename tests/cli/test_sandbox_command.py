@@ -1,0 +1,142 @@
+import json
+import os
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from ..sandbox.conftest import SandboxProcess
+from .conftest import Run
+
+
+def described(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / "sandbox.json").read_text())
+    return found
+
+
+def test_start_says_where_it_is_and_stop_ends_it(run: Run, own_sandbox: Path) -> None:
+    sandbox = described(own_sandbox)
+    status = json.loads(run("sandbox", "status", "--state", own_sandbox, "--json").stdout)
+    assert (status["endpoint"], status["pid"], status["speed"]) == (
+        sandbox["endpoint"],
+        sandbox["pid"],
+        1000,
+    )
+    assert stat.S_IMODE((own_sandbox / "sandbox.log").stat().st_mode) == 0o600
+
+    stopped = run("sandbox", "stop", "--state", own_sandbox)
+    assert (stopped.returncode, str(sandbox["pid"]) in stopped.stdout) == (0, True)
+    assert not (own_sandbox / "sandbox.json").exists()
+    gone = run("sandbox", "status", "--state", own_sandbox)
+    assert gone.returncode == 4
+    assert "no sandbox is running" in gone.stderr
+    assert run("sandbox", "stop", "--state", own_sandbox).returncode == 0
+
+
+def test_a_second_start_is_refused_and_names_the_first(run: Run, own_sandbox: Path) -> None:
+    second = run("sandbox", "start", "--state", own_sandbox)
+    assert second.returncode == 2
+    assert str(described(own_sandbox)["endpoint"]) in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_start_beside_a_start_is_refused(run: Run, tmp_path: Path) -> None:
+    import fcntl
+
+    with (tmp_path / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        beside = run("sandbox", "start", "--state", tmp_path)
+    assert (beside.returncode, "another start is under way" in beside.stderr) == (2, True)
+
+
+def test_a_port_in_use_is_said_plainly(run: Run, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = run("sandbox", "start", "--state", tmp_path / "s", "--port", port)
+    assert refused.returncode == 4
+    assert f"port {port} can't be used" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_description_left_by_a_crash_is_no_sandbox(run: Run, tmp_path: Path) -> None:
+    # Our own process lives, but it isn't a sandbox: the number was given to someone else after a crash.
+    left = {"pid": os.getpid(), "endpoint": "https://localhost:1", "speed": 1}
+    texts = (
+        "ca_file ca_bundle tenant_id subscription_id subscription_name client_id client_secret object_id "
+        "control_key egress_url operator_manifest_url operator_manifest_sha256 kubernetes"
+    )
+    (tmp_path / "sandbox.json").write_text(json.dumps({**dict.fromkeys(texts.split(), ""), **left}))
+    assert run("sandbox", "status", "--state", tmp_path).returncode == 4
+    assert run("sandbox", "stop", "--state", tmp_path).stdout == "No sandbox is running.\n"
+
+
+def test_env_can_be_taken_over_by_a_shell_and_says_everything(
+    run: Run, sandbox: SandboxProcess, state: Path
+) -> None:
+    printed = run("sandbox", "env", "--state", state).stdout
+    found = sandbox.description
+    names = "AZURE_CLIENT_SECRET AKS_POSTGRES_ARM_ENDPOINT SSL_CERT_FILE AKS_POSTGRES_TIME_SCALE KUBECONFIG"
+    shell = subprocess.run(
+        ["sh", "-euc", printed + "".join(f'\nprintf "%s\\n" "${name}"' for name in names.split())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout.splitlines() == [
+        found["client_secret"],
+        found["endpoint"],
+        found["ca_bundle"],
+        "1000",
+        str(state / "kubeconfig"),
+    ]
+    as_json = json.loads(run("sandbox", "env", "--state", state, "--shell", "json").stdout)
+    assert as_json["AZURE_CLIENT_SECRET"] == found["client_secret"]
+    assert as_json["AZURE_CONFIG_DIR"] == str(state / "az")
+
+
+def test_faults_are_ordered_listed_and_cleared(run: Run, state: Path, tmp_path: Path) -> None:
+    orders = [
+        {"operation": "ManagedClusters_CreateOrUpdate", "do": {"status": 503, "code": "ServerBusy"}},
+        {"path": "/workspaces/", "method": "PUT", "nth": 2, "do": {"cut": "after"}},
+    ]
+    file = tmp_path / "faults.yaml"
+    file.write_text(yaml.safe_dump(orders))
+    ordered = run("sandbox", "faults", "order", file, "--state", state)
+    assert (ordered.returncode, len(ordered.stdout.split())) == (0, 2), ordered.stderr
+    listed = json.loads(run("sandbox", "faults", "--json", "--state", state).stdout)["faults"]
+    assert [fault["do"] for fault in listed] == [order["do"] for order in orders]
+    assert run("sandbox", "faults", "clear", "--state", state).returncode == 0
+    assert "No failure is ordered" in run("sandbox", "faults", "--state", state).stdout
+
+
+def test_an_order_that_makes_no_sense_is_bad_input_in_the_sandbox_s_words(
+    run: Run, state: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "faults.yaml").write_text("{operation: ManagedClusters_Get, do: {explode: true}}")
+    refused = run("sandbox", "faults", "order", tmp_path / "faults.yaml", "--state", state)
+    assert (refused.returncode, "`do` must hold one of" in refused.stderr) == (2, True)
+
+
+def test_ledger_and_resources_show_what_was_asked_for_and_reset_empties_them(
+    run: Run, sandbox: SandboxProcess, state: Path, group: str
+) -> None:
+    ledger = run("sandbox", "ledger", "--state", state, "--service", "arm").stdout
+    assert "ResourceGroups_CreateOrUpdate  201" in ledger
+    lines = run("sandbox", "ledger", "--state", state, "--json").stdout.splitlines()
+    services = [json.loads(line)["service"] for line in lines]
+    assert services == [entry["service"] for entry in sandbox.ledger()]
+    assert len(run("sandbox", "ledger", "--state", state, "--json", "--since", 1).stdout.splitlines()) == (
+        len(lines) - 1
+    )
+    listed = run("sandbox", "resources", "--state", state).stdout
+    assert "Microsoft.Resources/resourceGroups  rg-test  Succeeded" in listed
+    bodies = json.loads(run("sandbox", "resources", "--state", state, "--json").stdout)
+    assert group in [body["id"] for body in bodies]
+
+    assert run("sandbox", "reset", "--state", state).returncode == 0
+    assert json.loads(run("sandbox", "resources", "--state", state, "--json").stdout) == []
+    assert sandbox.ledger() == []

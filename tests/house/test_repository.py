@@ -1,0 +1,72 @@
+"""Promises about the repository itself."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+FLOW = re.compile(r"^@flow\b.*?^async def (\w+)", re.M | re.S)
+
+
+def flows() -> dict[str, Path]:
+    return {
+        name: file
+        for file in sorted((REPOSITORY / "flows").glob("*.py"))
+        for name in FLOW.findall(file.read_text())
+    }
+
+
+def deployments() -> list[dict[str, object]]:
+    found: list[dict[str, object]] = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
+    return found
+
+
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda one: str(one["name"]))
+def test_a_deployment_s_entrypoint_loads_and_takes_its_parameters(
+    deployment: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
+    monkeypatch.chdir(REPOSITORY)
+    flow = load_flow_from_entrypoint(str(deployment["entrypoint"]))
+    parameters = deployment["parameters"]
+    assert isinstance(parameters, dict)
+    assert flow.validate_parameters(parameters)
+    assert deployment["enforce_parameter_schema"] is True
+
+
+def test_there_are_flows_and_the_readme_names_every_one() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    assert flows()
+    assert [name for name in flows() if f"`{name}`" not in readme] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_file_that_a_document_names_is_there(document: str) -> None:
+    named = re.findall(
+        r"`((?:environment|cloud|tasks|flows|cli|sandbox|tests|deployments)/[\w./-]*)`",
+        (REPOSITORY / document).read_text(),
+    )
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
+
+
+def test_no_flow_file_is_named_like_a_module_that_someone_imports() -> None:
+    # Prefect loads a flow by path and puts its folder first on the import path.
+    import sys
+
+    names = {file.stem for file in (REPOSITORY / "flows").glob("*.py")} - {"__init__"}
+    assert names & set(sys.stdlib_module_names) == set()
+
+
+def test_every_package_folder_is_installed() -> None:
+    import tomllib
+
+    listed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    tracked = subprocess.run(
+        ["git", "ls-files", "*/__init__.py"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    folders = {str(Path(file).parent).replace("/", ".") for file in tracked.splitlines()}
+    assert {folder for folder in folders if not folder.startswith("tests")} - set(listed) == set()
