@@ -70,3 +70,25 @@ def test_every_package_folder_is_installed() -> None:
     ).stdout
     folders = {str(Path(file).parent).replace("/", ".") for file in tracked.splitlines()}
     assert {folder for folder in folders if not folder.startswith("tests")} - set(listed) == set()
+
+
+def test_the_readme_s_guide_map_holds_exactly_the_steps_that_exist() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    guide_map = readme.partition("## Guide map")[2].partition("\n## ")[0]
+    steps = {
+        name
+        for file in (REPOSITORY / "tasks").glob("[a-z]*.py")
+        for name in re.findall(r"^@arm_task\b.*?^async def (\w+)", file.read_text(), re.M | re.S)
+    }
+    assert steps
+    assert set(re.findall(r"`([a-z]+_[a-z_]+|preflight)`", guide_map)) == steps
+
+
+def test_the_readme_s_exit_codes_are_the_command_s() -> None:
+    from cli import exit_codes
+
+    table = "\n".join(line for line in str(exit_codes.__doc__).splitlines() if line.startswith("| "))
+    rows = [row for row in table.splitlines() if row[2].isdigit()]
+    readme = (REPOSITORY / "README.md").read_text()
+    assert len(rows) == len(exit_codes.ExitCode)
+    assert [row for row in rows if row not in readme] == []
