@@ -7,7 +7,8 @@ from typing import Any
 
 from sandbox.kubernetes.admission import Webhooks
 from sandbox.kubernetes.controllers import Controllers
-from sandbox.kubernetes.endpoint import Endpoint, OnRequest
+from sandbox.kubernetes.endpoint import Endpoint
+from sandbox.kubernetes.exchange import OnRequest
 from sandbox.kubernetes.objects import Objects
 from sandbox.kubernetes.resources import Registry
 from sandbox.kubernetes.store import Store

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from sandbox.kubernetes import errors
+from sandbox.kubernetes.conditions import is_true
 from sandbox.kubernetes.resources import ResourceType
 
 Json = dict[str, Any]
@@ -96,16 +97,7 @@ def _priority(version: Json) -> tuple[Any, ...]:
 
 def established(definition: Json) -> bool:
     """Whether the definition's types are served."""
-    return condition(definition, "Established") == "True"
-
-
-def condition(obj: Json, type_: str) -> str | None:
-    """The status of a condition: "True", "False", "Unknown", or None when it isn't there."""
-    for item in obj.get("status", {}).get("conditions") or []:
-        if item["type"] == type_:
-            status: str = item["status"]
-            return status
-    return None
+    return is_true(definition, "Established")
 
 
 def first_status(definition: Json) -> Json:

@@ -3,26 +3,29 @@
 AKS serves nobody unauthenticated: without a token that the cluster knows, everything is 401.
 """
 
-import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import parse_qsl
 
 from sandbox.kubernetes import discovery, errors, openapi, tables
-from sandbox.kubernetes import request as requests
+from sandbox.kubernetes.exchange import (
+    OnRequest,
+    Receive,
+    Scope,
+    Send,
+    ledger_entry,
+    read,
+    refuse_upgrade,
+    send_bytes,
+    send_json,
+)
 from sandbox.kubernetes.request import ApiRequest
 from sandbox.kubernetes.times import Clock
 from sandbox.kubernetes.verbs import Verbs
 from sandbox.kubernetes.watches import Watch
 
 Json = dict[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-OnRequest = Callable[[Json], None]
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +65,11 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await _refuse_upgrade(scope, receive, send)
+            await refuse_upgrade(scope, receive, send)
             return
         started = time.monotonic()
         self._clock.run_due()
-        request = await _read(scope, receive)
+        request = await read(scope, receive)
         code, error = 200, None
         try:
             request.user = self._authenticated(request)
@@ -79,11 +82,11 @@ class Endpoint:
                 code = await self._answer(request, send)
         except errors.ApiError as refusal:
             code, error = refusal.code, refusal.reason or None
-            await _send_json(send, code, refusal.status(), request.warnings)
+            await send_json(send, code, refusal.status(), request.warnings)
         except Exception:
             logger.exception("%s %s failed in the sandbox", request.method, request.path)
             code, error = 500, "InternalError"
-            await _send_json(
+            await send_json(
                 send, 500, errors.internal_error("the sandbox failed; its log says why").status(), []
             )
         finally:
@@ -102,18 +105,18 @@ class Endpoint:
             if request.verb in ("get", "list") and tables.wanted(request.headers.get("accept", "")):
                 type_ = self._verbs.find_type(request)
                 body = tables.table(type_, body, request.query.get("includeObject", "Metadata"), self._clock)
-            await _send_json(send, code, body, request.warnings)
+            await send_json(send, code, body, request.warnings)
             return code
         if request.method != "GET" and not request.resource:
             raise errors.method_not_allowed()
         if request.path in ("/healthz", "/readyz", "/livez"):
-            await _send(send, 200, b"ok", "text/plain; charset=utf-8")
+            await send_bytes(send, 200, b"ok", "text/plain; charset=utf-8")
             return 200
         found = self._document(request)
         if found is None:
-            await _send(send, 404, b"404 page not found\n", "text/plain; charset=utf-8")
+            await send_bytes(send, 404, b"404 page not found\n", "text/plain; charset=utf-8")
             return 404
-        await _send_json(send, 200, found, [])
+        await send_json(send, 200, found, [])
         return 200
 
     def _document(self, request: ApiRequest) -> Json | None:
@@ -154,78 +157,5 @@ class Endpoint:
             watch.close()
 
     def _tell(self, request: ApiRequest, code: int, error: str | None, started: float) -> None:
-        if self.on_request is None:
-            return
-        self.on_request(
-            {
-                "service": "kubernetes",
-                "cluster": self.cluster,
-                "principal": request.user or None,
-                "method": request.method,
-                "path": request.path,
-                "query": request.query,
-                "api_version": f"{request.group}/{request.version}".strip("/") or None,
-                "operation": request.operation,
-                "body": _for_ledger(request),
-                "status": code,
-                "error_code": error,
-                "duration_ms": round((time.monotonic() - started) * 1000, 2),
-            }
-        )
-
-
-async def _read(scope: Scope, receive: Receive) -> ApiRequest:
-    content = bytearray()
-    while True:
-        message = await receive()
-        content += message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            break
-    headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-    query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
-    return requests.parse(scope["method"], scope["path"], query, headers, bytes(content))
-
-
-async def _send_json(send: Send, code: int, body: Json, warnings: list[str]) -> None:
-    content = json.dumps(body, separators=(",", ":")).encode() + b"\n"
-    extra = [
-        (b"warning", f'299 - "{text.replace(chr(34), chr(92) + chr(34))}"'.encode()) for text in warnings
-    ]
-    await _send(send, code, content, "application/json", extra)
-
-
-async def _send(
-    send: Send, code: int, content: bytes, content_type: str, extra: list[tuple[bytes, bytes]] | None = None
-) -> None:
-    headers = [
-        (b"content-type", content_type.encode()),
-        (b"content-length", str(len(content)).encode()),
-        (b"date", formatdate(usegmt=True).encode()),
-        (b"cache-control", b"no-cache, private"),
-        *(extra or []),
-    ]
-    await send({"type": "http.response.start", "status": code, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
-
-
-def _for_ledger(request: ApiRequest) -> Any:
-    """The body as JSON, without the contents of Secrets."""
-    if not request.content:
-        return None
-    if request.resource in ("secrets", "serviceaccounts") or len(request.content) > 65536:
-        return f"({len(request.content)} bytes)"
-    try:
-        return request.json() if request.content_type.endswith("json") else request.body()
-    except errors.ApiError:
-        return f"({len(request.content)} bytes, not readable)"
-
-
-async def _refuse_upgrade(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
-    # exec, attach and port-forward: nothing runs in the sandbox's containers.
-    await send({"type": "websocket.close", "code": 1000})
+        if self.on_request is not None:
+            self.on_request(ledger_entry(self.cluster, request, code, error, started))

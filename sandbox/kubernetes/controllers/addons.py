@@ -6,6 +6,7 @@ They come minutes after the profile was turned on (https://github.com/Azure/AKS/
 their configuration, and the restarts without a data collection rule.
 """
 
+from functools import partial
 from typing import Any
 
 from sandbox.kubernetes.controllers.life import Controller, Life
@@ -48,7 +49,7 @@ class Addons(Controller):
                 continue
             self._on[name] = wanted
             delay_s = self.life.between(*(APPEAR_S if wanted else VANISH_S), "addon", name)
-            self.life.after(delay_s, lambda name=name: self._act(name), "addon", name, str(wanted))  # type: ignore[misc]
+            self.life.after(delay_s, partial(self._act, name), "addon", name, str(wanted))
 
     def _act(self, name: str) -> None:
         for key, workload, replicas, system in METRICS if name == "metrics" else LOGS:

@@ -7,6 +7,7 @@ everything it does for a Postgres cluster; a `Cluster` is accepted and stays as 
 
 import base64
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -15,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sandbox.kubernetes.admission import Webhooks
-from sandbox.kubernetes.controllers.life import Controller, Life, is_true
+from sandbox.kubernetes.conditions import is_true
+from sandbox.kubernetes.controllers.life import Controller, Life
 from sandbox.kubernetes.store import Event
 
 Json = dict[str, Any]
@@ -47,7 +49,7 @@ class CnpgOperator(Controller):
         if any(_is_operator(container) for container in event.obj["spec"]["containers"]):
             namespace, name = event.obj["metadata"]["namespace"], event.obj["metadata"]["name"]
             delay_s = self.life.between(*CERTIFY_S, "certify", name)
-            self.life.after(delay_s, lambda: self._certify(namespace), "certify", namespace)
+            self.life.after(delay_s, partial(self._certify, namespace), "certify", namespace)
 
     def _certify(self, namespace: str) -> None:
         secret = self.store.get("secrets", namespace, "cnpg-ca-secret")

@@ -5,10 +5,12 @@ https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/
 
 import hashlib
 import json
+from functools import partial
 from typing import Any
 
+from sandbox.kubernetes.conditions import is_true
 from sandbox.kubernetes.controllers.deployments import REACT_S, pod_of
-from sandbox.kubernetes.controllers.life import Controller, is_true, owner_of
+from sandbox.kubernetes.controllers.life import Controller, owner_of
 from sandbox.kubernetes.controllers.pods import misfit
 from sandbox.kubernetes.store import Event
 
@@ -35,7 +37,7 @@ class DaemonSets(Controller):
                 self._soon(obj["metadata"]["namespace"], obj["metadata"]["name"])
 
     def _soon(self, namespace: str, name: str) -> None:
-        self.life.after(REACT_S, lambda: self._reconcile(namespace, name), "daemonset", namespace, name)
+        self.life.after(REACT_S, partial(self._reconcile, namespace, name), "daemonset", namespace, name)
 
     def _reconcile(self, namespace: str, name: str) -> None:
         daemon_set = self.store.get(KEY, namespace, name)

@@ -1,5 +1,6 @@
 """CustomResourceDefinitions: their types are served a moment later, and end with their objects."""
 
+from functools import partial
 from typing import Any
 
 from sandbox.kubernetes import custom_resources
@@ -24,15 +25,15 @@ class Definitions(Controller):
                 spec = event.obj["spec"]
                 self.objects.registry.remove_custom(spec["group"], spec["names"]["plural"])
             elif event.obj["metadata"].get("deletionTimestamp"):
-                self.life.after(0.5, lambda: self._finish(name), "definition-end", name)
+                self.life.after(0.5, partial(self._finish, name), "definition-end", name)
             elif not custom_resources.established(event.obj):
                 delay_s = self.life.between(*ESTABLISH_S, "definition", name)
-                self.life.after(delay_s, lambda: self._establish(name), "definition", name)
+                self.life.after(delay_s, partial(self._establish, name), "definition", name)
             else:
                 self._serve(event.obj)
         elif event.change == "DELETED" and self.store.get(KEY, "", event.key) is not None:
             name = event.key
-            self.life.after(0.2, lambda: self._finish(name), "definition-end", name)
+            self.life.after(0.2, partial(self._finish, name), "definition-end", name)
 
     def _establish(self, name: str) -> None:
         definition = self.store.get(KEY, "", name)

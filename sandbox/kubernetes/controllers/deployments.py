@@ -7,15 +7,11 @@ A rollout starts all new pods at once and ends the old ones when the new are rea
 import copy
 import hashlib
 import json
+from functools import partial
 from typing import Any
 
-from sandbox.kubernetes.controllers.life import (
-    Controller,
-    condition,
-    is_true,
-    owner_of,
-    owner_reference,
-)
+from sandbox.kubernetes.conditions import condition, is_true
+from sandbox.kubernetes.controllers.life import Controller, owner_of, owner_reference
 from sandbox.kubernetes.store import Event
 
 Json = dict[str, Any]
@@ -41,7 +37,7 @@ class Deployments(Controller):
                 self._soon(metadata["namespace"], owner)
 
     def _soon(self, namespace: str, name: str, delay_s: float = REACT_S) -> None:
-        self.life.after(delay_s, lambda: self._reconcile(namespace, name), "deployment", namespace, name)
+        self.life.after(delay_s, partial(self._reconcile, namespace, name), "deployment", namespace, name)
 
     def _reconcile(self, namespace: str, name: str) -> None:
         deployment = self.store.get(DEPLOYMENTS, namespace, name)
@@ -174,7 +170,7 @@ class Deployments(Controller):
             text = f'ReplicaSet "{name}" has timed out progressing.'
             return condition("Progressing", "False", "ProgressDeadlineExceeded", text, now, before)
         at = (metadata["namespace"], metadata["name"])
-        self.life.after(left_s, lambda: self._reconcile(*at), "deadline", *at)
+        self.life.after(left_s, partial(self._reconcile, *at), "deadline", *at)
         text = f'ReplicaSet "{name}" is progressing.'
         return condition("Progressing", "True", "ReplicaSetUpdated", text, now, before)
 
@@ -198,7 +194,7 @@ class ReplicaSets(Controller):
                 self._soon(metadata["namespace"], owner)
 
     def _soon(self, namespace: str, name: str) -> None:
-        self.life.after(REACT_S, lambda: self._reconcile(namespace, name), "replicaset", namespace, name)
+        self.life.after(REACT_S, partial(self._reconcile, namespace, name), "replicaset", namespace, name)
 
     def _reconcile(self, namespace: str, name: str) -> None:
         replica_set = self.store.get(REPLICA_SETS, namespace, name)

@@ -3,6 +3,7 @@
 https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 """
 
+from functools import partial
 from typing import Any
 
 from sandbox.kubernetes.controllers.life import Controller
@@ -22,12 +23,12 @@ class Garbage(Controller):
         metadata = event.obj["metadata"]
         uid = metadata["uid"]
         if event.change == "DELETED":
-            self.life.after(REACT_S, lambda: self._collect(uid), "collect", uid)
+            self.life.after(REACT_S, partial(self._collect, uid), "collect", uid)
             for reference in metadata.get("ownerReferences") or []:
                 owner = reference["uid"]
-                self.life.after(REACT_S, lambda owner=owner: self._finish(owner), "owner", owner)  # type: ignore[misc]
+                self.life.after(REACT_S, partial(self._finish, owner), "owner", owner)
         elif metadata.get("deletionTimestamp") and metadata.get("finalizers"):
-            self.life.after(REACT_S, lambda: self._finish(uid), "owner", uid)
+            self.life.after(REACT_S, partial(self._finish, uid), "owner", uid)
 
     def _dependants(self, uid: str) -> list[tuple[str, Json]]:
         return [

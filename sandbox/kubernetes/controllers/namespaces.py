@@ -3,9 +3,11 @@
 https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
 """
 
+from functools import partial
 from typing import Any
 
-from sandbox.kubernetes.controllers.life import CONTROLLER_MANAGER, Controller, Life, condition
+from sandbox.kubernetes.conditions import condition
+from sandbox.kubernetes.controllers.life import CONTROLLER_MANAGER, Controller, Life
 from sandbox.kubernetes.store import Event
 
 Json = dict[str, Any]
@@ -34,16 +36,16 @@ class Namespaces(Controller):
         if event.key == "namespaces":
             name = metadata["name"]
             if event.change == "ADDED":
-                self.life.after(FURNISH_S, lambda: self._furnish(name), "furnish", name)
+                self.life.after(FURNISH_S, partial(self._furnish, name), "furnish", name)
             elif event.change == "MODIFIED" and metadata.get("deletionTimestamp"):
                 delay_s = self.life.between(*EMPTY_S, "namespace", name)
-                self.life.after(delay_s, lambda: self._empty(name), "empty", name)
+                self.life.after(delay_s, partial(self._empty, name), "empty", name)
         elif event.change == "DELETED" and (event.key, metadata["name"]) in (
             ("serviceaccounts", "default"),
             ("configmaps", "kube-root-ca.crt"),
         ):
             namespace = metadata["namespace"]
-            self.life.after(FURNISH_S, lambda: self._furnish(namespace), "furnish", namespace)
+            self.life.after(FURNISH_S, partial(self._furnish, namespace), "furnish", namespace)
 
     def _furnish(self, name: str) -> None:
         if self.store.get("namespaces", "", name) is None:
@@ -66,7 +68,7 @@ class Namespaces(Controller):
         left = [(key, obj) for key, obj in self.store.everything() if _inside(obj, name)]
         if left:
             self._report(namespace, left)
-            self.life.after(RETRY_S, lambda: self._empty(name), "empty", name)
+            self.life.after(RETRY_S, partial(self._empty, name), "empty", name)
             return
 
         self.store.remove("namespaces", "", name)

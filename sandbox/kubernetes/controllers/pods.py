@@ -4,16 +4,11 @@ Nothing runs: a container becomes ready after a while, whatever its image.
 https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 """
 
+from functools import partial
 from typing import Any
 
-from sandbox.kubernetes.controllers.life import (
-    KUBELET,
-    SCHEDULER,
-    Controller,
-    Life,
-    condition,
-    is_true,
-)
+from sandbox.kubernetes.conditions import condition, is_true
+from sandbox.kubernetes.controllers.life import KUBELET, SCHEDULER, Controller, Life
 from sandbox.kubernetes.selectors import matches_expression
 from sandbox.kubernetes.store import Event
 
@@ -43,13 +38,13 @@ class Pods(Controller):
         if metadata.get("deletionTimestamp"):
             grace_s = float(metadata.get("deletionGracePeriodSeconds", 0))
             delay_s = min(grace_s, self.life.between(*END_S, "end", *at))
-            self.life.after(delay_s, lambda: self._end(*at), "end", *at, metadata["uid"])
+            self.life.after(delay_s, partial(self._end, *at), "end", *at, metadata["uid"])
         elif not event.obj["spec"].get("nodeName"):
             if event.change == "ADDED":
-                self.life.after(SCHEDULE_S, lambda: self._schedule(*at), "schedule", *at)
+                self.life.after(SCHEDULE_S, partial(self._schedule, *at), "schedule", *at)
         elif not is_true(event.obj, "Ready"):
             delay_s = self.life.between(*START_S, "start", *at)
-            self.life.after(delay_s, lambda: self._start(*at), "start", *at)
+            self.life.after(delay_s, partial(self._start, *at), "start", *at)
 
     def _retry(self) -> None:
         for pod in self.store.all("pods"):
@@ -58,7 +53,7 @@ class Pods(Controller):
                 self._schedule(*at)
             elif not is_true(pod, "Ready"):
                 delay_s = self.life.between(*START_S, "start", *at)
-                self.life.after(delay_s, lambda at=at: self._start(*at), "start", *at)  # type: ignore[misc]
+                self.life.after(delay_s, partial(self._start, *at), "start", *at)
 
     def _schedule(self, namespace: str, name: str) -> None:
         pod = self.store.get("pods", namespace, name)

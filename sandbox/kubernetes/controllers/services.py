@@ -3,9 +3,11 @@
 Left out: addresses of load balancers, which stay pending.
 """
 
+from functools import partial
 from typing import Any
 
-from sandbox.kubernetes.controllers.life import Controller, is_true, owner_reference
+from sandbox.kubernetes.conditions import is_true
+from sandbox.kubernetes.controllers.life import Controller, owner_reference
 from sandbox.kubernetes.store import Event
 
 Json = dict[str, Any]
@@ -30,7 +32,7 @@ class Services(Controller):
                     self._soon(metadata["namespace"], service["metadata"]["name"])
 
     def _soon(self, namespace: str, name: str) -> None:
-        self.life.after(REACT_S, lambda: self._reconcile(namespace, name), "service", namespace, name)
+        self.life.after(REACT_S, partial(self._reconcile, namespace, name), "service", namespace, name)
 
     def _reconcile(self, namespace: str, name: str) -> None:
         service = self.store.get("services", namespace, name)
