@@ -45,8 +45,16 @@ class Answer:
 
 
 def answer_of(response: Any) -> Answer:
-    """Read an azure-core HTTP response of either generation."""
-    body = json_of(response)
+    """Read an azure-core HTTP response of either generation.
+
+    Raises:
+        ArmFault: the body is no JSON, such as a proxy's page; as good as no answer.
+    """
+    try:
+        body = _parsed(response)
+    except (ValueError, RecursionError) as error:
+        message = f"status {response.status_code} with a body that is no JSON: {error}"
+        raise ArmFault(None, "UnreadableAnswer", clean(message)) from None
     headers = {key.lower(): value for key, value in response.headers.items()}
     return Answer(response.status_code, body if isinstance(body, dict) else {"value": body}, headers)
 
@@ -54,10 +62,14 @@ def answer_of(response: Any) -> Answer:
 def json_of(response: Any) -> Any:
     """The JSON in a response, or {} where there is none."""
     try:
-        text = response.text() if callable(getattr(response, "text", None)) else response.body().decode()
-        return json.loads(text) if text else {}
+        return _parsed(response)
     except (ValueError, RecursionError):  # no text, no JSON, or JSON nested without end
         return {}
+
+
+def _parsed(response: Any) -> Any:
+    text = response.text() if callable(getattr(response, "text", None)) else response.body().decode()
+    return json.loads(text) if text else {}
 
 
 def as_answer(pipeline_response: Any, _deserialized: Any, _headers: Any) -> Answer:

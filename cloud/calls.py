@@ -7,6 +7,7 @@ and for how long at most. Every pause is an entry in the run's journal, with Azu
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from json import JSONDecodeError
 from typing import Any, TypeVar
 
 import aiohttp
@@ -14,6 +15,7 @@ import tenacity
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DeserializationError,
     HttpResponseError,
     ServiceRequestError,
     ServiceResponseError,
@@ -72,6 +74,9 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
         raise ArmFault(None, "NoAnswer", clean(str(error))) from error
     except AzureError as error:
         raise ArmFault(None, type(error).__name__, clean(str(error))) from error
+    except (DeserializationError, JSONDecodeError) as error:
+        # JSON that isn't what the SDK client expects, or an empty body where there must be one.
+        raise ArmFault(None, "UnreadableAnswer", clean(str(error))) from error
 
 
 async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:

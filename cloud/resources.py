@@ -93,7 +93,11 @@ def arm_resource(
         return await send(put, *key, content, **conditions, **options)
 
     async def look() -> Answer:
-        return await send(get, *key, **options)
+        answer = await send(get, *key, **options)
+        if not answer.body:
+            # Taken for a resource without any property, it would be overwritten.
+            raise ArmFault(None, "UnreadableAnswer", f"status {answer.status} with an empty body")
+        return answer
 
     return ArmResource(label, resource_id, look, write, expected_s, deadline_s, guards)
 

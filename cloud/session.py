@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from azure.core import AsyncPipelineClient
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, StreamConsumedError
 from azure.core.pipeline import AsyncPipeline, PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
     AsyncBearerTokenCredentialPolicy,
+    AsyncHTTPPolicy,
     ContentDecodePolicy,
     HeadersPolicy,
     ProxyPolicy,
@@ -63,7 +64,7 @@ class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
         response = await super().send(request)
         if (
             response.http_response.status_code == 401
-            and "expired" in str(json_of(response.http_response)).casefold()
+            and "expired" in str(json_of(await _whole(request, response))).casefold()
         ):
             journal().note("the access token had expired; going on with a new one")
             await self._renewable.renew()
@@ -87,6 +88,25 @@ async def answered_or_not(
         raise  # never sent, and never repeated by aiohttp
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise aiohttp.ClientConnectionError(f"connection lost before the answer: {error}") from error
+
+
+class ErrorPolicy(AsyncHTTPPolicy[Any, Any]):
+    """Raises errors before an SDK client reads them: some stumble over a gateway's error page."""
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        """Send, and raise unless it went well."""
+        response = await self.next.send(request)
+        if response.http_response.status_code >= 400 and request.http_request.method != "HEAD":
+            raise HttpResponseError(response=await _whole(request, response))
+        return response
+
+
+async def _whole(request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> Any:
+    """The HTTP response with its body, which a `begin_` operation leaves unread."""
+    if request.context.options.get("stream"):
+        with suppress(StreamConsumedError):  # read before, and empty
+            await response.http_response.read()
+    return response.http_response
 
 
 @dataclass
@@ -183,7 +203,6 @@ class Cloud:
         if api_version:
             params["api-version"] = api_version
         response = await self._arm.send_request(HttpRequest("GET", url, params=params))
-        await response.read()
         if response.status_code not in (200, 202, 204):
             raise HttpResponseError(response=response)
         return answer_of(response)
@@ -228,6 +247,7 @@ async def open_cloud(subscription_id: str, *, read_only: bool = False) -> AsyncI
             pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
                 transport,
                 policies=[
+                    ErrorPolicy(),
                     RequestIdPolicy(),
                     HeadersPolicy(),
                     UserAgentPolicy("aks-postgres"),

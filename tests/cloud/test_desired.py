@@ -94,6 +94,7 @@ def test_what_azure_writes_another_way_is_no_difference(wanted: Any, live: Any) 
         ({"a": ["1"]}, {"a": "1"}, ["a"]),
         ({"a": ["1"]}, {"a": None}, ["a"]),
         ({"a": []}, {"a": ["1"]}, ["a"]),
+        ({"tags": [{"x": "a"}]}, {"tags": [{"x": "A"}]}, ["tags"]),
         ({"a": True}, {"a": 1}, ["a"]),
         ({"a": True}, {"a": "true"}, ["a"]),
         ({"a": False}, {}, ["a"]),
@@ -223,6 +224,13 @@ def test_a_merge_changes_the_pool_of_that_name_and_keeps_the_others() -> None:
     }
 
 
+def test_of_two_pools_of_one_name_the_first_is_compared_and_changed() -> None:
+    live = {"pools": [{"name": "p", "count": 1}, {"name": "P", "count": 3}]}
+    wanted = {"pools": [{"name": "p", "count": 3}]}
+    assert changed(wanted, live) == ["pools[p].count"]
+    assert changed(wanted, merged(live, wanted)) == []
+
+
 def test_a_merge_shares_nothing_with_what_it_was_made_of() -> None:
     live, wanted = {"a": {"b": [1]}}, {"c": {"d": [2]}}
     result = merged(live, wanted)
@@ -319,6 +327,7 @@ def test_a_state_that_is_missing_is_settled_and_an_unknown_one_is_not(live: Any,
         None,
         [],
         "many",
+        5,
         [None],
         ["postgres"],
         [{}],
