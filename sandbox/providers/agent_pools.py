@@ -24,7 +24,6 @@ from sandbox.providers.container_service import (
     acted_on,
     check_deletion,
     check_not_busy,
-    cluster_of,
     lower_group,
     pools_of,
     refusal,
@@ -51,7 +50,7 @@ def agent_pools_create_or_update(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/aks/agent-pools/create-or-update
     """
     throttle(call, "PutAgentPoolHandler.PUT", call.id, capacity=20, per_s=1 / 60)
-    cluster, sandbox = cluster_of(call), call.sandbox
+    cluster, sandbox = call.parent(), call.sandbox
     pools_of(sandbox, cluster)
     check_deletion(call, cluster, call.live, "Creating" if call.live is None else "Updating")
     call.check_if_match(bare=True)
@@ -134,10 +133,7 @@ def agent_pools_get(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/aks/agent-pools/get
     """
     throttle_other(call)
-    cluster_of(call)
-    if call.live is None:
-        raise call.not_found()
-    return Response(200, call.live)
+    return Response(200, call.found())
 
 
 @aks.list("managedClusters/{cluster}/agentPools")
@@ -147,7 +143,7 @@ def agent_pools_list(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/aks/agent-pools/list
     """
     throttle_other(call)
-    return call.listing(under=cluster_of(call).id)
+    return call.listing()
 
 
 @aks.delete("managedClusters/{cluster}/agentPools/{pool}")
@@ -157,7 +153,7 @@ def agent_pools_delete(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/aks/agent-pools/delete
     """
     throttle_other(call)
-    cluster, pool = cluster_of(call), call.live
+    cluster, pool = call.parent(), call.live
     if pool is None:
         return Response(204)
     check_deletion(call, cluster, None, "Deleting")

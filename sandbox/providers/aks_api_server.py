@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.arm import Resource
+from sandbox.arm import ArmError, Resource
 from sandbox.instance import Sandbox
 from sandbox.kubernetes import ClusterServer, KubernetesApi
 from sandbox.providers import aks_node_group
@@ -61,6 +61,18 @@ class ApiServer:
             await step
 
         self.work = asyncio.get_running_loop().create_task(after())
+
+
+def check_mode(sandbox: Sandbox) -> None:
+    """Refuse clusters with a real API server: a control plane without controllers wouldn't get anything ready."""
+    if sandbox.kubernetes != "emulated":
+        raise ArmError(
+            501,
+            "NotImplemented",
+            "Clusters with `--kubernetes real` aren't emulated; they would be added to "
+            "sandbox/providers/aks_api_server.py.",
+            headers={"x-ms-failure-cause": "sandbox"},
+        )
 
 
 def find(sandbox: Sandbox, cluster: Resource) -> ApiServer | None:

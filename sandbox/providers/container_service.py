@@ -159,22 +159,6 @@ def acted_on(call: Call) -> Resource:
     return resource
 
 
-def cluster_of(call: Call) -> Resource:
-    """The cluster that a node pool's path names, or 404 ParentResourceNotFound."""
-    cluster_id = f"{call.scope}/providers/{CLUSTER}/{call.names['cluster']}"
-    cluster = call.sandbox.store.get(cluster_id)
-    if cluster is None:
-        verb = {"GET": "read", "DELETE": "delete"}.get(call.method, "write")
-        raise ArmError(
-            404,
-            "ParentResourceNotFound",
-            f"Failed to perform '{verb}' on resource(s) of type '{call.route.type_name}', because the parent "
-            f"resource '{cluster_id}' could not be found.",
-            headers={"x-ms-failure-cause": "gateway"},
-        )
-    return cluster
-
-
 def check_deletion(call: Call, cluster: Resource, target: Resource | None, verb: str) -> None:
     """Refuse everything but deletion once deletion was issued.
 

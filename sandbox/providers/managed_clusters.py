@@ -50,6 +50,7 @@ def managed_clusters_create_or_update(call: Call) -> Response:
     if call.live is not None:
         check_deletion(call, call.live, None, "Updating")
     call.check_if_match(bare=True)
+    aks_api_server.check_mode(call.sandbox)
     aks_shapes.check_cluster(call.body)
     return _create(call) if call.live is None else _update(call, call.live)
 
@@ -377,11 +378,10 @@ def managed_clusters_delete(call: Call) -> Response:
     if already is not None and already.deletes:
         return Response(202, headers=WITHOUT_RESULT.headers(already, call.base_url))
     for operation in list(running_operations(call.sandbox, cluster)):
-        if operation.resource is not cluster:
-            # https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/error-code-operationpreempted
-            text = "This operation has been preempted by Deleting operation."
-            error = {"code": "AKSOperationPreemptedByDelete", "message": text}
-            call.sandbox.operations.end(operation, "Failed", error, touch=False)
+        # https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/error-code-operationpreempted
+        text = "This operation has been preempted by Deleting operation."
+        error = {"code": "AKSOperationPreemptedByDelete", "message": text}
+        call.sandbox.operations.end(operation, "Failed", error, touch=False)
     follow_cluster(call.sandbox, cluster, True)
     return call.begin_delete(duration="aks_cluster_delete", polling=WITHOUT_RESULT)
 

@@ -214,12 +214,12 @@ def _process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
 
 
 @pytest.fixture
-def kept_azure(tmp_path: Path) -> Callable[[], AbstractContextManager[Azure]]:
-    """Starts an Azure whose state outlives its process."""
+def own_azure(tmp_path: Path) -> Callable[..., AbstractContextManager[Azure]]:
+    """Starts an Azure of the test's own, always in the same folder."""
 
     @contextlib.contextmanager
-    def start() -> Iterator[Azure]:
-        with running(tmp_path / "kept", "--persist") as facts:
+    def start(*options: str) -> Iterator[Azure]:
+        with running(tmp_path / "own", *options) as facts:
             azure = Azure(facts)
             try:
                 yield azure

@@ -247,16 +247,24 @@ def test_a_connection_can_be_cut_after_the_write_acted(azure):
         assert core.read_namespace("cnpg-system").status.phase == "Active"
 
 
-def test_a_cluster_that_is_kept_over_a_restart_answers_at_its_old_port(kept_azure):
-    with kept_azure() as azure:
+def test_a_cluster_that_is_kept_over_a_restart_answers_at_its_old_port(own_azure):
+    with own_azure("--persist") as azure:
         azure.set(durations={"aks_cluster_create_answer": 0})
         azure.resources.resource_groups.create_or_update(azure.group, {"location": azure.region})
         azure.create()
         before = azure.kubeconfig()
-    with kept_azure() as azure:
+    with own_azure("--persist") as azure:
         assert azure.kubeconfig() == before
         azure.step(60)
         assert len(nodes(azure)) == 3
+
+
+def test_a_real_api_server_isnt_connected_and_says_so(own_azure):
+    with own_azure("--kubernetes", "real") as azure:
+        azure.resources.resource_groups.create_or_update(azure.group, {"location": azure.region})
+        error = azure.refused(azure.begin_create)
+        assert (error.status_code, error.error.code) == (501, "NotImplemented")
+        assert "aks_api_server.py" in error.error.message
 
 
 async def test_two_clusters_have_ports_and_tokens_of_their_own(azure):

@@ -186,7 +186,9 @@ def test_a_creation_can_be_deleted(azure):
     poller = azure.begin_create(nodeResourceGroup="nodes")
     azure.step(60)
     azure.clusters.begin_delete(azure.group, "c1")
-    assert failed(poller).code == "AKSOperationPreemptedByDelete"
+    error = failed(poller)
+    assert error.code == "AKSOperationPreemptedByDelete"
+    assert error.message == "This operation has been preempted by Deleting operation."
     azure.step(700)
     assert azure.raw("GET", azure.cluster_path())[0] == 404
     assert not azure.resources.resource_groups.check_existence("nodes")
