@@ -1,7 +1,7 @@
 """The resources that the guide's commands make: what is sent for each, and what people may do to it.
 
-Bodies are those of the real az, captured command by command, with our differences marked `#:`; all of ours are in
-README's table "where we differ from the guide".
+Bodies are those of the real az, captured command by command, with our differences marked `#:`; their reasons are
+in README's table "where we differ from the guide".
 """
 
 from collections.abc import Callable
@@ -223,9 +223,7 @@ def logs_association(w: World) -> Json:
 
 
 def _association_id(name: str) -> Callable[[World], str]:
-    return lambda w: (
-        f"{_id(w, 'cluster')}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{name}"
-    )
+    return lambda w: f"{_id(w, 'cluster')}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{name}"
 
 
 # Cluster, node pool, address.

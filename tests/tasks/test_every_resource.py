@@ -125,9 +125,7 @@ async def test_an_untagged_resource_of_our_name_is_not_ours(world: World, resour
 
 
 @each(*LASTING)
-async def test_a_half_done_operation_is_waited_for_and_not_repeated(
-    world: World, resource: Resource
-) -> None:
+async def test_a_half_done_operation_is_waited_for_and_not_repeated(world: World, resource: Resource) -> None:
     resource_id = await prerequisites(world, resource)
     world.azure.settings(durations={resource.lasts: LONG_S})
     world.begin_write(resource_id, resource.api_version, resource.body(world))

@@ -1,5 +1,6 @@
 """One environment on the sandbox, built by the steps themselves, and what other people do to it meanwhile."""
 
+import asyncio
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -93,12 +94,12 @@ class World:
             put_at(body, path, value)
         return self.write(resource_id, api_version, body)
 
-    def when_waiting(self, do: Callable[[], Any]) -> list[str]:
-        """Do something as soon as a step waits; returns the list that its waits will be in."""
+    def when(self, kind: str, do: Callable[[], Any] = lambda: None) -> list[str]:
+        """Do something at the first event of a kind; returns the list that the texts of all go to."""
         seen: list[str] = []
 
         def heard(event: Event) -> None:
-            if event.kind == "waiting":
+            if event.kind == kind:
                 seen.append(event.text)
                 if len(seen) == 1:
                     do()
@@ -108,7 +109,26 @@ class World:
 
     def until_over(self) -> list[str]:
         """Let everything that is going on come to its end once a step waits for it."""
-        return self.when_waiting(lambda: self.azure.step(LONG_S))
+        return self.when("waiting", lambda: self.azure.step(LONG_S))
+
+    async def arrived(self, operation: str) -> None:
+        """Wait until the sandbox has received a request since the last step began."""
+        while not self.requests(operation=operation):
+            await asyncio.sleep(0)
+
+    async def run_while(self, name: str, do: Callable[[], Any], *, operation: str) -> Any:
+        """Run a step, and do something between its last look and the arrival of its write.
+
+        The write is held up on its way until the clock is stepped, which every `write` and `change` does.
+        """
+        step = self.steps[name]
+        await self.prepare(*step.takes, *step.after)
+        self.azure.fault({"delay_s": LONG_S / 2}, operation=operation)
+        running = asyncio.create_task(self.run(name))
+        await asyncio.sleep(0)
+        await self.arrived(operation)
+        do()
+        return await running
 
 
 @dataclass(frozen=True)
@@ -127,7 +147,7 @@ class Step:
 
 
 def at(body: Any, path: str) -> Any:
-    """The value at a path such as `properties.agentPoolProfiles[postgres].count`; None where there is none."""
+    """The value at a path such as `properties.agentPoolProfiles[postgres].count`, or None."""
     for key, name in _keys(path):
         body = body.get(key) if isinstance(body, dict) else None
         if name is not None:
@@ -159,7 +179,7 @@ def _keys(path: str) -> list[tuple[str, str | None]]:
 
 
 # What changes with every write, whoever writes.
-_VOLATILE = {"etag", "eTag", "systemData", "modifiedDate", "lastSkuUpdate", "quotaNextResetTime", "changedTime"}
+_VOLATILE = {"etag", "eTag", "systemData", "modifiedDate", "lastSkuUpdate", "quotaNextResetTime"}
 
 
 def lasting(body: Any) -> Any:
