@@ -33,7 +33,16 @@ class ClusterServer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
-        self._config = Config(app, log_config=None, access_log=False, lifespan="off", http="h11", ws="none")
+        self._config = Config(
+            app,
+            interface="asgi3",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+        )
         self._state = ServerState()
         self._blocked = False
         self._server: asyncio.Server | None = None

@@ -64,6 +64,19 @@ class Addons(Controller):
                 self.make(DEFINITIONS, _monitor(plural, kind), MANAGER)
 
 
+def objects(name: str) -> list[tuple[str, Json]]:
+    """Everything of an add-on, `metrics` or `logs`: collection's path and object."""
+    apps = f"/apis/apps/v1/namespaces/{NAMESPACE}"
+    found = [
+        (f"{apps}/{key.partition('.')[0]}", _workload(workload, replicas, system))
+        for key, workload, replicas, system in (METRICS if name == "metrics" else LOGS)
+    ]
+    if name == "metrics":
+        prefix = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        found += [(prefix, _monitor(plural, kind)) for plural, kind in MONITORS]
+    return found
+
+
 def _workload(name: str, replicas: int, system: str) -> Json:
     """A DaemonSet, or a Deployment when it has replicas."""
     labels = {"component": name}

@@ -1,0 +1,151 @@
+"""A real kube-apiserver per cluster, with the surface of the emulator (`--kubernetes real`).
+
+Clients reach it through this process, so that the port, its certificate, its silence and the ledger are those of the
+emulated cluster; `actor.Actor` does what a cluster's controllers would do. Left out: pods, endpoints and
+webhook servers, so the operator's webhooks refuse its custom resources; the version is that of the binaries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from sandbox.kubernetes import errors
+from sandbox.kubernetes.actor import Actor
+from sandbox.kubernetes.api import ADMIN
+from sandbox.kubernetes.control_plane import ControlPlane, ControlPlaneError
+from sandbox.kubernetes.exchange import (
+    OnRequest,
+    Receive,
+    Scope,
+    Send,
+    ledger_entry,
+    read,
+    refuse_upgrade,
+    send_json,
+)
+from sandbox.kubernetes.request import ApiRequest
+from sandbox.kubernetes.times import Clock
+
+Json = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+# Of a connection, not of the answer.
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length"}
+
+
+class RealKubernetesApi:
+    """A real API server; the arguments and attributes are those of `KubernetesApi`.
+
+    It starts with the object, which needs a running loop; requests wait until it is ready.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        clock: Clock,
+        seed: int | str = 1,
+        *,
+        token: str | None = None,
+        ca_pem: str = "",
+        on_request: OnRequest | None = None,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.token = token or secrets.token_hex(32)
+        self._on_request = on_request
+        self._plane = ControlPlane(self.token, ADMIN)
+        self._actor = Actor(clock, f"{seed}/{name}", ca_pem)
+        self._session: aiohttp.ClientSession | None = None
+        self._starting = asyncio.get_running_loop().create_task(self._start())
+        self._acting: asyncio.Task[None] | None = None
+
+    def set_version(self, version: str) -> None:
+        """Remember the version; the binaries stay what they are."""
+        self.version = version
+
+    def set_pools(self, pools: list[Json]) -> None:
+        """Have the nodes of these pools, and no others."""
+        self._actor.set_pools(pools)
+
+    def set_addons(self, *, metrics: bool, logs: bool) -> None:
+        """Run the agents of managed Prometheus and Container insights, or take them away."""
+        self._actor.set_addons(metrics=metrics, logs=logs)
+
+    def stop(self) -> None:
+        """End the processes."""
+        self._starting.cancel()
+        if self._acting is not None:
+            self._acting.cancel()
+        if self._session is not None:
+            self._closing = asyncio.get_running_loop().create_task(self._session.close())
+        self._plane.stop()
+
+    async def _start(self) -> None:
+        try:
+            await self._plane.start()
+        except ControlPlaneError:
+            logger.exception("cluster %s has no API server", self.name)
+            raise
+        connector = aiohttp.TCPConnector(ssl=self._plane.tls(), limit=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None, connect=30)
+        )
+        self._acting = asyncio.create_task(self._actor.run(self._session, self._plane.url, self.token))
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application: pass a request on to the API server."""
+        if scope["type"] != "http":
+            await refuse_upgrade(scope, receive, send)
+            return
+        started = time.monotonic()
+        request = await read(scope, receive)
+        code, error = 503, None
+        try:
+            await asyncio.shield(self._starting)
+            code = await self._pass_on(request, scope, send)
+        except (ControlPlaneError, aiohttp.ClientError) as failure:
+            error = "ServiceUnavailable"
+            unavailable = errors.ApiError(503, error, f"the real API server doesn't answer: {failure}")
+            with contextlib.suppress(Exception):  # The answer may have begun.
+                await send_json(send, 503, unavailable.status(), [])
+        finally:
+            if self._on_request is not None:
+                self._on_request(ledger_entry(self.name, request, code, error, started))
+
+    async def _pass_on(self, request: ApiRequest, scope: Scope, send: Send) -> int:
+        assert self._session is not None
+        url = f"{self._plane.url}{scope['raw_path'].decode()}"
+        if scope["query_string"]:
+            url += f"?{scope['query_string'].decode()}"
+        headers = {key: value for key, value in request.headers.items() if key not in _HOP_BY_HOP}
+        if request.headers.get("authorization") == f"Bearer {self.token}":
+            request.user = ADMIN
+        async with self._session.request(
+            request.method,
+            URL(url, encoded=True),
+            headers=headers,
+            data=request.content or None,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        ) as answer:
+            kept = [
+                (key.lower().encode(), value.encode("latin-1"))
+                for key, value in answer.headers.items()
+                if key.lower() not in _HOP_BY_HOP - {"content-length"}
+            ]
+            await send({"type": "http.response.start", "status": answer.status, "headers": kept})
+            # A watch's headers come long before its first event.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            async for chunk in answer.content.iter_any():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+            return answer.status
