@@ -1,6 +1,6 @@
 """What AKS fills in: the body of a cluster or a node pool, made of what was sent and what the service adds.
 
-Defaults: the session record TestAPI20250801WithMSI.json of https://github.com/Azure/azure-powershell
+Defaults: the recording TestAPI20250801WithMSI.json of https://github.com/Azure/azure-powershell
 (December 2025);
 overlay networks and 250 pods: https://learn.microsoft.com/azure/aks/azure-cni-overlay.
 """

@@ -3,7 +3,7 @@
 How AKS answers, by source:
 
 - polling: a PUT answers with `Azure-AsyncOperation` only, no `Location`, no `Retry-After`; the status URL
-  has its own api-version (https://github.com/Azure/azure-powershell, session record
+  has its own api-version (https://github.com/Azure/azure-powershell, recording
   TestAPI20250801WithMSI.json);
 - errors have no `error` wrapper: `code`, `details`, `message`, `subcode`
   (https://github.com/apecloud/kubeblocks/pull/10136);
@@ -62,7 +62,7 @@ WRITE = Polling(
     api_version="2016-03-30",
     preempted="AKSOperationPreempted",
 )
-# Deletions and aborts send both headers; their Location ends in 204 (abort: session record
+# Deletions and aborts send both headers; their Location ends in 204 (abort: recording
 # Invoke-AzAksAbortManagedClusterLatestOperation.Recording.json).
 WITHOUT_RESULT = Polling(
     async_path=f"{LOCATION_PATH}/operations/{{id}}",

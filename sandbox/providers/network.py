@@ -1,7 +1,7 @@
 """Microsoft.Network: public IP addresses, and the reads of what AKS makes for itself.
 
 Polling: `Azure-AsyncOperation` with Retry-After 1 (2019), `Updating` first
-(https://github.com/Azure/azure-powershell, session record TestPublicIpAddressZones.json; shape of 2025:
+(https://github.com/Azure/azure-powershell, recording TestPublicIpAddressZones.json; shape of 2025:
 https://github.com/Azure/azure-cli, recording test_network_public_ip_zone.yaml).
 
 Left out: IPv6, prefixes, DDoS plans, moving between SKUs, and writes of virtual networks, load balancers and

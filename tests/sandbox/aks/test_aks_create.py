@@ -4,7 +4,7 @@ from azure.core.exceptions import HttpResponseError
 
 
 def test_a_new_cluster_answers_201_with_one_polling_header_and_no_retry_after(azure):
-    """azure-powershell, session record TestAPI20250801WithMSI.json (December 2025)."""
+    """azure-powershell, recording TestAPI20250801WithMSI.json (December 2025)."""
     status, body, headers = azure.raw("PUT", azure.cluster_path(), azure.body())
     assert status == 201
     assert body["properties"]["provisioningState"] == "Creating"
@@ -217,7 +217,7 @@ def test_lists_show_clusters_with_their_pools(azure):
 
 
 def test_a_cluster_that_is_missing_is_arms_404(azure):
-    """azure-powershell, session record TestAPI20250801WithMSI.json: wrapped, x-ms-failure-cause gateway."""
+    """azure-powershell, recording TestAPI20250801WithMSI.json: wrapped, x-ms-failure-cause gateway."""
     status, body, headers = azure.raw("GET", azure.cluster_path("none"))
     assert (status, body["error"]["code"]) == (404, "ResourceNotFound")
     assert headers["x-ms-failure-cause"] == "gateway"
