@@ -45,7 +45,7 @@ def test_conflicts_notes_and_ends_go_to_the_steps_log_and_waits_do_not() -> None
         book.note("read this")
         book.ended("unchanged")
     book.note("after the step")
-    assert log == ["AKS is busy", "read this", "unchanged"]
+    assert log == ["ensure_cluster: AKS is busy", "ensure_cluster: read this", "ensure_cluster: unchanged"]
 
 
 def test_of_waits_only_each_steps_last_is_kept() -> None:
@@ -86,7 +86,7 @@ async def test_steps_at_the_same_time_keep_their_own_titles_and_logs() -> None:
 
     with use_journal(book):
         await asyncio.gather(*map(step, logs))
-    assert logs == {title: [f"said in {title}"] for title in logs}
+    assert logs == {title: [f"{title}: said in {title}"] for title in logs}
     assert {(e.step, e.text) for e in book.events if e.kind == "note"} == {
         (title, f"said in {title}") for title in logs
     }
