@@ -11,8 +11,6 @@ import os
 import socket
 
 import aiohttp
-import dns.asyncresolver
-import dns.exception
 
 from cloud.answers import clean
 from cloud.errors import PermanentError
@@ -55,6 +53,9 @@ async def _from_url(url: str) -> str:
 
 
 async def _from_dns(server: str = _SERVER, port: int = 53, timeout_s: float = _TIMEOUT_S) -> str:
+    import dns.asyncresolver
+    import dns.exception
+
     try:
         async with asyncio.timeout(timeout_s):
             # Over IPv6 OpenDNS sees another address than the API server will.

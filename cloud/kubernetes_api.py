@@ -10,13 +10,12 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import yaml
-from kubernetes.aio.client import ApiClient, Configuration
 
 from cloud import clock
 from cloud.answers import ArmFault, Json, clean
@@ -24,6 +23,9 @@ from cloud.calls import persistently, send
 from cloud.errors import WouldWrite
 from cloud.session import cloud
 from environment.journal import journal
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient
 
 T = TypeVar("T")
 
@@ -191,6 +193,9 @@ async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
 @asynccontextmanager
 async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[KubernetesApi]:
     """Connect to a cluster; nothing secret leaves this block."""
+    # Its import takes 0.15 s, which a run has while the cluster is being created.
+    from kubernetes.aio.client import ApiClient, Configuration
+
     config = yaml.safe_load(await kubeconfig_of(resource_group, cluster))
     context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
     server = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
