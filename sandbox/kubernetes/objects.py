@@ -6,7 +6,6 @@ store.
 
 from __future__ import annotations
 
-import copy
 import random
 import uuid
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from sandbox.kubernetes.ownership import Writer
 from sandbox.kubernetes.resources import Registry, ResourceType
 from sandbox.kubernetes.store import Store
 from sandbox.kubernetes.times import Clock, stamp
+from sandbox.kubernetes.values import copied
 
 Json = dict[str, Any]
 
@@ -158,16 +158,20 @@ class Objects:
         manager: str,
         subresource: str = "",
     ) -> Json | None:
-        """Change an object in place, if it is there, as a controller does: `change` gets a copy of it."""
+        """Change an object, if it is there, as a controller does: `change` gets a copy, and is trusted."""
         live = self.store.get(key, namespace, name)
         if live is None:
             return None
         type_ = self.registry.named(key)
-        after = copy.deepcopy(live)
+        after = copied(live)
         change(after)
         if after == live:
             return live
-        return self.update(type_, live, after, manager, subresource=subresource, admit=False)
+        if type_.generation and _without_status(type_, after) != _without_status(type_, live):
+            after["metadata"]["generation"] = live["metadata"].get("generation", 1) + 1
+        writer = self.writer(manager, type_, subresource)
+        ownership.record_update(live, after, self.schema(type_), writer)
+        return self._changed(type_, live, after, dry_run=False)
 
     def delete(
         self, type_: ResourceType, obj: Json, options: Json | None = None, dry_run: bool = False
@@ -198,7 +202,7 @@ class Objects:
             return None
         if metadata.get("deletionTimestamp"):
             return obj
-        after = copy.deepcopy(obj)
+        after = copied(obj)
         after["metadata"]["deletionTimestamp"] = stamp(self.clock, grace)
         if type_.kind != "Namespace":
             after["metadata"]["deletionGracePeriodSeconds"] = grace
@@ -266,7 +270,7 @@ class Objects:
         if subresource == "status":
             kept = {key: value for key, value in before.items() if key not in ("status", "apiVersion")}
             kept["metadata"] = {**old}
-            result = {"apiVersion": after.get("apiVersion", before["apiVersion"]), **copy.deepcopy(kept)}
+            result = {"apiVersion": after.get("apiVersion", before["apiVersion"]), **copied(kept)}
             if "status" in after:
                 result["status"] = after["status"]
             return result
@@ -274,7 +278,7 @@ class Objects:
         if "status" in type_.subresources:
             after.pop("status", None)
             if "status" in before:
-                after["status"] = copy.deepcopy(before["status"])
+                after["status"] = copied(before["status"])
         return after
 
     def _settled(
@@ -287,7 +291,7 @@ class Objects:
         if type_.kind == "CustomResourceDefinition":
             custom_resources.complete(obj)
         elif not type_.custom:
-            obj = copy.deepcopy(obj)
+            obj = copied(obj)
             built_in_rules.complete(obj)
             self._keep_allocated(type_, obj, before)
         if admit:
@@ -307,7 +311,7 @@ class Objects:
         if before is None:
             return
         if type_.kind == "Namespace":
-            obj["spec"] = copy.deepcopy(before.get("spec", {}))
+            obj["spec"] = copied(before.get("spec", {}))
         elif type_.kind == "Service" and obj["spec"].get("type") != "ExternalName":
             for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
                 if field in before["spec"]:

@@ -4,13 +4,13 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 Not kept: ownership across API versions with different schemas (all versions of a type share theirs here).
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.kubernetes import errors, fields, schemas
 from sandbox.kubernetes.fields import Path
+from sandbox.kubernetes.values import copied
 
 Json = dict[str, Any]
 
@@ -116,7 +116,7 @@ def apply(
     identity = (writer.manager, "Apply", writer.api_version, writer.subresource)
     own = next((entry for entry in entries if entry.identity == identity), None)
     applied = fields.applied(config, schema)
-    merged = merge(copy.deepcopy(live), config, schema)
+    merged = merge(copied(live), config, schema)
     for path in _dropped(entries, own, applied):
         fields.remove(merged, path)
 
@@ -152,7 +152,7 @@ def merge(live: Any, config: Any, schema: Json) -> Any:
         for key, value in config.items():
             inner = schemas.OBJECT_META if key == "metadata" and "kind" in config else None
             inner = inner or schemas.child(schema, key) or schemas.UNKNOWN
-            merged[key] = merge(live[key], value, inner) if key in live else copy.deepcopy(value)
+            merged[key] = merge(live[key], value, inner) if key in live else copied(value)
         return merged
     if isinstance(live, list) and isinstance(config, list):
         keys = schemas.list_keys(schema)
@@ -160,7 +160,7 @@ def merge(live: Any, config: Any, schema: Json) -> Any:
             return _merge_keyed(live, config, keys, schemas.items(schema))
         if schemas.is_set(schema):
             return [*live, *(item for item in config if item not in live)]
-    return copy.deepcopy(config)
+    return copied(config)
 
 
 def _merge_keyed(live: list[Any], config: list[Any], keys: list[str], schema: Json) -> list[Any]:
@@ -169,7 +169,7 @@ def _merge_keyed(live: list[Any], config: list[Any], keys: list[str], schema: Js
     for item in live:
         applied = wanted.pop(schemas.key_of(item, keys, schema), None)
         merged.append(item if applied is None else merge(item, applied, schema))
-    return merged + [copy.deepcopy(item) for item in wanted.values()]
+    return merged + [copied(item) for item in wanted.values()]
 
 
 def _dropped(entries: list[Entry], own: Entry | None, applied: set[Path]) -> list[Path]:

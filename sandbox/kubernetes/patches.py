@@ -3,10 +3,10 @@
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
 """
 
-import copy
 from typing import Any
 
 from sandbox.kubernetes import errors, schemas
+from sandbox.kubernetes.values import copied
 
 Json = dict[str, Any]
 
@@ -19,7 +19,7 @@ def json_patch(target: Json, operations: Any) -> Json:
     """
     if not isinstance(operations, list):
         raise errors.bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
-    document: Any = copy.deepcopy(target)
+    document: Any = copied(target)
     for operation in operations:
         try:
             document = _operate(document, operation)
@@ -35,7 +35,7 @@ def _operate(document: Any, operation: Json) -> Any:
     kind, path = operation["op"], _pointer(operation["path"])
     if kind in ("move", "copy"):
         source = _pointer(operation["from"])
-        value = copy.deepcopy(_look_up(document, source))
+        value = copied(_look_up(document, source))
         if kind == "move":
             document = _take_out(document, source)
         return _put_in(document, path, value)
@@ -97,7 +97,7 @@ def _take_out(document: Any, path: list[str]) -> Any:
 def merge_patch(target: Any, patch: Any) -> Any:
     """Apply a JSON merge patch: null removes, lists are replaced."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return copied(patch)
     merged = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
@@ -110,9 +110,9 @@ def merge_patch(target: Any, patch: Any) -> Any:
 def strategic_merge_patch(target: Any, patch: Any, schema: Json) -> Any:
     """Apply a strategic merge patch: keyed lists are merged item by item, `$patch` is obeyed."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return copied(patch)
     if patch.get("$patch") == "replace":
-        return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
+        return {key: copied(value) for key, value in patch.items() if key != "$patch"}
     merged = dict(target) if isinstance(target, dict) else {}
     kept = patch.get("$retainKeys")
     if kept is not None:
@@ -144,7 +144,7 @@ def _strategic_value(target: Any, value: Any, schema: Json, order: list[Any] | N
         return [*live, *(item for item in value if item not in live)]
     keys = schemas.list_keys(schema)
     if keys is None:
-        return copy.deepcopy(value)
+        return copied(value)
     return _strategic_list(live, value, keys[0], schemas.items(schema), order)
 
 
@@ -161,7 +161,7 @@ def _strategic_list(
         order: the keys in the order wanted, if the patch says one.
     """
     if any(item.get("$patch") == "replace" for item in patch):
-        return [copy.deepcopy(item) for item in patch if "$patch" not in item]
+        return [copied(item) for item in patch if "$patch" not in item]
     doomed = {item.get(key) for item in patch if item.get("$patch") == "delete"}
     old = {item.get(key): item for item in live if item.get(key) not in doomed}
     new = {

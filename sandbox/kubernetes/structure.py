@@ -5,12 +5,12 @@ Not checked: CEL rules (`x-kubernetes-validations`), `allOf`, `anyOf`, `oneOf`, 
 int32/int64.
 """
 
-import copy
 import json
 import re
 from typing import Any
 
 from sandbox.kubernetes import errors, schemas
+from sandbox.kubernetes.values import copied
 
 Json = dict[str, Any]
 
@@ -106,7 +106,7 @@ def defaulted(value: Any, schema: Json) -> Any:
             result[key] = item if inner is None else defaulted(item, inner)
         for key, inner in (schema.get("properties") or {}).items():
             if key not in result and "default" in inner:
-                result[key] = defaulted(copy.deepcopy(inner["default"]), inner)
+                result[key] = defaulted(copied(inner["default"]), inner)
         return result
     if isinstance(value, list):
         inner = schemas.items(schema)

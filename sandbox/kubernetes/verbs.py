@@ -4,7 +4,6 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
 import base64
-import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from sandbox.kubernetes import (
 from sandbox.kubernetes.objects import Objects
 from sandbox.kubernetes.request import ApiRequest
 from sandbox.kubernetes.resources import ResourceType
+from sandbox.kubernetes.values import copied
 
 Json = dict[str, Any]
 Answer = tuple[int, Json]
@@ -157,7 +157,7 @@ class Verbs:
         live = self.live(type_, request)
         patch = request.json()
         schema = self.objects.schema(type_)
-        current = {**copy.deepcopy(live), "apiVersion": type_.api_version}
+        current = {**copied(live), "apiVersion": type_.api_version}
         if kind == requests.JSON_PATCH:
             patched = patches.json_patch(current, patch)
         elif kind == requests.MERGE_PATCH:
@@ -254,7 +254,7 @@ class Verbs:
 
     def _finalize(self, type_: ResourceType, request: ApiRequest) -> Answer:
         live = self.live(type_, request)
-        after = copy.deepcopy(live)
+        after = copied(live)
         after["spec"] = {"finalizers": request.body().get("spec", {}).get("finalizers") or []}
         if not after["spec"]["finalizers"]:
             del after["spec"]["finalizers"]
@@ -273,7 +273,7 @@ class Verbs:
             sent = request.body()
         else:
             raise errors.method_not_allowed()
-        after = copy.deepcopy(live)
+        after = copied(live)
         after["spec"]["replicas"] = sent["spec"].get("replicas", 0)
         after["metadata"]["resourceVersion"] = sent["metadata"].get("resourceVersion", "")
         changed = self.objects.update(

@@ -4,7 +4,6 @@ A rollout starts all new pods at once and ends the old ones when the new are rea
 `maxUnavailable` don't slow it down. https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
 """
 
-import copy
 import hashlib
 import json
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 from sandbox.kubernetes.conditions import condition, is_true
 from sandbox.kubernetes.controllers.life import Controller, owner_of, owner_reference
 from sandbox.kubernetes.store import Event
+from sandbox.kubernetes.values import copied
 
 Json = dict[str, Any]
 
@@ -63,10 +63,10 @@ class Deployments(Controller):
 
     def _make_set(self, deployment: Json, digest: str, sets: list[Json]) -> Json | None:
         metadata = deployment["metadata"]
-        template = copy.deepcopy(deployment["spec"]["template"])
+        template = copied(deployment["spec"]["template"])
         labels = {**(template.get("metadata", {}).get("labels") or {}), HASH: digest}
         template.setdefault("metadata", {})["labels"] = labels
-        selector = copy.deepcopy(deployment["spec"]["selector"])
+        selector = copied(deployment["spec"]["selector"])
         selector["matchLabels"] = {**(selector.get("matchLabels") or {}), HASH: digest}
         revision = 1 + max((int(item["metadata"]["annotations"][REVISION]) for item in sets), default=0)
         self._set_revision(deployment, revision)
@@ -227,7 +227,7 @@ class ReplicaSets(Controller):
 
 def pod_of(owner: Json, prefix: str) -> Json:
     """A pod made from its owner's template."""
-    template = copy.deepcopy(owner["spec"]["template"])
+    template = copied(owner["spec"]["template"])
     metadata = template.get("metadata") or {}
     return {
         "metadata": {

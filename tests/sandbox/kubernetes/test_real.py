@@ -10,8 +10,9 @@ import pytest
 
 from sandbox.certificates import Authority
 from sandbox.clock import Clock
-from sandbox.kubernetes import ClusterServer, RealKubernetesApi
+from sandbox.kubernetes import ClusterServer
 from sandbox.kubernetes.control_plane import ASSETS, assets
+from sandbox.kubernetes.real import RealKubernetesApi
 from tests.sandbox.kubernetes.conftest import TOKEN, Cluster
 from tests.sandbox.kubernetes.test_life import POSTGRES, SYSTEM, conditions
 from tests.sandbox.kubernetes.test_objects_contract import deployment

@@ -70,7 +70,7 @@ async def test_watch_without_a_version_starts_with_what_there_is(cluster: Cluste
     await make(cluster, namespace, "a")
     await make(cluster, namespace, "b")
     async with Watching(cluster, f"/api/v1/namespaces/{namespace}/secrets") as watch:
-        assert await watch.names(2) == [("ADDED", "a"), ("ADDED", "b")]
+        assert sorted(await watch.names(2)) == [("ADDED", "a"), ("ADDED", "b")]
 
 
 async def test_watch_by_selector_sees_objects_come_and_go(cluster: Cluster, namespace: str) -> None:
