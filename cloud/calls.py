@@ -23,7 +23,14 @@ from azure.core.exceptions import (
 
 from cloud import clock
 from cloud.answers import Answer, ArmFault, Json, as_answer, clean
-from cloud.errors import AzureRefused, ClusterBusy, CredentialsRefused, ProvisioningError, TemporaryError
+from cloud.errors import (
+    AzureRefused,
+    AzureUnavailable,
+    ClusterBusy,
+    CredentialsRefused,
+    ProvisioningError,
+    TemporaryError,
+)
 from cloud.rules import Rule, rule_for
 from environment.journal import journal
 
@@ -91,6 +98,7 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
         TemporaryError: the budget for this fault is spent.
     """
     first_seen_s: dict[str, float] = {}
+    paused_s: dict[str, float] = {}
 
     def rule_of(state: tenacity.RetryCallState) -> tuple[ArmFault, Rule]:
         fault = state.outcome.exception() if state.outcome else None
@@ -105,19 +113,25 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
         grown_s = rule.pause_s * 1.5 ** min(state.attempt_number - 1, 20)
         return min(grown_s, max(rule.pause_s, _LONGEST_PAUSE_S))
 
+    def waited_s(fault: ArmFault, rule: Rule) -> float:
+        if rule.gives_up_as is AzureUnavailable:
+            # What a request met on its way: the attempt in between may have got far, and waited for minutes.
+            return paused_s.get(fault.code, 0)
+        now_s = clock.now_s()
+        return now_s - first_seen_s.setdefault(fault.code, now_s)
+
     def is_spent(state: tenacity.RetryCallState) -> bool:
         fault, rule = rule_of(state)
-        started = first_seen_s.setdefault(fault.code, clock.now_s())
-        return clock.now_s() - started >= budget_s(rule)
+        return waited_s(fault, rule) >= budget_s(rule)
 
     def note(state: tenacity.RetryCallState) -> None:
         fault, rule = rule_of(state)
         wait_s = state.next_action.sleep if state.next_action else 0
-        waited_s = clock.now_s() - first_seen_s[fault.code]
         journal().conflict(
             f"{label}: {rule.advice} ({fault}); again in {clock.minutes(wait_s)}, "
-            f"waited {clock.minutes(waited_s)} so far"
+            f"waited {clock.minutes(waited_s(fault, rule))} so far"
         )
+        paused_s[fault.code] = paused_s.get(fault.code, 0) + wait_s
 
     try:
         async for go in tenacity.AsyncRetrying(

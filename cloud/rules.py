@@ -20,8 +20,9 @@ from cloud.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet, Tempora
 class Rule:
     """How to react to a fault.
 
-    `again`: read, compare and, if still needed, write once more, after `pause_s`, for at most `budget_s`
-    since this code was first seen; then `gives_up_as`. `stop`: a person must act; `advice` says how.
+    `again`: read, compare and, if still needed, write once more, after `pause_s`, for at most `budget_s`; then
+    `gives_up_as`. The budget counts from when this code was first seen; for AzureUnavailable, only the pauses
+    count. `stop`: a person must act; `advice` says how.
     """
 
     reaction: Literal["again", "stop"]

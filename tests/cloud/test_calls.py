@@ -134,6 +134,22 @@ async def test_each_code_has_a_budget_of_its_own() -> None:
     assert len(attempts.made_at_s) == 7
 
 
+async def test_trouble_on_the_way_doesnt_count_what_the_attempt_in_between_waited_for() -> None:
+    trouble = ArmFault(503, "ServiceUnavailable", "")
+    seen: list[float] = []
+
+    async def attempt() -> str:
+        seen.append(clock.now_s())
+        if len(seen) == 2:
+            await clock.sleep(400)  # as for an operation of several minutes; the budget is 300
+        if len(seen) < 3:
+            raise trouble
+        return "done"
+
+    assert await persistently("storage account", attempt) == "done"
+    assert seen[2] - seen[0] > 400
+
+
 async def test_a_stop_ends_what_began_with_a_fault_that_passes() -> None:
     attempts = Attempts(CONFLICT, REFUSED)
     with pytest.raises(AzureRefused):
