@@ -30,7 +30,10 @@ CONFIGURATIONS = (
     ("validatingwebhookconfigurations.admissionregistration.k8s.io", "cnpg-validating-webhook-configuration"),
 )
 CERTIFY_S = (2.0, 6.0)
-"""From a ready pod to trusted webhooks."""
+"""From a ready pod to trusted webhooks. Unverified; reports of the error speak of moments after the install
+(https://github.com/cloudnative-pg/charts/issues/674)."""
+RESTART_S = 10.0
+"""Until the operator looks again for webhook configurations that weren't there: it ends, and is started anew."""
 
 
 class CnpgOperator(Controller):
@@ -74,6 +77,8 @@ class CnpgOperator(Controller):
 
         for key, name in CONFIGURATIONS:
             self.objects.write(key, "", name, change, MANAGER)
+        if not all(self.store.get(key, "", name) for key, name in CONFIGURATIONS):
+            self.life.after(RESTART_S, partial(self._certify, namespace), "certify", namespace)
 
     def _authority(self) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
