@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 
 from cloud.answers import Json, clean
-from cloud.desired import differences
 from cloud.download import fetch_pinned
 from cloud.errors import AzureRefused, NotEffectiveYet, NotOurs
 from cloud.kubernetes_api import KubernetesApi, kubernetes_api
@@ -141,10 +140,29 @@ async def _refuse_other_installer(api: KubernetesApi, namespace: str) -> None:
         )
 
 
+def holds(live: Any, wanted: Any) -> bool:
+    """Whether an object has everything that the manifest says, to the letter: case and order mean something here.
+
+    List elements with names are looked up by them; what the API server leaves out when it is empty or zero may lack.
+    """
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        return all(holds(live.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(live, list):
+        if _named(wanted) and _named(live):
+            by_name = {item["name"]: item for item in live}
+            return all(holds(by_name.get(item["name"]), item) for item in wanted)
+        return len(live) == len(wanted) and all(map(holds, live, wanted))
+    return bool(live == wanted) if live is not None else not wanted
+
+
+def _named(items: list[Any]) -> bool:
+    return all(isinstance(item, dict) and "name" in item for item in items)
+
+
 async def _apply(api: KubernetesApi, item: Json) -> FieldChange | None:
     """Apply one object if it differs; what was done, or None."""
     live = await api.get(await api.path_of(item))
-    if live is not None and not differences(item, live):
+    if live is not None and holds(live, item):
         return None
     await api.apply(item)
     name = f"{item['kind']} {item['metadata']['name']}"
