@@ -32,6 +32,14 @@ class Webhooks:
         self._objects = objects
         self.authorities: dict[tuple[str, str], str] = {}
 
+    def dump(self) -> list[list[str]]:
+        """The authorities, as JSON."""
+        return [[*service, bundle] for service, bundle in self.authorities.items()]
+
+    def load(self, dumped: list[list[str]]) -> None:
+        """Trust what was dumped."""
+        self.authorities = {(namespace, name): bundle for namespace, name, bundle in dumped}
+
     def review(self, type_: ResourceType, operation: str, obj: Json) -> None:
         """Ask every webhook whose rules match.
 

@@ -31,6 +31,7 @@ class KubernetesApi:
         seed: of every delay, uid and generated name.
         token: the admin's bearer token; a random one by default.
         ca_pem: certificate authority of the cluster's port, for `kube-root-ca.crt`.
+        kept: what `state` of an earlier one gave, to go on from.
         on_request: is told every request once it is answered, as an entry of the ledger.
 
     Attributes:
@@ -47,18 +48,23 @@ class KubernetesApi:
         *,
         token: str | None = None,
         ca_pem: str = "",
+        kept: Json | None = None,
         on_request: OnRequest | None = None,
     ) -> None:
         self.name = name
         self.token = token or secrets.token_hex(32)
         self.store = Store()
+        if kept is not None:
+            self.store.load(kept["store"])
         self.registry = Registry()
         self.objects = Objects(self.store, self.registry, clock, f"{seed}/{name}")
         self.webhooks = Webhooks(self.objects)
         self.objects.admission.append(self.webhooks)
         self.app = Endpoint(name, version, clock, Verbs(self.objects), {self.token: ADMIN}, on_request)
         self._controllers = Controllers(self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem)
-        self._controllers.start()
+        if kept is not None:
+            self.webhooks.load(kept["authorities"])
+        self._controllers.start(kept["controllers"] if kept is not None else None)
 
     @property
     def version(self) -> str:
@@ -81,6 +87,22 @@ class KubernetesApi:
     def set_addons(self, *, metrics: bool, logs: bool) -> None:
         """Run the agents of managed Prometheus and Container insights, or take them away."""
         self._controllers.addons.set(metrics=metrics, logs=logs)
+
+    def state(self) -> Json:
+        """What a new one needs to go on as this one, as JSON; what is under way on the clock isn't in it."""
+        return {
+            "store": self.store.dump(),
+            "authorities": self.webhooks.dump(),
+            "controllers": self._controllers.state(),
+        }
+
+    def end_namespace(self, name: str) -> None:
+        """Have a namespace of that name being deleted, as if somebody had made and deleted it just before."""
+        type_ = self.registry.by_key("namespaces")
+        live = self.store.get("namespaces", "", name)
+        if live is None:
+            live = self.objects.create(type_, {"metadata": {"name": name}}, "somebody-else")
+        self.objects.delete(type_, live, {}, False)
 
     def stop(self) -> None:
         """End open watches and all life."""

@@ -48,8 +48,9 @@ class Objects:
         self.registry = registry
         self.clock = clock
         self.admission: list[Admission] = []
-        self._random = random.Random(f"{seed}/objects")
-        self._addresses = 10
+        # A store that was kept has used the names and addresses up to its revision.
+        self._random = random.Random(f"{seed}/objects/{store.revision}")
+        self._addresses = 10 + store.revision
 
     def schema(self, type_: ResourceType) -> Json:
         """The schema of a type."""

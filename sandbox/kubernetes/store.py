@@ -49,6 +49,16 @@ class Store:
         self._listeners: list[Callable[[Event], None]] = []
         self.revision = 1
 
+    def dump(self) -> Json:
+        """Everything in the store, as JSON."""
+        return {"revision": self.revision, "objects": [list(item) for item in self.everything()]}
+
+    def load(self, dumped: Json) -> None:
+        """Hold what was dumped; nobody is told, as nothing has changed."""
+        self.revision = dumped["revision"]
+        for key, obj in dumped["objects"]:
+            self._objects.setdefault(key, {})[_at(obj)] = obj
+
     def get(self, key: str, namespace: str, name: str) -> Json | None:
         """One object, or None; the namespace of a cluster-wide one is the empty text."""
         return self._objects.get(key, {}).get((namespace, name))

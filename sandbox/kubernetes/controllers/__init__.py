@@ -39,9 +39,10 @@ class Controllers:
         self._life = Life(objects, clock, seed)
         self.nodes = Nodes(self._life)
         self.addons = Addons(self._life)
+        self._definitions = Definitions(self._life)
         self._all: list[Controller] = [
             Namespaces(self._life, ca_pem),
-            Definitions(self._life),
+            self._definitions,
             self.nodes,
             Pods(self._life),
             ReplicaSets(self._life),
@@ -53,10 +54,19 @@ class Controllers:
             self.addons,
         ]
 
-    def start(self) -> None:
-        """Follow the store, and put in what every new cluster has."""
+    def start(self, kept: Json | None) -> None:
+        """Follow the store, and put in what every new cluster has, or go on with a cluster that was kept."""
         self._life.store.listen(self._on_change)
-        self._furnish()
+        if kept is None:
+            self._furnish()
+            return
+        self._definitions.serve_all()
+        self.addons.on = dict(kept["addons"])
+        self.nodes.load(kept["nodes"])
+
+    def state(self) -> Json:
+        """What the controllers have to know in another run, as JSON."""
+        return {"addons": self.addons.on, "nodes": self.nodes.dump()}
 
     def stop(self) -> None:
         """Do nothing any more, whatever the clock says."""

@@ -10,6 +10,7 @@ from sandbox.kubernetes.store import Event
 Json = dict[str, Any]
 
 KEY = "customresourcedefinitions.apiextensions.k8s.io"
+# Seen on a real API server: well below a second when idle.
 ESTABLISH_S = (0.3, 1.5)
 MANAGER = "kube-apiserver"
 
@@ -34,6 +35,12 @@ class Definitions(Controller):
         elif event.change == "DELETED" and self.store.get(KEY, "", event.key) is not None:
             name = event.key
             self.life.after(0.2, partial(self._finish, name), "definition-end", name)
+
+    def serve_all(self) -> None:
+        """Serve the types of every definition there is."""
+        for definition in self.store.all(KEY):
+            if custom_resources.established(definition):
+                self._serve(definition)
 
     def _establish(self, name: str) -> None:
         definition = self.store.get(KEY, "", name)

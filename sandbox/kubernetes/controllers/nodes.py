@@ -9,6 +9,7 @@ from sandbox.kubernetes.store import Event
 
 Json = dict[str, Any]
 
+# Unverified; short, since most of a node's time is in the node pool's own operation.
 JOIN_S = (1.0, 4.0)
 READY_S = (8.0, 20.0)
 LEAVE_S = (2.0, 6.0)
@@ -32,6 +33,14 @@ class Nodes(Controller):
         ):
             name = event.obj["metadata"]["name"]
             self.life.after(READY_S[0], partial(self._join, name), "join", name)
+
+    def dump(self) -> Json:
+        """The nodes wanted, as JSON."""
+        return {"wanted": self._wanted, "joined": self._joined}
+
+    def load(self, dumped: Json) -> None:
+        """Want what was dumped."""
+        self._wanted, self._joined = dict(dumped["wanted"]), dumped["joined"]
 
     def set_pools(self, pools: list[Json]) -> None:
         """Have the nodes of these pools and no others."""

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 SCHEDULE_S = 0.2
 START_S = (5.0, 14.0)
-"""Pulling the image, starting, passing the readiness probe."""
+"""Pulling the image, starting, passing the readiness probe. Unverified: an image of some 100 MB."""
 END_S = (0.5, 2.0)
 
 
@@ -25,7 +25,7 @@ class Pods(Controller):
 
     def __init__(self, life: Life) -> None:
         super().__init__(life)
-        self._address = 0
+        self._address = self.store.revision
 
     def on_change(self, event: Event) -> None:
         """See to new and ending pods, and to waiting ones when nodes change."""

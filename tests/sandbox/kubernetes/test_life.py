@@ -1,5 +1,6 @@
 """What happens in an emulated cluster by itself: nodes, workloads, namespaces, add-ons, webhooks."""
 
+import json
 from typing import Any
 
 import pytest
@@ -446,3 +447,27 @@ def test_same_seed_gives_the_same_cluster() -> None:
 
     assert nodes(1) == nodes(1)
     assert nodes(1) != nodes(2)
+
+
+async def test_kept_cluster_goes_on_where_it_was(emulated: Cluster) -> None:
+    assert emulated.api is not None
+    set_pools(emulated, SYSTEM, POSTGRES)
+    emulated.api.set_addons(metrics=False, logs=True)
+    step(emulated, 240)
+    await install_operator(emulated)
+    step(emulated, 120)
+    kept = json.loads(json.dumps(emulated.api.state()))
+    clock = Clock(0.0001)
+    again = KubernetesApi("tests", "1.35.2", clock, 1, kept=kept)
+    assert again.state() == emulated.api.state()
+    again.set_pools([SYSTEM, {**POSTGRES, "count": 2}])
+    again.set_addons(metrics=False, logs=True)
+    clock.step(120)
+    assert len(again.store.all("nodes")) == 3
+    [agents] = [item for item in again.store.all("daemonsets.apps") if item["metadata"]["name"] == "ama-logs"]
+    assert agents["status"]["numberReady"] == 3
+    type_ = again.registry.named("clusters.postgresql.cnpg.io")
+    body = {**POSTGRES_CLUSTER, "metadata": {"name": "pg", "namespace": "default"}}
+    assert again.objects.create(type_, body, "tests")["spec"]["logLevel"] == "info"
+    uids = [obj["metadata"]["uid"] for _, obj in again.store.everything()]
+    assert len(set(uids)) == len(uids)
