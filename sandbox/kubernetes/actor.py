@@ -59,15 +59,23 @@ class Actor:
         """Have these agents."""
         self._addons = {"metrics": metrics, "logs": logs}
 
-    async def run(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
-        """Look and act, for ever."""
+    def connect(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
+        """Work on this API server."""
         self._session, self._url, self._token = session, url, token
+
+    async def end_namespace(self, name: str) -> None:
+        """Have a namespace of that name being deleted."""
+        await self._send("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        await self._send("DELETE", f"/api/v1/namespaces/{name}")
+
+    async def run(self) -> None:
+        """Look and act, for ever."""
         while True:
             for look in (self._namespaces, self._nodes, self._agents, self._deployments, self._daemon_sets):
                 try:
                     await look()
                 except (aiohttp.ClientError, TimeoutError):
-                    logger.warning("the actor couldn't reach %s", url)
+                    logger.warning("the actor couldn't reach %s", self._url)
             await asyncio.sleep(LOOK_S)
 
     async def _send(

@@ -98,11 +98,11 @@ class KubernetesApi:
 
     def end_namespace(self, name: str) -> None:
         """Have a namespace of that name being deleted, as if somebody had made and deleted it just before."""
-        type_ = self.registry.by_key("namespaces")
+        type_ = self.registry.named("namespaces")
         live = self.store.get("namespaces", "", name)
         if live is None:
             live = self.objects.create(type_, {"metadata": {"name": name}}, "somebody-else")
-        self.objects.delete(type_, live, {}, False)
+        self.objects.delete(type_, live)
 
     def stop(self) -> None:
         """End open watches and all life."""

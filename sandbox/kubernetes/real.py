@@ -68,6 +68,7 @@ class RealKubernetesApi:
         self._session: aiohttp.ClientSession | None = None
         self._starting = asyncio.get_running_loop().create_task(self._start())
         self._acting: asyncio.Task[None] | None = None
+        self._first: asyncio.Task[None] | None = None
 
     def set_version(self, version: str) -> None:
         """Remember the version; the binaries stay what they are."""
@@ -80,6 +81,15 @@ class RealKubernetesApi:
     def set_addons(self, *, metrics: bool, logs: bool) -> None:
         """Run the agents of managed Prometheus and Container insights, or take them away."""
         self._actor.set_addons(metrics=metrics, logs=logs)
+
+    def end_namespace(self, name: str) -> None:
+        """Have a namespace of that name being deleted before the next request is passed on."""
+
+        async def end() -> None:
+            await self._starting
+            await self._actor.end_namespace(name)
+
+        self._first = asyncio.get_running_loop().create_task(end())
 
     def stop(self) -> None:
         """End the processes."""
@@ -100,7 +110,8 @@ class RealKubernetesApi:
         self._session = aiohttp.ClientSession(
             connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None, connect=30)
         )
-        self._acting = asyncio.create_task(self._actor.run(self._session, self._plane.url, self.token))
+        self._actor.connect(self._session, self._plane.url, self.token)
+        self._acting = asyncio.create_task(self._actor.run())
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application: pass a request on to the API server."""
@@ -112,6 +123,8 @@ class RealKubernetesApi:
         code, error = 503, None
         try:
             await asyncio.shield(self._starting)
+            if self._first is not None:
+                await asyncio.shield(self._first)
             code = await self._pass_on(request, scope, send)
         except (ControlPlaneError, aiohttp.ClientError) as failure:
             error = "ServiceUnavailable"

@@ -18,6 +18,7 @@ from sandbox.certificates import Authority
 from sandbox.clock import Clock
 from sandbox.kubernetes import ClusterServer, KubernetesApi
 from sandbox.kubernetes.control_plane import ASSETS, ControlPlane, assets
+from sandbox.kubernetes.real import RealKubernetesApi
 
 Json = dict[str, Any]
 
@@ -55,7 +56,7 @@ class Cluster:
     session: aiohttp.ClientSession
     token: str = TOKEN
     clock: Clock | None = None
-    api: KubernetesApi | None = None
+    api: KubernetesApi | RealKubernetesApi | None = None
     ledger: list[Json] = field(default_factory=list)
     old: bool = False
 

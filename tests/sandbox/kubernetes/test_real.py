@@ -36,7 +36,7 @@ async def real(authority: Authority) -> AsyncIterator[Cluster]:
     api.set_addons(metrics=True, logs=True)
     tls = ssl.create_default_context(cafile=str(authority.ca_file))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
-        yield Cluster(server.url, authority.ca_file, True, session, ledger=ledger)
+        yield Cluster(server.url, authority.ca_file, True, session, api=api, ledger=ledger)
     api.stop()
     await server.stop()
 
@@ -89,6 +89,13 @@ async def test_namespace_is_furnished_and_ends(real: Cluster) -> None:
     await real.done("POST", "/api/v1/namespaces/n/secrets", {"metadata": {"name": "s"}})
     await real.done("DELETE", "/api/v1/namespaces/n")
     await comes_about(real, "/api/v1/namespaces/n", lambda answer: answer.status == 404)
+
+
+async def test_namespace_ends_before_the_next_request(real: Cluster) -> None:
+    assert real.api is not None
+    real.api.end_namespace("ending")
+    ending = await real.done("GET", "/api/v1/namespaces/ending")
+    assert ending["status"]["phase"] == "Terminating"
 
 
 async def test_watches_pass_through(real: Cluster) -> None:
