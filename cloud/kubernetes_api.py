@@ -101,8 +101,10 @@ class KubernetesApi:
 
         return await persistently(f"{self.label}, GET {path}", attempt)
 
-    async def write(self, label: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Run a write persistently, unless this run only reads."""
+    async def write(self, label: str, call: Callable[[], Awaitable[Json]]) -> Json:
+        """Run a write persistently, unless this run only reads; a plan takes it for done."""
+        if cloud().planning:
+            return {}
         if cloud().read_only:
             raise WouldWrite(f"{label}: would be written")
         return await persistently(label, call)

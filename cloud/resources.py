@@ -19,8 +19,9 @@ from azure.core import MatchConditions
 from cloud import clock
 from cloud.answers import Answer, ArmFault, FirstAnswer, Json
 from cloud.calls import persistently, read_path, send
-from cloud.desired import FINAL_STATES, Decision, state_of
+from cloud.desired import FINAL_STATES, Decision, merged, state_of
 from cloud.errors import OperationNotDone, PermanentError, WouldWrite
+from cloud.planned import planned
 from cloud.session import cloud
 from environment.journal import journal
 from environment.outputs import UNCHANGED, Change
@@ -134,6 +135,9 @@ async def ensure(
         decision = decision_for(live)
         if live is not None and not decision.needs_write:
             return live
+        if cloud().planning:
+            intended.append(decision.change)
+            return planned(merged(live, decision.body) if live else decision.body, resource.id)
         for guard in resource.guards:
             await _settled(guard)
         if accepted >= _MOST_WRITES:

@@ -119,6 +119,7 @@ class Cloud:
     credential: Any
     http: aiohttp.ClientSession
     read_only: bool
+    planning: bool
 
     def _client(self, kind: type[Any]) -> Any:
         return kind(self.credential, self.subscription_id, base_url=self.endpoint, pipeline=self.pipeline)
@@ -217,12 +218,15 @@ def cloud() -> Cloud:
 
 
 @asynccontextmanager
-async def open_cloud(subscription_id: str, *, read_only: bool = False) -> AsyncIterator[Cloud]:
+async def open_cloud(
+    subscription_id: str, *, read_only: bool = False, planning: bool = False
+) -> AsyncIterator[Cloud]:
     """Connect to Azure and make sure that the credential works.
 
     Args:
         subscription_id: where everything is.
         read_only: refuse every write with `WouldWrite`.
+        planning: read only too, but a step that would write says what, and the next ones go on from that.
 
     Raises:
         CredentialsRefused: within 10 seconds, naming the source that was tried.
@@ -256,7 +260,9 @@ async def open_cloud(subscription_id: str, *, read_only: bool = False) -> AsyncI
                     FreshTokenPolicy(credential, f"{endpoint}/.default"),
                 ],
             )
-            opened = Cloud(subscription_id, endpoint, pipeline, credential, session, read_only)
+            opened = Cloud(
+                subscription_id, endpoint, pipeline, credential, session, read_only or planning, planning
+            )
             token = _current.set(opened)
             try:
                 yield opened

@@ -27,7 +27,7 @@ from environment.outputs import (
     ResourceOutputs,
 )
 from environment.spec import EnvironmentSpec, NodePoolSpec
-from tasks._cluster import CREATE_S, DEADLINE_S, cluster_resource
+from tasks._cluster import CREATE_S, DEADLINE_S, cluster_resource, is_planned
 from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
 
@@ -299,6 +299,8 @@ async def reach_api_server(place: Place, cluster: ClusterOutputs) -> ApiServerOu
     Raises:
         NotEffectiveYet: no answer in time; the message names the address that Azure sees and what to do.
     """
+    if is_planned(cluster):
+        return ApiServerOutputs(kubernetes_version=place.kubernetes_version, waited_s=0, change=UNCHANGED)
     started_s = clock.now_s()
     async with kubernetes_api(cluster.resource_group, cluster.name) as api:
         try:

@@ -16,6 +16,7 @@ from cloud.answers import Json, clean
 from cloud.download import fetch_pinned
 from cloud.errors import AzureRefused, NotEffectiveYet, NotOurs
 from cloud.kubernetes_api import KubernetesApi, kubernetes_api
+from cloud.session import cloud
 from environment.outputs import (
     UNCHANGED,
     Change,
@@ -26,6 +27,7 @@ from environment.outputs import (
     OperatorOutputs,
 )
 from environment.spec import EnvironmentSpec
+from tasks._cluster import is_planned
 from tasks._policy import arm_task
 
 DEPLOYMENT = "cnpg-controller-manager"
@@ -110,15 +112,11 @@ async def ensure_cnpg_operator(
     )
     namespace = spec.namespaces.operator
     objects = manifest_objects(manifest, namespace)
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
-        await _refuse_other_installer(api, namespace)
-        changed: list[FieldChange] = []
-        first, definitions, rest = in_order(objects)
-        for stage in (first, definitions, rest):
-            changed += filter(None, await asyncio.gather(*(_apply(api, item) for item in stage)))
-            if stage is definitions:
-                await asyncio.gather(*(_established(api, item) for item in stage))
-        await available(api, namespace, DEPLOYMENT)
+    changed: list[FieldChange] = []
+    if is_planned(cluster):
+        changed.append(FieldChange(field=f"CloudNativePG {spec.operator.version}", old=None, new="created"))
+    else:
+        changed = await _apply_all(cluster, namespace, objects)
     kinds = {str(change.new) for change in changed}
     return OperatorOutputs(
         namespace=namespace,
@@ -129,6 +127,21 @@ async def ensure_cnpg_operator(
         if changed
         else UNCHANGED,
     )
+
+
+async def _apply_all(cluster: ClusterOutputs, namespace: str, objects: list[Json]) -> list[FieldChange]:
+    """Apply what differs, stage by stage, and wait until it works; what was changed."""
+    changed: list[FieldChange] = []
+    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+        await _refuse_other_installer(api, namespace)
+        first, definitions, rest = in_order(objects)
+        for stage in (first, definitions, rest):
+            changed += filter(None, await asyncio.gather(*(_apply(api, item) for item in stage)))
+            if stage is definitions and not cloud().planning:
+                await asyncio.gather(*(_established(api, item) for item in stage))
+        if not cloud().planning:
+            await available(api, namespace, DEPLOYMENT)
+    return changed
 
 
 async def _refuse_other_installer(api: KubernetesApi, namespace: str) -> None:

@@ -10,13 +10,12 @@ import re
 
 from cloud.answers import Json
 from cloud.desired import Decision, decide
-from cloud.errors import NotOurs
 from cloud.resources import arm_resource, ensure
 from cloud.session import cloud
 from environment.names import resource_tags
 from environment.outputs import ClusterOutputs, LogWorkspaceOutputs, Place, ResourceOutputs, StepOutputs
 from environment.spec import EnvironmentSpec
-from tasks._cluster import UPDATE_S, cluster_resource
+from tasks._cluster import UPDATE_S, cluster_resource, existing
 from tasks._policy import arm_task
 
 _ASSOCIATION = "ContainerInsightsExtension"
@@ -129,11 +128,7 @@ async def ensure_container_insights(cluster: ClusterOutputs, workspace: LogWorks
     wanted = {"properties": {"addonProfiles": {"omsagent": {"enabled": True, "config": config}}}}
 
     def decision(live: Json | None) -> Decision:
-        if live is None:
-            raise NotOurs(
-                f"{resource.label} was deleted by someone while this run was working on it. Run again."
-            )
-        found = decide(resource.label, wanted, live)
+        found = decide(resource.label, wanted, existing(resource.label, live))
         if found.needs_write:
             # As az does: a managed-identity cluster reports {clientId: msi} here, which needn't come back.
             found.body["properties"].pop("servicePrincipalProfile", None)

@@ -12,7 +12,7 @@ import re
 from cloud.answers import Json
 from cloud.calls import read_path
 from cloud.desired import Decision, decide
-from cloud.errors import NotOurs
+from cloud.planned import is_unknown
 from cloud.resources import arm_resource, ensure
 from cloud.session import cloud
 from environment.names import resource_tags
@@ -28,7 +28,7 @@ from environment.outputs import (
     StepOutputs,
 )
 from environment.spec import EnvironmentSpec
-from tasks._cluster import UPDATE_S, cluster_resource
+from tasks._cluster import UPDATE_S, cluster_resource, existing
 from tasks._policy import arm_task
 
 _RECOMMENDATIONS = "/providers/microsoft.alertsManagement/alertRuleRecommendations"
@@ -191,14 +191,10 @@ async def ensure_metrics_on(cluster: ClusterOutputs) -> StepOutputs:
     wanted = {"properties": {"azureMonitorProfile": {"metrics": {"enabled": True}}}}
 
     def decision(live: Json | None) -> Decision:
-        return decide(resource.label, wanted, live or _gone(resource.label))
+        return decide(resource.label, wanted, existing(resource.label, live))
 
     _, change = await ensure(resource, decision)
     return StepOutputs(change=change)
-
-
-def _gone(label: str) -> Json:
-    raise NotOurs(f"{label} was deleted by someone while this run was working on it. Run again.")
 
 
 def recording_rules(recommendations: list[Json]) -> dict[str, list[Json]]:
@@ -234,6 +230,9 @@ async def ensure_rule_groups(
     Returns:
         Names of the rule groups.
     """
+    if cloud().planning and is_unknown(workspace.query_endpoint):
+        what = FieldChange(field="recording rule groups", old=None, new="what Azure recommends by then")
+        return RuleGroupsOutputs(names=(), change=Change(kind="created", fields=(what,)))
     answer = await read_path(
         "recommended rule groups",
         lambda: cloud().get(f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview"),

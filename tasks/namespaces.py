@@ -14,6 +14,7 @@ from environment.outputs import (
     NamespacesOutputs,
 )
 from environment.spec import EnvironmentSpec
+from tasks._cluster import is_planned
 from tasks._policy import arm_task
 
 _GONE_WITHIN_S = 300
@@ -40,8 +41,11 @@ async def ensure_namespaces(
         NotEffectiveYet: a namespace stays Terminating; the message names it.
     """
     names = (spec.namespaces.database, spec.namespaces.operator)
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
-        created = [name for name in names if await ensure_namespace(api, name)]
+    if is_planned(cluster):
+        created = list(names)
+    else:
+        async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+            created = [name for name in names if await ensure_namespace(api, name)]
     fields = tuple(FieldChange(field=f"namespace {name}", old=None, new="Active") for name in created)
     return NamespacesOutputs(
         namespaces=names, change=Change(kind="created", fields=fields) if fields else UNCHANGED

@@ -61,6 +61,8 @@ async def _registered(namespace: str) -> str:
     """Register one provider unless it is; returns its state before."""
     before = state = await _state(namespace)
     if state not in ("Registered", "Registering"):
+        if cloud().planning:
+            return before
         if cloud().read_only:
             raise WouldWrite(f"resource provider {namespace}: would be registered")
         register = cloud().resources.providers.register
