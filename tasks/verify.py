@@ -127,6 +127,8 @@ async def verify_environment(
 
     Guide: Create infrastructure, "Create the AKS cluster ...", steps 6 and 7 (kubectl get daemonset, az aks show), and
     Deploy, "Install the CloudNativePG operator ..." (kubectl get deployment).
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/get, and
+    https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/daemon-set-v1/
 
     Args:
         spec: the environment wanted.

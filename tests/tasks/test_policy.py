@@ -1,0 +1,104 @@
+"""What every step has in common, whichever chapter it is in."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from functools import partial
+from string import Formatter
+from types import FunctionType
+
+import pytest
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import exception_to_failed_state
+
+import tasks
+from cloud.errors import AzureRefused, ClusterBusy, OperationNotDone, ProvisioningError
+from tasks._policy import worth_another_attempt
+
+from .steps import STEPS
+
+
+def discovered() -> dict[str, Task[..., object]]:
+    """Every Prefect task in `tasks/`."""
+    found: dict[str, Task[..., object]] = {}
+    for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if isinstance(value, Task) and value.fn.__module__ == module.name:
+                found[f"{module.name}.{name}"] = value
+    return found
+
+
+TASKS = discovered()
+each_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+
+
+def test_every_step_of_the_guide_is_found_and_has_its_row_here() -> None:
+    ensure = {task for name, task in TASKS.items() if name.rpartition(".")[2].startswith("ensure_")}
+    assert ensure == {step.task for step in STEPS.values()} - {STEPS["api_server"].task}
+    assert len(ensure) >= 27
+
+
+@each_task
+def test_two_retries_for_what_passes_and_nothing_kept(task: Task[..., object]) -> None:
+    assert task.retries == 2
+    assert task.cache_policy == NO_CACHE
+    assert task.persist_result is False
+    assert task.timeout_seconds is None, "a time-out would leave Azure's operation running unseen"
+
+
+@each_task
+def test_the_retry_condition_is_a_plain_function(task: Task[..., object]) -> None:
+    """Prefect silently never retries with a partial or a callable object."""
+    assert isinstance(task.retry_condition_fn, FunctionType)
+    assert not isinstance(task.retry_condition_fn, partial)
+
+
+@each_task
+def test_retries_wait_and_not_all_equally_long(task: Task[..., object]) -> None:
+    assert len(task.retry_delay_seconds) == task.retries
+    assert 0 < task.retry_jitter_factor < 1
+
+
+@each_task
+def test_the_docstring_says_which_part_of_the_guide_and_which_operation(task: Task[..., object]) -> None:
+    text = inspect.getdoc(task.fn) or ""
+    assert "Guide:" in text
+    assert "REST:" in text
+    assert text.splitlines()[0].endswith(".")
+
+
+@each_task
+def test_the_name_of_a_run_is_made_of_the_steps_own_arguments(task: Task[..., object]) -> None:
+    title = task.task_run_name
+    assert isinstance(title, str)
+    assert title.startswith(task.name)
+    fields = {field.split(".")[0] for _, field, _, _ in Formatter().parse(title) if field}
+    assert fields <= set(inspect.signature(task.fn).parameters)
+
+
+@each_task
+def test_a_step_takes_no_client_and_no_secret(task: Task[..., object]) -> None:
+    allowed = ("environment.", "collections.abc", "typing", "builtins")
+    for parameter in inspect.signature(task.fn, eval_str=True).parameters.values():
+        kind = parameter.annotation
+        module = getattr(kind, "__module__", "typing")
+        assert module.startswith(allowed), f"{parameter.name}: {kind}"
+        assert not re.search("secret|token|password|credential|kubeconfig", parameter.name)
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (ClusterBusy("busy"), True),
+        (OSError("broken pipe"), True),
+        (AzureRefused("no", "AuthorizationFailed"), False),
+        (OperationNotDone("still running"), False),
+        (ProvisioningError("?"), False),
+        (ValueError("a bug"), False),
+    ],
+)
+async def test_only_what_is_temporary_is_worth_another_attempt(error: Exception, again: bool) -> None:
+    state = await exception_to_failed_state(error)
+    assert await worth_another_attempt(None, None, state) is again  # type: ignore[arg-type]
