@@ -1,0 +1,62 @@
+"""`python -m tests.az`: run the guide with the real az, each way against a sandbox of its own, and say how long it took."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from ..sandbox.conftest import SandboxProcess, start
+from .azure_cli import FOLDER, WAYS, NoAzureCli, installed
+from .run import Choices, GuideFailed, GuideRun
+
+CHOICES = Choices(
+    suffix="guide001", region="canadacentral", kubernetes_version="1.35", vm_size="Standard_D4s_v5"
+)
+
+
+def main() -> int:
+    """Exit code 0 when every command of the guide did."""
+    parser = argparse.ArgumentParser(prog="python -m tests.az", description=__doc__)
+    parser.add_argument("--way", choices=[*WAYS, "both"], default="both")
+    parser.add_argument("--speed", type=float, default=1000.0, help="sandbox seconds per real second")
+    options = parser.parse_args()
+    try:
+        az = installed()
+    except NoAzureCli as error:
+        print(error, file=sys.stderr)
+        return 2
+    for way in WAYS if options.way == "both" else [options.way]:
+        folder = FOLDER / way.replace(" ", "-")
+        folder.mkdir(exist_ok=True)
+        process = start(folder / "sandbox", "--speed", f"{options.speed:g}")
+        try:
+            sandbox = SandboxProcess(folder / "sandbox")
+            prepare(sandbox)
+            began = time.monotonic()
+            run = GuideRun(way, sandbox.description, az, folder / "home", CHOICES, print)
+            run.log_in()
+            run.create_infrastructure()
+            guide_s = time.monotonic() - began
+            run.continue_with_later_articles()
+            run.look_and_take_apart()
+            run.clean_up()
+        except GuideFailed as error:
+            print(error, file=sys.stderr)
+            return 1
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+        print(
+            f"{way}: {len(run.calls)} calls, the guide in {guide_s:.0f} s, everything in {time.monotonic() - began:.0f} s"
+        )
+    return 0
+
+
+def prepare(sandbox: SandboxProcess) -> None:
+    """Let az wait 30 of Azure's seconds and not 30 of ours between two looks, and let no node come or go."""
+    sandbox.settings(poll_interval_s={sandbox.description["client_id"]: 30}, autoscaler=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
