@@ -21,12 +21,18 @@ from sandbox.certificates import PUBLIC_HOSTS, write_private
 from sandbox.control import OPERATOR_PATH, operator_sha256
 from sandbox.instance import Sandbox
 from sandbox.proxy import Proxy
+from sandbox.scenarios import Scenario, find_or_read
 from sandbox.server import App
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the sandbox; the exit code is 2 when it can't start."""
     options = _parser().parse_args(arguments)
+    try:
+        scenarios = [find_or_read(name) for name in options.scenario]
+    except ValueError as error:
+        print(f"sandbox: {error}", file=sys.stderr)
+        return 2
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder: Path = options.state.absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -44,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         persist=options.persist,
     )
     sandbox.endpoint = f"https://localhost:{listener.getsockname()[1]}"
-    asyncio.run(_serve(sandbox, listener))
+    asyncio.run(_serve(sandbox, listener, scenarios))
     return 0
 
 
@@ -55,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--speed", type=_positive, default=60.0, help="sandbox seconds per real second")
     parser.add_argument("--seed", type=int, default=1, help="of ids, durations and delays")
     parser.add_argument("--kubernetes", choices=("emulated", "real"), default="emulated")
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="make something go wrong, until the first reset; may be repeated",
+    )
     parser.add_argument("--persist", action="store_true", help="keep the state in the folder between runs")
     return parser
 
@@ -88,7 +101,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(sandbox: Sandbox, listener: socket.socket) -> None:
+async def _serve(sandbox: Sandbox, listener: socket.socket, scenarios: list[Scenario]) -> None:
     config = uvicorn.Config(
         App(sandbox),
         log_level="warning",
@@ -107,6 +120,8 @@ async def _serve(sandbox: Sandbox, listener: socket.socket) -> None:
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     sandbox.certificates.write_bundle(sandbox.folder / "ca-bundle.pem")
     sandbox.start()
+    for scenario in scenarios:
+        sandbox.scenarios.apply(scenario)
     proxy = Proxy(listener.getsockname()[1])
     await proxy.start()
     clock = asyncio.create_task(sandbox.clock.run())

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Response
+from sandbox.faults import KINDS
 from sandbox.operations import Operation
 from sandbox.rbac import role_definitions
+from sandbox.scenarios import catalogue, find, parse
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -89,11 +91,22 @@ class Control:
         return Response(200, {"id": self._sandbox.faults.order(body).id})
 
     async def _get_faults(self, _body: Json, _query: dict[str, str]) -> Response:
-        return Response(200, {"faults": self._sandbox.faults.all()})
+        shown = {"faults": self._sandbox.faults.all(), "scenarios": self._sandbox.scenarios.names()}
+        return Response(200, {**shown, "kinds": KINDS})
 
     async def _delete_faults(self, _body: Json, _query: dict[str, str]) -> Response:
-        self._sandbox.faults.clear()
+        self._sandbox.scenarios.clear()
         return Response(200, {"faults": []})
+
+    async def _get_scenarios(self, _body: Json, _query: dict[str, str]) -> Response:
+        return Response(200, {"scenarios": [scenario.shown() for scenario in catalogue().values()]})
+
+    async def _post_scenarios(self, body: Json, _query: dict[str, str]) -> Response:
+        given = {key: value for key, value in body.items() if key != "name"}
+        name = str(body.get("name") or "unnamed")
+        scenario = parse(name, given) if given else find(name)
+        ids = self._sandbox.scenarios.apply(scenario)
+        return Response(200, {"name": scenario.name, "faults": ids, "settings": scenario.settings})
 
     async def _get_settings(self, _body: Json, _query: dict[str, str]) -> Response:
         return Response(200, self._sandbox.settings.all())

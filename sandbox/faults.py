@@ -1,7 +1,15 @@
-"""Faults to order: which request they hit, and what then happens to it."""
+"""Faults to order: which request they hit, and what then happens to it.
+
+Chance has no memory of its own: whether an order with a `rate` hits a call follows from its seed, the operation,
+the resource and how many-th call of the two it is, in whatever order the calls of other resources come between.
+"""
+
+from __future__ import annotations
 
 import random
 import re
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +26,8 @@ KINDS = {
     "never_ends": "it stays in progress",
     "poll": "its status URL answers with a status that many times",
     "expire_tokens": "every token handed out until now is void from this request on",
+    "assigned_before": "the same role assignment is there already, under another name (RoleAssignments_Create)",
+    "terminating": "the namespace is there already and being deleted (create namespaces)",
 }
 MODIFIERS = {
     "code",
@@ -32,9 +42,38 @@ MODIFIERS = {
 }
 
 
+ORDER: dict[str, Any] = {
+    "operation": str,
+    "path": str,
+    "service": str,
+    "method": str,
+    "nth": int,
+    "times": int,
+    "rate": (int, float),
+    "seed": (int, str),
+    "per": str,
+    "do": dict,
+}
+"""What an order may hold."""
+
+
 @dataclass
 class Fault:
-    """One order."""
+    """One order.
+
+    Args:
+        id: its name in the control API.
+        do: what happens.
+        operation: regex of the whole REST operation id.
+        path: regex, searched in the path.
+        service: arm, entra, graph, blob or kubernetes.
+        method: HTTP method.
+        nth: the first call that is hit, counted from the order.
+        times: how many calls are hit; None is all of them.
+        rate: share of the calls that are hit, instead of `nth`.
+        seed: of the rate.
+        per_resource: whether `nth` and `times` count for each operation and resource by itself.
+    """
 
     id: str
     do: Json
@@ -45,9 +84,10 @@ class Fault:
     nth: int = 1
     times: int | None = 1
     rate: float | None = None
-    source: random.Random = field(default_factory=random.Random)
-    seen: int = 0
-    hits: int = 0
+    seed: int | str = 1
+    per_resource: bool = False
+    seen: Counter[str] = field(default_factory=Counter)
+    hits: Counter[str] = field(default_factory=Counter)
 
     def matches(self, service: str, method: str, operation: str | None, path: str) -> bool:
         """Whether a request is one of those that the order counts."""
@@ -59,13 +99,22 @@ class Fault:
             return False
         return self.path is None or self.path.search(path) is not None
 
-    def strikes(self) -> bool:
-        """Count a matching request; whether this one is hit."""
-        self.seen += 1
-        if self.times is not None and self.hits >= self.times:
+    def strikes(self, call: str) -> bool:
+        """Count a matching request; whether this one is hit.
+
+        Args:
+            call: operation and resource.
+        """
+        counted = call if self.per_resource else ""
+        self.seen[counted] += 1
+        if self.times is not None and self.hits[counted] >= self.times:
             return False
-        hit = self.source.random() < self.rate if self.rate is not None else self.seen >= self.nth
-        self.hits += hit
+        if self.rate is None:
+            hit = self.seen[counted] >= self.nth
+        else:
+            key = f"{self.seed}\x1f{call}\x1f{self.seen[counted]}"
+            hit = random.Random(key).random() < self.rate
+        self.hits[counted] += hit
         return hit
 
     def shown(self) -> Json:
@@ -79,16 +128,23 @@ class Fault:
             "nth": self.nth,
             "times": self.times,
             "rate": self.rate,
+            "seed": self.seed if self.rate is not None else None,
+            "per": "resource" if self.per_resource else "order",
             "do": self.do,
-            "seen": self.seen,
-            "hits": self.hits,
+            "seen": self.seen.total(),
+            "hits": self.hits.total(),
         }
 
 
 class Faults:
-    """The orders in force."""
+    """The orders in force.
 
-    def __init__(self) -> None:
+    Args:
+        seed: of rates whose order names none.
+    """
+
+    def __init__(self, seed: Callable[[], int] = lambda: 1) -> None:
+        self._seed = seed
         self._orders: list[Fault] = []
         self._count = 0
 
@@ -97,49 +153,57 @@ class Faults:
 
         Args:
             wanted: `operation` (regex of the whole operation id) and/or `path` (regex), `method`, `service`;
-                `nth` or `rate` with `seed`; `times`; `do`.
+                `nth` or `rate` with `seed`; `times`; `per` (`order` or `resource`); `do`.
 
         Raises:
             ValueError: the order makes no sense; the text says why.
         """
-        do = wanted.get("do")
-        if not isinstance(do, dict) or not any(kind in KINDS for kind in do):
-            raise ValueError(f"`do` must hold one of: {', '.join(KINDS)}")
-        unknown = set(do) - set(KINDS) - MODIFIERS
-        if unknown:
-            raise ValueError(f"`do` doesn't know {', '.join(sorted(unknown))}")
-        if do.get("cut") not in (None, "before", "after"):
-            raise ValueError("`cut` is before or after")
-        if not (wanted.get("operation") or wanted.get("path")):
-            raise ValueError("`operation` or `path` must say which requests are meant")
-        try:
-            path = re.compile(wanted["path"], re.I) if wanted.get("path") else None
-            re.compile(wanted.get("operation") or "")
-        except re.error as error:
-            raise ValueError(f"a pattern is no regular expression: {error}") from error
-        rate = wanted.get("rate")
+        fault = self.read(wanted)
+        self.add(fault)
+        return fault
+
+    def add(self, fault: Fault) -> None:
+        """Put an order in force."""
         self._count += 1
+        fault.id = f"fault-{self._count}"
+        self._orders.append(fault)
+
+    def read(self, wanted: Json) -> Fault:
+        """An order that isn't in force yet; arguments and errors as for `order`."""
+        check_order(wanted)
+        rate = wanted.get("rate")
         times = wanted.get("times", None if rate is not None else 1)
-        fault = Fault(
-            id=f"fault-{self._count}",
-            do=do,
+        path = re.compile(wanted["path"], re.I) if wanted.get("path") else None
+        return Fault(
+            id="",
+            do=wanted["do"],
             operation=wanted.get("operation"),
             path=path,
             service=wanted.get("service"),
             method=wanted["method"].upper() if wanted.get("method") else None,
-            nth=int(wanted.get("nth", 1)),
-            times=None if times is None else int(times),
+            nth=wanted.get("nth") or 1,
+            times=times,
             rate=None if rate is None else float(rate),
-            source=random.Random(wanted.get("seed", 1)),
+            seed=self._seed() if wanted.get("seed") is None else wanted["seed"],
+            per_resource=wanted.get("per", "order" if rate is None else "resource") == "resource",
         )
-        self._orders.append(fault)
-        return fault
 
-    def take(self, service: str, method: str, operation: str | None, path: str) -> Json | None:
-        """What is ordered for a request: the first order that hits it; every matching order counts it."""
+    def take(
+        self, service: str, method: str, operation: str | None, path: str, cluster: str = ""
+    ) -> Json | None:
+        """What is ordered for a request: the first order that hits it; every matching order counts it.
+
+        Args:
+            service: arm, entra, graph, blob or kubernetes.
+            method: HTTP method.
+            operation: REST operation id, if there is one.
+            path: without the query.
+            cluster: whose Kubernetes API it is.
+        """
         taken: Json | None = None
+        call = f"{operation or method} {cluster}{path}".lower()
         for fault in self._orders:
-            if fault.matches(service, method, operation, path) and fault.strikes() and taken is None:
+            if fault.matches(service, method, operation, path) and fault.strikes(call) and taken is None:
                 taken = fault.do
         return taken
 
@@ -150,3 +214,46 @@ class Faults:
     def clear(self) -> None:
         """Cancel all orders."""
         self._orders.clear()
+
+
+def check_order(wanted: Json) -> None:
+    """Refuse an order that makes no sense, with a ValueError that says why."""
+    unknown = set(wanted) - set(ORDER)
+    if unknown:
+        raise ValueError(
+            f"an order doesn't know {', '.join(sorted(map(str, unknown)))}; it may hold {', '.join(ORDER)}"
+        )
+    for name, value in wanted.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, ORDER[name])):
+            raise ValueError(f"`{name}` can't be {value!r}")
+    do = wanted.get("do")
+    if not isinstance(do, dict) or not any(kind in KINDS for kind in do):
+        raise ValueError(f"`do` must hold one of: {', '.join(KINDS)}")
+    unknown = set(do) - set(KINDS) - MODIFIERS
+    if unknown:
+        raise ValueError(f"`do` doesn't know {', '.join(sorted(map(str, unknown)))}")
+    if do.get("cut") not in (None, "before", "after"):
+        raise ValueError("`cut` is before or after")
+    for name in ("status", "delay_s", "retry_after_s"):
+        if name in do and (isinstance(do[name], bool) or not isinstance(do[name], int | float)):
+            raise ValueError(f"`{name}` can't be {do[name]!r}")
+    if "status" in do and not 200 <= int(do["status"]) <= 599:
+        raise ValueError("`status` is a final HTTP status, 200 to 599")
+    if not (wanted.get("operation") or wanted.get("path")):
+        raise ValueError("`operation` or `path` must say which requests are meant")
+    if wanted.get("per", "order") not in ("order", "resource"):
+        raise ValueError("`per` is order or resource")
+    try:
+        re.compile(wanted.get("path") or "")
+        re.compile(wanted.get("operation") or "")
+    except re.error as error:
+        raise ValueError(f"a pattern is no regular expression: {error}") from error
+
+
+def filled(text: str, path: str) -> str:
+    """A text of an order with `{path}`, `{name}` and `{group}` of the request in it."""
+    segments = path.strip("/").split("/")
+    lowered = [segment.lower() for segment in segments]
+    at = lowered.index("resourcegroups") + 1 if "resourcegroups" in lowered else len(segments)
+    group = segments[at] if at < len(segments) else ""
+    return text.replace("{path}", path).replace("{name}", segments[-1]).replace("{group}", group)

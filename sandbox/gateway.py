@@ -186,10 +186,7 @@ class Gateway:
         namespace = router.namespaces.get(address.namespace.lower(), address.namespace)
         what = f"{request.method} {address.path}"
         methods = router.methods(address)
-        if not namespace:
-            where = "sandbox/providers/resources.py"
-        else:
-            where = f"sandbox/providers/{file_of(namespace)}"
+        where = f"sandbox/providers/{file_of(namespace) if namespace else 'resources.py'}"
         hint = f" Emulated here: {', '.join(methods)}." if methods else ""
         return ArmError(
             501,
@@ -261,8 +258,14 @@ class Gateway:
         # resource that doesn't exist yet inherits from its group.
         if call.route.permission == "none":
             return
-        scope = call.scope if call.route.scope == "any" else call.id
-        self._sandbox.rbac.check(call.principal, call.route.permission, scope)
+        permission, scope = call.route.permission, call.scope if call.route.scope == "any" else call.id
+        if "{namespace}" in permission:
+            # A registration is the subscription's, its action the namespace's own:
+            # https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types
+            sent = call.names["namespace"]
+            permission = permission.format(namespace=self._sandbox.router.namespaces.get(sent.lower(), sent))
+            scope = self._sandbox.subscription
+        self._sandbox.rbac.check(call.principal, permission, scope)
 
     def _check_group(self, call: Call) -> None:
         group = self._sandbox.store.get(f"{self._sandbox.subscription}/resourceGroups/{call.group}")

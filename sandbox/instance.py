@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,9 @@ from sandbox.ledger import Ledger
 from sandbox.operations import Operations
 from sandbox.persistence import kept_secrets, restore, save
 from sandbox.rbac import OWNER, ROLE_ASSIGNMENT, Rbac
+from sandbox.regions import Region, find_region, regions
 from sandbox.routing import Router
+from sandbox.scenarios import Scenarios
 from sandbox.settings import Settings
 from sandbox.store import Store
 from sandbox.throttling import Throttling
@@ -62,7 +65,8 @@ class Sandbox:
         self.throttling = Throttling(self.clock.now_s, lambda: bool(self.settings["throttling"]))
         self.operations = Operations(self)
         self.ledger = Ledger(self.clock, folder / "ledger.jsonl")
-        self.faults = Faults()
+        self.faults = Faults(lambda: self.seed)
+        self.scenarios = Scenarios(self)
         self.entra = Entra(self)
         self.rbac = Rbac(self)
         self.router = Router()
@@ -85,6 +89,7 @@ class Sandbox:
     async def stop(self) -> None:
         """End: write the state, if that is wanted, and close what is open."""
         if self.persist:
+            self.scenarios.clear()
             save(self)
         await self.close()
         self.ledger.close()
@@ -119,6 +124,24 @@ class Sandbox:
     def state(self, name: str) -> Json:
         """A provider's own memory (a registry of names, say); emptied by a reset."""
         return self.states.setdefault(name, {})
+
+    # Regions: the data table, with the setting `regions` over it.
+
+    def regions(self) -> dict[str, Region]:
+        """All regions by name."""
+        changed: dict[str, Json] = self.settings["regions"]
+        if not changed:
+            return regions()
+        everywhere = changed.get("*", {})
+        return {
+            name: replace(region, **{**everywhere, **changed.get(name, {})})
+            for name, region in regions().items()
+        }
+
+    def region(self, location: str) -> Region | None:
+        """A region by name or display name, or None when there's no such region."""
+        found = find_region(location)
+        return None if found is None else self.regions()[found.name]
 
     # Resources.
 
@@ -186,6 +209,7 @@ class Sandbox:
         self.operations.reset()
         self.throttling.reset()
         self.faults.clear()
+        self.scenarios.forget()
         self.ledger.reset()
         self.entra.reset()
         self.rbac.reset()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -132,11 +133,13 @@ class Operations:
         self._sandbox = sandbox
         self._by_id: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
+        self._counts: Counter[str] = Counter()
 
     def reset(self) -> None:
         """Forget them all."""
         self._by_id.clear()
         self._running.clear()
+        self._counts.clear()
 
     def all(self) -> list[Operation]:
         """Every operation since the reset, oldest first."""
@@ -145,6 +148,10 @@ class Operations:
     def get(self, operation_id: str) -> Operation | None:
         """An operation by the id in its URL."""
         return self._by_id.get(operation_id.lower())
+
+    def count(self, resource_id: str) -> int:
+        """How many operations a resource has had since the reset."""
+        return self._counts[resource_id.lower()]
 
     def running(self, resource_id: str) -> Operation | None:
         """The operation that works on a resource now, if any."""
@@ -224,6 +231,7 @@ class Operations:
         self._sandbox.store.touch(resource)
         self._by_id[operation.id.lower()] = operation
         self._running[resource.id.lower()] = operation
+        self._counts[resource.id.lower()] += 1
         if fault and "poll" in fault:
             operation.poll_fault = dict(fault["poll"])
         if fault and fault.get("never_ends"):

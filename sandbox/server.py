@@ -18,6 +18,7 @@ from sandbox.arm import ArmError, Response
 from sandbox.blobs import BlobService
 from sandbox.control import Control
 from sandbox.entra import EntraError, error_document
+from sandbox.faults import filled
 from sandbox.gateway import Gateway, Request, shown
 from sandbox.instance import Sandbox
 from sandbox.metadata import metadata_endpoints
@@ -233,7 +234,7 @@ class App:
                 if fault.get("cut") == "before":
                     raise Cut
                 if "status" in fault:
-                    response = _ordered(fault)
+                    response = _ordered(fault, web.path)
                     status, code = response.status, str(fault.get("code", ""))
                     return response
             try:
@@ -296,7 +297,7 @@ def retry_after(real_s: float) -> dict[str, str]:
     return {"x-ms-retry-after-ms": str(max(1, round(real_s * 1000)))}
 
 
-def _ordered(fault: Json) -> Response:
+def _ordered(fault: Json, path: str) -> Response:
     """The answer that a fault puts in the place of handling."""
     status = int(fault["status"])
     headers = {str(name): str(value) for name, value in fault.get("headers", {}).items()}
@@ -307,7 +308,7 @@ def _ordered(fault: Json) -> Response:
     error = ArmError(
         status,
         str(fault.get("code", "InternalServerError")),
-        str(fault.get("message", "An ordered fault.")),
+        filled(str(fault.get("message", "An ordered fault.")), path),
         target=fault.get("target"),
         details=fault.get("details"),
         bare=bool(fault.get("bare")),

@@ -6,8 +6,14 @@ from typing import Any
 DEFAULTS: dict[str, Any] = {
     # AKS answers 409 while another operation works on the cluster or one of its pools.
     "busy_lock": True,
-    # AKS starts an operation of its own 5 to 60 s after a cluster's creation (telescope#1213).
+    # AKS starts an operation of its own 5 to 60 s after a cluster's creation (telescope#1213), and if wanted
+    # after each update too.
     "spontaneous_operations": True,
+    "spontaneous_operations_after_updates": False,
+    # The autoscaler brings idle pools to their minimum.
+    "autoscaler": True,
+    # vCPU that a size must have for a system pool.
+    "system_pool_min_vcpus": 4,
     # Until Entra's replicas know a new service principal (0 to 120 s).
     "principal_replication_s": 10.0,
     # Whether a role assignment with a principalType is sometimes refused all the same (AgentBaker#8251,
@@ -21,12 +27,19 @@ DEFAULTS: dict[str, Any] = {
     "throttling": True,
     # namespace -> whether it is registered at the reset; what isn't named is.
     "registered": {"Microsoft.Dashboard": False, "Microsoft.Monitor": False},
-    # vCPU family -> limit, over the data tables.
+    # vCPU family, `cores` (all of a region) or "*" (any family) -> limit, over the data tables.
     "quota": {},
-    # [{"name", "operation_type": regex of the resource type, "deny_when": {dotted path: value}, "message"}]
+    # Region or "*" -> facts over the data tables: {"zrs": false}, {"grafana_zone_redundant": false}, ...
+    "regions": {},
+    # Over the data tables, in their form: [{"region", "family", "restricted": "location" or "zones", "zones"}];
+    # "*" is any region or family.
+    "vm_sizes": [],
+    # [{"name", "type": regex of the resource type, "deny_when": {dotted path: value}}]
     "policies": [],
-    # Storage account names that other customers own.
+    # Storage account names that other customers own, and workspace names that soft-deleted workspaces of other
+    # groups hold; `*` and `?` as in file names.
     "taken_storage_names": [],
+    "held_workspace_names": [],
     # Duration name -> exact seconds, over the data tables.
     "durations": {},
     # Client id (or "*") -> seconds of Retry-After on polls where the service sends none.
@@ -45,22 +58,39 @@ class Settings:
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """A setting, known or not."""
-        return self._values.get(name, default)
-
     def reset(self) -> None:
         """Back to the defaults."""
         self._values = copy.deepcopy(DEFAULTS)
 
     def update(self, values: dict[str, Any]) -> None:
-        """Merge values; a table's entries are merged, everything else is replaced."""
+        """Merge values; a table's entries are merged, everything else is replaced.
+
+        Raises:
+            ValueError: a name or a value that isn't one of a setting; nothing is changed then.
+        """
+        check(values)
         for name, value in values.items():
-            if isinstance(value, dict) and isinstance(self._values.get(name), dict):
+            if isinstance(value, dict):
                 self._values[name] = {**self._values[name], **value}
             else:
                 self._values[name] = value
 
+    def put_back(self, name: str, value: Any) -> None:
+        """Have exactly this value, a table included."""
+        self._values[name] = value
+
     def all(self) -> dict[str, Any]:
         """A copy of everything."""
         return copy.deepcopy(self._values)
+
+
+def check(values: dict[str, Any]) -> None:
+    """Refuse what isn't a setting, or not a value of it, with a ValueError that says so."""
+    for name, value in values.items():
+        if name not in DEFAULTS:
+            raise ValueError(f"there is no setting {name}; the settings are {', '.join(DEFAULTS)}")
+        default = DEFAULTS[name]
+        number = isinstance(default, int | float) and not isinstance(default, bool)
+        wanted: Any = (int, float) if number else type(default)
+        if not isinstance(value, wanted) or (number and isinstance(value, bool)):
+            raise ValueError(f"the setting {name} can't be {value!r}")

@@ -1,6 +1,8 @@
 """The one store of resources, keyed by case-folded id."""
 
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,7 +22,7 @@ class Store:
         self._now_s = now_s
         self._by_id: dict[str, Resource] = {}
         self._by_type: dict[str, dict[str, Resource]] = {}
-        self._etag = 0
+        self._versions: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(list(self._by_id.values()))
@@ -32,6 +34,7 @@ class Store:
         """Forget everything."""
         self._by_id.clear()
         self._by_type.clear()
+        self._versions.clear()
 
     def get(self, resource_id: str) -> Resource | None:
         """A resource, or None."""
@@ -53,9 +56,11 @@ class Store:
         return known
 
     def touch(self, resource: Resource) -> None:
-        """Give a resource a new etag."""
-        self._etag += 1
-        resource.etag = f"{self._etag:08x}-0000-0c00-0000-{self._etag * 2654435761 % 2**48:012x}"
+        """Give a resource a new etag, which depends on nothing but its own history."""
+        key = resource.id.lower()
+        self._versions[key] += 1
+        digest = hashlib.sha256(f"{key} {self._versions[key]} {resource.etag}".encode()).hexdigest()
+        resource.etag = f"{digest[:8]}-0000-0c00-0000-{digest[8:20]}"
 
     def delete(self, resource_id: str) -> None:
         """Remove one resource; nothing else goes with it."""

@@ -27,13 +27,22 @@ class WithFaults:
         cluster: its name, for the ledger.
         app: the API server.
         to_ledger: takes the entry of a request that the API server doesn't see.
+        end_namespace: has a namespace being deleted.
     """
 
-    def __init__(self, sandbox: Sandbox, cluster: str, app: App, to_ledger: Callable[[Json], None]) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        cluster: str,
+        app: App,
+        to_ledger: Callable[[Json], None],
+        end_namespace: Callable[[str], None],
+    ) -> None:
         self._sandbox = sandbox
         self._cluster = cluster
         self._app = app
         self._to_ledger = to_ledger
+        self._end_namespace = end_namespace
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -43,12 +52,17 @@ class WithFaults:
         request = parse(
             scope["method"], scope["path"], dict(parse_qsl(scope["query_string"].decode())), {}, b""
         )
-        fault = self._sandbox.faults.take("kubernetes", request.method, request.operation, request.path)
+        fault = self._sandbox.faults.take(
+            "kubernetes", request.method, request.operation, request.path, self._cluster
+        )
         if fault is None:
             await self._app(scope, receive, send)
             return
         if "delay_s" in fault:
             await self._sandbox.clock.sleep(float(fault["delay_s"]))
+        if fault.get("terminating"):
+            body, receive = await _read(receive)
+            self._end_namespace(request.name or _name(body))
         if fault.get("cut") == "after":
             await self._app(scope, receive, _nowhere)
             await _cut(receive, send)
@@ -93,6 +107,28 @@ async def _answer(send: Send, status: int, fault: Json) -> None:
     lines = [(str(name).lower().encode(), str(value).encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": content})
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """The body of a request, and a `receive` that gives it again."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    again: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return again.pop() if again else await receive()
+
+    return body, replay
+
+
+def _name(body: bytes) -> str:
+    """The name of the object in a body; `default` exists and can't be deleted, so nothing else happens."""
+    try:
+        return str(json.loads(body)["metadata"]["name"])
+    except (ValueError, KeyError, TypeError):
+        return "default"
 
 
 async def _nowhere(_message: Message) -> None:

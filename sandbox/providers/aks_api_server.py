@@ -38,6 +38,7 @@ class ApiServer:
         server: its port.
         open: whether the cluster has been made.
         blocked: whether the port is told to say nothing.
+        dark_until_s: until when nobody gets an answer, whatever the ranges say.
         agents: the monitoring agents that run.
         work: what is being done to its port.
         watch: which look-out for the callers' address is in force.
@@ -47,6 +48,7 @@ class ApiServer:
     server: ClusterServer
     open: bool = False
     blocked: bool = True
+    dark_until_s: float = 0.0
     agents: set[str] = field(default_factory=set)
     work: asyncio.Task[None] | None = None
     watch: object = None
@@ -96,7 +98,7 @@ def make(sandbox: Sandbox, cluster: Resource) -> None:
         token=cluster.notes.get("token"),
         on_request=to_ledger,
     )
-    app = WithFaults(sandbox, cluster.name, api.app, to_ledger)
+    app = WithFaults(sandbox, cluster.name, api.app, to_ledger, api.end_namespace)
     tls = sandbox.certificates.server_context()
     server = ApiServer(api, ClusterServer(app, tls, _port(cluster.notes.get("port", 0))))
     cluster.notes |= {"token": api.token, "port": server.server.port}
@@ -148,6 +150,8 @@ def open_for_clients(sandbox: Sandbox, cluster: Resource) -> None:
     if server is None:
         return
     server.open = True
+    dark_s = sandbox.durations.seconds("aks_api_server_dark", cluster.id)
+    server.dark_until_s = sandbox.clock.now_s() + dark_s
     cluster.notes |= {"opened": True, "ranges": ranges_of(cluster)}
     sync_nodes(sandbox, cluster)
     _watch_callers(sandbox, cluster, server)
@@ -290,11 +294,14 @@ def _watch_callers(sandbox: Sandbox, cluster: Resource, server: ApiServer) -> No
     def look() -> None:
         if find(sandbox, cluster) is not server or server.watch is not watch:
             return
-        blocked = not gets_through(sandbox, cluster)
+        dark_s = server.dark_until_s - sandbox.clock.now_s()
+        blocked = dark_s > 0 or not gets_through(sandbox, cluster)
         if blocked != server.blocked:
             server.blocked = blocked
             server.do(server.server.set_blocked(blocked))
-        if cluster.notes.get("ranges"):
+        if dark_s > 0:
+            sandbox.clock.call_later(dark_s, look)
+        elif cluster.notes.get("ranges"):
             sandbox.clock.call_later(LOOK_AGAIN_S, look)
 
     look()

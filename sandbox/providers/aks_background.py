@@ -45,9 +45,9 @@ def something_of_its_own(sandbox: Sandbox, cluster: Resource, *, after_create: b
     https://github.com/Azure/telescope/pull/1213 (PutExtensionAddonHandler, June 2026).
     """
     setting = "spontaneous_operations" if after_create else "spontaneous_operations_after_updates"
-    if not sandbox.settings.get(setting, False):
+    if not sandbox.settings[setting]:
         return
-    key = f"{cluster.id}/{len(sandbox.operations.all())}"
+    key = f"{cluster.id}/{sandbox.operations.count(cluster.id)}"
 
     def start() -> None:
         if not _still(sandbox, cluster):
@@ -109,7 +109,7 @@ def _scaler(sandbox: Sandbox, cluster: Resource, pool: Resource) -> Callable[[],
         pool.notes["autoscaler"] = False
         if not _still(sandbox, cluster) or sandbox.store.get(pool.id) is not pool:
             return
-        if not sandbox.settings.get("autoscaler", True) or not pool.properties["enableAutoScaling"]:
+        if not sandbox.settings["autoscaler"] or not pool.properties["enableAutoScaling"]:
             return
         if next(running_operations(sandbox, cluster), None) is not None:
             watch_autoscaler(sandbox, cluster)

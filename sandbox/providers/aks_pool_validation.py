@@ -52,7 +52,7 @@ def check_pool(call: Call, *, name: str, sent: Json, stored: Json, live: Json | 
     if live is None:
         check_pool_name(name)
         size = check_size(call, sent.get("vmSize"), location)
-        check_zones(name, sent.get("availabilityZones") or [], size, location)
+        check_zones(call.sandbox, name, sent.get("availabilityZones") or [], size, location)
     else:
         check_pool_change(live, sent, call.api_version)
         found = vm_sizes.find_size(live["vmSize"])
@@ -74,7 +74,8 @@ def check_size(call: Call, name: Any, location: str) -> VmSize:
     """
     if not name:
         raise missing("properties.vmSize")
-    usable = ",".join(size.name.lower() for size in vm_sizes.usable_sizes(location))
+    exceptions = call.sandbox.settings["vm_sizes"]
+    usable = ",".join(size.name.lower() for size in vm_sizes.usable_sizes(location, exceptions))
     size = vm_sizes.find_size(str(name))
     if size is None:
         raise refusal(
@@ -83,7 +84,7 @@ def check_size(call: Call, name: Any, location: str) -> VmSize:
             f"location '{location}'. The available VM sizes are '{usable}'. For more details, please visit "
             "https://aka.ms/aks/quotas-skus-regions",
         )
-    if not vm_sizes.offer(location, size).allowed:
+    if not vm_sizes.offer(location, size, exceptions).allowed:
         raise refusal(
             "BadRequest",
             f"The VM size of {name} is not allowed in your subscription in location '{location}'. The "
@@ -93,13 +94,13 @@ def check_size(call: Call, name: Any, location: str) -> VmSize:
     return size
 
 
-def check_zones(name: str, wanted: list[str], size: VmSize, location: str) -> None:
+def check_zones(sandbox: Sandbox, name: str, wanted: list[str], size: VmSize, location: str) -> None:
     """Zones that the size has in the region.
 
     Text:
     https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/error-codes/availabilityzonenotsupported-error
     """
-    open_zones = vm_sizes.offer(location, size).open_zones
+    open_zones = vm_sizes.offer(location, size, sandbox.settings["vm_sizes"]).open_zones
     closed = [zone for zone in wanted if str(zone) not in open_zones]
     if closed:
         raise refusal(
@@ -117,7 +118,7 @@ def check_system_size(sandbox: Sandbox, name: str, size: VmSize) -> None:
     API holds users to 4 isn't proved (https://github.com/MicrosoftDocs/azure-docs/issues/121181): setting
     `system_pool_min_vcpus`.
     """
-    if size.vcpus < int(sandbox.settings.get("system_pool_min_vcpus", 4)) or size.memory_gb < 4:
+    if size.vcpus < int(sandbox.settings["system_pool_min_vcpus"]) or size.memory_gb < 4:
         raise refusal(
             "SystemPoolSkuTooLow",
             f"System node pool must use VM sku with more than 2 cores and 4GB memory. Nodepool name: {name}.",

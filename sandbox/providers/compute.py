@@ -47,12 +47,18 @@ def resource_skus_list(call: Call) -> Response:
     """
     wanted = re.fullmatch(r"\s*location eq '([^']*)'\s*", call.query.get("$filter", ""))
     names = [region_name(wanted[1])] if wanted else list(regions())
-    value = [_sku(size, name) for name in names for size in vm_sizes.sizes().values() if name in regions()]
+    exceptions = call.sandbox.settings["vm_sizes"]
+    value = [
+        _sku(size, name, exceptions)
+        for name in names
+        for size in vm_sizes.sizes().values()
+        if name in regions()
+    ]
     return Response(200, {"value": [entry for entry in value if entry is not None]})
 
 
-def _sku(size: vm_sizes.VmSize, location: str) -> Json | None:
-    offer = vm_sizes.offer(location, size)
+def _sku(size: vm_sizes.VmSize, location: str, exceptions: list[Json]) -> Json | None:
+    offer = vm_sizes.offer(location, size, exceptions)
     if not offer.offered:
         return None
     restrictions: list[Json] = []

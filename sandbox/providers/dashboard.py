@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Polling, Provider, Resource, Response, merge_patch
-from sandbox.regions import find_region, region_name, regions
+from sandbox.regions import region_name
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -70,7 +70,7 @@ def grafana_create(call: Call) -> Response:
     """
     call.check_shape(SHAPE)
     sandbox, name, live = call.sandbox, call.names["grafana"], call.live
-    region = find_region(call.body["location"])
+    region = call.sandbox.region(call.body["location"])
     _check(call, name)
     if live is not None and not live.settled:
         raise ArmError(
@@ -123,9 +123,9 @@ def _check(call: Call, name: str) -> None:
             "letter and not ending with '-'."
         )
         raise ArmError(400, "InvalidResourceName", text, target="name")
-    region = find_region(call.body["location"])
+    region = call.sandbox.region(call.body["location"])
     if region is None or not region.grafana:
-        offered = ",".join(known.name for known in regions().values() if known.grafana)
+        offered = ",".join(known.name for known in call.sandbox.regions().values() if known.grafana)
         text = (
             f"The provided location '{call.body['location']}' is not available for resource type '{TYPE}'. "
             f"List of available regions for the resource type is '{offered}'."
@@ -133,7 +133,9 @@ def _check(call: Call, name: str) -> None:
         raise ArmError(400, "LocationNotAvailableForResourceType", text)
     # https://github.com/MicrosoftDocs/azure-docs/pull/128186
     if call.properties.get("zoneRedundancy") == "Enabled" and not region.grafana_zone_redundant:
-        offered = ", ".join(known.name for known in regions().values() if known.grafana_zone_redundant)
+        offered = ", ".join(
+            known.name for known in call.sandbox.regions().values() if known.grafana_zone_redundant
+        )
         text = (
             f"Zone redundancy is not supported in region '{region.name}'. Supported regions are: {offered}."
         )

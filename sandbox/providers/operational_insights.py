@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Operation, Polling, Provider, Resource, Response
@@ -130,7 +131,8 @@ def _soft_deleted(call: Call, name: str) -> Json | None:
         if entry["id"].lower() == call.id.lower() and entry["location"] == region_name(call.body["location"]):
             call.sandbox.state("deleted workspaces").pop(entry["id"].lower())
             return entry
-    if any(entry["name"].lower() == name.lower() for entry in held):
+    elsewhere = any(fnmatchcase(name, pattern) for pattern in call.sandbox.settings["held_workspace_names"])
+    if elsewhere or any(entry["name"].lower() == name.lower() for entry in held):
         text = f"The workspace name '{name}' is not unique"
         raise ArmError(409, "Conflict", text, target="name")
     return None

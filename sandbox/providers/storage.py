@@ -12,11 +12,12 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Operation, Polling, Provider, Resource, Response, merge_patch
 from sandbox.blobs import CONTAINER, container_blocked, make_container, valid_container_name
-from sandbox.regions import find_region, regions
+from sandbox.regions import regions
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -96,7 +97,7 @@ def _reason(sandbox: Sandbox, name: str) -> tuple[str, str] | None:
             "characters in length and use numbers and lower-case letters only."
         )
         return "AccountNameInvalid", text
-    taken = name in sandbox.settings["taken_storage_names"]
+    taken = any(fnmatchcase(name, pattern) for pattern in sandbox.settings["taken_storage_names"])
     if taken or any(account.name == name for account in sandbox.store.of_type(ACCOUNT_TYPE)):
         return "AlreadyExists", f"The storage account named {name} is already taken."
     return None
@@ -140,7 +141,7 @@ def storage_accounts_create(call: Call) -> Response:
         raise ArmError(
             400, "InvalidValue", f"The kind '{kind}' isn't one of {', '.join(KINDS)}.", target="kind"
         )
-    region = find_region(call.body["location"])
+    region = call.sandbox.region(call.body["location"])
     if region is None:
         raise _no_such_location(call)
     # https://github.com/Esri/arcgis-gitops/issues/160
@@ -331,7 +332,7 @@ def skus_list(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/storagerp/skus/list
     """
     value = []
-    for region in regions().values():
+    for region in call.sandbox.regions().values():
         for name, tier in SKUS.items():
             if "ZRS" in name and not region.zrs:
                 continue

@@ -132,7 +132,7 @@ def providers_get(call: Call) -> Response:
     "subscriptions/{subscription}/providers/{namespace}/register",
     scope="path",
     type_name="resourceGroups",
-    permission="Microsoft.Resources/subscriptions/providers/register/action",
+    permission="{namespace}/register/action",
 )
 def providers_register(call: Call) -> Response:
     """Providers_Register: Registering at once, Registered after a while.
@@ -153,7 +153,7 @@ def providers_register(call: Call) -> Response:
     "subscriptions/{subscription}/providers/{namespace}/unregister",
     scope="path",
     type_name="resourceGroups",
-    permission="Microsoft.Resources/subscriptions/providers/unregister/action",
+    permission="{namespace}/unregister/action",
 )
 def providers_unregister(call: Call) -> Response:
     """Providers_Unregister: Unregistered at once, unless resources are left."""

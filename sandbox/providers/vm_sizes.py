@@ -71,13 +71,19 @@ def find_size(name: str) -> VmSize | None:
     return sizes().get(name.lower())
 
 
-def offer(location: str, size: VmSize) -> Offer:
-    """What a region offers of a size."""
+def offer(location: str, size: VmSize, exceptions: list[dict[str, Any]]) -> Offer:
+    """What a region offers of a size.
+
+    Args:
+        location: region.
+        size: the size.
+        exceptions: over the table's, in the same form, where "*" is any region or family: the setting `vm_sizes`.
+    """
     region = find_region(location)
     if region is None:
         return Offer(offered=False, allowed=False, zones=())
-    for exception in _table()["exceptions"]:
-        if exception["region"] == region.name and exception["family"] == size.family:
+    for exception in [*exceptions, *_table()["exceptions"]]:
+        if exception["region"] in (region.name, "*") and exception["family"] in (size.family, "*"):
             if exception.get("offered", True) is False:
                 return Offer(offered=False, allowed=False, zones=())
             if exception["restricted"] == "location":
@@ -87,9 +93,9 @@ def offer(location: str, size: VmSize) -> Offer:
     return Offer(offered=True, allowed=True, zones=region.zones)
 
 
-def usable_sizes(location: str) -> list[VmSize]:
+def usable_sizes(location: str, exceptions: list[dict[str, Any]]) -> list[VmSize]:
     """The sizes that the subscription may use in a region, by name."""
-    found = [size for size in sizes().values() if offer(location, size).allowed]
+    found = [size for size in sizes().values() if offer(location, size, exceptions).allowed]
     return sorted(found, key=lambda size: size.name.lower())
 
 
@@ -103,8 +109,10 @@ def quota(family: str, changed: dict[str, int]) -> int:
 
     Args:
         family: its name in any case; `cores` is the limit over all families.
-        changed: the setting `quota`, family to limit.
+        changed: the setting `quota`, family to limit; `*` is every family.
     """
+    if "*" in changed and family.lower() != "cores":
+        changed = {**changed, family: changed.get(family, changed["*"])}
     for name, limit in changed.items():
         if name.lower() == family.lower():
             return int(limit)
