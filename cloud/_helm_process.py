@@ -92,7 +92,9 @@ def _objects(manifest: str) -> list[Json]:
         {
             "apiVersion": item["apiVersion"],
             "kind": item["kind"],
-            "metadata": {key: item["metadata"][key] for key in ("name", "namespace") if key in item["metadata"]},
+            "metadata": {
+                key: item["metadata"][key] for key in ("name", "namespace") if key in item["metadata"]
+            },
         }
         for item in found
     ]

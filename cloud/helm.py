@@ -3,7 +3,7 @@
 The SDK can hang past its own time-out and past a cancel, when the API server takes a connection and says nothing. So
 it runs in a process of its own, freshly started (never forked: Go's threads don't survive that), that is killed at a
 hard deadline. A cancelled run gives it a few seconds to mark its revision as failed; where that doesn't work either,
-the revision stays pending, and the next run clears it away (`next_action`).
+the revision stays pending, and the next run clears it away (`helm_release.next_action`).
 
 The kubeconfig goes to that process over a pipe and to the SDK as a file in memory (`/proc/self/fd/N` of a memfd): it is
 in no file on disk, no argument and no environment variable. See `_helm_process.py`.
@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import importlib.util
 import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cloud.answers import Json, clean
 from cloud.errors import (
@@ -36,8 +33,8 @@ from cloud.errors import (
     ProvisioningError,
     WouldWrite,
 )
+from cloud.helm_release import UNTIL_LABEL, Chart, Release
 from cloud.session import cloud
-from environment.outputs import FieldChange
 
 PACKAGE = "helm_python"
 MISSING_EXTRA = "needs Helm's SDK, which isn't installed here: pip install 'aks-postgres[helm]' (75 MB)"
@@ -48,14 +45,8 @@ WRITE_TIMEOUT_S = 120
 _WRITE_DEADLINE_S = WRITE_TIMEOUT_S + 30.0
 # A cancelled call marks its revision as failed with one or two requests.
 _LAST_WORDS_S = 5.0
-# Somebody else's `helm upgrade --timeout` can be anything; three times Helm's default of 5 min has to do.
-_FOREIGN_TIMEOUT = timedelta(minutes=15)
 # A release's manifest can be 1 MB and more, but none of it is sent over.
 _LONGEST_ANSWER = 4 * 1024 * 1024
-
-# Label of a revision made here: when its installer is dead for sure, in Unix seconds.
-UNTIL_LABEL = "aks-postgres-until"
-CHECKSUM_WORDS = "aks-postgres: chart with SHA-256 "
 
 # All that the process needs from the environment; credentials of Azure aren't among it.
 _PASSED_ON = (
@@ -75,91 +66,6 @@ _PASSED_ON = (
     "no_proxy",
 )
 
-Action = Literal["nothing", "install", "upgrade", "reinstall", "rollback", "wait"]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart and the values wanted for it."""
-
-    name: str
-    version: str
-    archive: bytes
-    values: Mapping[str, Any]
-
-    @property
-    def description(self) -> str:
-        """What `helm history` shows of a revision made here; another file with the same version is a change."""
-        return CHECKSUM_WORDS + hashlib.sha256(self.archive).hexdigest()
-
-
-@dataclass(frozen=True)
-class Release:
-    """The newest revision of a release, as Helm has stored it in the cluster."""
-
-    revision: int
-    status: str
-    chart_name: str
-    chart_version: str
-    deployed_at: str
-    labels: Mapping[str, str]
-    description: str
-    values: Mapping[str, Any]
-    objects: tuple[Json, ...]
-
-    @property
-    def given_up_at(self) -> datetime:
-        """When a pending revision has no live installer any more."""
-        deployed = datetime.fromisoformat(self.deployed_at) if self.deployed_at else datetime.fromtimestamp(0, UTC)
-        until = self.labels.get(UNTIL_LABEL, "")
-        ours = datetime.fromtimestamp(int(until), UTC) if until.isdigit() else None
-        # Helm hands labels on to later revisions, which may be somebody else's.
-        return ours if ours is not None and deployed <= ours else deployed + _FOREIGN_TIMEOUT
-
-
-def changes(chart: Chart, live: Release) -> tuple[FieldChange, ...]:
-    """What differs between a release and the chart wanted; values by their first keys only."""
-    found = []
-    if live.chart_version != chart.version:
-        found.append(FieldChange(field="chart", old=live.chart_version, new=chart.version))
-    elif live.description.startswith(CHECKSUM_WORDS) and live.description != chart.description:
-        found.append(FieldChange(field=f"chart {chart.version}", old=None, new="another file"))
-    found += [
-        FieldChange(field=f"values.{key}", old=None, new="updated")
-        for key in sorted({*chart.values, *live.values})
-        if chart.values.get(key, _ABSENT) != live.values.get(key, _ABSENT)
-    ]
-    if not found and live.status != "deployed":
-        found.append(FieldChange(field="status", old=live.status, new="deployed"))
-    return tuple(found)
-
-
-_ABSENT = object()
-
-
-def next_action(chart: Chart, live: Release | None, now: datetime) -> Action:
-    """What brings a release one step nearer to the chart wanted.
-
-    A pending revision is an installer at work, or what is left of one that was killed; Helm refuses everything but
-    rollback and uninstall until somebody decides. `helm upgrade` works on a failed revision, even the first.
-    """
-    if live is None:
-        return "install"
-    if live.status.startswith("pending-") or live.status == "uninstalling":
-        if now < live.given_up_at:
-            return "wait"
-        return "rollback" if live.status != "pending-install" and live.status != "uninstalling" else "reinstall"
-    if live.status == "uninstalled":  # with --keep-history: the name isn't free
-        return "reinstall"
-    return "upgrade" if changes(chart, live) else "nothing"
-
-
-def rollback_target(history: list[Json]) -> int | None:
-    """The revision to go back to: the newest that worked, else the newest that isn't pending; None without one."""
-    worked = [item["revision"] for item in history if item["status"] in ("deployed", "superseded")]
-    ended = [item["revision"] for item in history if item["status"] == "failed"]
-    return max(worked, default=max(ended, default=None))
-
 
 def refusal(label: str, kind: str, message: str) -> ProvisioningError:
     """The error for what the SDK raised, by its exception's name and its words."""
@@ -170,13 +76,21 @@ def refusal(label: str, kind: str, message: str) -> ProvisioningError:
         )
     if kind == "HelmCancelledError":
         return NotEffectiveYet(f"{label}: Helm gave up after its time-out: {words}. Run again to go on.")
-    if kind == "HelmKubeError" or any(sign in message.casefold() for sign in _PASSING):
-        return AzureUnavailable(f"{label}: the Kubernetes API had trouble answering Helm: {words}. Run again to go on.")
-    if "another operation" in message or "cannot reuse a name" in message or "already exists" in message:
-        return NotEffectiveYet(f"{label}: somebody else is changing the release: {words}. Run again to go on.")
+    said = message.casefold() if kind in _FROM_THE_CLUSTER else ""
+    if any(sign in said for sign in _PASSING):
+        return AzureUnavailable(
+            f"{label}: the Kubernetes API had trouble answering Helm: {words}. Run again to go on."
+        )
+    if any(sign in said for sign in _SOMEBODY_ELSE):
+        return NotEffectiveYet(
+            f"{label}: somebody else is changing the release: {words}. Run again to go on."
+        )
     return AzureRefused(f"{label}: Helm refused: {words}", kind)
 
 
+# The SDK's exceptions that can hold the API server's or the network's words; others are about chart and values.
+_FROM_THE_CLUSTER = ("HelmKubeError", "HelmReleaseError", "HelmStorageError", "HelmUnknownError")
+_SOMEBODY_ELSE = ("another operation", "cannot reuse a name", "release: already exists")
 # What net/http, client-go and the API server say about what passes by itself.
 _PASSING = (
     "connection refused",
@@ -186,7 +100,6 @@ _PASSING = (
     "unexpected eof",
     "context deadline exceeded",
     "client.timeout",
-    "cluster unreachable",
     "failed calling webhook",
     "too many requests",
     "etcdserver",
@@ -208,18 +121,38 @@ class Helm:
         self._process = process
         self._namespace = namespace
         self._messages = messages
+        self._is_reading = False
 
     def _label(self, name: str) -> str:
         return f"Helm release {self._namespace}/{name}"
 
+    async def begin(self, kubeconfig: bytes) -> None:
+        """Hand over the credentials."""
+        await self._send({"kubeconfig": kubeconfig.decode(), "namespace": self._namespace})
+
+    async def end(self) -> None:
+        """End the process; a write that is under way may still say that it failed."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            if not self._is_reading:
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._process.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
+
     async def release(self, name: str) -> Release | None:
         """The newest revision of a release, or None."""
-        found = await self._call(name, "read", _READ_DEADLINE_S)
+        found = await self._read(name, "read")
         return None if found is None else Release(**found | {"objects": tuple(found["objects"])})
 
     async def history(self, name: str) -> list[Json]:
         """Number and status of the revisions that Helm keeps, oldest first."""
-        found: list[Json] = await self._call(name, "history", _READ_DEADLINE_S)
+        found: list[Json] = await self._read(name, "history")
         return found
 
     async def install(self, name: str, chart: Chart) -> None:
@@ -253,16 +186,19 @@ class Helm:
             raise WouldWrite(f"{self._label(name)}: would be written ({call})")
         await self._call(name, call, _WRITE_DEADLINE_S, **arguments)
 
+    async def _read(self, name: str, call: str) -> Any:
+        self._is_reading = True
+        found = await self._call(name, call, _READ_DEADLINE_S)
+        self._is_reading = False
+        return found
+
     async def _call(self, name: str, call: str, deadline_s: float, **arguments: Any) -> Any:
         label = f"{self._label(name)}, {call}"
-        to, answers = self._process.stdin, self._process.stdout
-        assert to is not None
-        assert answers is not None
+        assert self._process.stdout is not None
         try:
             async with asyncio.timeout(deadline_s):
-                to.write(json.dumps({"call": call, "name": name, **arguments}).encode() + b"\n")
-                await to.drain()
-                line = await answers.readline()
+                await self._send({"call": call, "name": name, **arguments})
+                line = await self._process.stdout.readline()
         except TimeoutError:
             self._process.kill()
             raise AzureUnavailable(
@@ -280,6 +216,11 @@ class Helm:
         if "error" in answer:
             raise refusal(label, answer["error"], answer["message"])
         return answer["result"]
+
+    async def _send(self, line: Json) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(line).encode() + b"\n")
+        await self._process.stdin.drain()
 
     def _last_words(self) -> str:
         text = self._messages.read_text(errors="replace").strip()
@@ -310,25 +251,9 @@ async def helm(kubeconfig: bytes, namespace: str) -> AsyncIterator[Helm]:
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {"HOME": home},
                 start_new_session=True,  # Ctrl-C is for us, who then end it in order
             )
+        session = Helm(process, namespace, messages)
         try:
-            assert process.stdin is not None
-            first = {"kubeconfig": kubeconfig.decode(), "namespace": namespace}
-            process.stdin.write(json.dumps(first).encode() + b"\n")
-            yield Helm(process, namespace, messages)
+            await session.begin(kubeconfig)
+            yield session
         finally:
-            await _end(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Let the process end, and make it: at once where it doesn't listen, or where we are in a hurry ourselves."""
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        async with asyncio.timeout(_LAST_WORDS_S):
-            await process.wait()
-    except TimeoutError:
-        pass
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+            await session.end()
