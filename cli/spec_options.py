@@ -77,7 +77,8 @@ class SpecField(NamedTuple):
     @property
     def holds_texts_by_name(self) -> bool:
         """Whether it is a mapping of texts, such as tags and labels."""
-        return get_origin(self.info.annotation) is dict
+        annotation = self.info.annotation
+        return get_origin(annotation) is dict and get_args(annotation) == (str, str)
 
     @property
     def constraint(self) -> str:
@@ -108,7 +109,7 @@ def _type_words(annotation: Any) -> str:
     if get_origin(annotation) is list:
         return f"list of {_type_words(arguments[0])}"
     if get_origin(annotation) is dict:
-        return "mapping of texts"
+        return "mapping of texts" if arguments == (str, str) else "mapping"
     if all(isinstance(argument, str) for argument in arguments):
         return " | ".join(arguments)
     return " or ".join(_type_words(argument) for argument in arguments)
@@ -147,7 +148,7 @@ def wanted_spec(
         subscription_id: option.
         suffix: option.
         settings: FIELD=VALUE pairs, in order.
-        sandbox: its stand-in operator manifest is used, unless another one was asked for.
+        sandbox: its stand-in operator manifest is used, unless another one or a chart was asked for.
 
     Raises:
         SpecError: with all problems at once.
@@ -165,10 +166,14 @@ def wanted_spec(
         _set(given, setting)
     if sandbox is not None:
         operator = given.setdefault("operator", {})
-        if isinstance(operator, dict) and not {"manifest_url", "manifest_sha256"} & set(operator):
+        if isinstance(operator, dict) and not _names_an_operator(operator):
             operator["manifest_url"] = sandbox.operator_manifest_url
             operator["manifest_sha256"] = sandbox.operator_manifest_sha256
     return spec_from(given)
+
+
+def _names_an_operator(operator: dict[str, Any]) -> bool:
+    return bool({"manifest_url", "manifest_sha256"} & set(operator)) or operator.get("installer") == "helm"
 
 
 def _set(given: dict[str, Any], setting: str) -> None:

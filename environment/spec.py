@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import json
 import re
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,21 @@ OPERATOR_MANIFEST_URL = (
     "a95a534dbe0854495b863bbc1b7651f74d310916/releases/cnpg-1.30.0.yaml"
 )
 OPERATOR_MANIFEST_SHA256 = "f8bede43fe4ee0d478c2355b204a36876b2ae4faac60f2a9452280b293da3b88"
+
+# The Helm chart of that operator, read 24 November 2026. The checksum is the `digest` of the project's own index,
+# https://cloudnative-pg.github.io/charts/index.yaml (entry cloudnative-pg 0.29.0, appVersion 1.30.0).
+OPERATOR_CHART_VERSION = "0.29.0"
+OPERATOR_CHART = (
+    "https://github.com/cloudnative-pg/charts/releases/download/"
+    "cloudnative-pg-v0.29.0/cloudnative-pg-0.29.0.tgz"
+)
+OPERATOR_CHART_SHA256 = "668e065ff53508d58238788fd35b355a925060843629a951df0e6a9362e6d32f"
+# Names that the steps after the installation look for.
+_FIXED_CHART_VALUES = {
+    "fullnameOverride": "the deployment is looked for as cnpg-cloudnative-pg",
+    "nameOverride": "the deployment is looked for as cnpg-cloudnative-pg",
+    "namespaceOverride": "namespaces.operator says where the operator runs",
+}
 
 # AKS takes 200 ranges: https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges
 MAX_AUTHORIZED_RANGES = 200
@@ -424,7 +440,7 @@ class NamespacesSpec(SpecModel):
 
 
 class OperatorSpec(SpecModel):
-    """The CloudNativePG operator: a pinned release manifest, checked by its checksum."""
+    """The CloudNativePG operator: a pinned release manifest or Helm chart, checked by its checksum."""
 
     version: Annotated[
         str,
@@ -434,6 +450,15 @@ class OperatorSpec(SpecModel):
             json_schema_extra=at(0),
         ),
     ] = OPERATOR_VERSION
+    # Before the fields of either way, whose rules ask for it; in the form it stands between them.
+    installer: Annotated[
+        Literal["manifest", "helm"],
+        Field(
+            description="How the operator is installed: manifest applies manifest_url; helm installs chart, and "
+            "needs aks-postgres[helm] on the worker. Can't be changed on a cluster that has an operator.",
+            json_schema_extra=at(3),
+        ),
+    ] = "manifest"
     manifest_url: Annotated[
         str,
         Field(
@@ -450,17 +475,101 @@ class OperatorSpec(SpecModel):
             json_schema_extra=at(2),
         ),
     ] = OPERATOR_MANIFEST_SHA256
+    chart: Annotated[
+        str,
+        Field(
+            pattern=r"^(https://|/|\./).+",
+            description="The Helm chart cloudnative-pg as a .tgz: an https URL, or a path on the worker.",
+            json_schema_extra=at(4),
+        ),
+    ] = OPERATOR_CHART
+    chart_version: Annotated[
+        str,
+        Field(
+            pattern=r"^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$",
+            description="Version of the chart, which is another than CloudNativePG's; a chart with another one "
+            "is refused.",
+            json_schema_extra=at(5),
+        ),
+    ] = OPERATOR_CHART_VERSION
+    chart_sha256: Annotated[
+        str,
+        Field(
+            pattern=r"^[0-9a-f]{64}$",
+            description="SHA-256 of the chart's .tgz (sha256sum says it, and the digest in the chart repository's "
+            "index.yaml); another checksum is refused.",
+            json_schema_extra=at(6),
+        ),
+    ] = OPERATOR_CHART_SHA256
+    chart_values: Annotated[
+        dict[str, Any],
+        Field(
+            description="Helm values over the chart's own, such as config.data for the operator's settings. Not "
+            "for secrets.",
+            json_schema_extra=at(7),
+        ),
+    ] = {}
+
+    @field_validator(
+        "manifest_url", "manifest_sha256", "chart", "chart_version", "chart_sha256", "chart_values"
+    )
+    @classmethod
+    def _of_that_installer(cls, given: object, info: ValidationInfo) -> object:
+        name = str(info.field_name)
+        wanted, installer = "manifest" if name.startswith("manifest") else "helm", info.data.get("installer")
+        if installer not in (None, wanted) and given != cls.model_fields[name].default:
+            raise ValueError(
+                f"is for installer: {wanted} and contradicts installer: {installer}; leave it out"
+            )
+        return given
 
     @field_validator("manifest_sha256")
     @classmethod
-    def _of_that_version(cls, sha256: str, info: ValidationInfo) -> str:
+    def _manifest_of_that_version(cls, sha256: str, info: ValidationInfo) -> str:
         version = info.data.get("version", OPERATOR_VERSION)
-        if sha256 == OPERATOR_MANIFEST_SHA256 and version != OPERATOR_VERSION:
+        is_used = info.data.get("installer") == "manifest"
+        if is_used and sha256 == OPERATOR_MANIFEST_SHA256 and version != OPERATOR_VERSION:
             raise ValueError(
                 f"is the checksum of version {OPERATOR_VERSION} and contradicts version {version}; give "
                 f"manifest_url and manifest_sha256 of {version}"
             )
         return sha256
+
+    @field_validator("chart_sha256")
+    @classmethod
+    def _chart_of_that_version(cls, sha256: str, info: ValidationInfo) -> str:
+        version = info.data.get("version", OPERATOR_VERSION)
+        chart_version = info.data.get("chart_version", OPERATOR_CHART_VERSION)
+        if info.data.get("installer") != "helm" or sha256 != OPERATOR_CHART_SHA256:
+            return sha256
+        if version != OPERATOR_VERSION:
+            raise ValueError(
+                f"is the checksum of a chart for version {OPERATOR_VERSION} and contradicts version {version}; "
+                f"give chart, chart_version and chart_sha256 of {version}"
+            )
+        if chart_version != OPERATOR_CHART_VERSION:
+            raise ValueError(
+                f"is the checksum of chart {OPERATOR_CHART_VERSION} and contradicts chart_version "
+                f"{chart_version}; give chart and chart_sha256 of {chart_version}"
+            )
+        return sha256
+
+    @field_validator("chart_values")
+    @classmethod
+    def _helm_values(cls, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        try:
+            values = json.loads(json.dumps(values, allow_nan=False))  # as Helm will give them back
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"Helm takes what JSON can hold: {error}") from None
+        problems = [f"leave {key} out: {why}" for key, why in _FIXED_CHART_VALUES.items() if values.get(key)]
+        version, image = info.data.get("version"), values.get("image")
+        tag = image.get("tag") if isinstance(image, dict) else None
+        # A tag may go on with a digest, 1.30.0@sha256:..., or a flavour, 1.30.0-ubi9.
+        if version and tag and not re.match(rf"{re.escape(version)}(?![0-9.])", str(tag)):
+            problems.append(f"image.tag {tag} contradicts version {version}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return values
 
 
 class EnvironmentSpec(SpecModel):

@@ -140,6 +140,23 @@ def test_the_sandbox_s_operator_is_used_unless_another_was_asked_for() -> None:
     assert (asked.manifest_sha256, asked.manifest_url) == ("1" * 64, OperatorSpec().manifest_url)
 
 
+def test_a_chart_isnt_mixed_with_the_sandbox_s_manifest() -> None:
+    operator = wanted(None, "operator.installer=helm", sandbox=stand_in()).operator
+    assert (operator.installer, operator.manifest_url) == ("helm", OperatorSpec().manifest_url)
+
+
+def test_values_of_a_chart_are_set_by_their_paths_and_keep_their_types() -> None:
+    settings = ("replicaCount=2", "config.data.INHERITED_LABELS=team", "webhook={port: 9444}")
+    spec = wanted(
+        None, "operator.installer=helm", *(f"operator.chart_values.{setting}" for setting in settings)
+    )
+    assert spec.operator.chart_values == {
+        "replicaCount": 2,
+        "config": {"data": {"INHERITED_LABELS": "team"}},
+        "webhook": {"port": 9444},
+    }
+
+
 def test_every_field_can_be_named_and_says_what_it_means() -> None:
     fields = list(spec_fields())
     assert {"name", "region", "postgres_pool.max_count", "operator.version"} <= {f.path for f in fields}

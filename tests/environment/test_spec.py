@@ -1,11 +1,12 @@
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from environment.problems import SpecError, SpecProblem, spec_from
-from environment.spec import OPERATOR_MANIFEST_SHA256, EnvironmentSpec
+from environment.spec import OPERATOR_MANIFEST_SHA256, EnvironmentSpec, OperatorSpec
 
 GUID = "6b1f0f60-4a4a-4c11-9d0e-0a1b2c3d4e5f"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJm3Sm6rKW6cYzkPvRx7W0V8mlVtUfTWvPY2m6H0dGcX"
@@ -141,6 +142,15 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("operator.manifest_url", "cnpg.yaml", "an https URL, or a path on the worker"),
     ("operator.manifest_sha256", "f8bede", "SHA-256 of the manifest's bytes"),
     ("operator.manifest_sha256", OPERATOR_MANIFEST_SHA256.upper(), "SHA-256 of the manifest's bytes"),
+    ("operator.installer", "olm", "'manifest' or 'helm'"),
+    (
+        "operator.chart",
+        "oci://ghcr.io/cloudnative-pg/charts",
+        "a .tgz: an https URL, or a path on the worker",
+    ),
+    ("operator.chart_version", "v0.29.0", "Version of the chart"),
+    ("operator.chart_sha256", "668e06", "sha256sum says it"),
+    ("operator.chart_values", ["replicaCount"], "valid dictionary"),
 ]
 
 
@@ -201,6 +211,41 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, str]] = [
         {"operator": {"version": "1.29.1"}},
         "operator.manifest_sha256",
         "give manifest_url and manifest_sha256 of 1.29.1",
+    ),
+    *(
+        ({"operator": {"installer": "helm", field: value}}, f"operator.{field}", "is for installer: manifest")
+        for field, value in {"manifest_url": "/operator.yaml", "manifest_sha256": "0" * 64}.items()
+    ),
+    *(
+        ({"operator": {field: value}}, f"operator.{field}", "is for installer: helm")
+        for field, value in {
+            "chart": "/chart.tgz",
+            "chart_version": "0.28.0",
+            "chart_sha256": "0" * 64,
+            "chart_values": {"replicaCount": 2},
+        }.items()
+    ),
+    (
+        {"operator": {"installer": "helm", "version": "1.29.1"}},
+        "operator.chart_sha256",
+        "give chart, chart_version and chart_sha256 of 1.29.1",
+    ),
+    (
+        {"operator": {"installer": "helm", "chart_version": "0.28.0"}},
+        "operator.chart_sha256",
+        "give chart and chart_sha256 of 0.28.0",
+    ),
+    *(
+        ({"operator": {"installer": "helm", "chart_values": values}}, "operator.chart_values", words)
+        for values, words in (
+            ({"fullnameOverride": "pg"}, "leave fullnameOverride out: the deployment is looked for as"),
+            ({"nameOverride": "pg"}, "leave nameOverride out"),
+            ({"namespaceOverride": "pg"}, "leave namespaceOverride out: namespaces.operator says where"),
+            ({"image": {"tag": "1.29.1"}}, "image.tag 1.29.1 contradicts version 1.30.0"),
+            ({"image": {"tag": "1.30.01"}}, "image.tag 1.30.01 contradicts version 1.30.0"),
+            ({"replicaCount": float("nan")}, "Helm takes what JSON can hold"),
+            ({"since": date(2026, 11, 24)}, "Helm takes what JSON can hold"),
+        )
     ),
 ]
 
@@ -368,6 +413,35 @@ def test_a_pool_starts_with_a_node_in_each_zone_where_its_range_allows_it(
     pool: dict[str, Any], count: int
 ) -> None:
     assert spec_from({"postgres_pool": pool}).postgres_pool.first_count == count
+
+
+def test_a_chart_of_ones_own_names_file_version_and_checksum() -> None:
+    operator = {
+        "installer": "helm",
+        "version": "1.29.1",
+        "chart": "./chart.tgz",
+        "chart_version": "0.28.0",
+        "chart_sha256": "0" * 64,
+        "chart_values": {"image": {"tag": "1.29.1@sha256:" + "0" * 64}, "fullnameOverride": ""},
+    }
+    assert spec_from({"operator": operator}).operator.model_dump() == {
+        **OperatorSpec().model_dump(),
+        **operator,
+    }
+
+
+def test_chart_values_are_what_helm_will_give_back() -> None:
+    values = {"tolerations": ({"key": "x"},), "labels": {1: "one"}}
+    spec = spec_from({"operator": {"installer": "helm", "chart_values": values}})
+    assert spec.operator.chart_values == {"tolerations": [{"key": "x"}], "labels": {"1": "one"}}
+
+
+def test_values_that_hold_themselves_are_refused() -> None:
+    values: dict[str, Any] = {}
+    values["again"] = values
+    (problem,) = problems({"operator": {"installer": "helm", "chart_values": values}})
+    assert problem.field == "operator.chart_values"
+    assert "Circular reference" in problem.allowed
 
 
 def test_a_spec_never_changes_once_made() -> None:
