@@ -6,7 +6,8 @@ and for how long at most. Every pause is an entry in the run's journal, with Azu
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from json import JSONDecodeError
 from typing import Any, TypeVar
 
@@ -161,6 +162,18 @@ def refusal(label: str, fault: ArmFault) -> ProvisioningError:
         error: type[TemporaryError] = rule.gives_up_as
         return error(f"{label}: {fault}. {done}")
     return AzureRefused(f"{label}: {fault}. {rule.advice}", fault.code)
+
+
+async def all_ended(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of calls that run side by side; the first error is raised once all of them have ended.
+
+    A write left running by a step that has failed would meet that step's next attempt.
+    """
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 async def read(

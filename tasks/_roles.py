@@ -6,7 +6,6 @@ https://learn.microsoft.com/rest/api/authorization/role-assignments
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from azure.core.exceptions import HttpResponseError
 
 from cloud.answers import Answer, Json, wire_items
-from cloud.calls import read_list, send
+from cloud.calls import all_ended, read_list, send
 from cloud.desired import Decision
 from cloud.errors import WouldWrite
 from cloud.planned import is_unknown
@@ -82,7 +81,7 @@ async def assigned(grant: Grant) -> Json | None:
 
 async def ensure_grants(grants: Sequence[Grant]) -> RoleOutputs:
     """Make the role assignments that are missing, all at once."""
-    made = await asyncio.gather(*map(_ensure_grant, grants))
+    made = await all_ended(map(_ensure_grant, grants))
     new = tuple(
         FieldChange(field=grant.label, old=None, new="assigned")
         for grant, (_, change) in zip(grants, made, strict=True)

@@ -6,13 +6,13 @@ client-side apply). An object that already is as the manifest says isn't written
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from typing import Any
 
 import yaml
 
 from cloud.answers import Json, clean
+from cloud.calls import all_ended
 from cloud.download import fetch_pinned
 from cloud.errors import AzureRefused, NotEffectiveYet, NotOurs
 from cloud.kubernetes_api import KubernetesApi, kubernetes_api
@@ -136,9 +136,9 @@ async def _apply_all(cluster: ClusterOutputs, namespace: str, objects: list[Json
         await _refuse_other_installer(api, namespace)
         first, definitions, rest = in_order(objects)
         for stage in (first, definitions, rest):
-            changed += filter(None, await asyncio.gather(*(_apply(api, item) for item in stage)))
+            changed += filter(None, await all_ended(_apply(api, item) for item in stage))
             if stage is definitions and not cloud().planning:
-                await asyncio.gather(*(_established(api, item) for item in stage))
+                await all_ended(_established(api, item) for item in stage)
         if not cloud().planning:
             await available(api, namespace, DEPLOYMENT)
     return changed

@@ -6,11 +6,10 @@ the recording rule groups. Grafana's role and link are in `tasks.grafana`.
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from cloud.answers import Json
-from cloud.calls import read_path
+from cloud.calls import all_ended, read_path
 from cloud.desired import Decision, decide
 from cloud.planned import is_unknown
 from cloud.resources import arm_resource, ensure
@@ -238,11 +237,8 @@ async def ensure_rule_groups(
         lambda: cloud().get(f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview"),
     )
     templates = recording_rules(answer.body.get("value") or [])
-    made = await asyncio.gather(
-        *(
-            _ensure_rule_group(spec, place, cluster, workspace, name, rules)
-            for name, rules in templates.items()
-        )
+    made = await all_ended(
+        _ensure_rule_group(spec, place, cluster, workspace, name, rules) for name, rules in templates.items()
     )
     changed = tuple(
         FieldChange(field=name, old=None, new=change.kind)

@@ -6,10 +6,8 @@ undone.
 
 from __future__ import annotations
 
-import asyncio
-
 from cloud import clock
-from cloud.calls import persistently, read, send
+from cloud.calls import all_ended, persistently, read, send
 from cloud.errors import OperationNotDone, WouldWrite
 from cloud.session import cloud
 from environment.journal import journal
@@ -40,7 +38,7 @@ async def register_providers(place: Place) -> ProvidersOutputs:
         AzureRefused: the caller may not register.
         OperationNotDone: not registered within 15 minutes; a rerun goes on waiting.
     """
-    states = await asyncio.gather(*map(_registered, place.missing_providers))
+    states = await all_ended(map(_registered, place.missing_providers))
     fields = tuple(
         FieldChange(field=namespace, old=old, new="Registered")
         for namespace, old in zip(place.missing_providers, states, strict=True)

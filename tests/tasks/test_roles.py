@@ -200,6 +200,18 @@ async def test_a_refusal_is_told_and_not_retried(world: World, role: Role) -> No
         assert part in str(refused.value)
 
 
+async def test_a_refused_role_ends_the_step_once_the_others_have_their_answers(world: World) -> None:
+    """A write that goes on behind a failed step's back would meet the step's next attempt."""
+    await prepared(world, "grafana_roles")
+    admin, reader = (role.scope(world) for role in roles_of("grafana_roles"))
+    at_admin, at_reader = (f"^{scope}/providers/Microsoft.Authorization/" for scope in (admin, reader))
+    world.azure.fault({"status": 403, "code": "AuthorizationFailed"}, operation=PUT, path=at_admin)
+    world.azure.fault({"delay_s": 200}, operation=PUT, path=at_reader)
+    with pytest.raises(AzureRefused):
+        await world.run("grafana_roles")
+    assert sorted(str(write["status"]) for write in world.writes()) == ["201", "403"]
+
+
 @each_role
 async def test_a_lost_answer_is_looked_up(world: World, role: Role) -> None:
     await prepared(world, role.step)
@@ -227,7 +239,7 @@ async def test_a_principal_of_another_type_is_refused(world: World) -> None:
         await wrong.run("blob_roles")
     right = world_with(world, storage={"blob_owners": [{"object_id": owner, "type": "ServicePrincipal"}]})
     made = await right.run("blob_roles")
-    (write,) = right.writes()
+    (write,) = right.writes()  # The identity's own role was assigned before.
     assert write["body"]["properties"]["roleDefinitionId"].endswith(BLOB_OWNER)
     assert write["body"]["properties"]["principalId"] == owner
     assert len(made.ids) == 2
