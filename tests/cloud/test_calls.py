@@ -128,8 +128,9 @@ async def test_a_fault_that_stays_ends_the_step_when_its_budget_is_spent(
 
 async def test_each_code_has_a_budget_of_its_own() -> None:
     busy = dataclasses.replace(BUSY, retry_after_s=0.12)
-    # Four times 240 of Azure's seconds: more than CONFLICT's budget before it is first seen.
-    attempts = Attempts(*[busy] * 4, CONFLICT, CONFLICT)
+    unknown = ArmFault(400, "PrincipalNotFound", "")
+    # Four times 240 of Azure's seconds: more than the others' budgets before they are first seen.
+    attempts = Attempts(*[busy] * 4, CONFLICT, unknown)
     assert await persistently("storage account", attempts) == "done"
     assert len(attempts.made_at_s) == 7
 
