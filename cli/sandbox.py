@@ -15,7 +15,7 @@ from cli.spec_options import State
 app = typer.Typer(
     help="The local Azure: start it, stop it, look into it, make it fail.", no_args_is_help=True
 )
-faults_app = typer.Typer(help="Order failures.", invoke_without_command=True)
+faults_app = typer.Typer(help="List, order and cancel failures.", invoke_without_command=True)
 app.add_typer(faults_app, name="faults")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -39,12 +39,24 @@ def start(
         typer.Option(help="real runs etcd and kube-apiserver from KUBEBUILDER_ASSETS."),
     ] = "emulated",
     persist: Annotated[bool, typer.Option("--persist", help="Keep its resources over a restart.")] = False,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE", help="Make something go wrong until the first reset; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Start the sandbox in the background."""
     from cli.sandbox_process import start_sandbox
 
     found = start_sandbox(
-        state_folder(state), speed=speed, port=port, seed=seed, kubernetes=kubernetes, persist=persist
+        state_folder(state),
+        speed=speed,
+        port=port,
+        seed=seed,
+        kubernetes=kubernetes,
+        persist=persist,
+        scenarios=[what if is_scenario_name(what) else str(Path(what).absolute()) for what in scenario or ()],
     )
     print(f"Sandbox at {found.endpoint}, process {found.pid}, {found.speed:g} times as fast as Azure.")
     where = f" --state {shlex.quote(str(state))}" if state else ""
@@ -183,28 +195,44 @@ def resources(state: State = None, as_json: Json = False) -> None:
 
 @faults_app.callback()
 def faults(context: typer.Context, state: State = None, as_json: Json = False) -> None:
-    """List the failures ordered, and what can be ordered."""
-    from cli.sandbox_client import running_sandbox
+    """List the failures ordered, and the scenarios that can be: what each does, and what a good client does."""
+    from cli.sandbox_client import find_sandbox
+    from cli.sandbox_process import shipped_scenarios
 
     context.obj = state
     if context.invoked_subcommand:
         return
-    answer = running_sandbox(state_folder(state)).call("GET", "faults")
+    sandbox = find_sandbox(state_folder(state))
+    ordered = {"faults": [], "scenarios": []} if sandbox is None else sandbox.call("GET", "faults")
+    shipped = shipped_scenarios() if sandbox is None else sandbox.call("GET", "scenarios")["scenarios"]
     if as_json:
-        _print_json(answer)
+        _print_json({**ordered, "catalogue": shipped})
         return
-    if not answer["faults"]:
-        print("No failure is ordered. Order one with `aks-postgres sandbox faults order FILE`.")
-    for fault in answer["faults"]:
+    for scenario in shipped:
+        print(f"{scenario['name']}\n    {scenario['title']}.\n    A good client: {scenario['reaction']}")
+        print(f"    {scenario['source']}")
+    print("\nOrder one with `aks-postgres sandbox faults order NAME`, or orders of your own with FILE.")
+    if sandbox is None:
+        print("No sandbox is running.")
+    elif not ordered["faults"] and not ordered["scenarios"]:
+        print("No failure is ordered.")
+    if ordered["scenarios"]:
+        print(f"In force: {', '.join(ordered['scenarios'])}")
+    for fault in ordered["faults"]:
         print(json.dumps({name: value for name, value in fault.items() if value is not None}))
-    for kind, words in answer.get("kinds", {}).items():
-        print(f"  {kind:32} {words}")
 
 
 @faults_app.command("order")
 def order_faults(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An order, or a list of orders, in YAML or JSON; - is stdin.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A scenario, by its name; or a file in YAML or JSON with a scenario, an order or a list of "
+            "orders; - is stdin.",
+        ),
+    ],
     state: State = None,
 ) -> None:
     """Order failures: which request they hit, and what then happens.
@@ -214,18 +242,33 @@ def order_faults(
     from cli.sandbox_client import running_sandbox
     from cli.yaml_text import read_yaml
 
-    wanted = read_yaml(file)
-    orders = wanted if isinstance(wanted, list) else [wanted]
-    if not all(isinstance(order, dict) for order in orders):
-        raise CommandFailed(f"{file}: an order is a mapping, or a list of them", ExitCode.BAD_INPUT)
-    sandbox = running_sandbox(state_folder(state or context.obj))
-    for order in orders:
-        print(sandbox.call("POST", "faults", order)["id"])
+    if is_scenario_name(what):
+        wanted: Any = {"name": what}
+    else:
+        wanted = read_yaml(Path(what), decimals=True)
+        if isinstance(wanted, dict) and "do" in wanted:
+            wanted = [wanted]
+        if isinstance(wanted, list):
+            wanted = {"orders": wanted}
+        if not isinstance(wanted, dict):
+            raise CommandFailed(f"{what}: an order is a mapping, or a list of them", ExitCode.BAD_INPUT)
+        wanted = {**wanted, "name": Path(what).stem}
+    answer = running_sandbox(state_folder(state or context.obj)).call("POST", "scenarios", wanted)
+    for fault in answer["faults"]:
+        print(fault)
+    for name, value in answer["settings"].items():
+        print(f"{name} = {json.dumps(value)}")
+
+
+def is_scenario_name(what: str) -> bool:
+    """Whether a scenario is named, rather than a file."""
+    path = Path(what)
+    return what != "-" and not path.suffix and len(path.parts) == 1 and not path.exists()
 
 
 @faults_app.command("clear")
 def clear_faults(context: typer.Context, state: State = None) -> None:
-    """Cancel all failures ordered."""
+    """Cancel all failures ordered, and take the settings of scenarios back."""
     from cli.sandbox_client import running_sandbox
 
     running_sandbox(state_folder(state or context.obj)).call("DELETE", "faults")

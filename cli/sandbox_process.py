@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cli.exit_codes import CommandFailed, ExitCode
 from cli.processes import last_lines, start_detached, stop
@@ -26,6 +29,7 @@ def start_sandbox(
     seed: int = 1,
     kubernetes: str = "emulated",
     persist: bool = False,
+    scenarios: Sequence[str] = (),
 ) -> RunningSandbox:
     """Start a sandbox in the background and wait until it is ready.
 
@@ -36,6 +40,7 @@ def start_sandbox(
         seed: of ids, durations and delays.
         kubernetes: emulated or real.
         persist: keep resources over a restart.
+        scenarios: names or absolute paths of what is to go wrong.
 
     Raises:
         CommandFailed: one runs there already, or this one doesn't start; with its own words.
@@ -54,6 +59,7 @@ def start_sandbox(
         log = folder / "sandbox.log"
         # -P: a folder called `sandbox` where the person happens to be isn't ours.
         command = [sys.executable, "-P", "-m", "sandbox", "--state", str(folder), *options]
+        command += [f"--scenario={scenario}" for scenario in scenarios]
         process = start_detached([*command, *(["--persist"] if persist else [])], log)
         deadline = time.monotonic() + _START_S
         while (found := find_sandbox(folder)) is None:
@@ -68,6 +74,16 @@ def start_sandbox(
                 )
             time.sleep(_POLL_S)
     return found
+
+
+def shipped_scenarios() -> list[dict[str, Any]]:
+    """The scenarios that ship with the sandbox, asked of its code: none has to run for that."""
+    command = [sys.executable, "-P", "-m", "sandbox.scenarios"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_S)
+    if listed.returncode:
+        raise CommandFailed(f"the scenarios can't be listed: {listed.stderr[-300:]}", ExitCode.FAILED)
+    scenarios: list[dict[str, Any]] = json.loads(listed.stdout)
+    return scenarios
 
 
 def stop_sandbox(folder: Path) -> RunningSandbox | None:

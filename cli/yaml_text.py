@@ -34,27 +34,37 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def parse_yaml(text: str) -> Any:
-    """What a YAML (and so JSON) text says.
+class _WithDecimals(_Loader):
+    """Decimals are numbers too, as in a rate of 0.1."""
+
+    yaml_implicit_resolvers = yaml.SafeLoader.yaml_implicit_resolvers
+
+
+def parse_yaml(text: str, *, decimals: bool = False) -> Any:
+    """What a YAML (and so JSON) text says; decimals stay text unless they are wanted as numbers.
 
     Raises:
         ValueError: it is no YAML, or names a key twice; says where.
     """
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _WithDecimals if decimals else _Loader)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
 
 
-def read_yaml(file: Path) -> Any:
+def read_yaml(file: Path, *, decimals: bool = False) -> Any:
     """What a YAML or JSON file says; `-` is standard input, an empty file an empty mapping.
+
+    Args:
+        file: its path.
+        decimals: whether decimals are numbers; they stay text otherwise, as versions do.
 
     Raises:
         CommandFailed: it can't be read; says where it stops making sense.
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        found = parse_yaml(text)
+        found = parse_yaml(text, decimals=decimals)
     except OSError as error:
         raise CommandFailed(f"{file} can't be read: {error.strerror}", ExitCode.BAD_INPUT) from None
     except ValueError as error:

@@ -113,6 +113,48 @@ def test_faults_are_ordered_listed_and_cleared(run: Run, state: Path, tmp_path: 
     assert "No failure is ordered" in run("sandbox", "faults", "--state", state).stdout
 
 
+def test_scenarios_are_listed_ordered_by_name_and_taken_back(
+    run: Run, sandbox: SandboxProcess, state: Path
+) -> None:
+    text = run("sandbox", "faults", "--state", state).stdout
+    assert "grafana-slow\n    Managed Grafana takes half an hour.\n    A good client: Keep polling" in text
+    ordered = run("sandbox", "faults", "order", "grafana-slow", "--state", state)
+    assert (ordered.returncode, ordered.stdout) == (0, 'durations = {"grafana_create": 1800}\n')
+    assert "In force: grafana-slow" in run("sandbox", "faults", "--state", state).stdout
+    run("sandbox", "faults", "clear", "--state", state)
+    assert sandbox.control("GET", "settings")["durations"] == {}
+    unknown = run("sandbox", "faults", "order", "grafana-slov", "--state", state)
+    assert (unknown.returncode, "did you mean grafana-slow" in unknown.stderr) == (2, True)
+
+
+def test_a_scenario_of_ones_own_is_a_file(
+    run: Run, sandbox: SandboxProcess, state: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "monday.yaml"
+    file.write_text(
+        "settings: {throttling: false}\n"
+        "orders: [{operation: ResourceGroups_Get, rate: 0.5, seed: 7, do: {status: 503}}]"
+    )
+    ordered = run("sandbox", "faults", "order", file, "--state", state)
+    assert ordered.stdout.splitlines()[1:] == ["throttling = false"], ordered.stderr
+    listed = json.loads(run("sandbox", "faults", "--json", "--state", state).stdout)
+    assert (listed["scenarios"], listed["faults"][0]["rate"]) == (["monday"], 0.5)
+
+
+def test_the_scenarios_are_listed_without_a_sandbox(run: Run, tmp_path: Path) -> None:
+    listed = run("sandbox", "faults", "--state", tmp_path / "none")
+    assert (listed.returncode, "No sandbox is running." in listed.stdout) == (0, True), listed.stderr
+    as_json = json.loads(run("sandbox", "faults", "--json", "--state", tmp_path / "none").stdout)
+    assert len(as_json["catalogue"]) >= 24
+
+
+def test_a_start_with_an_unknown_scenario_says_so(run: Run, tmp_path: Path) -> None:
+    refused = run("sandbox", "start", "--state", tmp_path / "s", "--scenario", "nothing-like-it")
+    assert refused.returncode == 4
+    assert "there is no scenario called nothing-like-it" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_an_order_that_makes_no_sense_is_bad_input_in_the_sandbox_s_words(
     run: Run, state: Path, tmp_path: Path
 ) -> None:
