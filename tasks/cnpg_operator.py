@@ -1,12 +1,14 @@
-"""Guide: Deploy, "Install the CloudNativePG operator in the AKS cluster" - by the pinned release manifest.
+"""Guide: Deploy, "Install the CloudNativePG operator in the AKS cluster" - by its manifest, or by its Helm chart.
 
 The manifest is checked by its SHA-256 and applied on the server's side (two of its CRDs exceed the annotation limit of
-client-side apply). An object that already is as the manifest says isn't written.
+client-side apply). An object that already is as the manifest says isn't written. The chart: `_operator_chart.py`.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -15,6 +17,7 @@ from cloud.answers import Json, clean
 from cloud.calls import all_ended
 from cloud.download import fetch_pinned
 from cloud.errors import AzureRefused, NotEffectiveYet, NotOurs
+from cloud.helm_release import Chart
 from cloud.kubernetes_api import KubernetesApi, kubernetes_api
 from cloud.session import cloud
 from environment.outputs import (
@@ -28,10 +31,14 @@ from environment.outputs import (
 )
 from environment.spec import EnvironmentSpec
 from tasks._cluster import is_planned
+from tasks._operator_chart import DEPLOYMENT as CHART_DEPLOYMENT
+from tasks._operator_chart import RELEASE, bring_release, fetch_chart
 from tasks._policy import arm_task
 
 DEPLOYMENT = "cnpg-controller-manager"
-HELM_DEPLOYMENT = "cnpg-cloudnative-pg"
+# How either way calls it; the label is on the deployments of both, and of other installations.
+DEPLOYMENTS = {"manifest": DEPLOYMENT, "helm": CHART_DEPLOYMENT}
+_LABEL = "app.kubernetes.io/name=cloudnative-pg"
 _MANIFEST_NAMESPACE = "cnpg-system"
 # The image is pulled and the start probe takes 30 s: https://github.com/cloudnative-pg/charts (values.yaml).
 _AVAILABLE_WITHIN_S = 600
@@ -88,69 +95,149 @@ def in_order(objects: list[Json]) -> tuple[list[Json], list[Json], list[Json]]:
 async def ensure_cnpg_operator(
     spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs, node_pool: NodePoolOutputs
 ) -> OperatorOutputs:
-    """Install the CloudNativePG operator, or bring it to the manifest, and wait until it is available.
+    """Install the CloudNativePG operator, or bring it to manifest or chart, and wait until it is available.
 
-    Guide: Deploy, "Install the CloudNativePG operator ..." (kubectl apply --server-side of the release manifest).
+    Guide: Deploy, "Install the CloudNativePG operator ..." (helm upgrade --install, or kubectl apply --server-side of
+    the release manifest).
     REST: https://kubernetes.io/docs/reference/using-api/server-side-apply/
 
     Args:
-        spec: the environment wanted; `operator` says version, manifest and checksum.
+        spec: the environment wanted; `operator` says version, way of installing, file and checksum.
         cluster: the cluster.
         namespaces: both namespaces.
         node_pool: the pool whose nodes must be there first, so that the operator doesn't land on the system pool.
 
     Returns:
-        Namespace, deployment, version and number of objects.
+        Namespace, deployment, version and number of objects (0 for a chart that isn't installed yet, in a plan).
 
     Raises:
-        AzureRefused: the manifest has another checksum than the spec says.
-        NotOurs: the operator was installed by Helm.
+        AzureRefused: the file has another checksum or version than the spec says, or Helm refuses.
+        NotOurs: the operator was installed the other way, or lives in another namespace.
         NotEffectiveYet: the deployment isn't available in time; the message says what its pods say.
     """
-    manifest = await fetch_pinned(
-        "operator manifest", spec.operator.manifest_url, spec.operator.manifest_sha256
-    )
-    namespace = spec.namespaces.operator
-    objects = manifest_objects(manifest, namespace)
-    changed: list[FieldChange] = []
+    way = await (_Chart.of(spec) if spec.operator.installer == "helm" else _Manifest.of(spec))
+    namespace, deployment = spec.namespaces.operator, DEPLOYMENTS[spec.operator.installer]
     if is_planned(cluster):
-        changed.append(FieldChange(field=f"CloudNativePG {spec.operator.version}", old=None, new="created"))
+        created = FieldChange(field=f"CloudNativePG {spec.operator.version}", old=None, new="created")
+        changed, count = [created], way.count
     else:
-        changed = await _apply_all(cluster, namespace, objects)
+        async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+            refuse_other(await _operators(api), spec.operator.installer, namespace)
+            changed, count = await way.bring(api, cluster, namespace)
+            if not cloud().planning:
+                await available(api, namespace, deployment)
     kinds = {str(change.new) for change in changed}
     return OperatorOutputs(
         namespace=namespace,
-        deployment=DEPLOYMENT,
+        deployment=deployment,
         version=spec.operator.version,
-        objects=len(objects),
+        objects=count,
         change=Change(kind="created" if "created" in kinds else "updated", fields=tuple(changed))
         if changed
         else UNCHANGED,
     )
 
 
-async def _apply_all(cluster: ClusterOutputs, namespace: str, objects: list[Json]) -> list[FieldChange]:
-    """Apply what differs, stage by stage, and wait until it works; what was changed."""
-    changed: list[FieldChange] = []
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
-        await _refuse_other_installer(api, namespace)
-        first, definitions, rest = in_order(objects)
+@dataclass(frozen=True)
+class _Chart:
+    """The way of the Helm chart."""
+
+    chart: Chart
+    count: int = 0
+
+    @classmethod
+    async def of(cls, spec: EnvironmentSpec) -> _Chart:
+        return cls(await fetch_chart(spec.operator))
+
+    async def bring(
+        self, api: KubernetesApi, cluster: ClusterOutputs, namespace: str
+    ) -> tuple[list[FieldChange], int]:
+        return await bring_release(api, cluster, namespace, self.chart)
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """The way of the release manifest."""
+
+    objects: list[Json]
+
+    @property
+    def count(self) -> int:
+        return len(self.objects)
+
+    @classmethod
+    async def of(cls, spec: EnvironmentSpec) -> _Manifest:
+        source, sha256 = spec.operator.manifest_url, spec.operator.manifest_sha256
+        manifest = await fetch_pinned("operator manifest", source, sha256)
+        return cls(manifest_objects(manifest, spec.namespaces.operator))
+
+    async def bring(
+        self, api: KubernetesApi, cluster: ClusterOutputs, namespace: str
+    ) -> tuple[list[FieldChange], int]:
+        """Apply what differs, stage by stage."""
+        changed: list[FieldChange] = []
+        first, definitions, rest = in_order(self.objects)
         for stage in (first, definitions, rest):
             changed += filter(None, await all_ended(_apply(api, item) for item in stage))
             if stage is definitions and not cloud().planning:
                 await all_ended(_established(api, item) for item in stage)
-        if not cloud().planning:
-            await available(api, namespace, DEPLOYMENT)
-    return changed
+        return changed, self.count
 
 
-async def _refuse_other_installer(api: KubernetesApi, namespace: str) -> None:
-    if await api.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{HELM_DEPLOYMENT}"):
-        raise NotOurs(
-            f"deployment {namespace}/{HELM_DEPLOYMENT}: the operator was installed by Helm, and a manifest beside it "
-            "would make two operators fight. Uninstall the Helm release first (its CRDs and databases stay): "
-            f"helm uninstall cnpg --namespace {namespace}."
-        )
+async def _operators(api: KubernetesApi) -> list[Json]:
+    """The deployments of CloudNativePG in the whole cluster, whoever made them."""
+    path = "/apis/apps/v1/deployments"
+    lists = await all_ended(
+        [
+            api.get(path, labelSelector=_LABEL),
+            *(api.get(path, fieldSelector=f"metadata.name={name}") for name in DEPLOYMENTS.values()),
+        ]
+    )
+    return [item for found in lists for item in (found or {}).get("items") or []]
+
+
+def refuse_other(operators: Sequence[Json], installer: str, namespace: str) -> None:
+    """See that the only operator in the cluster is ours: a second one would fight with it over the same webhooks.
+
+    Args:
+        operators: the deployments of CloudNativePG in the cluster.
+        installer: of the spec.
+        namespace: of the spec.
+
+    Raises:
+        NotOurs: there is another one; says what to do about it.
+    """
+    for live in operators:
+        name, lives_in = live["metadata"]["name"], live["metadata"]["namespace"]
+        by = next((way for way, deployment in DEPLOYMENTS.items() if deployment == name), None)
+        if by == installer and lives_in == namespace:
+            continue
+        text = f"deployment {lives_in}/{name}: "
+        uninstall = f"helm uninstall {RELEASE} --namespace {lives_in}"
+        if by == installer:
+            text += (
+                f"the operator lives in the namespace {lives_in}, and the spec wants {namespace}. A second one would "
+                f"fight with it. Set namespaces.operator back to {lives_in}, or remove that operator first"
+            )
+            text += f": {uninstall} (CRDs and databases stay)." if by == "helm" else ", but not its CRDs."
+        elif by == "helm":
+            text += (
+                "the operator was installed by Helm, and a manifest beside it would make two operators fight. Set "
+                "operator.installer to helm, or uninstall the Helm release first (its CRDs and databases stay): "
+                f"{uninstall}."
+            )
+        elif by == "manifest":
+            text += (
+                "the operator was installed by its manifest, and Helm takes over nothing that it didn't make. Set "
+                "operator.installer to manifest, or rebuild the environment. Don't delete the manifest's objects: its "
+                "CRDs would take every Postgres cluster with them."
+            )
+        else:
+            text += (
+                "CloudNativePG was installed in another way, and two operators would fight. Remove that one (not its "
+                "CRDs, which would take every Postgres cluster with them), or choose another cluster."
+            )
+        raise NotOurs(text)
 
 
 def holds(live: Any, wanted: Any) -> bool:
