@@ -96,6 +96,11 @@ class OperationNotDone(ProvisioningError):
     """An operation of ours still runs at its deadline. It goes on; run again to go on waiting."""
 
 
+def is_permanent(error: BaseException | None) -> bool:
+    """Whether a person must act."""
+    return isinstance(error, PermanentError)
+
+
 def is_temporary(error: BaseException | None) -> bool:
     """Whether the step is worth another attempt: the one question that Prefect's retries ask."""
     if isinstance(error, ProvisioningError):

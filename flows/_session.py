@@ -33,9 +33,11 @@ def subscription_of(spec: EnvironmentSpec) -> str:
 
 
 @asynccontextmanager
-async def run_session(spec: EnvironmentSpec, *, read_only: bool = False) -> AsyncIterator[Journal]:
+async def run_session(
+    spec: EnvironmentSpec, *, read_only: bool = False, planning: bool = False
+) -> AsyncIterator[Journal]:
     """Connect to Azure for one run; yields its journal."""
     subscription_id = subscription_of(spec)
     with use_journal(Journal()) as journal:
-        async with open_cloud(subscription_id, read_only=read_only):
+        async with open_cloud(subscription_id, read_only=read_only, planning=planning):
             yield journal

@@ -62,13 +62,15 @@ class Steps:
     Leaving the block waits for all of them and raises the first failure in the order of the flow.
     """
 
-    def __init__(self, *, recorded: bool = True) -> None:
+    def __init__(self, *, recorded: bool = True, collects_failures: bool = False) -> None:
         """Begin.
 
         Args:
             recorded: whether the steps are Prefect task runs; else they are called plainly, without retries.
+            collects_failures: whether failures are left to be asked for, instead of being raised at the end.
         """
         self._recorded = recorded
+        self._collects_failures = collects_failures
         self._steps: list[Step[Any]] = []
 
     def start(
@@ -122,7 +124,7 @@ class Steps:
             await asyncio.gather(*(step.ended() for step in self._steps))
             raise
         failures = [failure for step in self._steps if (failure := await step.failure())]
-        if failures:
+        if failures and not self._collects_failures:
             raise failures[0]
 
 

@@ -6,6 +6,7 @@ https://learn.microsoft.com/azure/aks/deploy-postgresql-ha.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any
 
 from prefect import flow, get_client
@@ -13,7 +14,27 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
 from environment.names import environment_key
-from environment.outputs import EnvironmentOutputs, Place
+from environment.outputs import (
+    ApiServerOutputs,
+    ClusterOutputs,
+    EnvironmentOutputs,
+    GrafanaOutputs,
+    IdentityOutputs,
+    LogWorkspaceOutputs,
+    MonitorWorkspaceOutputs,
+    NamespacesOutputs,
+    NodePoolOutputs,
+    OperatorOutputs,
+    Place,
+    ProvidersOutputs,
+    PublicIpOutputs,
+    ResourceOutputs,
+    RoleOutputs,
+    RuleGroupsOutputs,
+    StepOutputs,
+    StorageAccountOutputs,
+    VerificationOutputs,
+)
 from environment.spec import EnvironmentSpec
 from flows._session import run_session
 from flows._steps import Step, Steps
@@ -63,7 +84,10 @@ async def provision(spec: EnvironmentSpec) -> EnvironmentOutputs:
         ProvisioningError: the first step that failed; running again continues.
     """
     async with run_session(spec) as journal:
-        outputs = await _steps(spec, recorded=True)
+        async with Steps() as steps:
+            started = start_environment(steps, spec)
+            await _name_run(spec, started.place)
+        outputs = await started.outputs(spec)
         await acreate_markdown_artifact(
             summary(outputs, journal.events),
             key=f"environment-{environment_key(spec)}",
@@ -82,117 +106,166 @@ async def read_outputs(spec: EnvironmentSpec) -> EnvironmentOutputs:
         WouldWrite: the environment isn't finished, or differs from the spec; says where.
     """
     async with run_session(spec, read_only=True):
-        return await _steps(spec, recorded=False)
+        async with Steps(recorded=False) as steps:
+            started = start_environment(steps, spec)
+        return await started.outputs(spec)
 
 
-async def _steps(spec: EnvironmentSpec, *, recorded: bool) -> EnvironmentOutputs:
-    async with Steps(recorded=recorded) as steps:
-        start = steps.start
-        place = start(preflight, spec)
-        if recorded:
-            await _name_run(spec, place)
-        providers = start(register_providers, place)
+@dataclass(frozen=True)
+class EnvironmentSteps:
+    """The steps of one environment under way, in the order of the guide."""
 
-        # Storage, monitoring and identity side by side, ahead of the cluster.
-        group = start(ensure_resource_group, spec, place, after=[providers])
-        identity = start(ensure_managed_identity, spec, place, group)
-        backup_group = start(ensure_backup_group, spec, place, group)
-        account = start(ensure_storage_account, spec, place, backup_group)
-        container = start(ensure_backup_container, spec, account)
-        blob_roles = start(ensure_blob_roles, spec, identity, account)
-        grafana = start(ensure_grafana, spec, place, group)
-        metrics_workspace = start(ensure_monitor_workspace, spec, place, group)
-        log_workspace = start(ensure_log_workspace, spec, place, group)
-        endpoint = start(ensure_metrics_endpoint, spec, place, group, metrics_workspace)
-        metrics_rule = start(ensure_metrics_rule, spec, place, group, metrics_workspace, endpoint)
-        logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
+    place: Step[Place]
+    providers: Step[ProvidersOutputs]
+    resource_group: Step[ResourceOutputs]
+    backup_group: Step[ResourceOutputs]
+    identity: Step[IdentityOutputs]
+    storage_account: Step[StorageAccountOutputs]
+    container: Step[ResourceOutputs]
+    blob_roles: Step[RoleOutputs]
+    grafana: Step[GrafanaOutputs]
+    monitor_workspace: Step[MonitorWorkspaceOutputs]
+    log_workspace: Step[LogWorkspaceOutputs]
+    metrics_endpoint: Step[ResourceOutputs]
+    metrics_rule: Step[ResourceOutputs]
+    logs_rule: Step[ResourceOutputs]
+    cluster: Step[ClusterOutputs]
+    metrics_association: Step[ResourceOutputs]
+    metrics_on: Step[StepOutputs]
+    postgres_pool: Step[NodePoolOutputs]
+    logs_association: Step[ResourceOutputs]
+    container_insights: Step[StepOutputs]
+    rule_groups: Step[RuleGroupsOutputs]
+    grafana_roles: Step[RoleOutputs]
+    node_group_reader: Step[RoleOutputs]
+    metrics_reader: Step[RoleOutputs]
+    grafana_link: Step[StepOutputs]
+    public_ip: Step[PublicIpOutputs]
+    network_role: Step[RoleOutputs]
+    api_server: Step[ApiServerOutputs]
+    namespaces: Step[NamespacesOutputs]
+    operator: Step[OperatorOutputs]
+    verified: Step[VerificationOutputs] | None
+    generation: Step[ResourceOutputs]
 
-        # A fault in what is cheap costs no cluster. Grafana and the rules, which may wait, go on beside it.
-        ahead: list[Step[Any]] = [container, blob_roles, metrics_workspace, log_workspace]
-        cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
+    def by_name(self) -> dict[str, Step[Any]]:
+        """Every step that may change something, by its name here."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: step for name, step in found.items() if name not in ("place", "verified", "api_server")}
 
-        # The cluster's writes are one queue: AKS refuses a second operation while one is running.
-        metrics_association = start(ensure_metrics_association, cluster, metrics_rule)
-        metrics_on = start(ensure_metrics_on, cluster, after=[metrics_association])
-        node_pool = start(ensure_node_pool, spec, place, cluster, after=[metrics_on])
-        logs_association = start(ensure_logs_association, cluster, logs_rule)
-        insights = start(
-            ensure_container_insights, cluster, log_workspace, after=[logs_association, node_pool]
+    async def outputs(self, spec: EnvironmentSpec) -> EnvironmentOutputs:
+        """What the steps report, once all of them are done."""
+        return EnvironmentOutputs(
+            spec=spec,
+            place=await self.place.result(),
+            resource_group=await self.resource_group.result(),
+            backup_group=await self.backup_group.result(),
+            identity=await self.identity.result(),
+            storage_account=await self.storage_account.result(),
+            container=await self.container.result(),
+            grafana=await self.grafana.result(),
+            monitor_workspace=await self.monitor_workspace.result(),
+            log_workspace=await self.log_workspace.result(),
+            cluster=await self.cluster.result(),
+            postgres_pool=await self.postgres_pool.result(),
+            public_ip=await self.public_ip.result(),
+            operator=await self.operator.result(),
+            changes={name: (await step.result()).change for name, step in self.by_name().items()},
         )
 
-        # Outside the queue.
-        rule_groups = start(ensure_rule_groups, spec, place, cluster, metrics_workspace)
-        grafana_roles = start(ensure_grafana_roles, spec, place, group, grafana)
-        node_group_reader = start(ensure_node_group_reader, spec, cluster, grafana)
-        metrics_reader = start(ensure_metrics_reader, grafana, metrics_workspace)
-        # Linked once Grafana may read the workspace, as az does it.
-        grafana_link = start(ensure_grafana_link, grafana, metrics_workspace, after=[metrics_reader])
-        public_ip = start(ensure_public_ip, spec, place, cluster)
-        network_role = start(ensure_network_role, cluster, identity)
 
-        api_server = start(reach_api_server, place, cluster)
-        namespaces = start(ensure_namespaces, spec, cluster, api_server)
-        operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool)
+def start_environment(steps: Steps, spec: EnvironmentSpec, *, verify: bool = True) -> EnvironmentSteps:
+    """Start every step of an environment; each waits for those whose results it takes.
 
-        roles = [blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role]
-        verified = start(
-            verify_environment,
-            spec,
-            cluster,
-            log_workspace,
-            operator,
-            roles,
-            after=[insights, rule_groups, grafana_link, public_ip],
-        )
-        current = start(mark_generation, spec, place, "current", after=[verified])
+    Args:
+        steps: the run's steps.
+        spec: the environment wanted.
+        verify: whether to look at everything again at the end; a plan has nothing to look at.
+    """
+    start = steps.start
+    place = start(preflight, spec)
+    providers = start(register_providers, place)
 
-    made: dict[str, Step[Any]] = {
-        "providers": providers,
-        "resource_group": group,
-        "backup_group": backup_group,
-        "identity": identity,
-        "storage_account": account,
-        "container": container,
-        "blob_roles": blob_roles,
-        "grafana": grafana,
-        "grafana_roles": grafana_roles,
-        "node_group_reader": node_group_reader,
-        "metrics_reader": metrics_reader,
-        "grafana_link": grafana_link,
-        "monitor_workspace": metrics_workspace,
-        "log_workspace": log_workspace,
-        "metrics_endpoint": endpoint,
-        "metrics_rule": metrics_rule,
-        "metrics_association": metrics_association,
-        "metrics_on": metrics_on,
-        "rule_groups": rule_groups,
-        "logs_rule": logs_rule,
-        "logs_association": logs_association,
-        "container_insights": insights,
-        "cluster": cluster,
-        "postgres_pool": node_pool,
-        "public_ip": public_ip,
-        "network_role": network_role,
-        "namespaces": namespaces,
-        "operator": operator,
-        "generation": current,
-    }
-    return EnvironmentOutputs(
-        spec=spec,
-        place=await place.result(),
-        resource_group=await group.result(),
-        backup_group=await backup_group.result(),
-        identity=await identity.result(),
-        storage_account=await account.result(),
-        container=await container.result(),
-        grafana=await grafana.result(),
-        monitor_workspace=await metrics_workspace.result(),
-        log_workspace=await log_workspace.result(),
-        cluster=await cluster.result(),
-        postgres_pool=await node_pool.result(),
-        public_ip=await public_ip.result(),
-        operator=await operator.result(),
-        changes={name: (await step.result()).change for name, step in made.items()},
+    # Storage, monitoring and identity side by side, ahead of the cluster.
+    group = start(ensure_resource_group, spec, place, after=[providers])
+    identity = start(ensure_managed_identity, spec, place, group)
+    backup_group = start(ensure_backup_group, spec, place, group)
+    account = start(ensure_storage_account, spec, place, backup_group)
+    container = start(ensure_backup_container, spec, account)
+    blob_roles = start(ensure_blob_roles, spec, identity, account)
+    grafana = start(ensure_grafana, spec, place, group)
+    metrics_workspace = start(ensure_monitor_workspace, spec, place, group)
+    log_workspace = start(ensure_log_workspace, spec, place, group)
+    endpoint = start(ensure_metrics_endpoint, spec, place, group, metrics_workspace)
+    metrics_rule = start(ensure_metrics_rule, spec, place, group, metrics_workspace, endpoint)
+    logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
+
+    # A fault in what is cheap costs no cluster. Grafana and the rules, which may wait, go on beside it.
+    ahead: list[Step[Any]] = [container, blob_roles, metrics_workspace, log_workspace]
+    cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
+
+    # The cluster's writes are one queue: AKS refuses a second operation while one is running.
+    metrics_association = start(ensure_metrics_association, cluster, metrics_rule)
+    metrics_on = start(ensure_metrics_on, cluster, after=[metrics_association])
+    node_pool = start(ensure_node_pool, spec, place, cluster, after=[metrics_on])
+    logs_association = start(ensure_logs_association, cluster, logs_rule)
+    insights = start(ensure_container_insights, cluster, log_workspace, after=[logs_association, node_pool])
+
+    # Outside the queue.
+    rule_groups = start(ensure_rule_groups, spec, place, cluster, metrics_workspace)
+    grafana_roles = start(ensure_grafana_roles, spec, place, group, grafana)
+    node_group_reader = start(ensure_node_group_reader, spec, cluster, grafana)
+    metrics_reader = start(ensure_metrics_reader, grafana, metrics_workspace)
+    # Linked once Grafana may read the workspace, as az does it.
+    grafana_link = start(ensure_grafana_link, grafana, metrics_workspace, after=[metrics_reader])
+    public_ip = start(ensure_public_ip, spec, place, cluster)
+    network_role = start(ensure_network_role, cluster, identity)
+
+    api_server = start(reach_api_server, place, cluster)
+    namespaces = start(ensure_namespaces, spec, cluster, api_server)
+    operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool)
+
+    roles = [blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role]
+    last: list[Step[Any]] = [insights, rule_groups, grafana_link, public_ip]
+    verified = (
+        start(verify_environment, spec, cluster, log_workspace, operator, roles, after=last)
+        if verify
+        else None
+    )
+    current = start(mark_generation, spec, place, "current", after=[verified] if verified else [group])
+    return EnvironmentSteps(
+        place=place,
+        providers=providers,
+        resource_group=group,
+        backup_group=backup_group,
+        identity=identity,
+        storage_account=account,
+        container=container,
+        blob_roles=blob_roles,
+        grafana=grafana,
+        monitor_workspace=metrics_workspace,
+        log_workspace=log_workspace,
+        metrics_endpoint=endpoint,
+        metrics_rule=metrics_rule,
+        logs_rule=logs_rule,
+        cluster=cluster,
+        metrics_association=metrics_association,
+        metrics_on=metrics_on,
+        postgres_pool=node_pool,
+        logs_association=logs_association,
+        container_insights=insights,
+        rule_groups=rule_groups,
+        grafana_roles=grafana_roles,
+        node_group_reader=node_group_reader,
+        metrics_reader=metrics_reader,
+        grafana_link=grafana_link,
+        public_ip=public_ip,
+        network_role=network_role,
+        api_server=api_server,
+        namespaces=namespaces,
+        operator=operator,
+        verified=verified,
+        generation=current,
     )
 
 

@@ -7,14 +7,16 @@ other `_` modules judge. Not done here: registering resource providers (`provide
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
+from cloud.answers import Json
 from cloud.credentials import caller
 from cloud.egress import EgressUnknown, egress_address
 from cloud.errors import AzureRefused, PreflightFailed
 from cloud.session import cloud
 from environment.journal import journal
-from environment.names import Names
+from environment.names import WORKER_ADDRESS, Names
 from environment.outputs import Place
 from environment.spec import EnvironmentSpec
 from tasks._access import authorized_ranges, needs_worker_address
@@ -67,13 +69,18 @@ async def preflight(spec: EnvironmentSpec) -> Place:
         facts = await ask_subscription(subscription_id)
     address, verdict = asking_address.result()
     verdict += facts.refused
-    ranges, worker_address, more = authorized_ranges(spec.network, address)
-    verdict += more
     unregistered = missing_providers(facts.providers)
     if facts.permissions is not None:
         who, scope = f"the caller ({caller_type} {object_id})", f"/subscriptions/{subscription_id}"
-        verdict += judge_permissions(who, scope, facts.permissions, unregistered)
+        more = judge_permissions(who, scope, facts.permissions, unregistered)
+        # A plan writes nothing, so reading is enough; it says what a run would lack.
+        verdict += Verdict(warnings=more.problems + more.warnings) if cloud().planning else more
     generation, more = find_generation(spec, subscription_id, facts.groups, facts.deleted_workspaces)
+    verdict += more
+    if cloud().planning and address:
+        # Which machine plans is no drift: the address that a run let through counts.
+        address = recorded_address(facts.groups, generation.names) or address
+    ranges, worker_address, more = authorized_ranges(spec.network, address)
     verdict += more
     if facts.locations is not None:
         verdict += judge_region(spec, facts.locations, facts.providers)
@@ -103,6 +110,16 @@ async def preflight(spec: EnvironmentSpec) -> Place:
         missing_providers=unregistered,
         warnings=verdict.warnings,
     )
+
+
+def recorded_address(groups: Sequence[Json], names: Names) -> str | None:
+    """The worker's address that the last run let through to the API server, by the group's tag."""
+    for group in groups:
+        if str(group["name"]).casefold() == names.resource_group.casefold():
+            return {key.casefold(): value for key, value in (group.get("tags") or {}).items()}.get(
+                WORKER_ADDRESS
+            )
+    return None
 
 
 async def locate(spec: EnvironmentSpec) -> Names:

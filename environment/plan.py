@@ -1,0 +1,45 @@
+"""What a run of `provision` would do, step by step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from environment.outputs import FieldChange, Outputs
+
+Action = Literal["create", "update", "nothing", "can't", "not looked at"]
+
+
+class PlannedStep(Outputs):
+    """One step of the plan.
+
+    `reason` says why it can't be done, with the way out, or why it wasn't looked at.
+    """
+
+    step: str
+    action: Action
+    fields: tuple[FieldChange, ...] = ()
+    reason: str = ""
+
+
+class Plan(Outputs):
+    """Every step that may write, in the order of the guide."""
+
+    environment: str
+    subscription: str
+    steps: tuple[PlannedStep, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def changes(self) -> tuple[PlannedStep, ...]:
+        """The steps that would write."""
+        return tuple(step for step in self.steps if step.action in ("create", "update"))
+
+    @property
+    def refusals(self) -> tuple[PlannedStep, ...]:
+        """The steps that can't be done."""
+        return tuple(step for step in self.steps if step.action == "can't")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do, and nothing that couldn't be looked at."""
+        return all(step.action == "nothing" for step in self.steps)
