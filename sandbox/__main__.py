@@ -20,6 +20,7 @@ import uvicorn
 from sandbox.certificates import PUBLIC_HOSTS, write_private
 from sandbox.control import OPERATOR_PATH, operator_sha256
 from sandbox.instance import Sandbox
+from sandbox.kubernetes import control_plane
 from sandbox.proxy import Proxy
 from sandbox.scenarios import Scenario, find_or_read
 from sandbox.server import App
@@ -32,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         scenarios = [find_or_read(name) for name in options.scenario]
     except ValueError as error:
         print(f"sandbox: {error}", file=sys.stderr)
+        return 2
+    if options.kubernetes == "real" and control_plane.assets() is None:
+        print(f"sandbox: --kubernetes real: {control_plane.MISSING}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder: Path = options.state.absolute()
@@ -60,7 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="loopback port; 0 takes a free one")
     parser.add_argument("--speed", type=_positive, default=60.0, help="sandbox seconds per real second")
     parser.add_argument("--seed", type=int, default=1, help="of ids, durations and delays")
-    parser.add_argument("--kubernetes", choices=("emulated", "real"), default="emulated")
+    parser.add_argument(
+        "--kubernetes",
+        choices=("emulated", "real"),
+        default="emulated",
+        help=f"real: an etcd and a kube-apiserver per cluster (up to 0.9 GB), from {control_plane.ASSETS}",
+    )
     parser.add_argument(
         "--scenario",
         action="append",
@@ -68,7 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="make something go wrong, until the first reset; may be repeated",
     )
-    parser.add_argument("--persist", action="store_true", help="keep the state in the folder between runs")
+    parser.add_argument(
+        "--persist",
+        action="store_true",
+        help="keep the state in the folder between runs, but not what is in a real Kubernetes API",
+    )
     return parser
 
 

@@ -2,6 +2,7 @@
 
 Found through KUBEBUILDER_ASSETS, the convention of setup-envtest
 (https://book.kubebuilder.io/reference/envtest.html). No controller runs, no kubelet, no webhook is reached.
+On Linux they end with this process, however it ends.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import ctypes
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sandbox.certificates import Authority, write_private
 
 ASSETS = "KUBEBUILDER_ASSETS"
+MISSING = f"{ASSETS} must name a folder with etcd and kube-apiserver; `setup-envtest use -p path` makes one."
 READY_WITHIN_S = 60.0
 """Real seconds; 3 to 5 are usual."""
 
@@ -48,7 +53,9 @@ def assets() -> Path | None:
     """The folder that has `etcd` and `kube-apiserver`, or None."""
     named = os.environ.get(ASSETS)
     folder = Path(named) if named else None
-    found = folder is not None and all((folder / name).is_file() for name in ("etcd", "kube-apiserver"))
+    found = folder is not None and all(
+        (folder / name).is_file() and os.access(folder / name, os.X_OK) for name in ("etcd", "kube-apiserver")
+    )
     return folder if found else None
 
 
@@ -58,13 +65,16 @@ class ControlPlane:
     Args:
         token: bearer token of a cluster admin.
         user: its name.
+        folder: where the temporary folder is made; the system's by default.
     """
 
-    def __init__(self, token: str, user: str) -> None:
+    def __init__(self, token: str, user: str, folder: Path | None = None) -> None:
         self._token = token
         self._user = user
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._folder = Path(tempfile.mkdtemp(prefix="kube-apiserver-"))
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="kube-apiserver-", dir=folder))
         self._port = 0
 
     @property
@@ -89,10 +99,7 @@ class ControlPlane:
         """
         binaries = assets()
         if binaries is None:
-            raise ControlPlaneError(
-                f"{ASSETS} must name a folder with etcd and kube-apiserver; "
-                "`setup-envtest use -p path` makes one."
-            )
+            raise ControlPlaneError(MISSING)
         peer, client, self._port = _free_ports(3)
         etcd = self._write_files(client, peer)
         self._start(str(binaries / "etcd"), etcd)
@@ -164,7 +171,12 @@ class ControlPlane:
     def _start(self, binary: str, options: list[str]) -> None:
         with (self._folder / f"{Path(binary).name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [binary, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder
+                [binary, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                preexec_fn=_end_with_parent,
             )
         self._processes.append(process)
 
@@ -198,6 +210,17 @@ class ControlPlane:
         finally:
             writer.close()
         return b" 200 " in answer.partition(b"\r\n")[0]
+
+
+# Looked up before any fork: after it, only what is loaded may be used.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """In the child: have Linux kill it when the thread that started it, the loop's, is gone, even by SIGKILL."""
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import secrets
 import time
+from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -43,9 +46,19 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "host
 
 
 class RealKubernetesApi:
-    """A real API server; the arguments and attributes are those of `KubernetesApi`.
+    """A real API server; the arguments and attributes are those of `KubernetesApi`, which alone can be kept.
 
-    It starts with the object, which needs a running loop; requests wait until it is ready.
+    It starts with the object, which needs a running loop; requests wait until it is ready, 4 to 7 real seconds.
+
+    Args:
+        name: of the cluster.
+        version: remembered; the binaries are what they are.
+        clock: the sandbox's; delays are its seconds.
+        seed: of every delay.
+        token: the admin's bearer token; a random one by default.
+        ca_pem: certificate authority of the cluster's port, for `kube-root-ca.crt`.
+        on_request: is told every request once it is answered, as an entry of the ledger.
+        folder: where the processes' files are, while they run.
     """
 
     def __init__(
@@ -58,15 +71,17 @@ class RealKubernetesApi:
         token: str | None = None,
         ca_pem: str = "",
         on_request: OnRequest | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self.version = version
         self.token = token or secrets.token_hex(32)
         self._on_request = on_request
-        self._plane = ControlPlane(self.token, ADMIN)
+        self._plane = ControlPlane(self.token, ADMIN, folder)
         self._actor = Actor(clock, f"{seed}/{name}", ca_pem)
         self._session: aiohttp.ClientSession | None = None
         self._starting = asyncio.get_running_loop().create_task(self._start())
+        self._starting.add_done_callback(_looked_at)
         self._acting: asyncio.Task[None] | None = None
         self._first: asyncio.Task[None] | None = None
 
@@ -120,22 +135,29 @@ class RealKubernetesApi:
             return
         started = time.monotonic()
         request = await read(scope, receive)
-        code, error = 503, None
+        answered = _Answered(send)
         try:
-            await asyncio.shield(self._starting)
-            if self._first is not None:
-                await asyncio.shield(self._first)
-            code = await self._pass_on(request, scope, send)
+            passing = asyncio.create_task(self._pass_on(request, scope, answered.send))
+            await _while_connected(passing, receive)
         except (ControlPlaneError, aiohttp.ClientError) as failure:
-            error = "ServiceUnavailable"
-            unavailable = errors.ApiError(503, error, f"the real API server doesn't answer: {failure}")
+            answered.reason = "ServiceUnavailable"
+            unavailable = errors.ApiError(
+                503, answered.reason, f"the real API server doesn't answer: {failure}"
+            )
             with contextlib.suppress(Exception):  # The answer may have begun.
-                await send_json(send, 503, unavailable.status(), [])
+                await send_json(answered.send, 503, unavailable.status(), [])
         finally:
             if self._on_request is not None:
-                self._on_request(ledger_entry(self.name, request, code, error, started))
+                entry = ledger_entry(self.name, request, answered.code, answered.error(), started)
+                self._on_request(entry)
 
-    async def _pass_on(self, request: ApiRequest, scope: Scope, send: Send) -> int:
+    async def _pass_on(self, request: ApiRequest, scope: Scope, send: Send) -> None:
+        await asyncio.wait([self._starting])
+        if self._starting.cancelled():
+            raise ControlPlaneError("the cluster is gone")
+        self._starting.result()
+        if self._first is not None:
+            await asyncio.shield(self._first)
         assert self._session is not None
         url = f"{self._plane.url}{scope['raw_path'].decode()}"
         if scope["query_string"]:
@@ -161,4 +183,52 @@ class RealKubernetesApi:
             async for chunk in answer.content.iter_any():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-            return answer.status
+
+
+class _Answered:
+    """What was answered to one request, for the ledger: the status, and the reason in a refusal."""
+
+    def __init__(self, send: Send) -> None:
+        self.code = 503
+        self.reason: str | None = None
+        self._send = send
+        self._refusal = b""
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start":
+            self.code = message["status"]
+        elif self.code >= 400:
+            self._refusal += message.get("body", b"")
+        await self._send(message)
+
+    def error(self) -> str | None:
+        """The reason of a refusal, where one is given."""
+        if self.reason is None and self._refusal:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                self.reason = str(json.loads(self._refusal)["reason"])
+        return self.reason
+
+
+async def _while_connected(passing: asyncio.Task[None], receive: Receive) -> None:
+    """Wait for a task, or end it when the client has gone: a watch may last for an hour."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    leaving = asyncio.create_task(gone())
+    try:
+        await asyncio.wait([passing, leaving], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        if not passing.done():
+            passing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await passing
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """Take note of a task's failure, which is logged and told to every client; asyncio would log it once more."""
+    if not task.cancelled():
+        task.exception()
