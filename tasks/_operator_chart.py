@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import tarfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -24,23 +25,39 @@ from cloud.kubernetes_api import KubernetesApi, kubeconfig_of
 from cloud.session import cloud
 from environment.journal import journal
 from environment.outputs import ClusterOutputs, FieldChange
-from environment.spec import OperatorSpec
+from environment.spec import EnvironmentSpec, OperatorSpec
 
 CHART = "cloudnative-pg"
-# The chart calls the deployment release-chart: https://github.com/cloudnative-pg/charts (templates/_helpers.tpl).
 RELEASE = "cnpg"
-DEPLOYMENT = f"{RELEASE}-{CHART}"
 # Clearing a stuck revision away takes two; more means that somebody else is at it.
 _MOST_WRITES = 4
 
 
-async def fetch_chart(spec: OperatorSpec) -> Chart:
-    """The chart that the spec names.
+@dataclass(frozen=True)
+class ChartWay:
+    """The way of the Helm chart."""
 
-    Raises:
-        AzureRefused: another checksum, or it isn't the chart and version that the spec says.
-    """
-    return chart_of(spec, await fetch_pinned("operator chart", spec.chart, spec.chart_sha256))
+    chart: Chart
+    # The chart calls it release-chart: https://github.com/cloudnative-pg/charts (templates/_helpers.tpl).
+    deployment: ClassVar[str] = f"{RELEASE}-{CHART}"
+    count: ClassVar[int] = 0
+
+    @classmethod
+    async def of(cls, spec: EnvironmentSpec) -> ChartWay:
+        """The chart that the spec names.
+
+        Raises:
+            AzureRefused: another checksum, or it isn't the chart and version that the spec says.
+        """
+        archive = await fetch_pinned("operator chart", spec.operator.chart, spec.operator.chart_sha256)
+        return cls(chart_of(spec.operator, archive))
+
+    async def bring(
+        self, api: KubernetesApi, cluster: ClusterOutputs, namespace: str
+    ) -> tuple[list[FieldChange], int]:
+        """Install the chart, or bring the release to it; what was changed, and the number of objects."""
+        async with helm(await kubeconfig_of(cluster.resource_group, cluster.name), namespace) as session:
+            return await bring_release(api, session, namespace, self.chart)
 
 
 def chart_of(spec: OperatorSpec, archive: bytes) -> Chart:
@@ -81,13 +98,13 @@ def _chart_yaml(archive: bytes) -> Json:
 
 
 async def bring_release(
-    api: KubernetesApi, cluster: ClusterOutputs, namespace: str, chart: Chart
+    api: KubernetesApi, session: Helm, namespace: str, chart: Chart
 ) -> tuple[list[FieldChange], int]:
     """Install the chart, or bring the release to it; a release that already is as wanted isn't written.
 
     Args:
         api: the cluster's API, to look whether the release's objects are all there.
-        cluster: the cluster.
+        session: Helm, for that cluster and namespace.
         namespace: of the release and the operator.
         chart: the chart wanted.
 
@@ -101,21 +118,20 @@ async def bring_release(
     """
     label = f"Helm release {namespace}/{RELEASE}"
     changed: list[FieldChange] = []
-    async with helm(await kubeconfig_of(cluster.resource_group, cluster.name), namespace) as session:
-        for _ in range(_MOST_WRITES + 1):
-            live, action = await _settled(session, label, chart)
-            found: list[FieldChange] = list(changes(chart, live)) if live else [_NEW]
-            if live is not None and action == "nothing":
-                found = [] if changed else await _missing(api, namespace, live)
-                if not found:
-                    return changed, len(live.objects)
-                action = "upgrade"
-            if cloud().planning:
-                return found, len(live.objects) if live else 0
-            if cloud().read_only:
-                raise WouldWrite(f"{label}: would be changed: {'; '.join(map(str, found))}")
-            changed = changed or found
-            await _act(session, action, chart)
+    for _ in range(_MOST_WRITES + 1):
+        live, action = await _settled(session, label, chart)
+        found: list[FieldChange] = list(changes(chart, live)) if live else [_NEW]
+        if live is not None and action == "nothing":
+            found = [] if changed else await _missing(api, namespace, live)
+            if not found:
+                return changed, len(live.objects)
+            action = "upgrade"
+        if cloud().planning:
+            return found, len(live.objects) if live else 0
+        if cloud().read_only:
+            raise WouldWrite(f"{label}: would be changed: {'; '.join(map(str, found))}")
+        changed = changed or found
+        await _act(session, action, chart)
     raise NotEffectiveYet(f"{label}: somebody else keeps changing it. Run again to go on.")
 
 

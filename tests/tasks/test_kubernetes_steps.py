@@ -16,7 +16,7 @@ import yaml
 from cloud.errors import AzureRefused, NotEffectiveYet, NotOurs
 from environment.journal import Journal
 from environment.spec import EnvironmentSpec
-from tasks.cnpg_operator import in_order, manifest_objects
+from tasks._operator_manifest import in_order, manifest_objects
 
 from ..sandbox.conftest import SandboxProcess, start
 from .conftest import MOMENTS, place_for, world_with
@@ -30,13 +30,15 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-m
 DATABASE = "/api/v1/namespaces/cnpg-database"
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 CREATE_NAMESPACE = "create namespaces"
+# A real API server works in real time: its part of two minutes of waiting shouldn't be a tenth of a second.
+REAL_SPEED = 100
 
 
 @pytest.fixture(scope="session")
 def real_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
     """A sandbox whose clusters have a real API server; one cluster is made and kept for all tests."""
     folder = tmp_path_factory.mktemp("real") / "state"
-    process = start(folder, "--speed", "1000", "--kubernetes", "real")
+    process = start(folder, "--speed", str(REAL_SPEED), "--kubernetes", "real")
     try:
         yield SandboxProcess(folder)
     finally:
@@ -58,12 +60,13 @@ def real_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxPr
         ),
     ]
 )
-def sandbox(request: pytest.FixtureRequest) -> SandboxProcess:
+def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SandboxProcess:
     """A sandbox with either Kubernetes API; the real one keeps its cluster from test to test."""
     if request.param == "emulated":
         process: SandboxProcess = request.getfixturevalue("sandbox_process")
         process.control("POST", "reset", {"seed": 1, "speed": 1000})
     else:
+        monkeypatch.setenv("AKS_POSTGRES_TIME_SCALE", str(REAL_SPEED))
         process = request.getfixturevalue("real_process")
         process.control("DELETE", "faults")
     return process
@@ -104,13 +107,12 @@ def path_of(item: Json, plurals: dict[str, str] | None = None) -> str:
 
 def clear(kube: Kube, world: World) -> None:
     """Take everything away that an earlier test left in a cluster that is kept."""
-    for item in manifest_objects(manifest(world), "cnpg-system"):
-        kube.delete(path_of(item))
-    for name in ("cnpg-database", "databases-operator"):
-        kube.delete(f"/api/v1/namespaces/{name}")
-    kube.until(lambda: kube.get("/api/v1/namespaces/cnpg-system") is None)
-    kube.until(lambda: kube.get(DATABASE) is None)
-    kube.until(lambda: kube.get("/api/v1/namespaces/databases-operator") is None)
+    paths = [f"/api/v1/namespaces/{name}" for name in ("cnpg-database", "databases-operator")]
+    paths += [path_of(item) for item in manifest_objects(manifest(world), "cnpg-system")]
+    for path in paths:
+        kube.delete(path)
+    for path in paths:
+        kube.until(lambda path=path: kube.get(path) is None)  # type: ignore[misc]
 
 
 def named(namespace: str) -> Json:

@@ -1,0 +1,151 @@
+"""The operator by its pinned release manifest, checked by its SHA-256 and applied on the server's side.
+
+Two of its CRDs exceed the annotation limit of client-side apply. An object that already is as the manifest says isn't
+written.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import yaml
+
+from cloud.answers import Json, clean
+from cloud.calls import all_ended
+from cloud.download import fetch_pinned
+from cloud.errors import AzureRefused, NotEffectiveYet
+from cloud.kubernetes_api import KubernetesApi
+from cloud.session import cloud
+from environment.outputs import ClusterOutputs, FieldChange
+from environment.spec import EnvironmentSpec
+
+_NAMESPACE = "cnpg-system"
+_ESTABLISHED_WITHIN_S = 120
+
+
+@dataclass(frozen=True)
+class ManifestWay:
+    """The way of the release manifest."""
+
+    objects: list[Json]
+    deployment: ClassVar[str] = "cnpg-controller-manager"
+
+    @property
+    def count(self) -> int:
+        """Objects, as far as they are known before the installation."""
+        return len(self.objects)
+
+    @classmethod
+    async def of(cls, spec: EnvironmentSpec) -> ManifestWay:
+        """The manifest that the spec names.
+
+        Raises:
+            AzureRefused: another checksum, or no manifest.
+        """
+        source, sha256 = spec.operator.manifest_url, spec.operator.manifest_sha256
+        manifest = await fetch_pinned("operator manifest", source, sha256)
+        return cls(manifest_objects(manifest, spec.namespaces.operator))
+
+    async def bring(
+        self, api: KubernetesApi, cluster: ClusterOutputs, namespace: str
+    ) -> tuple[list[FieldChange], int]:
+        """Apply what differs, stage by stage; what was changed, and the number of objects."""
+        changed: list[FieldChange] = []
+        first, definitions, rest = in_order(self.objects)
+        for stage in (first, definitions, rest):
+            changed += filter(None, await all_ended(_apply(api, item) for item in stage))
+            if stage is definitions and not cloud().planning:
+                await all_ended(_established(api, item) for item in stage)
+        return changed, self.count
+
+
+def manifest_objects(manifest: bytes, namespace: str) -> list[Json]:
+    """The manifest's objects, put into `namespace` wherever they name the one they were released with.
+
+    Raises:
+        AzureRefused: it isn't a manifest.
+    """
+    try:
+        found = [item for item in yaml.safe_load_all(manifest) if item]
+    except yaml.YAMLError as error:
+        raise AzureRefused(f"operator manifest: not YAML: {clean(str(error))}", "NotAManifest") from None
+    if not all(isinstance(item, dict) and {"apiVersion", "kind", "metadata"} <= set(item) for item in found):
+        raise AzureRefused("operator manifest: holds something that is no Kubernetes object", "NotAManifest")
+    return [_moved(item, namespace) for item in found]
+
+
+def _moved(item: Json, namespace: str) -> Json:
+    """The object in another namespace: its own, and every reference to the operator's service or accounts."""
+    moved = copy.deepcopy(item)
+    if moved["kind"] == "Namespace" and moved["metadata"]["name"] == _NAMESPACE:
+        moved["metadata"]["name"] = namespace
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if node.get("namespace") == _NAMESPACE:
+                node["namespace"] = namespace
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(moved)
+    return moved
+
+
+def in_order(objects: list[Json]) -> tuple[list[Json], list[Json], list[Json]]:
+    """Namespaces, then custom resource definitions, then the rest."""
+    namespaces = [item for item in objects if item["kind"] == "Namespace"]
+    definitions = [item for item in objects if item["kind"] == "CustomResourceDefinition"]
+    return (
+        namespaces,
+        definitions,
+        [item for item in objects if item not in namespaces and item not in definitions],
+    )
+
+
+def holds(live: Any, wanted: Any) -> bool:
+    """Whether an object has everything that the manifest says, to the letter: case and order mean something here.
+
+    List elements with names are looked up by them; what the API server leaves out when it is empty or zero may lack.
+    """
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        return all(holds(live.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(live, list):
+        if _named(wanted) and _named(live):
+            by_name = {item["name"]: item for item in live}
+            return all(holds(by_name.get(item["name"]), item) for item in wanted)
+        return len(live) == len(wanted) and all(map(holds, live, wanted))
+    return bool(live == wanted) if live is not None else not wanted
+
+
+def _named(items: list[Any]) -> bool:
+    return all(isinstance(item, dict) and "name" in item for item in items)
+
+
+async def _apply(api: KubernetesApi, item: Json) -> FieldChange | None:
+    """Apply one object if it differs; what was done, or None."""
+    live = await api.get(await api.path_of(item))
+    if live is not None and holds(live, item):
+        return None
+    await api.apply(item)
+    name = f"{item['kind']} {item['metadata']['name']}"
+    return FieldChange(field=name, old=None, new="updated" if live else "created")
+
+
+async def _established(api: KubernetesApi, definition: Json) -> None:
+    path = await api.path_of(definition)
+
+    async def look() -> Json | None:
+        live = await api.get(path) or {}
+        conditions = {c["type"]: c["status"] for c in (live.get("status") or {}).get("conditions") or []}
+        return live if conditions.get("Established") == "True" else None
+
+    name = definition["metadata"]["name"]
+    try:
+        await api.wait(f"CRD {name} is being established", look, deadline_s=_ESTABLISHED_WITHIN_S)
+    except TimeoutError as error:
+        raise NotEffectiveYet(f"{error}. kubectl describe crd {name} says why.") from None
