@@ -130,6 +130,49 @@ def _shown(quiet: bool) -> AbstractContextManager[Any]:
 
 
 @app.command()
+def plan(
+    spec_file: SpecFile = None,
+    name: Name = None,
+    region: Region = None,
+    subscription_id: SubscriptionId = None,
+    suffix: Suffix = None,
+    settings: Settings = None,
+    sandbox: UseSandbox = False,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Print what `provision` would create and change, field by field; only reads, and Reader rights are enough.
+
+    Exit code 0 says that there is nothing to do, 5 that there is something, 1 that something can't be done.
+    """
+    from cli.exit_codes import ExitCode
+
+    spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
+    from cli.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from flows.plan import headline, make_plan
+
+    found = asyncio.run(make_plan(spec, recorded=False))
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        for step in found.steps:
+            if step.action == "nothing":
+                continue
+            print(f"{step.action:14} {step.step}  {step.reason}".rstrip())
+            for field in step.fields:
+                print(f"{'':14} {field}")
+        for warning in found.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)
+        print(headline(found))
+    if found.refusals:
+        raise typer.Exit(ExitCode.FAILED)
+    if not found.is_empty:
+        raise typer.Exit(ExitCode.CHANGES)
+
+
+@app.command()
 def outputs(
     spec_file: SpecFile = None,
     name: Name = None,

@@ -7,6 +7,7 @@
 | 2 | bad input: spec or usage; nothing was written |
 | 3 | credentials: none, wrong, or without access |
 | 4 | the sandbox or the Prefect server isn't running, or can't be reached |
+| 5 | `plan` found something to create or change |
 | 130 | interrupted; run again to go on |
 """
 
@@ -23,6 +24,7 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     CREDENTIALS = 3
     NOT_RUNNING = 4
+    CHANGES = 5
     INTERRUPTED = 130
 
 
