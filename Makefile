@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# Processes that run tests side by side; 0 is one after the other.
+WORKERS ?= 0
+
 .PHONY: demo stop test check clean
 
 demo: $(STAMP)
@@ -18,7 +21,7 @@ stop:
 	@if [ -x $(VENV)/bin/aks-postgres ]; then $(VENV)/bin/aks-postgres demo stop; fi
 
 test: $(STAMP)
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n $(WORKERS)
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
