@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from cloud.answers import Json
+from cloud.helm import MISSING_EXTRA
 from environment.names import Names, is_ours
 from environment.spec import EnvironmentSpec
 from tasks._verdict import FINE, Verdict, problem, warning
@@ -176,3 +177,10 @@ def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Verdict:
         "empty, and the run's identity is no person: nobody will see the dashboards. Give object IDs of "
         "people or groups.",
     )
+
+
+def judge_installer(spec: EnvironmentSpec, *, has_helm: bool) -> Verdict:
+    """Whether this worker has what the operator's installer needs."""
+    if spec.operator.installer != "helm" or has_helm:
+        return FINE
+    return problem("operator.installer", f"helm was given and {MISSING_EXTRA}. Or set it to manifest.")

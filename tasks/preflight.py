@@ -14,6 +14,7 @@ from cloud.answers import Json
 from cloud.credentials import caller
 from cloud.egress import EgressUnknown, egress_address
 from cloud.errors import AzureRefused, PreflightFailed
+from cloud.helm import is_installed
 from cloud.session import cloud
 from environment.journal import journal
 from environment.names import WORKER_ADDRESS, Names
@@ -29,6 +30,7 @@ from tasks._services import (
     judge_addresses,
     judge_admins,
     judge_grafana,
+    judge_installer,
     judge_region,
     judge_storage_name,
     judge_storage_sku,
@@ -91,7 +93,7 @@ async def preflight(spec: EnvironmentSpec) -> Place:
     kubernetes_version, more = judge_region_facts(
         spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
     )
-    verdict += more + judge_admins(spec, caller_type)
+    verdict += more + judge_admins(spec, caller_type) + judge_installer(spec, has_helm=is_installed())
     if verdict.problems:
         raise PreflightFailed(verdict.problems)
     for text in verdict.warnings:

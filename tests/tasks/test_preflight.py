@@ -345,3 +345,12 @@ async def test_read_that_azure_refuses_is_a_problem_beside_the_others(
     assert "vCPU quota of canadacentral" in text
     assert "no right to read that" in text
     assert "cluster.kubernetes_version: 1.29" in text
+
+
+async def test_missing_helm_is_told_before_anything_is_written(
+    azure: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.helm.PACKAGE", "no_such_package")
+    spec = EnvironmentSpec.model_validate({"operator": {"installer": "helm"}})
+    assert "pip install 'aks-postgres[helm]'" in (await refused(spec))["operator.installer"]
+    assert writes(azure) == []

@@ -11,6 +11,7 @@ from tasks._services import (
     judge_addresses,
     judge_admins,
     judge_grafana,
+    judge_installer,
     judge_region,
     judge_storage_name,
     judge_storage_sku,
@@ -148,3 +149,12 @@ def test_a_run_without_a_person_warns_that_nobody_administers_grafana() -> None:
     admin = {"object_id": "11111111-2222-3333-4444-555555555555"}
     with_admin = EnvironmentSpec.model_validate({"monitoring": {"grafana_admins": [admin]}})
     assert judge_admins(with_admin, "ServicePrincipal") == FINE
+
+
+def test_helm_is_asked_for_only_where_it_is_installed() -> None:
+    helm = EnvironmentSpec.model_validate({"operator": {"installer": "helm"}})
+    (found,) = judge_installer(helm, has_helm=False).problems
+    assert found.startswith("operator.installer: helm was given and needs Helm's SDK")
+    assert "pip install 'aks-postgres[helm]'" in found
+    assert judge_installer(helm, has_helm=True) == FINE
+    assert judge_installer(SPEC, has_helm=False) == FINE
