@@ -115,11 +115,16 @@ def journal() -> Journal:
 
 
 @contextmanager
-def use_journal(new: Journal) -> Iterator[Journal]:
-    """Make `new` the journal of everything inside; an outer one stays in charge if there is one."""
-    outer = _current.get()
-    token = _current.set(outer or new)
+def use_journal(new: Journal, *, in_charge: bool = False) -> Iterator[Journal]:
+    """Make `new` the journal of everything inside.
+
+    Args:
+        new: the journal.
+        in_charge: even where an outer journal is in use already; otherwise the outer one stays.
+    """
+    chosen = new if in_charge else _current.get() or new
+    token = _current.set(chosen)
     try:
-        yield outer or new
+        yield chosen
     finally:
         _current.reset(token)

@@ -1,0 +1,44 @@
+"""How a fleet of regions ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from environment.outputs import Outputs
+
+
+class RegionResult(Outputs):
+    """One region's run; `failure` is empty where it went well."""
+
+    region: str
+    state: str
+    minutes: float
+    failure: str = ""
+
+
+class Fleet(Outputs):
+    """Every region's run."""
+
+    environment: str
+    regions: tuple[RegionResult, ...]
+
+    @property
+    def failed(self) -> tuple[RegionResult, ...]:
+        """The regions that didn't end well."""
+        return tuple(region for region in self.regions if region.state != "Completed")
+
+    @property
+    def headline(self) -> str:
+        """How it ended, in one line."""
+        done = len(self.regions) - len(self.failed)
+        names = ", ".join(region.region for region in self.failed)
+        return f"{self.environment}: {done} of {len(self.regions)} regions done" + (
+            f"; failed: {names}" if names else ""
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A table, a row a region."""
+        return [
+            {"region": r.region, "state": r.state, "minutes": r.minutes, "what failed": r.failure}
+            for r in self.regions
+        ]

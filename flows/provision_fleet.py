@@ -1,0 +1,107 @@
+"""The same environment in many regions at once: each region a run of its own, none stopped by another's failure."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any, Literal
+
+from prefect import flow
+from prefect.artifacts import acreate_table_artifact
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from environment.fleet import Fleet, RegionResult
+from environment.journal import Journal, use_journal
+from environment.problems import SpecError, SpecProblem
+from environment.spec import EnvironmentSpec
+from flows.provision import provision
+
+Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{2,29}$")]
+
+
+@flow(flow_run_name="provision {spec.name} in {regions}")
+async def provision_fleet(
+    spec: EnvironmentSpec,
+    regions: Annotated[list[Region], Field(min_length=1, max_length=100)],
+    at_once: Annotated[int, Field(ge=1, le=100)] = 10,
+    runs: Literal["here", "deployments"] = "here",
+) -> State[Fleet]:
+    """Provision the environment in every region; a region that fails doesn't stop the others.
+
+    Guide: Create infrastructure, once a region.
+
+    Args:
+        spec: the environment wanted; its region is replaced by each of `regions`.
+        regions: Azure regions, such as canadacentral and westus3; each once.
+        at_once: how many regions are worked on at the same time.
+        runs: here, as subflows of this process; or as runs of the deployments `provision/{region}`, which workers of
+            their work pool carry out, where one machine isn't enough.
+
+    Returns:
+        A row a region: how it ended, after how many minutes, and what failed. Failed if any region did.
+
+    Raises:
+        SpecError: a region is given twice.
+    """
+    twice = sorted({region for region in regions if regions.count(region) > 1})
+    if twice:
+        raise SpecError([SpecProblem(field="regions", given=str(twice), allowed="each region once")])
+    places = asyncio.Semaphore(at_once)
+    results = await asyncio.gather(
+        *(_region(spec.model_copy(update={"region": region}), places, runs) for region in regions)
+    )
+    fleet = Fleet(environment=spec.name, regions=tuple(results))
+    await acreate_table_artifact(
+        fleet.rows(), key=f"fleet-{spec.name}", description=f"{spec.name} in {len(regions)} regions"
+    )
+    if fleet.failed:
+        return Failed(message=fleet.headline, data=fleet)
+    return Completed(message=fleet.headline, data=fleet)
+
+
+async def _region(spec: EnvironmentSpec, places: asyncio.Semaphore, runs: str) -> RegionResult:
+    async with places:
+        began_s = time.monotonic()
+        try:
+            state = await (_here(spec) if runs == "here" else _through_deployment(spec))
+        except (
+            Exception
+        ) as error:  # a region's trouble, such as a deployment that doesn't exist, is that region's
+            return RegionResult(region=spec.region, state="Failed", minutes=0, failure=str(error))
+        failure = "" if state.is_completed() else await _reason(state)
+        return RegionResult(
+            region=spec.region,
+            state=state.name or state.type.value,
+            minutes=round((time.monotonic() - began_s) / 60, 2),
+            failure=failure,
+        )
+
+
+async def _here(spec: EnvironmentSpec) -> State[Any]:
+    # A journal of its own: the summary of one region isn't about the others.
+    with use_journal(Journal(), in_charge=True):
+        return await provision(spec, return_state=True)  # type: ignore[no-any-return]
+
+
+async def _through_deployment(spec: EnvironmentSpec) -> State[Any]:
+    run: FlowRun = await run_deployment(  # type: ignore[misc]
+        f"provision/{spec.region}",
+        parameters={"spec": spec.model_dump(mode="json")},
+        flow_run_name=f"provision {spec.name} in {spec.region}",
+        poll_interval=2,
+    )
+    assert run.state is not None
+    return run.state
+
+
+async def _reason(state: State[Any]) -> str:
+    """The error of a failed run: the exception where it ran here, the state's message where it ran elsewhere."""
+    try:
+        await state.aresult(raise_on_failure=True)
+    except Exception as error:
+        if type(error).__module__.startswith("cloud."):
+            return str(error)
+    return state.message or "no reason given"
