@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 ACCOUNT = "Microsoft.Storage/storageAccounts"
 CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers"
 DATA = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+CONTAINER_OPERATIONS = {
+    "PUT": "CreateContainer",
+    "DELETE": "DeleteContainer",
+    "GET": "GetContainerProperties",
+    "HEAD": "GetContainerProperties",
+}
+BLOB_OPERATIONS = {"PUT": "PutBlob", "DELETE": "DeleteBlob", "HEAD": "GetBlobProperties", "GET": "GetBlob"}
+OPERATIONS = {"ListContainers", "ListBlobs", *CONTAINER_OPERATIONS.values(), *BLOB_OPERATIONS.values()}
 
 
 class BlobError(Exception):
@@ -47,12 +55,10 @@ class BlobService:
         if query.get("restype") == "container" or (container and not blob):
             if query.get("comp") == "list":
                 return "ListBlobs"
-            return {"PUT": "CreateContainer", "DELETE": "DeleteContainer"}.get(
-                method, "GetContainerProperties"
-            )
+            return CONTAINER_OPERATIONS.get(method, "GetContainerProperties")
         if not container:
             return "ListContainers"
-        return {"PUT": "PutBlob", "DELETE": "DeleteBlob", "HEAD": "GetBlobProperties"}.get(method, "GetBlob")
+        return BLOB_OPERATIONS.get(method, "GetBlob")
 
     def handle(
         self,

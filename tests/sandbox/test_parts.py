@@ -11,12 +11,14 @@ import pytest
 
 from sandbox.arm import merge_patch
 from sandbox.clock import Clock
-from sandbox.coverage import table
+from sandbox.coverage import document, table
 from sandbox.entra import EntraError
 from sandbox.instance import Sandbox
 from sandbox.routing import load, parse
 from sandbox.shapes import misfit
 from sandbox.throttling import Throttling
+
+from .conftest import REPOSITORY
 
 
 def test_callbacks_run_in_order_of_time_and_see_their_own_second() -> None:
@@ -138,6 +140,11 @@ def test_the_coverage_table_has_every_operation() -> None:
     text = table(providers)
     assert len(text.splitlines()) - 2 == sum(len(provider.routes) for provider in providers)
     assert "| Microsoft.Storage | StorageAccounts_Create | PUT |" in text
+
+
+def test_the_document_of_what_is_emulated_is_current() -> None:
+    written = (REPOSITORY / "docs" / "sandbox-coverage.md").read_text()
+    assert written == document(load()), "python -m sandbox.coverage > docs/sandbox-coverage.md"
 
 
 # Workload identity: a token of a cluster's for one of ours.
