@@ -118,7 +118,7 @@ class Helm:
     """The SDK in its process, for the releases of one namespace."""
 
     def __init__(self, process: asyncio.subprocess.Process, namespace: str, messages: Path) -> None:
-        self._process = process
+        self.process = process
         self._namespace = namespace
         self._messages = messages
         self._is_reading = False
@@ -132,18 +132,18 @@ class Helm:
 
     async def end(self) -> None:
         """End the process; a write that is under way may still say that it failed."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         try:
             if not self._is_reading:
                 async with asyncio.timeout(_LAST_WORDS_S):
-                    await self._process.wait()
+                    await self.process.wait()
         except TimeoutError:
             pass
         finally:
-            if self._process.returncode is None:
-                self._process.kill()
-                await self._process.wait()
+            if self.process.returncode is None:
+                self.process.kill()
+                await self.process.wait()
 
     async def release(self, name: str) -> Release | None:
         """The newest revision of a release, or None."""
@@ -194,13 +194,13 @@ class Helm:
 
     async def _call(self, name: str, call: str, deadline_s: float, **arguments: Any) -> Any:
         label = f"{self._label(name)}, {call}"
-        assert self._process.stdout is not None
+        assert self.process.stdout is not None
         try:
             async with asyncio.timeout(deadline_s):
                 await self._send({"call": call, "name": name, **arguments})
-                line = await self._process.stdout.readline()
+                line = await self.process.stdout.readline()
         except TimeoutError:
-            self._process.kill()
+            self.process.kill()
             raise AzureUnavailable(
                 f"{label}: no answer within {deadline_s:.0f} s, so the call was ended. The Kubernetes API server "
                 "takes connections and says nothing, or the way to it is slow. Run again to go on."
@@ -209,7 +209,7 @@ class Helm:
             line = b""
         if not line:
             raise AzureUnavailable(
-                f"{label}: Helm's process ended by itself (exit code {await self._process.wait()}): "
+                f"{label}: Helm's process ended by itself (exit code {await self.process.wait()}): "
                 f"{self._last_words()}"
             )
         answer = json.loads(line)
@@ -218,9 +218,9 @@ class Helm:
         return answer["result"]
 
     async def _send(self, line: Json) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(line).encode() + b"\n")
-        await self._process.stdin.drain()
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(line).encode() + b"\n")
+        await self.process.stdin.drain()
 
     def _last_words(self) -> str:
         text = self._messages.read_text(errors="replace").strip()
