@@ -31,10 +31,8 @@ class Fleet(Outputs):
     def headline(self) -> str:
         """How it ended, in one line."""
         done = len(self.regions) - len(self.failed)
-        names = ", ".join(region.region for region in self.failed)
-        return f"{self.environment}: {done} of {len(self.regions)} regions done" + (
-            f"; failed: {names}" if names else ""
-        )
+        failed = f"; failed: {', '.join(region.region for region in self.failed)}" if self.failed else ""
+        return f"{self.environment}: {done} of {len(self.regions)} regions done{failed}"
 
     def rows(self) -> list[dict[str, Any]]:
         """A table, a row a region."""
