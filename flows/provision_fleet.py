@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 from pydantic import Field
 
@@ -67,10 +68,9 @@ async def _region(spec: EnvironmentSpec, places: asyncio.Semaphore, runs: str) -
         began_s = time.monotonic()
         try:
             state = await (_here(spec) if runs == "here" else _through_deployment(spec))
-        except (
-            Exception
-        ) as error:  # a region's trouble, such as a deployment that doesn't exist, is that region's
-            return RegionResult(region=spec.region, state="Failed", minutes=0, failure=str(error))
+        except ObjectNotFound:
+            missing = f"there is no deployment provision/{spec.region}; register it with prefect deploy --all"
+            return RegionResult(region=spec.region, state="Failed", minutes=0, failure=missing)
         failure = "" if state.is_completed() else await _reason(state)
         return RegionResult(
             region=spec.region,
@@ -83,7 +83,7 @@ async def _region(spec: EnvironmentSpec, places: asyncio.Semaphore, runs: str) -
 async def _here(spec: EnvironmentSpec) -> State[Any]:
     # A journal of its own: the summary of one region isn't about the others.
     with use_journal(Journal(), in_charge=True):
-        return await provision(spec, return_state=True)  # type: ignore[no-any-return]
+        return await provision(spec, return_state=True)
 
 
 async def _through_deployment(spec: EnvironmentSpec) -> State[Any]:
