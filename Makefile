@@ -1,5 +1,6 @@
 # make demo   try it: sandbox, Prefect server and a run, all on this machine; `make stop` ends them
 # make test   the tests
+# make test-az  the guide's commands with the real az, which it installs into .az/
 # make check  linters and types
 # make clean  remove what the above made
 
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # Processes that run tests side by side; 0 is one after the other.
 WORKERS ?= 0
 
-.PHONY: demo stop test check clean
+.PHONY: demo stop test test-az check clean
 
 demo: $(STAMP)
 	@$(VENV)/bin/aks-postgres demo start
@@ -31,7 +32,7 @@ check: $(STAMP)
 	$(VENV)/bin/codespell
 
 clean: stop
-	rm -rf $(VENV) .demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .demo .az *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -1,4 +1,4 @@
-"""`python -m tests.az`: run the guide with the real az, each way against a sandbox of its own, and say how long it took."""
+"""`python -m tests.az`: run the guide with the real az, each way on a sandbox of its own, and say how long it took."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 from ..sandbox.conftest import SandboxProcess, start
 from .azure_cli import FOLDER, WAYS, NoAzureCli, installed
-from .run import Choices, GuideFailed, GuideRun
+from .run import Choices, GuideFailed, GuideRun, prepare
 
 CHOICES = Choices(
     suffix="guide001", region="canadacentral", kubernetes_version="1.35", vm_size="Standard_D4s_v5"
@@ -47,15 +47,9 @@ def main() -> int:
         finally:
             process.terminate()
             process.wait(timeout=10)
-        print(
-            f"{way}: {len(run.calls)} calls, the guide in {guide_s:.0f} s, everything in {time.monotonic() - began:.0f} s"
-        )
+        all_s = time.monotonic() - began
+        print(f"{way}: {len(run.calls)} calls; the guide in {guide_s:.0f} s, everything in {all_s:.0f} s")
     return 0
-
-
-def prepare(sandbox: SandboxProcess) -> None:
-    """Let az wait 30 of Azure's seconds and not 30 of ours between two looks, and let no node come or go."""
-    sandbox.settings(poll_interval_s={sandbox.description["client_id"]: 30}, autoscaler=False)
 
 
 if __name__ == "__main__":

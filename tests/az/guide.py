@@ -63,6 +63,9 @@ class Chapter:
 
 
 _EVERY = "tests/tasks/test_every_resource.py::test_absent_is_created_as_the_guide_creates_it"
+_WAITED_FOR = "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated"
+_ROLES = "tests/tasks/test_roles.py::test_missing_roles_are_assigned"
+_REPORTED = "tests/tasks/test_aks_cluster.py::test_ids_version_and_issuer_are_reported"
 _WHOLE_RUN = "tests/flows/test_provision.py::test_first_run_makes_the_writes_of_the_guide"
 _VARIABLES = (
     "tests/cli/test_guide_variables.py::"
@@ -257,7 +260,7 @@ az role assignment create \
                 },
                 because="A service principal is signed in, not a person, and Graph's /me knows persons only.",
                 ours=("tasks.storage.ensure_blob_roles",),
-                tests=("tests/tasks/test_storage.py::test_data_owners_of_the_spec_get_their_role",),
+                tests=(_ROLES,),
             ),
             Command(
                 "... and create the container again",
@@ -301,7 +304,7 @@ az role assignment create \
     --output tsv
 """,
                 ours=("tasks.storage.ensure_blob_roles",),
-                tests=(_WHOLE_RUN,),
+                tests=(_ROLES,),
             ),
         ),
     ),
@@ -370,7 +373,7 @@ echo $GRAFANA_RESOURCE_ID
                 because="`az grafana` is the extension amg, which is downloaded from the internet; these are the "
                 "requests that it sends.",
                 ours=("tasks.grafana.ensure_grafana", "tasks.grafana.ensure_grafana_roles"),
-                tests=(_EVERY, _WHOLE_RUN),
+                tests=(_EVERY, _ROLES),
             ),
             Command(
                 "Create the Azure Monitor workspace",
@@ -471,10 +474,7 @@ az aks wait \
     --created
 """,
                 ours=("tasks.aks_cluster.ensure_cluster",),
-                tests=(
-                    "tests/tasks/test_every_resource.py::"
-                    "test_a_half_done_operation_is_waited_for_and_not_repeated",
-                ),
+                tests=(_WAITED_FOR,),
             ),
             Command(
                 "Add the node pool for PostgreSQL",
@@ -586,7 +586,7 @@ kubectl create namespace $PG_NAMESPACE --context $AKS_PRIMARY_CLUSTER_NAME
 kubectl create namespace $PG_SYSTEM_NAMESPACE --context $AKS_PRIMARY_CLUSTER_NAME
 """,
                 ours=("tasks.namespaces.ensure_namespaces",),
-                tests=(_WHOLE_RUN,),
+                tests=("tests/tasks/test_kubernetes_steps.py::test_missing_namespaces_are_created",),
             ),
         ),
     ),
@@ -630,7 +630,9 @@ az aks show \
     --query addonProfiles
 """,
                 ours=("tasks.verify.verify_environment",),
-                tests=(_WHOLE_RUN,),
+                tests=(
+                    "tests/tasks/test_verify.py::test_a_finished_environment_is_verified_by_reading_only",
+                ),
             ),
         ),
     ),
@@ -649,7 +651,7 @@ export AKS_PRIMARY_CLUSTER_NODERG_NAME=$(az aks show \
 echo $AKS_PRIMARY_CLUSTER_NODERG_NAME
 """,
                 ours=("tasks.aks_cluster.ensure_cluster",),
-                tests=(_VARIABLES,),
+                tests=(_REPORTED,),
             ),
             Command(
                 "Create the public IP address",
@@ -680,7 +682,7 @@ export AKS_PRIMARY_CLUSTER_PUBLICIP_ADDRESS=$(az network public-ip show \
 echo $AKS_PRIMARY_CLUSTER_PUBLICIP_ADDRESS
 """,
                 ours=("tasks.public_ip.ensure_public_ip",),
-                tests=(_VARIABLES,),
+                tests=("tests/tasks/test_public_ip.py::test_the_address_is_reported",),
             ),
             Command(
                 "Get the resource ID of the node resource group",
@@ -693,7 +695,7 @@ export AKS_PRIMARY_CLUSTER_NODERG_NAME_SCOPE=$(az group show --name \
 echo $AKS_PRIMARY_CLUSTER_NODERG_NAME_SCOPE
 """,
                 ours=("tasks.aks_cluster.ensure_cluster",),
-                tests=(_VARIABLES,),
+                tests=(_REPORTED,),
             ),
             Command(
                 "Give the identity Network Contributor on it",
@@ -705,7 +707,7 @@ az role assignment create \
     --scope ${AKS_PRIMARY_CLUSTER_NODERG_NAME_SCOPE}
 """,
                 ours=("tasks.public_ip.ensure_network_role",),
-                tests=(_WHOLE_RUN,),
+                tests=(_ROLES,),
             ),
         ),
     ),
@@ -745,7 +747,9 @@ kubectl apply --context $AKS_PRIMARY_CLUSTER_NAME \
                 },
                 because="The manifest is on the internet; the sandbox has one like it.",
                 ours=("tasks.cnpg_operator.ensure_cnpg_operator",),
-                tests=(_WHOLE_RUN,),
+                tests=(
+                    "tests/tasks/test_kubernetes_steps.py::test_the_operator_is_installed_in_order_and_available",
+                ),
             ),
             Command(
                 "With YAML: verify",
@@ -755,7 +759,9 @@ kubectl get deployment \
     --context $AKS_PRIMARY_CLUSTER_NAME
 """,
                 ours=("tasks.cnpg_operator.ensure_cnpg_operator", "tasks.verify.verify_environment"),
-                tests=(_WHOLE_RUN,),
+                tests=(
+                    "tests/tasks/test_kubernetes_steps.py::test_the_operator_is_installed_in_order_and_available",
+                ),
             ),
         ),
     ),
@@ -777,7 +783,7 @@ export AKS_PRIMARY_CLUSTER_OIDC_ISSUER="$(az aks show \
     --output tsv)"
 """,
                 ours=("tasks.aks_cluster.ensure_cluster",),
-                tests=(_VARIABLES,),
+                tests=(_REPORTED,),
             ),
             Command(
                 "Create the federated credential",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..sandbox.conftest import SandboxProcess
 from . import afterwards
 from .azure_cli import WAYS, environment
 from .guide import AFTERWARDS, CLEAN_UP, CREATE_INFRASTRUCTURE, Chapter, Command
@@ -20,6 +21,11 @@ az account set --subscription $AZURE_SUBSCRIPTION_ID
 az provider register --namespace Microsoft.Dashboard
 az provider register --namespace Microsoft.Monitor
 """
+
+
+def prepare(sandbox: SandboxProcess) -> None:
+    """Let az wait 30 of Azure's seconds, and not of ours, between two looks; and let no node come or go meanwhile."""
+    sandbox.settings(poll_interval_s={sandbox.description["client_id"]: 30}, autoscaler=False)
 
 
 class GuideFailed(Exception):

@@ -27,7 +27,9 @@ az() {
     esac
     noted az "$@"
 }
-kubectl() { noted kubectl "$@"; }
+kubectl() {
+    if type -P kubectl >/dev/null; then noted kubectl "$@"; else echo "not run: kubectl isn't installed" >&2; fi
+}
 is() {
     local wanted=$1 got
     shift
@@ -122,6 +124,7 @@ class Shell:
             took_s=time.monotonic() - began,
         )
 
-    def variable(self, name: str) -> str:
-        """The value that a variable has now."""
-        return self.run(f'printf %s "${{{name}}}"').stdout
+    def variables(self) -> dict[str, str]:
+        """The variables as they are now."""
+        lines = self.run("env --null").stdout.split("\0")
+        return dict(line.split("=", 1) for line in lines if "=" in line)
