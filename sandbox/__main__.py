@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder: Path = options.state.absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    control_plane.remove_abandoned(folder / control_plane.FOLDER)
     try:
         listener = _listen(options.port)
     except OSError as error:

@@ -283,6 +283,7 @@ class Provider:
         self.routes: list[Route] = []
         self.views: dict[str, Callable[[Resource, Sandbox], Json]] = {}
         self.removals: dict[str, list[Callable[[Resource, Sandbox], None]]] = {}
+        self.savings: dict[str, list[Callable[[Resource, Sandbox], None]]] = {}
         self.restorals: dict[str, list[Callable[[Resource, Sandbox], None]]] = {}
         self.group_deletes: dict[str, Callable[[Resource, Sandbox], float]] = {}
         self.resets: list[Callable[[Sandbox], Awaitable[None] | None]] = []
@@ -427,6 +428,15 @@ class Provider:
 
         def register(function: HandlerT) -> HandlerT:
             self.removals.setdefault(type_name.lower(), []).append(function)
+            return function
+
+        return register
+
+    def saving(self, type_name: str) -> Callable[[HandlerT], HandlerT]:
+        """Register `(resource, sandbox)`, called before a resource is kept, to note down what isn't in it."""
+
+        def register(function: HandlerT) -> HandlerT:
+            self.savings.setdefault(type_name.lower(), []).append(function)
             return function
 
         return register

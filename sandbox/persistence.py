@@ -3,7 +3,7 @@
 Kept: resources, principals and their secrets, settings, names, the clock. What is still running at the stop
 is brought to its end first, so no operation has to be continued; their status URLs are gone after the
 restart. A sandbox that is killed keeps what it had at its last clean stop. Not kept: faults, the ledger and
-what a cluster's Kubernetes API holds, unless its provider's `restored` hook brings it back.
+what a provider has besides, unless its `saving` hook notes it down and its `restored` hook brings it back.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ def save(sandbox: Sandbox) -> None:
             break
         clock.step(max(ends) - clock.now_s() + 1)
     clock.step(SETTLE_S)
+    for resource in sandbox.store:
+        for hook in sandbox.router.savings(resource.type):
+            hook(resource, sandbox)
     state = {
         "seed": sandbox.seed,
         "now_s": clock.now_s(),

@@ -173,6 +173,11 @@ class Router:
             hook for provider in self._providers_of(full_type) for hook in provider.removals.get(kind, ())
         ]
 
+    def savings(self, full_type: str) -> list[Callable[[Resource, Sandbox], None]]:
+        """What is to be called before a resource of the type is kept."""
+        kind = full_type.partition("/")[2].lower()
+        return [hook for provider in self._providers_of(full_type) for hook in provider.savings.get(kind, ())]
+
     def restorals(self, full_type: str) -> list[Callable[[Resource, Sandbox], None]]:
         """What is to be called when a resource of the type is back after a restart."""
         kind = full_type.partition("/")[2].lower()

@@ -28,6 +28,8 @@ from sandbox.certificates import Authority, write_private
 
 ASSETS = "KUBEBUILDER_ASSETS"
 MISSING = f"{ASSETS} must name a folder with etcd and kube-apiserver; `setup-envtest use -p path` makes one."
+FOLDER = "control-planes"
+"""Where a sandbox has the control planes' files, in its state folder."""
 READY_WITHIN_S = 60.0
 """Real seconds; 3 to 5 are usual."""
 
@@ -59,6 +61,24 @@ def assets() -> Path | None:
     return folder if found else None
 
 
+def remove_abandoned(folder: Path) -> None:
+    """Remove the files of control planes whose sandbox was killed."""
+    for found in folder.glob("*-*"):
+        pid = found.name.partition("-")[0]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            shutil.rmtree(found, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 class ControlPlane:
     """One etcd and one kube-apiserver on loopback, in a temporary folder.
 
@@ -74,7 +94,7 @@ class ControlPlane:
         self._processes: list[subprocess.Popen[bytes]] = []
         if folder is not None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="kube-apiserver-", dir=folder))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-kube-apiserver-", dir=folder))
         self._port = 0
 
     @property

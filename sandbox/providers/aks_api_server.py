@@ -11,16 +11,16 @@ import asyncio
 import base64
 import ipaddress
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sandbox.arm import ArmError, Resource
+from sandbox.arm import Resource
 from sandbox.instance import Sandbox
 from sandbox.kubernetes import ClusterServer, KubernetesApi
-from sandbox.kubernetes.control_plane import ASSETS, assets
+from sandbox.kubernetes.control_plane import FOLDER
 from sandbox.providers import aks_node_group
 from sandbox.providers.aks_api_faults import WithFaults
 from sandbox.providers.aks_validation import at
@@ -33,6 +33,10 @@ Json = dict[str, Any]
 
 # How often it is looked whether the callers' address (a setting) has changed, in sandbox seconds.
 LOOK_AGAIN_S = 20.0
+# Monitoring agents, as a cluster's notes name them.
+AGENTS = ("ama-metrics", "ama-logs")
+# The note of what is in a cluster's API, between two runs.
+KEPT = "kubernetes"
 
 
 @dataclass
@@ -71,26 +75,6 @@ class ApiServer:
         self.work = asyncio.get_running_loop().create_task(after())
 
 
-def check_mode(sandbox: Sandbox) -> None:
-    """Refuse clusters with a real API server where its binaries aren't."""
-    if sandbox.kubernetes == "real" and assets() is None:
-        raise ArmError(
-            501,
-            "NotImplemented",
-            f"`--kubernetes real` needs etcd and kube-apiserver in the folder that {ASSETS} names; "
-            "`setup-envtest use -p path` makes one.",
-            headers={"x-ms-failure-cause": "sandbox"},
-        )
-
-
-def _kind(sandbox: Sandbox) -> type[KubernetesApi] | type[RealKubernetesApi]:
-    if sandbox.kubernetes == "emulated":
-        return KubernetesApi
-    from sandbox.kubernetes.real import RealKubernetesApi  # Its import takes a third of a second.
-
-    return RealKubernetesApi
-
-
 def find(sandbox: Sandbox, cluster: Resource) -> ApiServer | None:
     """The API server of a cluster."""
     server: ApiServer | None = sandbox.state("aks_api_servers").get(cluster.id.lower())
@@ -98,20 +82,12 @@ def find(sandbox: Sandbox, cluster: Resource) -> ApiServer | None:
 
 
 def make(sandbox: Sandbox, cluster: Resource) -> None:
-    """Give a cluster its API server, which answers nobody yet."""
-    seed = f"{sandbox.seed}/{cluster.properties['resourceUID']}"
+    """Give a cluster its API server, which answers nobody yet; a real one gets ready meanwhile."""
 
     def to_ledger(entry: Json) -> None:
         _to_ledger(sandbox, entry)
 
-    api = _kind(sandbox)(
-        cluster.name,
-        cluster.properties["currentKubernetesVersion"],
-        sandbox.clock,
-        seed,
-        token=cluster.notes.get("token"),
-        on_request=to_ledger,
-    )
+    api = _new_api(sandbox, cluster, to_ledger)
     app = WithFaults(sandbox, cluster.name, api.app, to_ledger, api.end_namespace)
     tls = sandbox.certificates.server_context()
     server = ApiServer(api, ClusterServer(app, tls, _port(cluster.notes.get("port", 0))))
@@ -119,6 +95,21 @@ def make(sandbox: Sandbox, cluster: Resource) -> None:
     sandbox.state("aks_api_servers")[cluster.id.lower()] = server
     server.do(server.server.set_blocked(True))
     server.do(server.server.start())
+
+
+def _new_api(
+    sandbox: Sandbox, cluster: Resource, to_ledger: Callable[[Json], None]
+) -> KubernetesApi | RealKubernetesApi:
+    version = cluster.properties["currentKubernetesVersion"]
+    facts = (cluster.name, version, sandbox.clock, f"{sandbox.seed}/{cluster.properties['resourceUID']}")
+    token, ca_pem = cluster.notes.get("token"), sandbox.certificates.ca_pem.decode()
+    kept = cluster.notes.pop(KEPT, None)
+    if sandbox.kubernetes == "emulated":
+        return KubernetesApi(*facts, token=token, ca_pem=ca_pem, kept=kept, on_request=to_ledger)
+    from sandbox.kubernetes.real import RealKubernetesApi  # Its import takes a third of a second.
+
+    folder = sandbox.folder / FOLDER
+    return RealKubernetesApi(*facts, token=token, ca_pem=ca_pem, on_request=to_ledger, folder=folder)
 
 
 def _port(wanted: int) -> int:
@@ -132,21 +123,30 @@ def _port(wanted: int) -> int:
         return wanted
 
 
+@provider.saving("managedClusters")
+def keep(cluster: Resource, sandbox: Sandbox) -> None:
+    """Note down what is in a cluster's emulated API; what is in a real one isn't kept."""
+    server = find(sandbox, cluster)
+    if server is not None and isinstance(server.api, KubernetesApi):
+        cluster.notes[KEPT] = server.api.state()
+
+
 @provider.restored("managedClusters")
 def make_again(cluster: Resource, sandbox: Sandbox) -> None:
-    """Give a cluster that was kept over a restart an API server at its old port, with its old token.
+    """Give a cluster that was kept over a restart its API server again: its port, its token and its objects.
 
-    What people had put into it is gone; AKS's own part is there again.
+    Of a real one the objects are gone; AKS's own part comes back.
     """
     make(sandbox, cluster)
     if not cluster.notes.get("opened"):
         return
-    agents = [agent for agent in ("ama-metrics", "ama-logs") if cluster.notes.get(agent) == "running"]
 
     def go_on() -> None:  # Once all resources are back.
         open_for_clients(sandbox, cluster)
-        for agent in agents:
-            set_agent(sandbox, cluster, agent, True)
+        server = find(sandbox, cluster)
+        if server is not None:
+            server.agents |= {agent for agent in AGENTS if cluster.notes.get(agent) == "running"}
+            _sync_agents(server)
 
     sandbox.clock.call_later(0, go_on)
 
@@ -227,11 +227,15 @@ def sync_nodes(sandbox: Sandbox, cluster: Resource) -> None:
 
 
 def set_agent(sandbox: Sandbox, cluster: Resource, agent: str, running: bool) -> None:
-    """Let a monitoring agent, `ama-metrics` or `ama-logs`, run in the cluster or not."""
+    """Let a monitoring agent, one of `AGENTS`, run in the cluster or not."""
     server = find(sandbox, cluster)
     if server is None or running == (agent in server.agents):
         return
     (server.agents.add if running else server.agents.discard)(agent)
+    _sync_agents(server)
+
+
+def _sync_agents(server: ApiServer) -> None:
     server.api.set_addons(metrics="ama-metrics" in server.agents, logs="ama-logs" in server.agents)
 
 

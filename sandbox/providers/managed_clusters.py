@@ -50,7 +50,6 @@ def managed_clusters_create_or_update(call: Call) -> Response:
     if call.live is not None:
         check_deletion(call, call.live, None, "Updating")
     call.check_if_match(bare=True)
-    aks_api_server.check_mode(call.sandbox)
     aks_shapes.check_cluster(call.body)
     return _create(call) if call.live is None else _update(call, call.live)
 

@@ -1,6 +1,7 @@
 """Starting and stopping: `python -m sandbox`."""
 
 import json
+import os
 import socket
 import stat
 import subprocess
@@ -51,6 +52,22 @@ def test_a_port_in_use_is_one_plain_line_and_exit_code_2(tmp_path: Path) -> None
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert port in done.stderr
+
+
+def test_real_clusters_without_binaries_are_one_plain_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sandbox", "--state", str(tmp_path / "state"), "--kubernetes", "real"],
+        cwd=REPOSITORY,
+        env={**os.environ, "KUBEBUILDER_ASSETS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "KUBEBUILDER_ASSETS must name a folder with etcd and kube-apiserver" in done.stderr
+    assert not (tmp_path / "state").exists()
 
 
 def test_ids_come_from_the_seed_and_secrets_do_not(tmp_path: Path) -> None:
