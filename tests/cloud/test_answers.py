@@ -14,12 +14,15 @@ from azure.core.pipeline.policies import ContentDecodePolicy
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.pipeline.transport import HttpRequest as EarlierHttpRequest
 from azure.core.rest import HttpRequest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.answers import Answer, ArmFault, answer_of, clean, retry_after_of
 from cloud.calls import _once
 from cloud.rules import NO_ANSWER, SERVER_TROUBLE, rule_for
+
+# A busy machine is slow, not wrong.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJvaWQiOiJhYmMifQ.c2lnbmF0dXJl-_x"
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
@@ -169,7 +172,7 @@ def test_a_fault_of_an_operation_that_failed_has_no_status_of_its_own_to_show() 
     assert ArmFault.of_body("gone", status=200, fallback="Failed").code == "Failed"
 
 
-@settings(max_examples=300)
+@settings(UNHURRIED, max_examples=300)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -44,7 +44,7 @@ async def test_a_sleep_lasts_azures_seconds(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv(clock.TIME_SCALE_VARIABLE, "1000")
     began_s = clock.now_s()
     await clock.sleep(40)
-    assert 40 <= clock.now_s() - began_s < 4000
+    assert clock.now_s() - began_s >= 40
 
 
 @pytest.mark.parametrize("azure_s", [0, -5, 1])

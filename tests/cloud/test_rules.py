@@ -1,12 +1,15 @@
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.answers import ArmFault
 from cloud.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet, TemporaryError
 from cloud.rules import BUSY, QUOTA, RULES, THROTTLED, Rule, rule_for
+
+# A busy machine is slow, not wrong.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 BUSY_TEXT = (
     "Operation is not allowed: Another operation (Updating) is in progress, please wait for it to finish "
@@ -202,7 +205,7 @@ def test_every_stop_says_what_to_do_and_every_again_is_bounded() -> None:
             assert found.advice, code
 
 
-@settings(max_examples=200, deadline=None)
+@settings(UNHURRIED, max_examples=200)
 @given(
     st.none() | st.integers(200, 599),
     st.sampled_from([*RULES, "OperationNotAllowed"]) | st.text(max_size=8),

@@ -3,12 +3,15 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from environment.problems import SpecError, spec_from
 from environment.spec import EnvironmentSpec
+
+# A busy machine is slow, not wrong.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SCALARS = (
     st.none()
@@ -65,19 +68,19 @@ def check(found: Any) -> None:
     str(refusal).encode()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(UNHURRIED, max_examples=400)
 @given(almost(EnvironmentSpec))
 def test_any_mapping_gives_a_spec_or_says_field_and_reason(found: dict[Any, Any]) -> None:
     check(found)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(UNHURRIED, max_examples=200)
 @given(ANYTHING)
 def test_anything_else_gives_a_spec_or_says_field_and_reason(found: Any) -> None:
     check(found)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(UNHURRIED, max_examples=200)
 @given(almost(EnvironmentSpec))
 def test_what_yaml_makes_of_a_mapping_gives_a_spec_or_says_field_and_reason(found: dict[Any, Any]) -> None:
     try:
