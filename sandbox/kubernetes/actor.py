@@ -87,7 +87,10 @@ class Actor:
         headers["User-Agent"] = "sandbox-actor/1"
         data = None if body is None else json.dumps(body)
         async with self._session.request(method, self._url + path, data=data, headers=headers) as answer:
-            found: Json = await answer.json(content_type=None)
+            try:
+                found: Json = await answer.json(content_type=None)
+            except ValueError:  # A group that has just gone: "404 page not found", as text.
+                found = {}
             if answer.status >= 300:
                 if answer.status not in (404, 409):
                     logger.warning("the actor's %s %s was refused: %s", method, path, found.get("message"))
