@@ -112,7 +112,7 @@ def clear(kube: Kube, world: World) -> None:
     for path in paths:
         kube.delete(path)
     for path in paths:
-        kube.until(lambda path=path: kube.get(path) is None)  # type: ignore[misc]
+        kube.until(lambda path=path: kube.get(path) is None, str(kube.get(path)))  # type: ignore[misc]
 
 
 def named(namespace: str) -> Json:
