@@ -731,7 +731,10 @@ kubectl get deployment \
 """,
                 runs="",
                 because="The chart's repository is on the internet; the guide's other way is taken.",
-                not_ours="The guide's other way is ours: a pinned manifest, checked by its checksum.",
+                ours=("tasks.cnpg_operator.ensure_cnpg_operator",),
+                tests=(
+                    "tests/tasks/test_operator_chart.py::test_the_chart_is_installed_and_the_operator_available",
+                ),
             ),
             Command(
                 "With YAML: install",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .differences import ABSENT, ANY, EACH_RUN, ROLE, Difference
+from .differences import ABSENT, ANY, EACH_RUN, ROLE, Difference, Starts
 
 Json = dict[str, Any]
 
@@ -57,6 +57,8 @@ def explained(found: Found, by: Iterable[Difference]) -> list[Difference]:
 
 
 def _is_as_said(value: Any, said: Any) -> bool:
+    if isinstance(said, Starts):
+        return str(value).startswith(said)
     return value is not ABSENT if said is ANY else bool(value == said)
 
 
