@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from azure.core import AsyncPipelineClient
@@ -31,6 +32,7 @@ from azure.core.rest import HttpRequest
 
 from cloud.answers import Answer, answer_of, json_of
 from cloud.credentials import RenewableCredential, arm_endpoint, open_credential
+from cloud.errors import AzureRefused
 from environment.journal import journal
 
 if TYPE_CHECKING:
@@ -200,6 +202,11 @@ class Cloud:
             query: further query parameters, without the leading `$`, which is added.
         """
         url = path_or_url if path_or_url.startswith("https://") else f"{self.endpoint}{path_or_url}"
+        host, ours = urlsplit(url).netloc, urlsplit(self.endpoint).netloc
+        if host != ours and not host.endswith(f".{ours}"):  # regional ARM is below it
+            raise AzureRefused(
+                f"{url}: not ARM's host ({ours}), so the access token isn't sent there", "ForeignHost"
+            )
         params = {f"${key}": value for key, value in query.items()}
         if api_version:
             params["api-version"] = api_version

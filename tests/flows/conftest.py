@@ -72,4 +72,7 @@ async def runs(sandbox_process: SandboxProcess, prefect_api: None) -> AsyncItera
         point_at(sandbox_process, patch)
         patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
         spec = spec_for(sandbox_process)
+        # https://github.com/Azure/azure-cli (addonconfiguration.py): the CLI repeats on this, 5 times 15 s.
+        not_ready = {"status": 400, "code": "InvalidOutputTable", "message": "Table is not available."}
+        sandbox_process.fault(not_ready, path="dataCollectionRules/MSCI-", method="PUT", nth=1)
         yield await run_provision(sandbox_process, spec), await run_provision(sandbox_process, spec)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prefect import get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.states import State
 
@@ -46,20 +47,19 @@ async def history_of(task_run: TaskRun) -> list[str]:
     return [str(state.name) for state in sorted(states, key=lambda state: state.timestamp)]
 
 
-async def logs_of(flow_run: FlowRun) -> list[str]:
-    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-
+async def logs_hold(flow_run: FlowRun, *texts: str) -> bool:
+    """Whether each text is part of a line of the run's log; logs are sent in batches, so it may take a moment."""
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id]))
-    deadline = time.monotonic() + 20  # logs are sent in batches
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        found: list[str] = []
+        lines: list[str] = []
         async with get_client() as client:
-            while page := await client.read_logs(log_filter=wanted, limit=200, offset=len(found)):
-                found += [log.message for log in page]
-        if any("Finished in state" in line for line in found[-5:]):
-            return found
+            while page := await client.read_logs(log_filter=wanted, limit=200, offset=len(lines)):
+                lines += [log.message for log in page]
+        if all(any(text in line for line in lines) for text in texts):
+            return True
         await asyncio.sleep(0.2)
-    return found
+    return False
 
 
 async def test_busy_cluster_is_waited_out_and_the_summary_says_so(
@@ -74,8 +74,7 @@ async def test_busy_cluster_is_waited_out_and_the_summary_says_so(
     assert "also for an operation that this step didn't start (Updating)" in told
     assert "AKS is busy with another operation" in told
     assert run.outputs.postgres_pool.change.kind == "created"
-    logs = await logs_of(await last_flow_run())
-    assert any("Another operation (Updating) is in progress" in line for line in logs)
+    assert await logs_hold(await last_flow_run(), "Another operation (Updating) is in progress")
 
 
 async def test_step_that_gives_up_on_a_busy_cluster_is_retried_by_prefect(
@@ -94,9 +93,8 @@ async def test_step_that_gives_up_on_a_busy_cluster_is_retried_by_prefect(
     conflicts = [
         event for event in run.journal.events if event.kind == "conflict" and "node pool" in event.text
     ]
-    logs = await logs_of(flow_run)
     assert conflicts
-    assert all(any(event.text in line for line in logs) for event in conflicts)
+    assert await logs_hold(flow_run, *(event.text for event in conflicts))
 
 
 async def test_preflight_reports_every_problem_before_the_first_write(azure: SandboxProcess) -> None:
