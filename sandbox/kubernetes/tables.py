@@ -126,6 +126,11 @@ def _node_state(obj: Json) -> str:
     return "Ready" if ready == "True" else "NotReady"
 
 
+def _node_selector(obj: Json) -> str:
+    wanted = obj["spec"]["template"].get("spec", {}).get("nodeSelector") or {}
+    return ",".join(f"{key}={value}" for key, value in sorted(wanted.items())) or "<none>"
+
+
 def _ports(obj: Json) -> str:
     return ",".join(
         f"{item['port']}/{item.get('protocol', 'TCP')}" for item in obj["spec"].get("ports") or []
@@ -171,6 +176,7 @@ _BUILT_IN: dict[str, list[Column]] = {
         ("Ready", "integer", 0, _text(lambda obj: _status(obj).get("numberReady", 0))),
         ("Up-to-date", "integer", 0, _text(lambda obj: _status(obj).get("updatedNumberScheduled", 0))),
         ("Available", "integer", 0, _text(lambda obj: _status(obj).get("numberAvailable", 0))),
+        ("Node Selector", "string", 0, _text(_node_selector)),
     ],
     "Service": [
         ("Type", "string", 0, _text(lambda obj: obj["spec"].get("type", ""))),

@@ -89,7 +89,7 @@ def test_the_guides_checks_show_what_the_guide_shows(guides: dict[str, Guide], w
         pytest.skip("kubectl isn't installed, so the guide's kubectl commands weren't run")
     for agent in ("ama-metrics-node", "ama-logs"):
         # Six nodes, on each of which one is ready.
-        assert re.search(rf"^{agent}( +6){{5}} ", shown, re.M), shown
+        assert re.search(rf"^{agent}( +6){{5}} +<none> ", shown, re.M), shown
     operator = run.ran["Install the CNPG operator in the AKS cluster: With YAML: verify"].stdout
     assert re.search(r"^cnpg-controller-manager +1/1 ", operator, re.M), operator
 

@@ -89,7 +89,11 @@ def _workload(name: str, replicas: int, system: str) -> Json:
     template = {
         "metadata": {"labels": labels},
         "spec": {
-            "nodeSelector": {"kubernetes.io/os": system},
+            # By affinity: `kubectl get ds` shows no node selector in the guide.
+            # https://learn.microsoft.com/azure/aks/create-postgresql-ha#update-the-monitoring-infrastructure
+            "affinity": {
+                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _nodes_of(system)}
+            },
             "tolerations": [{"operator": "Exists"}],
             "containers": [{"name": name, "image": f"mcr.microsoft.com/azuremonitor/{family}:sandbox"}],
         },
@@ -103,6 +107,11 @@ def _workload(name: str, replicas: int, system: str) -> Json:
         "labels": {**labels, "kubernetes.azure.com/managedby": "aks"},
     }
     return {"metadata": metadata, "spec": spec}
+
+
+def _nodes_of(system: str) -> Json:
+    expression = {"key": "kubernetes.io/os", "operator": "In", "values": [system]}
+    return {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
 
 
 def _monitor(plural: str, kind: str) -> Json:
