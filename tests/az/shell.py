@@ -16,13 +16,13 @@ _DEADLINE_S = 300
 _PROLOGUE = r"""
 set -euo pipefail
 noted() {
-    local begun=$EPOCHREALTIME code=0
+    local begun=$EPOCHREALTIME code=0 words=${*//$'\n'/ }
     command "$@" || code=$?
-    printf '%s\t%s\t%s\t%s\n' "$code" "$begun" "$EPOCHREALTIME" "${*//$'\n'/ }" >>"$CALLS"
+    printf '%s\t%s\t%s\t%s\n' "$code" "$begun" "$EPOCHREALTIME" "${words//"${AZURE_CLIENT_SECRET:-}"/***}" >>"$CALLS"
     return "$code"
 }
 az() {
-    case "$1 $2" in "storage container" | "storage blob")
+    case "${1-} ${2-}" in "storage container" | "storage blob")
         set -- "$@" ${GUIDE_BLOB_ENDPOINT:+--blob-endpoint "$GUIDE_BLOB_ENDPOINT/$PG_PRIMARY_STORAGE_ACCOUNT_NAME"}
     esac
     noted az "$@"
