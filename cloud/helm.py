@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,8 @@ class Helm:
 
     async def begin(self, kubeconfig: bytes) -> None:
         """Hand over the credentials."""
-        await self._send({"kubeconfig": kubeconfig.decode(), "namespace": self._namespace})
+        with suppress(ConnectionError):  # a process that is dead already is told at the first call
+            await self._send({"kubeconfig": kubeconfig.decode(), "namespace": self._namespace})
 
     async def end(self) -> None:
         """End the process; a write that is under way may still say that it failed."""

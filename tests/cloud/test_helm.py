@@ -128,6 +128,16 @@ class TestProcess:
             with pytest.raises(AzureUnavailable, match="ended by itself"):
                 await session.release("cnpg")
 
+    async def test_a_library_that_doesnt_fit_is_named(
+        self, silent: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        library = tmp_path / "libhelm_c.so"
+        library.write_bytes(b"made for another machine")
+        monkeypatch.setenv("HELM_C_LIB", str(library))
+        async with helm(kubeconfig(silent), "cnpg-system") as session:
+            with pytest.raises(AzureUnavailable, match="could not load it"):
+                await session.release("cnpg")
+
     async def test_credentials_are_in_no_argument_variable_or_file(
         self, silent: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

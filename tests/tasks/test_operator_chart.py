@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import random
+import re
 import string
 import tarfile
 from collections.abc import Callable
@@ -16,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cloud.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs, WouldWrite
-from cloud.helm import PACKAGE
+from cloud.helm import PACKAGE, helm
 from cloud.helm_release import UNTIL_LABEL
+from cloud.kubernetes_api import kubeconfig_of
+from environment.problems import spec_from
 from environment.spec import OperatorSpec
 from flows._session import run_session
 from tasks._operator_chart import chart_of
@@ -124,6 +128,13 @@ def test_what_is_no_chart_is_refused(content: bytes) -> None:
     with pytest.raises(AzureRefused, match=r"operator\.chart: no Helm chart") as refused:
         chart_of(OperatorSpec(installer="helm"), content)
     assert refused.value.code == "NotAChart"
+
+
+def test_the_examples_in_the_document_are_specs() -> None:
+    text = (CHARTS.parents[2] / "docs" / "operator.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    installers = [spec_from(yaml.safe_load(example)).operator.installer for example in examples]
+    assert installers == ["helm", "helm"]
 
 
 # Another operator in the cluster. Pure.
@@ -302,6 +313,21 @@ class TestRelease:
         with pytest.raises(NotOurs, match="was installed by Helm"):
             await world.run("operator")
         assert world.writes() == []
+
+    async def test_once_helm_has_uninstalled_it_the_manifest_goes_on_with_the_same_definitions(
+        self, world: World, kube: Kube, tmp_path: Path
+    ) -> None:
+        await with_chart(world, tmp_path).run("operator")
+        kept = (kube.get(DEFINITION) or {})["metadata"]["uid"]
+        cluster = world.made["cluster"]
+        async with helm(await kubeconfig_of(cluster.resource_group, cluster.name), "cnpg-system") as session:
+            await session.uninstall("cnpg")
+            assert await session.release("cnpg") is None
+        kube.until(lambda: kube.get(DEPLOYMENT) is None)
+        made = await world.run("operator")
+        assert (made.deployment, made.change.kind) == ("cnpg-controller-manager", "created")
+        assert (kube.get(DEFINITION) or {})["metadata"]["uid"] == kept
+        assert (await world.run("operator")).change.kind == "unchanged"
 
     async def test_a_manifest_s_operator_isnt_taken_over_by_helm(self, world: World, tmp_path: Path) -> None:
         await world.run("operator")
