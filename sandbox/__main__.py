@@ -69,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         "--kubernetes",
         choices=("emulated", "real"),
         default="emulated",
-        help=f"real: an etcd and a kube-apiserver per cluster (up to 0.9 GB), from {control_plane.ASSETS}",
+        help=f"real: an etcd and a kube-apiserver per cluster (up to 0.9 GB), from {control_plane.ASSETS}; "
+        "they take real time, so let --speed be 30 or less",
     )
     parser.add_argument(
         "--scenario",

@@ -17,7 +17,7 @@ from ..sandbox.conftest import SandboxProcess, start
 from .conftest import Run, run_provision
 
 # What a real process takes is counted in its seconds too: starting, and a controller's look at the cluster.
-SPEED = 60
+SPEED = 30
 
 pytestmark = [
     pytest.mark.real_kubernetes,

@@ -106,10 +106,19 @@ async def test_watches_pass_through(real: Cluster) -> None:
         assert await watch.names(1) == [("ADDED", "w")]
 
 
+async def test_a_watch_ends_when_its_client_goes(real: Cluster) -> None:
+    path = "/api/v1/namespaces/default/services"
+    async with Watching(real, path, resourceVersion="0"):
+        pass
+    async with asyncio.timeout(10):
+        while "watch services" not in [entry["operation"] for entry in real.ledger]:
+            await asyncio.sleep(0.05)
+
+
 async def test_requests_are_told_and_tokens_checked(real: Cluster) -> None:
     answer = await real.send("GET", "/api/v1/nodes", headers={"Authorization": "Bearer wrong"})
     assert answer.error == (401, "Unauthorized")
     await real.done("GET", "/api/v1/nodes")
     refused, told = real.ledger[-2:]
-    assert (refused["status"], refused["principal"]) == (401, None)
+    assert (refused["status"], refused["error_code"], refused["principal"]) == (401, "Unauthorized", None)
     assert (told["operation"], told["status"], told["principal"]) == ("list nodes", 200, "masterclient")
