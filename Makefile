@@ -1,5 +1,6 @@
 # make demo   try it: sandbox, Prefect server and a run, all on this machine; `make stop` ends them
 # make test   the tests
+# make bench-sandbox  how fast the sandbox is, and what it weighs; two minutes
 # make test-az  the guide's commands with the real az, which it installs into .az/
 # make check  linters and types
 # make clean  remove what the above made
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # Processes that run tests side by side; 0 is one after the other.
 WORKERS ?= 0
 
-.PHONY: demo stop test test-az check clean
+.PHONY: demo stop test test-az bench-sandbox check clean
 
 demo: $(STAMP)
 	@$(VENV)/bin/aks-postgres demo start
@@ -23,6 +24,9 @@ stop:
 
 test: $(STAMP)
 	$(VENV)/bin/pytest -n $(WORKERS)
+
+bench-sandbox: $(STAMP)
+	$(VENV)/bin/python tests/sandbox/bench.py --write
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
