@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import typer
 
@@ -122,6 +123,13 @@ def reset(
 def env(
     state: State = None,
     shell: Annotated[Literal["sh", "json"], typer.Option(help="Shell commands, or JSON.")] = "sh",
+    cloud: Annotated[
+        Literal["custom", "public"],
+        typer.Option(
+            help="public puts the sandbox in Azure's place, under Azure's own host names, by a proxy on this "
+            "machine: for clients that can't be told another endpoint. This command isn't one of them."
+        ),
+    ] = "custom",
 ) -> None:
     """Print what to export for az, the Azure SDKs, kubectl and this command.
 
@@ -130,23 +138,35 @@ def env(
     from cli.sandbox_client import running_sandbox
 
     sandbox = running_sandbox(state_folder(state)).at_its_speed()
-    variables = {**sandbox.variables(), **sandbox.client_variables()}
+    if cloud == "custom":
+        variables, advice = {**sandbox.variables(), **sandbox.client_variables()}, _CUSTOM_CLOUD
+    else:
+        variables, advice = sandbox.public_cloud_variables(), _PUBLIC_CLOUD
     if shell == "json":
         _print_json(variables)
         return
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
-    print(
-        f"""
+    # A cloud's name with the port: after a restart on another one, az still knows the old.
+    print(advice.format(endpoint=sandbox.endpoint, port=urlsplit(sandbox.endpoint).port))
+
+
+_CUSTOM_CLOUD = """
 # In a shell: eval "$(aks-postgres sandbox env)"
 # az, once (its configuration is kept in the state folder, away from yours):
-#   az cloud register -n aks-postgres-sandbox --endpoint-resource-manager {sandbox.endpoint}
-#   az cloud set -n aks-postgres-sandbox
+#   az cloud register -n sandbox-{port} --endpoint-resource-manager {endpoint}
+#   az cloud set -n sandbox-{port}
 #   az login --service-principal -u "$AZURE_CLIENT_ID" -p "$AZURE_CLIENT_SECRET" --tenant "$AZURE_TENANT_ID"
+# az storage container and blob also need --blob-endpoint {endpoint}/blob/ACCOUNT.
 # Azure SDKs: base_url and credential scope are $AKS_POSTGRES_ARM_ENDPOINT, and the credential needs
 #   disable_instance_discovery=True.
 # kubectl: az aks get-credentials, or aks-postgres kubeconfig --file "$KUBECONFIG"."""
-    )
+
+_PUBLIC_CLOUD = """
+# In a shell of its own: eval "$(aks-postgres sandbox env --cloud public)"
+# az, once (its configuration is kept in the state folder, away from yours):
+#   az login --service-principal -u "$AZURE_CLIENT_ID" -p "$AZURE_CLIENT_SECRET" --tenant "$AZURE_TENANT_ID"
+# Azure SDKs need nothing else. Through the proxy only Azure's names and this machine can be reached."""
 
 
 @app.command()

@@ -49,6 +49,7 @@ class RunningSandbox:
     operator_manifest_url: str
     operator_manifest_sha256: str
     kubernetes: str
+    proxy_url: str
     state: Path
 
     def __repr__(self) -> str:
@@ -57,23 +58,16 @@ class RunningSandbox:
 
     def variables(self) -> dict[str, str]:
         """Environment variables that point this product at the sandbox."""
-        have = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
         proxied = any(
             os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
         )
-        direct = {"NO_PROXY": ",".join(filter(None, [have, "localhost", "127.0.0.1"]))} if proxied else {}
         return {
-            "AZURE_TENANT_ID": self.tenant_id,
-            "AZURE_CLIENT_ID": self.client_id,
-            "AZURE_CLIENT_SECRET": self.client_secret,
-            "AZURE_SUBSCRIPTION_ID": self.subscription_id,
+            **self._credentials(),
             "AZURE_AUTHORITY_HOST": self.endpoint,
             "AKS_POSTGRES_ARM_ENDPOINT": self.endpoint,
             "AKS_POSTGRES_TIME_SCALE": f"{self.speed:g}",
             "AKS_POSTGRES_EGRESS_URL": self.egress_url,
-            "SSL_CERT_FILE": self.ca_bundle,
-            "REQUESTS_CA_BUNDLE": self.ca_bundle,
-            **direct,
+            **(_no_proxy() if proxied else {}),
         }
 
     def client_variables(self) -> dict[str, str]:
@@ -83,6 +77,26 @@ class RunningSandbox:
             # msal would ask the public cloud whether it knows this authority.
             "AZURE_CORE_INSTANCE_DISCOVERY": "false",
             "KUBECONFIG": str(self.state / "kubeconfig"),
+        }
+
+    def public_cloud_variables(self) -> dict[str, str]:
+        """What puts the sandbox in the public cloud's place, for clients that know Azure's own host names only."""
+        return {
+            **self._credentials(),
+            "HTTPS_PROXY": self.proxy_url,
+            **_no_proxy(),
+            "AZURE_CONFIG_DIR": str(self.state / "az-public-cloud"),
+            "KUBECONFIG": str(self.state / "kubeconfig"),
+        }
+
+    def _credentials(self) -> dict[str, str]:
+        return {
+            "AZURE_TENANT_ID": self.tenant_id,
+            "AZURE_CLIENT_ID": self.client_id,
+            "AZURE_CLIENT_SECRET": self.client_secret,
+            "AZURE_SUBSCRIPTION_ID": self.subscription_id,
+            "SSL_CERT_FILE": self.ca_bundle,
+            "REQUESTS_CA_BUNDLE": self.ca_bundle,
         }
 
     def at_its_speed(self) -> RunningSandbox:
@@ -124,6 +138,12 @@ class RunningSandbox:
                 f"See {self.state / 'sandbox.log'}, or stop it with `aks-postgres sandbox stop`.",
                 ExitCode.NOT_RUNNING,
             ) from None
+
+
+def _no_proxy() -> dict[str, str]:
+    """Loopback is reached directly, besides what the environment says already."""
+    have = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    return {"NO_PROXY": ",".join(filter(None, [have, "localhost", "127.0.0.1"]))}
 
 
 def _words(error: urllib.error.HTTPError) -> str:

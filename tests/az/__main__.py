@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 
@@ -28,7 +29,8 @@ def main() -> int:
         return 2
     for way in WAYS if options.way == "both" else [options.way]:
         folder = FOLDER / way.replace(" ", "-")
-        folder.mkdir(exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         process = start(folder / "sandbox", "--speed", f"{options.speed:g}")
         try:
             sandbox = SandboxProcess(folder / "sandbox")

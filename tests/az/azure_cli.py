@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,6 @@ FOLDER = REPOSITORY / ".az"
 # A package index answers within seconds; what it has to send is some 200 MB.
 _REACHED_S = 60
 _INSTALLED_S = 540
-# Nothing of the person's own az, proxy or kubectl reaches this one.
-_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 
 class NoAzureCli(Exception):
@@ -60,57 +58,44 @@ def _pip(command: list[str], deadline_s: int) -> None:
         raise NoAzureCli(f"azure-cli {VERSION} can't be installed: {''.join(last) or ended.returncode}")
 
 
-Way = Callable[[Mapping[str, Any]], tuple[dict[str, str], str]]
+# How az is pointed at a sandbox, and what `aks-postgres sandbox env --cloud` calls it.
+WAYS = {"custom cloud": "custom", "public cloud": "public"}
+
+# As its output says: take it over, then run the az commands that it advises.
+POINT_AT_SANDBOX = r"""
+printed=$(aks-postgres sandbox env --state "$GUIDE_STATE" --cloud "$GUIDE_CLOUD")
+eval "$printed"
+eval "$(sed -n 's/^#   \(az .*\)/\1/p' <<<"$printed")"
+"""
 
 
-def as_custom_cloud(sandbox: Mapping[str, Any]) -> tuple[dict[str, str], str]:
-    """The sandbox as a cloud that az gets to know by `az cloud register`: variables, and the commands before login."""
-    variables = {
-        "REQUESTS_CA_BUNDLE": sandbox["ca_bundle"],
-        # Else msal asks the public cloud whether it knows this authority.
-        "AZURE_CORE_INSTANCE_DISCOVERY": "false",
-        # az makes https://ACCOUNT.blob.SUFFIX of an account's name, and names below localhost don't resolve everywhere.
-        "GUIDE_BLOB_ENDPOINT": f"{sandbox['endpoint']}/blob",
+def environment(way: str, sandbox: Mapping[str, Any], az: Path, home: Path) -> dict[str, str]:
+    """What the first command is run with; nothing of the person's own az, kubectl or proxy.
+
+    Args:
+        way: one of `WAYS`.
+        sandbox: what its sandbox.json says.
+        az: the executable.
+        home: a folder in the place of the home folder.
+    """
+    tools = (az.parent, Path(sys.executable).parent, os.environ["PATH"])
+    custom = {
         # Nobody listens there: whatever isn't the sandbox fails.
         "HTTPS_PROXY": "http://127.0.0.1:9",
-        "NO_PROXY": "localhost,127.0.0.1",
+        # az makes https://ACCOUNT.blob.SUFFIX of an account's name, and names below localhost don't resolve
+        # everywhere.
+        "GUIDE_BLOB_ENDPOINT": f"{sandbox['endpoint']}/blob",
     }
-    commands = f"""
-az cloud register --name sandbox --endpoint-resource-manager {sandbox["endpoint"]}
-az cloud set --name sandbox
-"""
-    return variables, commands
-
-
-def as_public_cloud(sandbox: Mapping[str, Any]) -> tuple[dict[str, str], str]:
-    """The sandbox in the place of Azure, under Azure's own names: all that az is told is a proxy and a CA."""
-    return {"REQUESTS_CA_BUNDLE": sandbox["ca_bundle"], "HTTPS_PROXY": sandbox["proxy_url"]}, ""
-
-
-WAYS: dict[str, Way] = {"custom cloud": as_custom_cloud, "public cloud": as_public_cloud}
-
-
-def environment(home: Path, sandbox: Mapping[str, Any], az: Path) -> dict[str, str]:
-    """What every command is run with: a home of its own, and the sandbox's credentials."""
     return {
-        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        **{name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ},
+        "PATH": os.pathsep.join(map(str, tools)),
         "HOME": str(home),
-        "AZURE_CONFIG_DIR": str(home / ".azure"),
-        "AZURE_EXTENSION_DIR": str(home / ".azure" / "extensions"),
         "AZURE_CORE_COLLECT_TELEMETRY": "false",
         "AZURE_CORE_NO_COLOR": "true",
         "AZURE_CORE_DISABLE_PROGRESS_BAR": "true",
-        "PYTHONWARNINGS": "ignore",
-        "PATH": f"{az.parent}{os.pathsep}{os.environ['PATH']}",
-        "SSL_CERT_FILE": sandbox["ca_bundle"],
-        "AZURE_TENANT_ID": sandbox["tenant_id"],
-        "AZURE_CLIENT_ID": sandbox["client_id"],
-        "AZURE_CLIENT_SECRET": sandbox["client_secret"],
-        "AZURE_SUBSCRIPTION_ID": sandbox["subscription_id"],
+        "GUIDE_STATE": str(Path(sandbox["ca_file"]).parent),
+        "GUIDE_CLOUD": WAYS[way],
         "GUIDE_EGRESS_URL": sandbox["egress_url"],
         "GUIDE_OPERATOR_MANIFEST_URL": sandbox["operator_manifest_url"],
+        **(custom if way == "custom cloud" else {}),
     }
-
-
-if __name__ == "__main__":
-    print(installed(), file=sys.stderr)

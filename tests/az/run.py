@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +9,12 @@ from typing import Any
 
 from ..sandbox.conftest import SandboxProcess
 from . import afterwards
-from .azure_cli import WAYS, environment
+from .azure_cli import POINT_AT_SANDBOX, environment
 from .guide import AFTERWARDS, CLEAN_UP, CREATE_INFRASTRUCTURE, Chapter, Command
 from .shell import Call, Ran, Shell
 
 # Once for a subscription, and not in the guide: nobody used Grafana or an Azure Monitor workspace in it before.
-LOG_IN = """
-az login --service-principal -u $AZURE_CLIENT_ID -p $AZURE_CLIENT_SECRET --tenant $AZURE_TENANT_ID --output none
-az account set --subscription $AZURE_SUBSCRIPTION_ID
+REGISTER = """
 az provider register --namespace Microsoft.Dashboard
 az provider register --namespace Microsoft.Monitor
 """
@@ -59,7 +56,7 @@ class GuideRun:
         way: how az is pointed at the sandbox: a key of `WAYS`.
         sandbox: what the sandbox's sandbox.json says.
         az: the executable.
-        home: a folder for this run alone; emptied.
+        home: a new folder in the place of the home folder.
         choices: suffix, region, version and sizes.
         say: told of every command once it has ended.
     """
@@ -74,13 +71,8 @@ class GuideRun:
     not_run: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.home.exists():
-            shutil.rmtree(self.home)
-        variables, self._before_login = WAYS[self.way](self.sandbox)
-        self.shell = Shell(
-            self.home,
-            environment(self.home, self.sandbox, self.az) | self.choices.variables() | variables,
-        )
+        first = environment(self.way, self.sandbox, self.az, self.home)
+        self.shell = Shell(self.home, first | self.choices.variables())
 
     @property
     def calls(self) -> list[Call]:
@@ -89,7 +81,7 @@ class GuideRun:
 
     def log_in(self) -> None:
         """Make az know the sandbox and sign in as its service principal."""
-        self._run("Log in", self._before_login + LOG_IN)
+        self._run("Log in", POINT_AT_SANDBOX + REGISTER)
 
     def create_infrastructure(self) -> None:
         """The article that this product does."""

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -112,8 +113,15 @@ def test_after_the_last_command_only_what_a_groups_deletion_leaves_behind_is_the
 
 
 @each_way
-def test_az_leaves_nothing_outside_its_own_home(guides: dict[str, Guide], way: str) -> None:
-    run = guides[way].run
-    assert guides[way].variables["HOME"] == str(run.home)
-    assert (run.home / ".azure" / "azureProfile.json").exists()
-    assert (run.home / ".kube" / "config").stat().st_mode & 0o077 == 0
+def test_what_az_and_kubectl_keep_is_in_the_sandboxs_state_folder(guides: dict[str, Guide], way: str) -> None:
+    """But for the guide's SSH key, which goes where SSH looks for it."""
+    run, state = guides[way].run, Path(guides[way].variables["GUIDE_STATE"])
+    kept = {"custom cloud": "az", "public cloud": "az-public-cloud"}[way]
+    assert (state / kept / "azureProfile.json").exists()
+    assert (state / "kubeconfig").stat().st_mode & 0o077 == 0
+    assert {path.name for path in run.home.iterdir()} - {"variables.sh", "calls.tsv"} <= {
+        ".ssh",
+        ".kube",
+        ".cache",
+    }
+    assert not (run.home / ".kube" / "config").exists()

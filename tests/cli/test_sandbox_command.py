@@ -67,7 +67,7 @@ def test_a_description_left_by_a_crash_is_no_sandbox(run: Run, tmp_path: Path) -
     left = {"pid": os.getpid(), "endpoint": "https://localhost:1", "speed": 1}
     texts = (
         "ca_file ca_bundle tenant_id subscription_id subscription_name client_id client_secret object_id "
-        "control_key egress_url operator_manifest_url operator_manifest_sha256 kubernetes"
+        "control_key egress_url operator_manifest_url operator_manifest_sha256 kubernetes proxy_url"
     )
     (tmp_path / "sandbox.json").write_text(json.dumps({**dict.fromkeys(texts.split(), ""), **left}))
     assert run("sandbox", "status", "--state", tmp_path).returncode == 4
@@ -96,6 +96,18 @@ def test_env_can_be_taken_over_by_a_shell_and_says_everything(
     as_json = json.loads(run("sandbox", "env", "--state", state, "--shell", "json").stdout)
     assert as_json["AZURE_CLIENT_SECRET"] == found["client_secret"]
     assert as_json["AZURE_CONFIG_DIR"] == str(state / "az")
+
+
+def test_env_can_put_the_sandbox_in_the_public_clouds_place(
+    run: Run, sandbox: SandboxProcess, state: Path
+) -> None:
+    command = ["sandbox", "env", "--state", state, "--shell", "json", "--cloud", "public"]
+    printed = json.loads(run(*command, NO_PROXY="internal.example").stdout)
+    assert printed["HTTPS_PROXY"] == sandbox.description["proxy_url"]
+    assert printed["NO_PROXY"].split(",") == ["internal.example", "localhost", "127.0.0.1"]
+    assert printed["REQUESTS_CA_BUNDLE"] == sandbox.description["ca_bundle"]
+    # A client that took it over from another shell would go to the sandbox's own address.
+    assert "AZURE_AUTHORITY_HOST" not in printed
 
 
 def test_faults_are_ordered_listed_and_cleared(run: Run, state: Path, tmp_path: Path) -> None:
