@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -42,6 +43,7 @@ class KubernetesApi:
     def __init__(self, client: ApiClient, cluster: str) -> None:
         self._client = client
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._discovery = asyncio.Lock()
         self.label = f"Kubernetes API of {cluster}"
         self.host = str(client.configuration.host)
 
@@ -143,13 +145,14 @@ class KubernetesApi:
         """Where an object lives, by the API server's own list of its types."""
         version = body["apiVersion"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        if body["kind"] not in self._plurals.get(version, {}):
-            found = await self.get(base) or {}
-            self._plurals[version] = {
-                item["kind"]: (item["name"], item["namespaced"])
-                for item in found.get("resources", [])
-                if "/" not in item["name"]
-            }
+        async with self._discovery:  # objects applied side by side ask once
+            if body["kind"] not in self._plurals.get(version, {}):
+                found = await self.get(base) or {}
+                self._plurals[version] = {
+                    item["kind"]: (item["name"], item["namespaced"])
+                    for item in found.get("resources", [])
+                    if "/" not in item["name"]
+                }
         if body["kind"] not in self._plurals[version]:
             raise ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
         plural, is_namespaced = self._plurals[version][body["kind"]]
