@@ -12,6 +12,7 @@ ProvisioningError
 │   ├── NotOurs               the name is taken by something without our tags
 │   ├── CredentialsRefused    no credential, a wrong one, or no subscription to see
 │   ├── VerificationFailed    the environment isn't what it should be
+│   ├── TearDownRefused       problems found before the first deletion
 │   └── WouldWrite            a read-only run came to something that it would have to write
 └── OperationNotDone          our own operation still runs at its deadline; a rerun goes on waiting
 """
@@ -65,6 +66,18 @@ class PreflightFailed(PermanentError):
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  - {problem}" for problem in problems)
         super().__init__(f"preflight found {count}; nothing was written:\n{lines}")
+
+
+class TearDownRefused(PermanentError):
+    """Problems found before the first deletion, all of them."""
+
+    def __init__(self, environment: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(
+            f"tear-down of {environment} is refused for {count}; nothing was deleted or written:\n{lines}"
+        )
 
 
 class ImmutableChange(PermanentError):

@@ -24,6 +24,10 @@ VERSION = "aks-postgres-version"
 WORKER_ADDRESS = "aks-postgres-worker-address"
 LAST_GENERATION = "aks-postgres-last-generation"
 
+# What az calls the cluster's two data collection rule associations; agents look for these names.
+METRICS_ASSOCIATION = "ContainerInsightsMetricsExtension"
+LOGS_ASSOCIATION = "ContainerInsightsExtension"
+
 _BASE36 = string.digits + string.ascii_lowercase
 # A fixed namespace of our own, so that a role assignment's GUID depends on nothing but what it assigns.
 _ROLE_ASSIGNMENTS = uuid.UUID("0b9c2e0e-54a8-5b7b-8f5b-4c1c9c0c2f3d")
@@ -115,6 +119,14 @@ class Names:
     def rule_group(self, template: str) -> str:
         """Prometheus rule group made from a template, cut to 260 characters as az does."""
         return f"{template}-{self.cluster}"[:260]
+
+    def is_rule_group(self, name: str) -> bool:
+        """Whether a Prometheus rule group of that name is one of this generation's, whatever Azure recommended."""
+        return name.casefold().endswith(f"-{self.cluster}")
+
+    def monitor_group(self, region: str) -> str:
+        """The group that Azure makes for the Azure Monitor workspace, and takes away with it."""
+        return f"MA_{self.monitor_workspace}_{region}_managed"
 
 
 def _alphanumeric_ends(name: str) -> str:

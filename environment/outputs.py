@@ -43,21 +43,12 @@ UNCHANGED = Change(kind="unchanged")
 CREATED = Change(kind="created")
 
 
-class Place(Outputs):
-    """Where the environment goes and what it is called, as the preflight found it."""
+class Site(Outputs):
+    """One generation of the environment: its names, and the IDs that follow from them."""
 
     subscription_id: str
-    subscription_name: str
-    tenant_id: str
-    caller_object_id: str
-    caller_type: Literal["User", "ServicePrincipal"]
     generation: int
     names: Names
-    kubernetes_version: str
-    authorized_ip_ranges: tuple[str, ...]
-    worker_address: str | None
-    missing_providers: tuple[str, ...]
-    warnings: tuple[str, ...]
 
     def group_id(self, group: str) -> str:
         """Resource ID of a resource group of this subscription."""
@@ -66,6 +57,20 @@ class Place(Outputs):
     def resource_id(self, kind: str, name: str, group: str | None = None) -> str:
         """Resource ID of `name` of type `kind` (Provider/type) in `group`, by default the environment's."""
         return f"{self.group_id(group or self.names.resource_group)}/providers/{kind}/{name}"
+
+
+class Place(Site):
+    """Where the environment goes and what it is called, as the preflight found it."""
+
+    subscription_name: str
+    tenant_id: str
+    caller_object_id: str
+    caller_type: Literal["User", "ServicePrincipal"]
+    kubernetes_version: str
+    authorized_ip_ranges: tuple[str, ...]
+    worker_address: str | None
+    missing_providers: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 class StepOutputs(Outputs):

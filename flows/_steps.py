@@ -123,9 +123,13 @@ class Steps:
                 step.cancel()
             await asyncio.gather(*(step.ended() for step in self._steps))
             raise
-        failures = [failure for step in self._steps if (failure := await step.failure())]
+        failures = await self.failures()
         if failures and not self._collects_failures:
             raise failures[0]
+
+    async def failures(self) -> list[Exception]:
+        """What steps raised, in the order of the flow; a step that another's failure kept from starting comes after."""
+        return [failure for step in self._steps if (failure := await step.failure())]
 
 
 def _steps_in(arguments: Iterable[Any]) -> Iterator[Step[Any]]:

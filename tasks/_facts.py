@@ -73,14 +73,14 @@ async def ask_subscription(subscription_id: str) -> SubscriptionFacts:
         providers = group.create_task(asked(_providers()))
         permissions = group.create_task(
             asked(
-                _pages(
+                pages(
                     "the caller's permissions",
                     f"{path}/providers/Microsoft.Authorization/permissions",
                     _PERMISSIONS,
                 )
             )
         )
-        locations = group.create_task(asked(_pages("regions", f"{path}/locations", _SUBSCRIPTIONS)))
+        locations = group.create_task(asked(pages("regions", f"{path}/locations", _SUBSCRIPTIONS)))
     return SubscriptionFacts(
         groups=listed.result() or [],
         deleted_workspaces=[str(workspace["name"]) for workspace in deleted.result() or []],
@@ -104,7 +104,7 @@ async def ask_region(subscription_id: str, region: str, names: Names) -> RegionF
         versions = group.create_task(asked(_kubernetes_versions(region)))
         sizes = group.create_task(
             asked(
-                _pages(
+                pages(
                     f"VM sizes of {region}",
                     f"{compute}/skus",
                     _COMPUTE_SKUS,
@@ -113,7 +113,7 @@ async def ask_region(subscription_id: str, region: str, names: Names) -> RegionF
             )
         )
         vcpus = group.create_task(
-            asked(_pages(f"vCPU quota of {region}", f"{compute}/locations/{region}/usages", _COMPUTE_USAGES))
+            asked(pages(f"vCPU quota of {region}", f"{compute}/locations/{region}/usages", _COMPUTE_USAGES))
         )
         addresses = group.create_task(
             asked(_list(f"network quota of {region}", lambda: wire_items(usages.list(region))))
@@ -178,7 +178,7 @@ async def _get(label: str, path_or_url: str, api_version: str | None = None, **q
     return (await read_path(label, lambda: cloud().get(path_or_url, api_version, **query))).body
 
 
-async def _pages(label: str, path: str, api_version: str, **query: str) -> list[Json]:
+async def pages(label: str, path: str, api_version: str, **query: str) -> list[Json]:
     """All pages of a listing that no SDK client of ours has."""
     page = await _get(label, path, api_version, **query)
     found = list(page.get("value") or [])

@@ -45,21 +45,21 @@ def _is_deleting(group: Json) -> bool:
     )
 
 
-def _deleted_generation(
+def deleted_generations(
     spec: EnvironmentSpec, subscription_id: str, deleted_workspaces: Iterable[str]
-) -> int:
-    """The highest generation among deleted workspaces: it isn't in their names, so those are computed."""
+) -> dict[int, str]:
+    """Generations with a deleted workspace, and its name: they aren't in the names, so those are computed."""
     prefix = f"ala-{spec.name}-"
     unmatched = {name.casefold() for name in deleted_workspaces if name.casefold().startswith(prefix)}
-    highest = 0
+    found = {}
     for number in range(1, MOST_GENERATIONS + 1):
         if not unmatched:
             break
         name = Names.of(spec, subscription_id, number).log_workspace
         if name in unmatched:
             unmatched.discard(name)
-            highest = number
-    return highest
+            found[number] = name
+    return found
 
 
 def find_generation(
@@ -75,11 +75,7 @@ def find_generation(
     """
     by_name = {str(group["name"]).casefold(): group for group in groups}
     ours = [group for group in groups if is_ours(group.get("tags"), spec)]
-    seen = max(
-        (_number(tags.get(tag)) for tags in map(_tags, ours) for tag in (GENERATION, LAST_GENERATION)),
-        default=0,
-    )
-    seen = max(seen, _deleted_generation(spec, subscription_id, deleted_workspaces))
+    seen = _highest_seen(spec, subscription_id, groups, deleted_workspaces)
     every = {number: Names.of(spec, subscription_id, number) for number in range(1, seen + 2)}
 
     alive = []
@@ -102,6 +98,70 @@ def find_generation(
     verdict += _judge_strays(spec, ours, every.values())
     verdict += _judge_adopt(spec, names, every.values())
     return Generation(number, names, bool(alive)), verdict
+
+
+@dataclass(frozen=True)
+class LiveGroup:
+    """A resource group with a name that one generation of the environment has."""
+
+    generation: int
+    names: Names
+    group: Json
+    is_ours: bool
+    is_retiring: bool
+
+
+def live_groups(
+    spec: EnvironmentSpec, subscription_id: str, groups: Sequence[Json], deleted_workspaces: Iterable[str]
+) -> list[LiveGroup]:
+    """The resource groups of all generations that are there, the oldest first.
+
+    Args:
+        spec: the environment.
+        subscription_id: where it is.
+        groups: every resource group of the subscription, as ARM lists them.
+        deleted_workspaces: names of its soft-deleted Log Analytics workspaces.
+    """
+    by_name = {str(group["name"]).casefold(): group for group in groups}
+    seen = _highest_seen(spec, subscription_id, groups, deleted_workspaces)
+    found = []
+    for number in range(1, seen + 2):
+        names = Names.of(spec, subscription_id, number)
+        if group := by_name.get(names.resource_group.casefold()):
+            ours = is_ours(group.get("tags"), spec)
+            found.append(
+                LiveGroup(number, names, group, ours, ours and _tags(group).get(STATE) == "retiring")
+            )
+    return found
+
+
+def strays(spec: EnvironmentSpec, groups: Sequence[Json], known: Iterable[Names]) -> list[str]:
+    """Names of this environment's groups whose names don't follow from the spec: another suffix made them."""
+    computed = {names.resource_group.casefold() for names in known}
+    return [
+        str(group["name"])
+        for group in groups
+        if is_ours(group.get("tags"), spec)
+        # The cluster's node group carries our tags too, but no state.
+        and _tags(group).get(STATE) in ("building", "current", "retiring")
+        and str(group["name"]).casefold() not in computed
+    ]
+
+
+def last_generation(group: Json | None) -> int:
+    """The highest generation that a backup group remembers."""
+    return _number(_tags(group).get(LAST_GENERATION))
+
+
+def _highest_seen(
+    spec: EnvironmentSpec, subscription_id: str, groups: Sequence[Json], deleted_workspaces: Iterable[str]
+) -> int:
+    ours = [group for group in groups if is_ours(group.get("tags"), spec)]
+    seen = max(
+        (_number(tags.get(tag)) for tags in map(_tags, ours) for tag in (GENERATION, LAST_GENERATION)),
+        default=0,
+    )
+    return max(seen, *deleted_generations(spec, subscription_id, deleted_workspaces), 0)
 
 
 def _judge_group(spec: EnvironmentSpec, group: Json) -> Verdict:
@@ -136,7 +196,6 @@ def _judge_strays(spec: EnvironmentSpec, ours: Sequence[Json], every: Iterable[N
     verdict = FINE
     for group in ours:
         tags, name = _tags(group), str(group["name"])
-        # The cluster's node group carries our tags too, but no state.
         if tags.get(STATE) in ("building", "current") and name.casefold() not in computed:
             verdict += problem(
                 "suffix",

@@ -18,6 +18,7 @@ from cloud.clock import time_scale
 from cloud.errors import is_temporary
 from environment.journal import journal
 from environment.outputs import StepOutputs
+from environment.receipt import Removals
 from tasks._progress import progress_of
 
 P = ParamSpec("P")
@@ -71,7 +72,7 @@ def arm_task(title: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task
                 if isinstance(outputs, StepOutputs):
                     journal().ended(outputs.change.kind, "; ".join(map(str, outputs.change.fields)))
                 else:
-                    journal().ended("done")
+                    journal().ended("done", str(outputs) if isinstance(outputs, Removals) else "")
                 return outputs
 
         return task(

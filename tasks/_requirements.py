@@ -83,6 +83,33 @@ ACTIONS: dict[str, str] = {
     "Microsoft.Network/publicIPAddresses/write": "public IP address",
 }
 
+# What a tear-down needs on top of reading. Contributor and the right to assign roles hold these, too.
+TEAR_DOWN_ACTIONS: dict[str, str] = {
+    "Microsoft.Resources/subscriptions/resourceGroups/write": "marking the group as retiring",
+    "Microsoft.Resources/subscriptions/resourceGroups/resources/read": "what is in the group",
+    "Microsoft.Resources/subscriptions/resourceGroups/delete": "resource group",
+    "Microsoft.Authorization/locks/read": "locks",
+    "Microsoft.Authorization/roleAssignments/read": "roles of the identity and of Grafana",
+    "Microsoft.Authorization/roleAssignments/delete": "roles of the identity and of Grafana",
+    "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "live data",
+    "Microsoft.Insights/dataCollectionRuleAssociations/delete": "data collection rule associations",
+    "Microsoft.Insights/dataCollectionRules/delete": "data collection rules",
+    "Microsoft.Insights/dataCollectionEndpoints/delete": "data collection endpoint",
+    "Microsoft.AlertsManagement/prometheusRuleGroups/delete": "Prometheus rule groups",
+    "Microsoft.ContainerService/managedClusters/delete": "AKS cluster",
+    "Microsoft.Dashboard/grafana/delete": "Managed Grafana",
+    "Microsoft.Monitor/accounts/delete": "Azure Monitor workspace",
+    "Microsoft.OperationalInsights/workspaces/delete": "Log Analytics workspace",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/delete": "managed identity",
+}
+DELETE_BACKUPS_ACTION = "Microsoft.Storage/storageAccounts/delete"
+
+
+def lacking_for_tear_down(permissions: Sequence[Json], *, deletes_backups: bool) -> tuple[str, ...]:
+    """The actions of a tear-down that the caller's permissions don't grant."""
+    needed = [*TEAR_DOWN_ACTIONS, *([DELETE_BACKUPS_ACTION] if deletes_backups else [])]
+    return tuple(action for action in needed if not granting(action, permissions))
+
 
 def missing_providers(found: Sequence[Json]) -> tuple[str, ...]:
     """The providers that aren't registered, of those that ARM described (`registrationState`)."""

@@ -55,6 +55,40 @@ class Grant:
         return f"role {ROLE_NAMES[self.role_id]} for {self.principal_id} on {self.scope.rsplit('/', 1)[-1]}"
 
 
+@dataclass(frozen=True)
+class Assignment:
+    """A role assignment that is there."""
+
+    id: str
+    role_id: str
+    scope: str
+    principal_id: str
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        role = ROLE_NAMES.get(self.role_id, self.role_id)
+        return f"{role} for {self.principal_id} on {self.scope.rsplit('/', 1)[-1]}"
+
+
+async def assignments_of(scope: str, wanted: str) -> list[Assignment]:
+    """The role assignments at, above and below a scope that an OData filter lets through."""
+    operations = cloud().authorization.role_assignments
+
+    async def listing() -> list[Json]:
+        return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
+
+    return [
+        Assignment(
+            id=str(found["id"]),
+            role_id=str(found["properties"]["roleDefinitionId"]).rsplit("/", 1)[-1].casefold(),
+            scope=str(found["properties"]["scope"]).rstrip("/"),
+            principal_id=str(found["properties"]["principalId"]),
+        )
+        for found in await read_list(f"role assignments on {scope.rsplit('/', 1)[-1]}", listing)
+    ]
+
+
 async def assigned(grant: Grant) -> Json | None:
     """The live assignment of this role to this principal at exactly this scope, if there is one."""
     operations = cloud().authorization.role_assignments

@@ -12,13 +12,12 @@ from cloud.answers import Json
 from cloud.desired import Decision, decide
 from cloud.resources import arm_resource, ensure
 from cloud.session import cloud
-from environment.names import resource_tags
+from environment.names import LOGS_ASSOCIATION, resource_tags
 from environment.outputs import ClusterOutputs, LogWorkspaceOutputs, Place, ResourceOutputs, StepOutputs
 from environment.spec import EnvironmentSpec
 from tasks._cluster import UPDATE_S, cluster_resource, existing
 from tasks._policy import arm_task
 
-_ASSOCIATION = "ContainerInsightsExtension"
 _STREAM = "Microsoft-ContainerInsights-Group-Default"
 
 
@@ -90,20 +89,20 @@ async def ensure_logs_association(cluster: ClusterOutputs, rule: ResourceOutputs
     Returns:
         ID and name of the association.
     """
-    label = f"data collection rule association {_ASSOCIATION}"
+    label = f"data collection rule association {LOGS_ASSOCIATION}"
     operations = cloud().monitor.data_collection_rule_associations
     resource = arm_resource(
         label,
-        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{_ASSOCIATION}",
+        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{LOGS_ASSOCIATION}",
         operations.get,
         operations.create,
         cluster.id.lstrip("/"),
-        _ASSOCIATION,
+        LOGS_ASSOCIATION,
     )
     wanted = {"properties": {"dataCollectionRuleId": rule.id}}
     once = {"properties": {"description": "Container logs of this AKS cluster."}}
     _, change = await ensure(resource, lambda live: decide(label, wanted, live, only_at_creation=once))
-    return ResourceOutputs(id=resource.id, name=_ASSOCIATION, change=change)
+    return ResourceOutputs(id=resource.id, name=LOGS_ASSOCIATION, change=change)
 
 
 @arm_task("ensure_container_insights {cluster.name}")

@@ -14,7 +14,7 @@ from cloud.desired import Decision, decide
 from cloud.planned import is_unknown
 from cloud.resources import arm_resource, ensure
 from cloud.session import cloud
-from environment.names import resource_tags
+from environment.names import METRICS_ASSOCIATION, resource_tags
 from environment.outputs import (
     UNCHANGED,
     Change,
@@ -33,7 +33,6 @@ from tasks._policy import arm_task
 _RECOMMENDATIONS = "/providers/microsoft.alertsManagement/alertRuleRecommendations"
 _RULE_GROUPS = "Microsoft.AlertsManagement/prometheusRuleGroups"
 _RULE_GROUPS_API = "2023-03-01"
-_ASSOCIATION = "ContainerInsightsMetricsExtension"
 _STREAM = "Microsoft-PrometheusMetrics"
 
 
@@ -153,21 +152,21 @@ async def ensure_metrics_association(cluster: ClusterOutputs, rule: ResourceOutp
     Returns:
         ID and name of the association.
     """
-    label = f"data collection rule association {_ASSOCIATION}"
+    label = f"data collection rule association {METRICS_ASSOCIATION}"
     operations = cloud().monitor.data_collection_rule_associations
     resource = arm_resource(
         label,
-        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{_ASSOCIATION}",
+        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{METRICS_ASSOCIATION}",
         operations.get,
         operations.create,
         cluster.id.lstrip("/"),
-        _ASSOCIATION,
+        METRICS_ASSOCIATION,
     )
     description = "Prometheus metrics of this AKS cluster."
     wanted = {"properties": {"dataCollectionRuleId": rule.id}}
     once = {"properties": {"description": description}}
     _, change = await ensure(resource, lambda live: decide(label, wanted, live, only_at_creation=once))
-    return ResourceOutputs(id=resource.id, name=_ASSOCIATION, change=change)
+    return ResourceOutputs(id=resource.id, name=METRICS_ASSOCIATION, change=change)
 
 
 @arm_task("ensure_metrics_on {cluster.name}")

@@ -1,15 +1,17 @@
 """Guide: Create infrastructure, "Create a resource group" - plus the group that backups live in.
 
-Not done here: deleting groups (`tear_down`).
+Not done here: deleting groups (`clean_up.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from cloud.answers import Json
+from cloud.deletion import is_being_deleted
 from cloud.desired import Decision, decide
-from cloud.resources import ArmResource, arm_resource, ensure
+from cloud.resources import ArmResource, arm_resource, ensure, look_at
 from cloud.session import cloud
 from environment.names import (
     GENERATION,
@@ -20,9 +22,10 @@ from environment.names import (
     is_ours,
     resource_tags,
 )
-from environment.outputs import Place, ResourceOutputs
+from environment.outputs import UNCHANGED, Place, ResourceOutputs, Site
 from environment.spec import EnvironmentSpec
 from environment.version import product_version
+from tasks._generation import last_generation
 from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
 
@@ -33,7 +36,7 @@ def _group(name: str) -> ArmResource:
 
 
 async def _ensure_group(
-    spec: EnvironmentSpec, place: Place, name: str, wanted_tags: dict[str, str], first_tags: dict[str, str]
+    spec: EnvironmentSpec, place: Site, name: str, wanted_tags: dict[str, str], first_tags: dict[str, str]
 ) -> ResourceOutputs:
     wanted = {"location": spec.region, "tags": wanted_tags}
 
@@ -107,7 +110,7 @@ async def ensure_backup_group(spec: EnvironmentSpec, place: Place, group: Resour
 
 @arm_task("mark_generation {state}")
 async def mark_generation(
-    spec: EnvironmentSpec, place: Place, state: Literal["building", "current", "retiring"]
+    spec: EnvironmentSpec, place: Site, state: Literal["building", "current", "retiring"]
 ) -> ResourceOutputs:
     """Write on the environment's group how far this generation is; `current` once everything is verified.
 
@@ -121,5 +124,54 @@ async def mark_generation(
     Returns:
         ID and name of the group.
     """
+    if state == "retiring":
+        return await _tag_group(spec, place, place.names.resource_group, lambda _: {STATE: state})
     tags = {**resource_tags(spec), STATE: state}
     return await _ensure_group(spec, place, place.names.resource_group, tags, {})
+
+
+@arm_task("remember_generation {site.generation}")
+async def remember_generation(spec: EnvironmentSpec, site: Site) -> ResourceOutputs:
+    """Write on the backup group which generation is the last so far, so that the next run takes the next one.
+
+    Guide: none. REST: https://learn.microsoft.com/rest/api/resources/resource-groups/create-or-update
+
+    Args:
+        spec: the environment.
+        site: the newest generation that is torn down.
+
+    Returns:
+        ID and name of the group.
+    """
+
+    def tags(live: Json) -> dict[str, str]:
+        return {LAST_GENERATION: str(max(site.generation, last_generation(live)))}
+
+    return await _tag_group(spec, site, site.names.backup_group, tags)
+
+
+async def _tag_group(
+    spec: EnvironmentSpec, site: Site, name: str, tags_for: Callable[[Json], dict[str, str]]
+) -> ResourceOutputs:
+    """Write tags on a group that is there; one that isn't, or is going, stays as it is."""
+    resource, label = _group(name), f"resource group {name}"
+    unchanged = ResourceOutputs(id=site.group_id(name), name=name, change=UNCHANGED)
+
+    def decision(live: Json | None) -> Decision:
+        if live is None:
+            raise _GroupGone
+        refuse_foreign(spec, label, live, name)
+        return decide(label, {"location": live["location"], "tags": tags_for(live)}, live)
+
+    live = await look_at(resource)
+    if live is None or is_being_deleted(live):
+        return unchanged
+    try:
+        _, change = await ensure(resource, decision)
+    except _GroupGone:
+        return unchanged
+    return unchanged.model_copy(update={"change": change})
+
+
+class _GroupGone(Exception):
+    """Somebody deleted the group in the meantime."""

@@ -1,0 +1,95 @@
+"""The steps that take one generation of an environment away, in the reverse order of `provision`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from environment.outputs import Site
+from environment.receipt import Inventory, Removal, Removals
+from environment.spec import EnvironmentSpec
+from flows._steps import Step, Steps
+from tasks.clean_up import (
+    delete_associations,
+    delete_cluster,
+    delete_data_collection,
+    delete_grafana,
+    delete_grafana_roles,
+    delete_identity_roles,
+    delete_log_workspace,
+    delete_managed_identity,
+    delete_monitor_workspace,
+    delete_resource_group,
+    delete_rule_groups,
+    see_to_backups,
+)
+from tasks.resource_group import mark_generation, remember_generation
+
+
+def start_tear_down(steps: Steps, spec: EnvironmentSpec, inventory: Inventory) -> list[Step[Removals]]:
+    """Start every step of a tear-down; each waits for those that come before it.
+
+    Args:
+        steps: the run's steps.
+        spec: the environment.
+        inventory: what there is of it.
+
+    Returns:
+        The steps that delete something, in the order of the flow.
+    """
+    removing: list[Step[Removals]] = []
+    ended: list[Step[Any]] = []
+    newest = max(inventory.sites, key=lambda site: site.generation, default=None)
+    # The next run must take the next generation, whatever becomes of this one.
+    remembered = [steps.start(remember_generation, spec, newest)] if newest else []
+    inside = {vault.group: vault for vault in inventory.vaults if not vault.apart}
+    for site in inventory.sites:
+        marked = steps.start(mark_generation, spec, site, "retiring", after=remembered)
+        before = _start_contents(steps, spec, site, marked)
+        if vault := inside.get(site.names.resource_group):
+            before.append(steps.start(see_to_backups, spec, vault, after=before))
+        group = steps.start(delete_resource_group, spec, site, after=before)
+        removing += [*before, group]
+        ended.append(group)
+    for vault in inventory.vaults:
+        if vault.apart:
+            # Until then the databases may still write to it.
+            removing.append(steps.start(see_to_backups, spec, vault, after=ended))
+    return removing
+
+
+def _start_contents(
+    steps: Steps, spec: EnvironmentSpec, site: Site, marked: Step[Any]
+) -> list[Step[Removals]]:
+    start = steps.start
+    # Rules and workspaces can't go while something refers to them.
+    associations = start(delete_associations, site, after=[marked])
+    rule_groups = start(delete_rule_groups, spec, site, after=[marked])
+    cluster = start(delete_cluster, spec, site, after=[associations])
+    # Beside the cluster, as it takes minutes, too; an identity's roles go before it.
+    grafana_roles = start(delete_grafana_roles, spec, site, after=[marked])
+    grafana = start(delete_grafana, spec, site, after=[grafana_roles])
+    # The cluster's databases archive with this role until the end.
+    identity_roles = start(delete_identity_roles, spec, site, after=[cluster])
+    data_collection = start(delete_data_collection, spec, site, after=[cluster])
+    monitor = start(delete_monitor_workspace, spec, site, after=[data_collection, rule_groups, grafana])
+    logs = start(delete_log_workspace, spec, site, after=[data_collection])
+    identity = start(delete_managed_identity, spec, site, after=[identity_roles])
+    return [
+        associations,
+        rule_groups,
+        cluster,
+        grafana_roles,
+        grafana,
+        identity_roles,
+        data_collection,
+        monitor,
+        logs,
+        identity,
+    ]
+
+
+async def removals_of(started: Iterable[Step[Removals]]) -> list[Removal]:
+    """What became of everything, as far as the steps got."""
+    ended = [step for step in started if await step.failure() is None]
+    return [removal for step in ended for removal in (await step.result()).items]

@@ -1,0 +1,70 @@
+"""Takes an environment away: what it owns and nothing else, in reverse order, and says what became of everything.
+
+Guide: Create infrastructure, "Clean up resources".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import Field
+
+from cloud.errors import ProvisioningError
+from environment.names import environment_key
+from environment.receipt import Receipt
+from environment.spec import EnvironmentSpec
+from flows._receipt import receipt_text
+from flows._retirement import removals_of, start_tear_down
+from flows._session import run_session
+from flows._steps import Steps
+from tasks.inventory import take_inventory
+
+
+@flow(flow_run_name="tear down {spec.name} in {spec.region}")
+async def tear_down(
+    spec: EnvironmentSpec,
+    confirm: str,
+    delete_backups: str | None = None,
+    discard_data: str | None = None,
+    backup_age_min: Annotated[int, Field(ge=1, le=10080)] = 60,
+) -> State[Receipt]:
+    """Delete everything that this environment owns; backups survive unless their account's name is typed.
+
+    Refuses before the first deletion, with every reason at once. Interrupted, it goes on when it is run again.
+
+    Guide: Create infrastructure, "Clean up resources".
+
+    Args:
+        spec: the environment, as it was provisioned.
+        confirm: the environment's name and region, typed, such as cnpg-canadacentral.
+        delete_backups: the storage account's name, typed, to delete it with all backups.
+        discard_data: the environment's name and region, typed, to delete databases and volumes without a proven backup.
+        backup_age_min: how old the newest backup of each Postgres cluster may be, in minutes.
+
+    Returns:
+        What was deleted, kept, not found, and what Azure keeps for a while; Completed as `NothingLeft` if nothing was
+        there.
+
+    Raises:
+        TearDownRefused: something stands against it; nothing was deleted.
+        ProvisioningError: the first step that failed; running again continues.
+    """
+    key = environment_key(spec)
+    async with run_session(spec):
+        inventory = await take_inventory(spec, confirm, delete_backups, discard_data, backup_age_min)
+        async with Steps(collects_failures=True) as steps:
+            started = start_tear_down(steps, spec, inventory)
+        failures = await steps.failures()
+        reasons = [str(failure) for failure in failures if isinstance(failure, ProvisioningError)]
+        receipt = Receipt.of(key, inventory, await removals_of(started), reasons)
+        await acreate_markdown_artifact(
+            receipt_text(receipt), key=f"receipt-{key}", description=receipt.headline
+        )
+        if failures:
+            raise failures[0]
+    name = "Completed" if receipt.generations or receipt.deleted else "NothingLeft"
+    return Completed(name=name, message=receipt.headline, data=receipt)

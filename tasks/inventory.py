@@ -1,0 +1,265 @@
+"""Guide: Create infrastructure has "Clean up resources" with one command; this is what is looked at before it.
+
+Reads only: what there is of the environment, and everything that stands against deleting it, all at once, before
+anything is written. The `_` modules beside this one judge. Not done here: deleting (`clean_up.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from cloud import clock
+from cloud.answers import ArmFault, Json, wire_items
+from cloud.calls import all_ended, read_list
+from cloud.deletion import is_being_deleted, settled
+from cloud.errors import ProvisioningError, TearDownRefused
+from cloud.kubernetes_api import KubernetesApi, kubernetes_api
+from cloud.session import cloud
+from environment.names import Names, environment_key, is_ours
+from environment.outputs import Site
+from environment.receipt import Inventory, Vault
+from environment.spec import EnvironmentSpec
+from tasks._cluster import deletable_cluster
+from tasks._contents import contents_of
+from tasks._facts import ask_about_subscription, pages
+from tasks._generation import deleted_generations, live_groups, strays
+from tasks._live_data import judge_data
+from tasks._locks import judge_locks
+from tasks._owned import foreign, foreign_backups, untagged
+from tasks._policy import arm_task
+from tasks._requirements import lacking_for_tear_down
+from tasks._soft_delete import deleted_workspaces, soft_deleted
+
+_LOCKS_API = "2020-05-01"
+_PERMISSIONS_API = "2022-04-01"
+# Packets from outside the authorized ranges are dropped after some seconds each; a person waits for this.
+_REACH_TRIES = 3
+
+
+@arm_task("take_inventory {spec.name} in {spec.region}")
+async def take_inventory(
+    spec: EnvironmentSpec,
+    confirm: str,
+    delete_backups: str | None,
+    discard_data: str | None,
+    backup_age_min: int,
+) -> Inventory:
+    """Find everything that a tear-down would delete, and everything that stands against it; write nothing.
+
+    Guide: Create infrastructure, "Clean up resources" (az group delete asks "are you sure", and no more).
+    REST: https://learn.microsoft.com/rest/api/resources/resources/list-by-resource-group,
+    https://learn.microsoft.com/rest/api/resources/management-locks/list-by-scope
+
+    Args:
+        spec: the environment.
+        confirm: must be the environment's name and region, typed.
+        delete_backups: the storage account's name, typed, if the backups go too.
+        discard_data: the environment's name and region, typed, if data without a backup may go.
+        backup_age_min: how old the newest backup of a Postgres cluster may be, in minutes.
+
+    Returns:
+        The generations and storage accounts that are there.
+
+    Raises:
+        TearDownRefused: with every problem found, each with its way out.
+        TemporaryError: Azure couldn't be asked for now.
+    """
+    subscription_id = cloud().subscription_id
+    key = environment_key(spec)
+    subscription = await ask_about_subscription(subscription_id)
+    groups, deleted = await all_ended([_groups(), deleted_workspaces()])
+    found = live_groups(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
+    sites = tuple(
+        Site(subscription_id=subscription_id, generation=one.generation, names=one.names)
+        for one in found
+        if one.is_ours
+    )
+    vaults = vaults_of(spec, sites, groups, subscription_id, delete_backups)
+
+    problems = judge_words(key, vaults, confirm, delete_backups, discard_data)
+    problems += [untagged(spec, f"resource group {one.group['name']}") for one in found if not one.is_ours]
+    problems += [
+        f"resource group {name} is this environment's by its tags, and its name doesn't follow from suffix "
+        f"{spec.suffix or '(unset)'}. Set the suffix that it was made with, then run again."
+        for name in strays(spec, groups, [one.names for one in found])
+    ]
+    problems += await _judge_rights(subscription_id, deletes_backups=any(vault.wanted for vault in vaults))
+    problems += await _judge_groups(spec, sites, vaults, groups)
+    if discard_data != key:
+        for data in await all_ended([_judge_data(site, vaults, backup_age_min) for site in sites]):
+            problems += [f"{text}, or type discard_data: {key} to let the data go." for text in data]
+    if problems:
+        raise TearDownRefused(key, problems)
+    return Inventory(
+        subscription=str(subscription.get("displayName", "")),
+        sites=sites,
+        vaults=vaults,
+        soft_deleted=tuple(
+            soft_deleted(workspace_id, "deleted before this run")
+            for workspace_id in _ours_among(spec, subscription_id, deleted)
+        ),
+    )
+
+
+def judge_words(
+    key: str,
+    vaults: Sequence[Vault],
+    confirm: str,
+    delete_backups: str | None,
+    discard_data: str | None,
+) -> list[str]:
+    """What is wrong with the words that a person has to type."""
+    problems = []
+    if confirm != key:
+        problems.append(
+            f"confirm: {confirm!r} was given; type {key}, the environment's name and region, to say that this one goes."
+        )
+    if delete_backups is not None and not any(vault.wanted for vault in vaults):
+        accounts = " or ".join(vault.account for vault in vaults)
+        problems.append(
+            f"delete_backups: {delete_backups!r} was given, and this environment's backups are in the storage account "
+            f"{accounts}. Type that name to delete them with every backup in it, or leave delete_backups out to keep "
+            "them."
+        )
+    if discard_data is not None and discard_data != key:
+        problems.append(
+            f"discard_data: {discard_data!r} was given; type {key} to let data without a backup go, or leave it out."
+        )
+    return problems
+
+
+def vaults_of(
+    spec: EnvironmentSpec,
+    sites: Sequence[Site],
+    groups: Sequence[Json],
+    subscription_id: str,
+    delete_backups: str | None,
+) -> tuple[Vault, ...]:
+    """The storage accounts for backups: one for all generations, or one in each generation's group."""
+    known = {str(group["name"]).casefold() for group in groups}
+    places = [(site, site.names) for site in sites]
+    if not places:
+        names = Names.of(spec, subscription_id, 1)
+        places = [(Site(subscription_id=subscription_id, generation=1, names=names), names)]
+    found = {}
+    for site, names in places:
+        group, account = names.backup_group, names.storage_account
+        found[account] = Vault(
+            account=account,
+            account_id=site.resource_id("Microsoft.Storage/storageAccounts", account, group),
+            group=group,
+            group_id=site.group_id(group),
+            wanted=delete_backups == account,
+            apart=group != names.resource_group,
+            is_there=group.casefold() in known,
+        )
+    return tuple(found.values())
+
+
+async def _groups() -> list[Json]:
+    operations = cloud().resources.resource_groups
+    return await read_list("resource groups", lambda: wire_items(operations.list()))
+
+
+def _ours_among(spec: EnvironmentSpec, subscription_id: str, deleted: Sequence[Json]) -> list[str]:
+    """IDs of this environment's workspaces among the soft-deleted ones."""
+    by_name = {str(workspace["name"]).casefold(): str(workspace["id"]) for workspace in deleted}
+    return [by_name[name] for name in deleted_generations(spec, subscription_id, by_name).values()]
+
+
+async def _judge_rights(subscription_id: str, *, deletes_backups: bool) -> list[str]:
+    permissions = await pages(
+        "the caller's permissions",
+        f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/permissions",
+        _PERMISSIONS_API,
+    )
+    lacking = lacking_for_tear_down(permissions, deletes_backups=deletes_backups)
+    if not lacking:
+        return []
+    return [
+        f"the caller lacks actions on subscription {subscription_id}: {', '.join(lacking)}. Give it Owner, or "
+        "Contributor and Role Based Access Control Administrator, or a custom role with these; then run again."
+    ]
+
+
+async def _judge_groups(
+    spec: EnvironmentSpec, sites: Sequence[Site], vaults: Sequence[Vault], groups: Sequence[Json]
+) -> list[str]:
+    """What in the groups isn't ours, and what is locked."""
+    by_name = {str(group["name"]).casefold(): group for group in groups}
+    problems = []
+    for site, contents in zip(
+        sites, await all_ended([contents_of(site.names.resource_group) for site in sites]), strict=True
+    ):
+        problems += foreign(spec, site, contents)
+    apart = [vault for vault in vaults if vault.apart and vault.is_there]
+    for vault in apart:
+        if not is_ours(by_name[vault.group.casefold()].get("tags"), spec):
+            problems.append(untagged(spec, f"resource group {vault.group}"))
+        elif vault.wanted:
+            problems += foreign_backups(spec, vault.account_id, await contents_of(vault.group))
+    doomed = [
+        site.group_id(name)
+        for site in sites
+        for name in (
+            site.names.resource_group,
+            site.names.node_resource_group,
+            site.names.monitor_group(spec.region),
+        )
+    ]
+    doomed += [vault.group_id for vault in apart if vault.wanted]
+    written = [vault.group_id for vault in apart if not vault.wanted]
+    if doomed:
+        path = f"/subscriptions/{cloud().subscription_id}/providers/Microsoft.Authorization/locks"
+        problems += judge_locks(await pages("locks", path, _LOCKS_API), doomed, written)
+    return problems
+
+
+async def _judge_data(site: Site, vaults: Sequence[Vault], backup_age_min: int) -> list[str]:
+    """What would be lost with a generation's cluster; also what keeps us from knowing."""
+    names = site.names
+    # One that is still being created has no API server yet.
+    live = await settled(deletable_cluster(site))
+    if live is None or is_being_deleted(live):
+        return []
+    try:
+        async with kubernetes_api(names.resource_group, names.cluster) as api:
+            await _reach(api)
+            postgres, backups, claims = await all_ended(
+                [
+                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", may_lack=True),
+                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", may_lack=True),
+                    _everywhere(api, "/api/v1/persistentvolumeclaims"),
+                ]
+            )
+    except (ProvisioningError, ArmFault) as error:
+        return [
+            f"AKS cluster {names.cluster}: whether it holds live data can't be known, as its API server can't be asked "
+            f"({error}). Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds "
+            "this one's), and start the cluster if it is stopped"
+        ]
+    if any(vault.wanted for vault in vaults):
+        backups = []  # they go too, and prove nothing
+    return judge_data(postgres, backups, claims, now=datetime.now(UTC), backup_age_min=backup_age_min)
+
+
+async def _reach(api: KubernetesApi) -> None:
+    for attempt in range(1, _REACH_TRIES + 1):
+        try:
+            await api.request("GET", "/version")
+        except ArmFault:
+            if attempt == _REACH_TRIES:
+                raise
+            await clock.sleep(5)
+        else:
+            return
+
+
+async def _everywhere(api: KubernetesApi, path: str, *, may_lack: bool = False) -> list[Json]:
+    """The objects of all namespaces; of a kind that the cluster doesn't know, none."""
+    found = await api.get(path)
+    if found is None and not may_lack:
+        raise ArmFault(404, "NotFound", f"the API server doesn't list {path}")
+    items: list[Json] = (found or {}).get("items") or []
+    return items
