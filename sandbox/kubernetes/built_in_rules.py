@@ -202,6 +202,7 @@ _FIRST_STATUS: dict[str, Json] = {
         "numberReady": 0,
     },
     "Node": {},
+    "PersistentVolumeClaim": {"phase": "Pending"},
     "PodDisruptionBudget": {},
 }
 

@@ -1,7 +1,8 @@
 """The resource types that the API serves: the built-in ones and those that CustomResourceDefinitions add.
 
 Left out of the built-in ones, and so answered 404: whatever would need a controller that isn't here
-(StatefulSet, Job, CronJob, HorizontalPodAutoscaler, PersistentVolumeClaim, Ingress), and the beta APIs.
+(StatefulSet, Job, CronJob, HorizontalPodAutoscaler, Ingress), and the beta APIs. A PersistentVolumeClaim is stored and
+stays Pending, as AKS's storage classes leave it until a pod uses it.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ v1
   ConfigMap                      configmaps                      N cm       -                               -
   Secret                         secrets                         N -        -                               -
   ServiceAccount                 serviceaccounts                 N sa       token                           -
+  PersistentVolumeClaim          persistentvolumeclaims          N pvc      status                          -
   Event                          events                          N ev       -                               -
 apps/v1
   Deployment                     deployments                     N deploy   status,scale                    g
