@@ -11,8 +11,8 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-# Processes that run tests side by side; 0 is one after the other.
-WORKERS ?= 0
+# Processes that run tests side by side: one a core, or a number; 0 is one after the other.
+WORKERS ?= auto
 
 .PHONY: demo stop test test-az bench-sandbox check clean
 
