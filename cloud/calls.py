@@ -197,6 +197,16 @@ async def read_path(label: str, get: Callable[[], Awaitable[Answer]]) -> Answer:
     return await persistently(label, lambda: _once(get))
 
 
+async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The same, once.
+
+    Raises:
+        ArmFault: for every kind of failure.
+    """
+    answer: Answer = await _once(get)
+    return answer
+
+
 async def read_list(label: str, fetch: Callable[[], Awaitable[T]]) -> T:
     """Run a listing, persistently."""
     return await persistently(label, lambda: _once(fetch))

@@ -18,7 +18,7 @@ from azure.core import MatchConditions
 
 from cloud import clock
 from cloud.answers import Answer, ArmFault, FirstAnswer, Json
-from cloud.calls import persistently, read_path, send
+from cloud.calls import persistently, read_once, read_path, send
 from cloud.desired import FINAL_STATES, Decision, merged, state_of
 from cloud.errors import OperationNotDone, PermanentError, WouldWrite
 from cloud.planned import planned
@@ -227,7 +227,7 @@ async def _finished(resource: ArmResource, answer: Answer) -> Json:
 
 
 async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFault:
-    """Why an operation failed: its own status document says it, the resource only that it did."""
+    """Why an operation failed: its status document says it, or its Location; the resource only that it did."""
     if answer.operation_url:
         url = answer.operation_url
         try:
@@ -236,6 +236,11 @@ async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFaul
             status = {}
         if isinstance(status.get("error"), dict):
             return ArmFault.of_body(status, status=200, fallback=state_of(live))
+    elif location := answer.headers.get("location"):
+        try:
+            await read_once(lambda: cloud().get(location))
+        except ArmFault as fault:
+            return fault
     return ArmFault(200, state_of(live), f"the operation ended as {state_of(live)} and Azure gave no reason")
 
 

@@ -6,6 +6,7 @@ What every writer of the cluster shares with the others is in `test_cluster_writ
 import pytest
 
 from cloud.errors import AzureRefused, ImmutableChange, NotEffectiveYet
+from tasks.aks_cluster import as_ranges
 
 from .conftest import place_for, world_with
 from .resources import cluster as cluster_body
@@ -96,6 +97,14 @@ async def test_a_range_in_another_spelling_is_the_same_range(world: World) -> No
     world.write(resource_id, API, body)
     made = await world.run("cluster")
     assert (world.writes(), made.change.kind) == ([], "unchanged")
+
+
+def test_ranges_reported_as_typed_are_compared_as_ranges() -> None:
+    profile = {"authorizedIPRanges": ["20.51.7.9", "52.1.0.0/16"], "enablePrivateCluster": False}
+    found = as_ranges({"name": "c", "properties": {"fqdn": "f", "apiServerAccessProfile": profile}})
+    ranges = ["20.51.7.9/32", "52.1.0.0/16"]
+    assert found["properties"]["apiServerAccessProfile"] == {**profile, "authorizedIPRanges": ranges}
+    assert (found["name"], found["properties"]["fqdn"]) == ("c", "f")
 
 
 async def test_an_unset_version_keeps_the_live_one(world: World) -> None:

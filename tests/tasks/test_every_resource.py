@@ -172,6 +172,31 @@ async def test_a_failed_resource_is_written_again(world: World, resource: Resour
         assert made.change.fields == (state,)
 
 
+@each(*(one for one in LASTING if one.step != "log_workspace"))
+async def test_the_reason_of_an_operation_that_failed_is_told_wherever_azure_keeps_it(
+    world: World, resource: Resource
+) -> None:
+    """In the operation's status, or, for a storage account, in what its Location answers."""
+    await prerequisites(world, resource)
+    reason = {"code": "RequestDisallowedByPolicy", "message": "Policy 'only-tuesdays' denies it."}
+    world.azure.fault({"operation_fails": reason}, operation=resource.operation)
+    with pytest.raises(AzureRefused, match="Policy 'only-tuesdays' denies it") as refused:
+        await world.run(resource.step)
+    assert len(world.writes()) == 1
+    assert refused.value.code == "RequestDisallowedByPolicy"
+
+
+async def test_a_failure_without_a_reason_says_so_and_the_next_run_writes_again(world: World) -> None:
+    """A Log Analytics workspace has no status but its own state."""
+    await world.prepare("resource_group")
+    world.azure.fault({"operation_fails": {"code": "Hidden"}}, operation="Workspaces_CreateOrUpdate")
+    with pytest.raises(AzureRefused, match="ended as Failed and Azure gave no reason"):
+        await world.run("log_workspace")
+    assert len(world.writes()) == 1
+    made = await world.run("log_workspace")
+    assert (len(world.writes()), made.change.kind) == (1, "updated")
+
+
 @each(*RESOURCES)
 async def test_a_permanent_refusal_is_told_and_not_retried(world: World, resource: Resource) -> None:
     resource_id = await prerequisites(world, resource)
