@@ -878,7 +878,8 @@ CLEAN_UP = (
                 r"""
 az group delete --resource-group $RESOURCE_GROUP_NAME --no-wait --yes
 """,
-                not_ours="To delete an environment isn't part of providing it.",
+                not_ours="`tear_down` deletes what the environment owns, one by one, and the group once it is empty: "
+                "a group's deletion would take along what others put into it.",
             ),
         ),
     ),
