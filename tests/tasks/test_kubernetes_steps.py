@@ -1,7 +1,7 @@
 """Guide: the namespaces, and Deploy, "Install the CloudNativePG operator in the AKS cluster".
 
-Everything here runs against the sandbox's own Kubernetes API and, where KUBEBUILDER_ASSETS names the binaries, against
-a real kube-apiserver, so that the two can't agree on a mistake of ours.
+What depends on the API server's own behaviour runs against the sandbox's and, where KUBEBUILDER_ASSETS names the
+binaries, against a real kube-apiserver, so that the emulator can't agree with a mistake of ours.
 """
 
 import hashlib
@@ -46,8 +46,9 @@ def real_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxPr
         process.wait(timeout=20)
 
 
-@pytest.fixture(
-    params=[
+both = pytest.mark.parametrize(
+    "sandbox",
+    [
         "emulated",
         pytest.param(
             "real",
@@ -58,11 +59,15 @@ def real_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxPr
                 ),
             ],
         ),
-    ]
+    ],
+    indirect=True,
 )
+
+
+@pytest.fixture
 def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SandboxProcess:
     """A sandbox with either Kubernetes API; the real one keeps its cluster from test to test."""
-    if request.param == "emulated":
+    if getattr(request, "param", "emulated") == "emulated":
         process: SandboxProcess = request.getfixturevalue("sandbox_process")
         process.control("POST", "reset", {"seed": 1, "speed": 1000})
     else:
@@ -122,6 +127,7 @@ def named(namespace: str) -> Json:
 # Namespaces.
 
 
+@both
 async def test_missing_namespaces_are_created(world: World, kube: Kube) -> None:
     made = await world.run("namespaces")
     writes = world.writes()
@@ -132,6 +138,7 @@ async def test_missing_namespaces_are_created(world: World, kube: Kube) -> None:
     assert (kube.get(DATABASE) or {})["status"]["phase"] == "Active"
 
 
+@both
 async def test_namespaces_that_are_there_are_left_alone(world: World, kube: Kube) -> None:
     await world.run("namespaces")
     kube.merge(DATABASE, {"metadata": {"labels": {"team": "databases"}}})
@@ -140,6 +147,7 @@ async def test_namespaces_that_are_there_are_left_alone(world: World, kube: Kube
     assert (kube.get(DATABASE) or {})["metadata"]["labels"]["team"] == "databases"
 
 
+@both
 async def test_only_the_missing_namespace_is_created(world: World, kube: Kube) -> None:
     kube.create("/api/v1/namespaces", named("cnpg-system"))
     made = await world.run("namespaces")
@@ -156,6 +164,7 @@ def held_up(kube: Kube) -> str:
     return f"{DATABASE}/configmaps/held"
 
 
+@both
 async def test_a_terminating_namespace_is_waited_for_and_made_anew(world: World, kube: Kube) -> None:
     path = held_up(kube)
     old = (kube.get(DATABASE) or {})["metadata"]["uid"]
@@ -182,6 +191,7 @@ async def test_a_namespace_that_stays_terminating_is_named_with_the_way_to_find_
     kube.merge(path, {"metadata": {"finalizers": []}})
 
 
+@both
 async def test_a_namespace_whose_creation_was_answered_by_nobody_isnt_an_error(world: World) -> None:
     world.azure.fault({"cut": "after"}, service="kubernetes", operation=CREATE_NAMESPACE)
     made = await world.run("namespaces")
@@ -214,6 +224,7 @@ async def test_a_forbidden_namespace_is_told_and_not_retried(world: World) -> No
 # The operator.
 
 
+@both
 async def test_the_operator_is_installed_in_order_and_available(world: World, kube: Kube) -> None:
     objects = manifest_objects(manifest(world), "cnpg-system")
     made = await world.run("operator")
@@ -235,6 +246,7 @@ async def test_the_operator_is_installed_in_order_and_available(world: World, ku
             assert ("aks-postgres", "Apply") in managers, item["metadata"]["name"]
 
 
+@both
 async def test_a_second_installation_writes_nothing(world: World, kube: Kube) -> None:
     """Not even once the operator has put its certificate into its webhooks."""
     await world.run("operator")
@@ -245,6 +257,7 @@ async def test_a_second_installation_writes_nothing(world: World, kube: Kube) ->
     assert (world.writes(), again.change.kind) == ([], "unchanged")
 
 
+@both
 async def test_what_somebody_changed_is_applied_again_and_nothing_else(world: World, kube: Kube) -> None:
     await world.run("operator")
     kube.merge(DEPLOYMENT, {"metadata": {"annotations": {"team": "databases"}}, "spec": {"replicas": 3}})
@@ -259,6 +272,7 @@ async def test_what_somebody_changed_is_applied_again_and_nothing_else(world: Wo
     ]
 
 
+@both
 async def test_a_difference_in_case_is_a_difference_here(world: World, kube: Kube) -> None:
     """ARM's values don't differ by case, Kubernetes' do."""
     await world.run("operator")
@@ -272,6 +286,7 @@ async def test_a_difference_in_case_is_a_difference_here(world: World, kube: Kub
     assert fixed["args"] == container["args"]
 
 
+@both
 async def test_a_deleted_object_comes_back(world: World, kube: Kube) -> None:
     await world.run("operator")
     kube.delete("/api/v1/namespaces/cnpg-system/configmaps/cnpg-default-monitoring")
@@ -280,6 +295,7 @@ async def test_a_deleted_object_comes_back(world: World, kube: Kube) -> None:
     assert [str(one.new) for one in again.change.fields] == ["created"]
 
 
+@both
 async def test_another_namespace_is_written_into_every_reference(world: World, kube: Kube) -> None:
     other = world_with(world, namespaces={"operator": "databases-operator"})
     made = await other.run("operator")
@@ -309,6 +325,7 @@ def namespaces_in(node: Any) -> Iterator[str]:
             yield from namespaces_in(value)
 
 
+@both
 async def test_an_operator_installed_by_helm_is_refused(world: World, kube: Kube) -> None:
     await world.prepare("namespaces")
     ours = next(item for item in manifest_objects(manifest(world), "cnpg-system") if _is_deployment(item))
@@ -336,6 +353,7 @@ async def test_a_webhook_that_isnt_up_yet_is_waited_for(world: World) -> None:
     assert made.change.kind == "created"
 
 
+@both
 async def test_a_lost_answer_to_an_apply_is_harmless(world: World) -> None:
     await world.prepare("namespaces")
     world.azure.fault({"cut": "after"}, service="kubernetes", method="PATCH", path="/deployments/")
