@@ -261,7 +261,7 @@ class Gateway:
         permission, scope = call.route.permission, call.scope if call.route.scope == "any" else call.id
         if "{namespace}" in permission:
             # A registration is the subscription's, its action the namespace's own:
-            # https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types
+            # https://github.com/hashicorp/terraform-provider-azurerm/issues/4410 (raw)
             sent = call.names["namespace"]
             permission = permission.format(namespace=self._sandbox.router.namespaces.get(sent.lower(), sent))
             scope = self._sandbox.subscription

@@ -47,7 +47,12 @@ for _type in (
 ):
     provider.type(_type, api_versions=VERSIONS, tracked=False)
 provider.type(
-    "storageAccounts", api_versions=VERSIONS, delete_duration="storage_account_delete", group_delete_rank=1
+    "storageAccounts",
+    api_versions=VERSIONS,
+    delete_duration="storage_account_delete",
+    group_delete_rank=1,
+    # Its own deletion is refused meanwhile too: StorageAccountOperationInProgress.
+    deletable_when_busy=False,
 )
 
 ACCOUNT_TYPE = "Microsoft.Storage/storageAccounts"

@@ -14,6 +14,7 @@ IDENTITIES = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
 
 
 def test_ids_have_no_case_and_come_back_canonical(sandbox: SandboxProcess, group: str) -> None:
+    """https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules"""
     client = sandbox.client(ManagedServiceIdentityClient)
     made = client.user_assigned_identities.create_or_update(
         "RG-TEST", "Mi-One", {"location": "canadacentral"}

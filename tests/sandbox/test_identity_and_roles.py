@@ -107,6 +107,7 @@ def test_an_assignment_is_idempotent_under_its_name_and_exists_under_another(
 
 
 def test_a_name_cannot_change_its_principal(sandbox: SandboxProcess, group: str, identity: Any) -> None:
+    """https://learn.microsoft.com/azure/role-based-access-control/troubleshooting"""
     name = str(uuid.uuid4())
     assert assign(sandbox, group, identity.principal_id, name=name).status_code == 201
     answer = assign(sandbox, group, sandbox.object_id, name=name)
@@ -130,6 +131,7 @@ def test_assignments_are_listed_at_scope_and_by_principal(
 def test_deleting_an_assignment_twice_is_200_then_204(
     sandbox: SandboxProcess, group: str, identity: Any
 ) -> None:
+    """https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/resource-api-reference.md"""
     path = assign(sandbox, group, identity.principal_id).json()["id"]
     statuses = [sandbox.arm("DELETE", path, api_version="2022-04-01").status_code for _ in range(2)]
     assert statuses == [200, 204]

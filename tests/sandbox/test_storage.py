@@ -187,6 +187,7 @@ def signed(sandbox: SandboxProcess, key: str, path: str, query: dict[str, str]) 
 def test_an_account_key_opens_blobs_without_any_role_until_keys_are_forbidden(
     sandbox: SandboxProcess, account: Any
 ) -> None:
+    """https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key"""
     client = sandbox.client(StorageManagementClient)
     client.blob_containers.create("rg-test", "acc1", "backups", {})
     key = client.storage_accounts.list_keys("rg-test", "acc1").keys_property[0].value

@@ -11,20 +11,27 @@ def busy(error):
 
 
 def test_a_cluster_being_made_takes_no_write(azure):
-    """avm-aks#25 and telescope#1213 (texts); the 409 is known from reports only."""
+    """avm-aks#25 and telescope#1213 (texts); the 409 is known from reports only.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/operationnotallowed
+    """
     azure.begin_create()
     assert "Another operation (Creating) is in progress" in busy(azure.refused(azure.begin_pool))
     assert "Another operation (Creating) is in progress" in busy(azure.refused(azure.update))
 
 
 def test_a_cluster_being_updated_takes_no_write(azure):
+    """https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/operationnotallowed"""
     azure.create()
     azure.update()
     assert "Another operation (Updating) is in progress" in busy(azure.refused(azure.begin_pool))
 
 
 def test_a_pool_being_made_blocks_other_pools_and_the_cluster(azure):
-    """cilium#25944, azure-workload-identity#417 (raw)."""
+    """cilium#25944, azure-workload-identity#417 (raw).
+
+    https://github.com/cilium/cilium/issues/25944
+    """
     azure.create()
     azure.begin_pool()
     text = busy(azure.refused(azure.begin_pool, "other"))
@@ -65,7 +72,10 @@ def with_spontaneous(azure):
 
 
 def test_aks_starts_an_operation_of_its_own_soon_after_a_creation(with_spontaneous):
-    """telescope#1213 (June 2026): PutExtensionAddonHandler collides with the first pool's PUT."""
+    """telescope#1213 (June 2026): PutExtensionAddonHandler collides with the first pool's PUT.
+
+    https://github.com/Azure/telescope/pull/1213
+    """
     azure = with_spontaneous
     azure.step(120)
     created, own = azure.operations()
@@ -84,6 +94,7 @@ def until_spontaneous(azure, more):
 
 
 def test_a_spontaneous_operation_refuses_writes_as_any_other(azure):
+    """https://github.com/Azure/telescope/pull/1213"""
     azure.set(spontaneous_operations=True)
     until_spontaneous(azure, 10)
     assert azure.clusters.get(azure.group, "c1").provisioning_state == "Updating"
@@ -94,7 +105,10 @@ def test_a_spontaneous_operation_refuses_writes_as_any_other(azure):
 
 
 def test_a_write_in_its_first_moments_meets_a_newer_etag(azure):
-    """terraform-azurerm-aks#604, retina#1212 (raw)."""
+    """terraform-azurerm-aks#604, retina#1212 (raw).
+
+    https://github.com/Azure/terraform-azurerm-aks/issues/604
+    """
     azure.set(spontaneous_operations=True)
     until_spontaneous(azure, 1)
     status, error, _ = azure.raw("PUT", azure.cluster_path(), azure.body())
@@ -115,6 +129,7 @@ def test_after_updates_too_if_asked_for(azure):
 
 
 def test_a_write_with_an_old_etag_is_refused(azure):
+    """https://learn.microsoft.com/azure/aks/use-etags"""
     cluster = azure.create()
     azure.update()
     azure.step(300)
@@ -153,12 +168,14 @@ def test_a_clusters_operation_changes_the_pools_etags_too(azure):
 
 
 def test_if_none_match_refuses_what_exists(azure):
+    """https://learn.microsoft.com/azure/aks/use-etags"""
     azure.create()
     error = azure.refused(azure.update, match_condition=MatchConditions.IfMissing)
     assert (error.status_code, error.error.code) == (412, "PreconditionFailed")
 
 
 def test_both_conditions_at_once_are_a_bad_request(azure):
+    """https://learn.microsoft.com/azure/aks/use-etags"""
     azure.create()
     both = {"if-match": "x", "if-none-match": "*"}
     status, error, _ = azure.raw("PUT", azure.cluster_path(), azure.body(), **both)
@@ -166,6 +183,7 @@ def test_both_conditions_at_once_are_a_bad_request(azure):
 
 
 def test_a_pool_takes_conditions(azure):
+    """https://learn.microsoft.com/azure/aks/use-etags"""
     azure.create()
     pool = azure.add_pool()
     old = {"etag": "old", "match_condition": MatchConditions.IfNotModified}

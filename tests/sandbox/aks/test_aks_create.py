@@ -4,7 +4,10 @@ from azure.core.exceptions import HttpResponseError
 
 
 def test_a_new_cluster_answers_201_with_one_polling_header_and_no_retry_after(azure):
-    """azure-powershell, recording TestAPI20250801WithMSI.json (December 2025)."""
+    """azure-powershell, recording TestAPI20250801WithMSI.json (December 2025).
+
+    https://github.com/Azure/azure-powershell (recording TestAPI20250801WithMSI.json).
+    """
     status, body, headers = azure.raw("PUT", azure.cluster_path(), azure.body())
     assert status == 201
     assert body["properties"]["provisioningState"] == "Creating"
@@ -20,7 +23,10 @@ def test_a_new_cluster_answers_201_with_one_polling_header_and_no_retry_after(az
 
 
 def test_the_status_document_is_named_by_the_guid_with_swapped_bytes(azure):
-    """azure-powershell, Invoke-AzAksAbortManagedClusterLatestOperation.Recording.json."""
+    """azure-powershell, Invoke-AzAksAbortManagedClusterLatestOperation.Recording.json.
+
+    https://github.com/Azure/azure-powershell (recording Invoke-AzAksAbortManagedClusterLatestOperation).
+    """
     _, _, headers = azure.raw("PUT", azure.cluster_path(), azure.body())
     url = headers["azure-asyncoperation"].removeprefix(azure.endpoint)
     status, document, headers = azure.raw("GET", url)
@@ -244,7 +250,10 @@ def test_an_upgrade_of_the_control_plane_leaves_the_pools_behind(azure):
 
 
 def test_errors_have_no_wrapper_so_the_sdk_still_finds_the_code(azure):
-    """kubeblocks#10136: code, details, message, subcode at the top."""
+    """kubeblocks#10136: code, details, message, subcode at the top.
+
+    https://github.com/apecloud/kubeblocks/pull/10136
+    """
     status, body, _ = azure.raw("PUT", azure.cluster_path(), azure.body(kubernetesVersion="1.20.1"))
     assert status == 400
     assert set(body) == {"code", "details", "message", "subcode"}

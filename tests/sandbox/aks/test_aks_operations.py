@@ -98,7 +98,10 @@ def test_a_pool_can_fail_while_the_cluster_is_fine(azure):
 
 
 def test_a_policy_against_what_aks_makes_fails_its_operation(azure):
-    """error-code-requestdisallowedbypolicy: inside the operation, healed by the same PUT."""
+    """error-code-requestdisallowedbypolicy: inside the operation, healed by the same PUT.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/error-code-requestdisallowedbypolicy
+    """
     azure.set(policies=[{"name": "no-addresses", "type": "Microsoft.Network/publicIPAddresses"}])
     poller = azure.begin_create()
     azure.step(600)
@@ -110,6 +113,7 @@ def test_a_policy_against_what_aks_makes_fails_its_operation(azure):
 
 
 def test_a_pools_operation_can_be_aborted(azure):
+    """https://learn.microsoft.com/rest/api/aks/agent-pools/abort-latest-operation"""
     azure.create()
     azure.add_pool()
     azure.begin_pool(count=4)
@@ -128,7 +132,10 @@ def test_an_operation_can_stay_in_progress(azure):
 
 
 def test_an_abort_cancels_and_a_late_one_is_a_conflict(azure):
-    """manage-abort-operations; 5 s and 204 at the end in azure-powershell's recording."""
+    """manage-abort-operations; 5 s and 204 at the end in azure-powershell's recording.
+
+    https://learn.microsoft.com/rest/api/aks/managed-clusters/abort-latest-operation
+    """
     azure.create()
     azure.update()
     path = azure.cluster_path().replace("?", "/abort?")
@@ -146,6 +153,7 @@ def test_an_abort_cancels_and_a_late_one_is_a_conflict(azure):
 
 
 def test_deleting_a_cluster_answers_202_with_both_headers(azure):
+    """https://learn.microsoft.com/rest/api/aks/managed-clusters/delete"""
     azure.create()
     status, body, headers = azure.raw("DELETE", azure.cluster_path())
     assert (status, body) == (202, {})
@@ -171,7 +179,10 @@ def test_a_second_deletion_joins_the_first(azure):
 
 
 def test_a_deletion_preempts_whatever_is_going_on(azure):
-    """error-code-operationpreempted: AKSOperationPreemptedByDelete."""
+    """error-code-operationpreempted: AKSOperationPreemptedByDelete.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/error-code-operationpreempted
+    """
     azure.create()
     poller = azure.begin_pool()
     deletion = azure.clusters.begin_delete(azure.group, "c1")
@@ -195,7 +206,10 @@ def test_a_creation_can_be_deleted(azure):
 
 
 def test_a_cluster_being_deleted_takes_no_write(azure):
-    """operationnotallowed, solution 4 (raw)."""
+    """operationnotallowed, solution 4 (raw).
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/operationnotallowed
+    """
     azure.create()
     azure.clusters.begin_delete(azure.group, "c1")
     azure.step(61)
@@ -221,6 +235,7 @@ def test_the_name_is_free_again_after_the_deletion(azure):
 
 
 def test_a_cluster_takes_20_puts_then_one_a_minute(azure):
+    """https://learn.microsoft.com/azure/aks/quotas-skus-regions"""
     for _ in range(20):
         status, _, _ = azure.raw("PUT", azure.cluster_path(), azure.body(kubernetesVersion="1.0"))
         assert status == 400
@@ -237,6 +252,7 @@ def test_a_cluster_takes_20_puts_then_one_a_minute(azure):
 
 
 def test_a_pool_takes_20_puts_then_one_a_minute(azure):
+    """https://learn.microsoft.com/azure/aks/quotas-skus-regions"""
     azure.create()
     path = azure.cluster_path().replace("?", "/agentPools/postgres?")
     answers = [azure.raw("PUT", path, {"properties": azure.pool(count=-1)})[0] for _ in range(21)]
@@ -245,6 +261,7 @@ def test_a_pool_takes_20_puts_then_one_a_minute(azure):
 
 
 def test_a_cluster_is_read_60_times_then_once_a_second(azure):
+    """https://learn.microsoft.com/azure/aks/quotas-skus-regions"""
     azure.create()
     azure.step(60)
     answers = [azure.raw("GET", azure.cluster_path())[0] for _ in range(65)]
@@ -253,6 +270,7 @@ def test_a_cluster_is_read_60_times_then_once_a_second(azure):
 
 
 def test_operation_status_is_read_200_times_then_twice_a_second_in_the_subscription(azure):
+    """https://learn.microsoft.com/azure/aks/quotas-skus-regions"""
     _, _, headers = azure.raw("PUT", azure.cluster_path(), azure.body())
     url = headers["azure-asyncoperation"].removeprefix(azure.endpoint)
     answers = [azure.raw("GET", url)[0] for _ in range(210)]

@@ -57,7 +57,10 @@ def test_scaling_is_a_state_of_its_own(azure):
     ],
 )
 def test_what_cant_be_changed_in_a_pool_is_refused(azure, name, value):
-    """terraform-provider-azurerm#10951 (the form), bicep-registry-modules#7130 (vmSize)."""
+    """terraform-provider-azurerm#10951 (the form), bicep-registry-modules#7130 (vmSize).
+
+    https://github.com/Azure/bicep-registry-modules/issues/7130
+    """
     azure.create()
     azure.add_pool()
     error = azure.refused(azure.begin_pool, **{name: value})
@@ -97,7 +100,10 @@ def test_a_cluster_write_changes_its_pools_too(azure):
 
 
 def test_a_pool_cant_be_newer_than_the_control_plane(azure):
-    """NodePoolMcVersionIncompatible, raw in several reports."""
+    """NodePoolMcVersionIncompatible, raw in several reports.
+
+    https://github.com/nebari-dev/nebari/issues/524
+    """
     azure.create(kubernetesVersion="1.34.4")
     error = azure.refused(azure.begin_pool, orchestratorVersion="1.35.2")
     assert error.error.code == "NodePoolMcVersionIncompatible"
@@ -186,7 +192,10 @@ def test_the_autoscaler_shrinks_an_idle_pool_much_later_without_an_operation(azu
 
 
 def test_a_minimum_above_the_count_is_accepted_and_reached(azure):
-    """azure-cli-extensions#1606: minCount may exceed the live count in an update."""
+    """azure-cli-extensions#1606: minCount may exceed the live count in an update.
+
+    https://github.com/Azure/azure-cli-extensions/pull/1606
+    """
     azure.set(autoscaler=True)
     azure.create()
     bounds = {"enableAutoScaling": True, "minCount": 3, "maxCount": 6}

@@ -22,7 +22,10 @@ def refuses(azure):
 
 
 def test_a_version_with_long_term_support_only_needs_premium(azure):
-    """The whole body of kubeblocks#10136 (raw, April 2026), with this cluster's name and version."""
+    """The whole body of kubeblocks#10136 (raw, April 2026), with this cluster's name and version.
+
+    https://github.com/apecloud/kubeblocks/pull/10136
+    """
     status, body, _ = azure.raw("PUT", azure.cluster_path(), azure.body(kubernetesVersion="1.32"))
     assert status == 400
     assert body == {
@@ -48,7 +51,10 @@ def test_long_term_support_on_standard_is_refused(refuses):
 
 
 def test_a_version_that_is_gone_is_refused(refuses):
-    """cloudnative-pg#5638."""
+    """cloudnative-pg#5638.
+
+    https://github.com/cloudnative-pg/cloudnative-pg/pull/5638
+    """
     text = "Managed cluster c1 is on version 1.29.9 which is not supported in this region."
     refuses(400, "K8sVersionNotSupported", text, kubernetesVersion="1.29.9")
 
@@ -70,7 +76,10 @@ def test_a_user_pool_may_be_small(azure):
 
 
 def test_a_size_that_the_subscription_may_not_use_is_refused_with_the_usable_ones(azure, refuses):
-    """dotnet/core#8181, learn-terraform-provision-aks-cluster#15 (raw)."""
+    """dotnet/core#8181, learn-terraform-provision-aks-cluster#15 (raw).
+
+    https://github.com/dotnet/core/issues/8181
+    """
     azure.region = "eastus"
     pools = [azure.pool("systempool", mode="System", vmSize="Standard_D4s_v3")]
     text = (
@@ -81,7 +90,10 @@ def test_a_size_that_the_subscription_may_not_use_is_refused_with_the_usable_one
 
 
 def test_a_size_that_doesnt_exist_is_refused(azure, refuses):
-    """azure-cli#30887 (raw)."""
+    """azure-cli#30887 (raw).
+
+    https://github.com/Azure/azure-cli/pull/30887
+    """
     pools = [azure.pool("systempool", mode="System", vmSize="Standard_D4s_v99")]
     refuses(
         400, "VMSizeNotSupported", "Virtual Machine size: 'Standard_D4s_v99' is not supported", pools=pools
@@ -96,7 +108,10 @@ def test_a_size_that_doesnt_exist_is_refused(azure, refuses):
     ],
 )
 def test_a_zone_that_the_size_doesnt_have_is_refused(azure, refuses, region, size, zones, open_zones):
-    """Raw: 'The zone(s) '2' for resource 'system' is not supported. The supported zones for location ...'."""
+    """Raw: 'The zone(s) '2' for resource 'system' is not supported. The supported zones for location ...'.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/error-codes/availabilityzonenotsupported-error
+    """
     azure.region = region
     pools = [azure.pool("systempool", mode="System", vmSize=size, availabilityZones=zones)]
     text = f"The supported zones for location '{region}' are '{open_zones}'"
@@ -104,7 +119,10 @@ def test_a_zone_that_the_size_doesnt_have_is_refused(azure, refuses, region, siz
 
 
 def test_the_vcpu_quota_of_the_family_is_kept(azure, refuses):
-    """Raw text: 'Insufficient vcpu quota requested 24, remaining 6 for family standardEASv4Family ...'."""
+    """Raw text: 'Insufficient vcpu quota requested 24, remaining 6 for family standardEASv4Family ...'.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/quota-exceeded-during-creation-upgrade
+    """
     azure.set(quota={"standardDSv5Family": 11})
     text = "Insufficient vcpu quota requested 12, remaining 11 for family standardDSv5Family for region canad"
     refuses(400, "ErrCode_InsufficientVCPUQuota", text)
@@ -120,7 +138,10 @@ def test_the_quota_counts_what_other_clusters_use(azure):
 
 
 def test_an_upgrade_needs_quota_for_its_surge(azure):
-    """quota-exceeded-during-creation-upgrade: surge nodes consume quota too."""
+    """quota-exceeded-during-creation-upgrade: surge nodes consume quota too.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/quota-exceeded-during-creation-upgrade
+    """
     azure.create(kubernetesVersion="1.34.4")
     azure.set(quota={"standardDSv5Family": 12})
     cluster = azure.clusters.get(azure.group, "c1")
@@ -132,7 +153,10 @@ def test_an_upgrade_needs_quota_for_its_surge(azure):
 
 
 def test_a_node_resource_group_that_exists_is_refused(azure, refuses):
-    """terraform-provider-azurerm#7562 (raw)."""
+    """terraform-provider-azurerm#7562 (raw).
+
+    https://github.com/hashicorp/terraform-provider-azurerm/issues/7562
+    """
     azure.resources.resource_groups.create_or_update("nodes", {"location": azure.region})
     text = f"Node resource group 'nodes' under subscription '{azure.subscription}' already exists, pl"
     refuses(400, "NodeResourceGroupAlreadyExists", text, nodeResourceGroup="nodes")
@@ -145,7 +169,10 @@ def test_a_node_resource_group_of_a_cluster_being_made_is_taken(azure):
 
 
 def test_the_node_resource_group_must_be_another_than_the_clusters(refuses):
-    """azure-cli#27215 (raw)."""
+    """azure-cli#27215 (raw).
+
+    https://github.com/Azure/azure-cli/issues/27215
+    """
     text = "is the same as ResourceGroup 'rg1', which is not allowed"
     refuses(400, "NodeResourceGroupSameAsResourceGroup", text, nodeResourceGroup="RG1")
 
@@ -160,7 +187,10 @@ def test_the_identity_must_exist(azure, refuses):
 
 
 def test_assigning_an_identity_needs_the_right_to(azure, reader_of_identities):
-    """aad-pod-identity#585 (raw)."""
+    """aad-pod-identity#585 (raw).
+
+    https://github.com/Azure/aad-pod-identity/issues/585
+    """
     identity, other = reader_of_identities
     body = other.body(identity={"type": "UserAssigned", "userAssignedIdentities": {identity.id: {}}})
     error = other.refused(other.clusters.begin_create_or_update, other.group, "c1", body)
@@ -186,7 +216,10 @@ def reader_of_identities(azure):
 
 
 def test_a_cluster_needs_a_system_pool(azure, refuses):
-    """AKS#1568."""
+    """AKS#1568.
+
+    https://github.com/Azure/AKS/issues/1568
+    """
     text = "Must define at least one system pool."
     refuses(400, "MustDefineAtLeastOneSystemPool", text, pools=[azure.pool("postgres")])
 
@@ -218,7 +251,10 @@ def test_counts_labels_and_names_are_checked(azure, refuses, change, parameter):
 
 
 def test_the_range_of_the_count_is_in_the_text(azure, refuses):
-    """cluster-api-provider-azure#5947 (raw)."""
+    """cluster-api-provider-azure#5947 (raw).
+
+    https://github.com/kubernetes-sigs/cluster-api-provider-azure/issues/5947
+    """
     text = "agentPoolProfile.count was 0. It must be greater or equal to minCount:1 and less than or equal to"
     refuses(400, "InvalidParameter", text, pools=[azure.pool("systempool", mode="System", count=0)])
 
@@ -235,7 +271,10 @@ def test_at_most_200_authorized_ranges(refuses):
 
 
 def test_the_add_ons_workspace_must_exist(azure, refuses):
-    """arm-template-whatif#321 (raw)."""
+    """arm-template-whatif#321 (raw).
+
+    https://github.com/Azure/arm-template-whatif/issues/321
+    """
     workspace = (
         f"/subscriptions/{azure.subscription}/resourceGroups/rg1/providers/Microsoft.OperationalInsights"
         "/workspaces/none"
@@ -250,7 +289,10 @@ def test_the_add_ons_workspace_must_exist(azure, refuses):
 
 
 def test_a_cluster_whose_workspace_is_gone_takes_no_write(azure):
-    """aks-upgrade-scale-fail-log-analytics-workspace-missing."""
+    """aks-upgrade-scale-fail-log-analytics-workspace-missing.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/create-upgrade-delete/aks-upgrade-scale-fail-log-analytics-workspace-missing
+    """
     base = f"/subscriptions/{azure.subscription}/resourceGroups/{azure.group}/providers"
     workspace = f"{base}/Microsoft.OperationalInsights/workspaces/ala-cnpg"
     body = {"location": azure.region, "properties": {"sku": {"name": "PerGB2018"}}}
@@ -274,7 +316,10 @@ def test_a_cluster_whose_workspace_is_gone_takes_no_write(azure):
     ],
 )
 def test_what_cant_be_changed_in_a_cluster_is_refused(azure, path, value):
-    """autoscaler#1051, azure-cli#24764 (raw)."""
+    """autoscaler#1051, azure-cli#24764 (raw).
+
+    https://github.com/kubernetes/autoscaler/issues/1051
+    """
     azure.create()
     _, body, _ = azure.raw("GET", azure.cluster_path())
     where = body["properties"]
@@ -295,6 +340,7 @@ def test_the_region_of_a_cluster_cant_change(azure):
 
 
 def test_an_oidc_issuer_stays(azure):
+    """https://learn.microsoft.com/azure/aks/use-oidc-issuer"""
     azure.create(oidcIssuerProfile={"enabled": True})
     cluster = azure.clusters.get(azure.group, "c1")
     cluster.oidc_issuer_profile.enabled = False
@@ -304,7 +350,10 @@ def test_an_oidc_issuer_stays(azure):
 
 @pytest.mark.parametrize(("wanted", "verb"), [("1.34.1", "Downgrading"), ("1.36.0", "Upgrading")])
 def test_a_version_below_or_too_far_above_is_refused(azure, wanted, verb):
-    """rancher#33561 (raw)."""
+    """rancher#33561 (raw).
+
+    https://github.com/rancher/rancher/issues/33561
+    """
     azure.create(kubernetesVersion="1.34.4")
     cluster = azure.clusters.get(azure.group, "c1")
     cluster.kubernetes_version = wanted
@@ -314,7 +363,10 @@ def test_a_version_below_or_too_far_above_is_refused(azure, wanted, verb):
 
 
 def test_a_cluster_write_cant_bring_a_new_pool(azure):
-    """tyger#121, pulumi-azure-nextgen#168 (raw)."""
+    """tyger#121, pulumi-azure-nextgen#168 (raw).
+
+    https://github.com/microsoft/tyger/issues/121
+    """
     azure.create()
     _, body, _ = azure.raw("GET", azure.cluster_path())
     body["properties"]["agentPoolProfiles"].append(azure.pool("postgres"))
@@ -348,4 +400,5 @@ def test_an_unknown_region_is_arms_error(azure):
 
 
 def test_a_bad_cluster_name_is_refused(azure):
+    """https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update"""
     assert azure.refused(azure.begin_create, "-c1").error.code == "InvalidParameter"

@@ -82,7 +82,10 @@ def ip_path(azure, name="pip"):
 
 
 def test_a_public_address_is_updating_for_a_moment_and_then_has_its_number(azure):
-    """azure-powershell, TestPublicIpAddressZones.json: 201, Updating, Azure-AsyncOperation, Retry-After 1."""
+    """azure-powershell, TestPublicIpAddressZones.json: 201, Updating, Azure-AsyncOperation, Retry-After 1.
+
+    https://github.com/Azure/azure-cli (recording test_network_public_ip_zone.yaml).
+    """
     status, body, headers = azure.raw("PUT", ip_path(azure), address(azure))
     assert (status, body["properties"]["provisioningState"]) == (201, "Updating")
     assert "ipAddress" not in body["properties"]
@@ -142,7 +145,10 @@ def test_the_quota_of_addresses_is_kept(azure):
 
 
 def test_an_address_takes_one_write_at_a_time(azure):
-    """AzureTRE#2222 (raw)."""
+    """AzureTRE#2222 (raw).
+
+    https://github.com/microsoft/AzureTRE/issues/2222
+    """
     azure.raw("PUT", ip_path(azure), address(azure))
     status, body, _ = azure.raw("PUT", ip_path(azure), address(azure))
     assert (status, body["error"]["code"]) == (409, "AnotherOperationInProgress")
