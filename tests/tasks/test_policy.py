@@ -63,8 +63,9 @@ def test_retries_wait_and_not_all_equally_long(task: Task[..., object]) -> None:
 
 @each_task
 def test_the_docstring_says_which_part_of_the_guide_and_which_operation(task: Task[..., object]) -> None:
-    text = inspect.getdoc(task.fn) or ""
-    assert "Guide:" in text
+    text, chapter = inspect.getdoc(task.fn) or "", inspect.getmodule(task.fn).__doc__ or ""
+    # One command of the guide (az group delete) is a whole chapter of steps here.
+    assert "Guide:" in text or (task.name.startswith(("delete_", "see_to_")) and "Guide:" in chapter)
     assert "REST:" in text
     assert text.splitlines()[0].endswith(".")
 
@@ -80,7 +81,7 @@ def test_the_name_of_a_run_is_made_of_the_steps_own_arguments(task: Task[..., ob
 
 @each_task
 def test_a_step_takes_no_client_and_no_secret(task: Task[..., object]) -> None:
-    allowed = ("environment.", "collections.abc", "typing", "builtins")
+    allowed = ("environment.", "collections.abc", "typing", "types", "builtins")
     for parameter in inspect.signature(task.fn, eval_str=True).parameters.values():
         kind = parameter.annotation
         module = getattr(kind, "__module__", "typing")
