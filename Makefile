@@ -25,6 +25,9 @@ stop:
 test: $(STAMP)
 	$(VENV)/bin/pytest -n $(WORKERS)
 
+test-az: $(STAMP)
+	$(VENV)/bin/pytest -m az tests/az
+
 bench-sandbox: $(STAMP)
 	$(VENV)/bin/python tests/sandbox/bench.py --write
 

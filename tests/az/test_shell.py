@@ -1,6 +1,7 @@
 """The shell that runs the guide's blocks notices every failure in them."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,11 @@ def test_without_a_package_index_the_reason_is_said(tmp_path: Path, monkeypatch:
 def test_az_lives_in_a_folder_that_git_ignores() -> None:
     ignored = (FOLDER.parent / ".gitignore").read_text().splitlines()
     assert f"{FOLDER.name}/" in ignored
+
+
+def test_the_checks_run_what_is_left_out_of_the_other_tests() -> None:
+    commands = subprocess.run(
+        ["make", "--dry-run", "test-az"], cwd=FOLDER.parent, capture_output=True, text=True, check=True
+    ).stdout
+    assert "pytest -m az tests/az\n" in commands
+    assert 'make VENV="$venv" test-az\n' in (FOLDER.parent / ".ci" / "run").read_text()
