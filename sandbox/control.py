@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Response
 from sandbox.faults import KINDS
+from sandbox.json_text import read_json
 from sandbox.operations import Operation
 from sandbox.rbac import role_definitions
 from sandbox.scenarios import catalogue, find, parse
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+LONGEST_STEP_S = 315_360_000
+FASTEST = 10_000_000
 OPERATOR_PATH = "/sandbox/operator/cnpg-1.30.0.yaml"
 OPERATOR_FILE = Path(__file__).parent / "data" / "cnpg-operator.yaml"
 
@@ -57,7 +59,7 @@ class Control:
         if handler is None:
             return _problem(404, "NotFound", f"The control API has no {method} {path}.")
         try:
-            body = json.loads(raw) if raw.strip() else {}
+            body = read_json(raw) if raw.strip() else {}
             if not isinstance(body, dict):
                 raise ValueError("the body must be a JSON object")
             response: Response = await handler(body, query)
@@ -66,7 +68,9 @@ class Control:
         return response
 
     async def _post_reset(self, body: Json, _query: dict[str, str]) -> Response:
-        await self._sandbox.reset(seed=body.get("seed"), speed=body.get("speed"))
+        seed = None if body.get("seed") is None else int(body["seed"])
+        speed = None if body.get("speed") is None else _speed(body["speed"])
+        await self._sandbox.reset(seed=seed, speed=speed)
         return Response(
             200, {"status": "reset", "seed": self._sandbox.seed, "speed": self._sandbox.clock.speed}
         )
@@ -122,11 +126,12 @@ class Control:
     async def _post_clock(self, body: Json, query: dict[str, str]) -> Response:
         clock = self._sandbox.clock
         if "speed" in body:
-            if not float(body["speed"]) > 0:
-                raise ValueError("`speed` must be above 0")
-            clock.set_speed(float(body["speed"]))
+            clock.set_speed(_speed(body["speed"]))
         if "step_s" in body:
-            clock.step(float(body["step_s"]))
+            step_s = float(body["step_s"])
+            if not 0 <= step_s <= LONGEST_STEP_S:
+                raise ValueError(f"`step_s` must be between 0 and {LONGEST_STEP_S} (ten years)")
+            clock.step(step_s)
         return await self._get_clock({}, query)
 
     async def _post_principals(self, body: Json, _query: dict[str, str]) -> Response:
@@ -144,6 +149,13 @@ class Control:
                 raise ValueError(f"no role is called {grant['role']}")
             sandbox.assign(role.id, object_id, sandbox.store.canonical(str(grant["scope"])))
         return Response(200, {"client_id": client_id, "client_secret": secret, "object_id": object_id})
+
+
+def _speed(value: Any) -> float:
+    speed = float(value)
+    if not 0 < speed <= FASTEST:
+        raise ValueError(f"`speed` must be above 0, and {FASTEST} at most")
+    return speed
 
 
 def _shown(operation: Operation) -> Json:

@@ -2,12 +2,27 @@
 
 import random
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 DATA = Path(__file__).parent / "data"
+
+
+@cache
+def table() -> dict[str, dict[str, Any]]:
+    """All durations by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(DATA.glob("durations*.yaml")):
+        found.update(yaml.safe_load(path.read_text())["durations"])
+    return found
+
+
+def names() -> set[str]:
+    """The names of all durations."""
+    return set(table())
 
 
 class Durations:
@@ -21,9 +36,7 @@ class Durations:
     def __init__(self, rng: Callable[..., random.Random], overrides: Callable[[], dict[str, float]]) -> None:
         self._rng = rng
         self._overrides = overrides
-        self.table: dict[str, dict[str, Any]] = {}
-        for path in sorted(DATA.glob("durations*.yaml")):
-            self.table.update(yaml.safe_load(path.read_text())["durations"])
+        self.table = table()
 
     def seconds(self, name: str, key: str = "") -> float:
         """How long something takes for one resource: `seconds` plus or minus `spread` (a fraction).

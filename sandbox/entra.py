@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Principal, Response
+from sandbox.json_text import read_json
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -247,7 +248,7 @@ class Entra:
 
     def _check_assertion(self, principal: ServicePrincipal, assertion: str) -> None:
         try:
-            claims = json.loads(_unb64(assertion.split(".")[1]))
+            claims = read_json(_unb64(assertion.split(".")[1]))
             issuer, subject = claims["iss"], claims["sub"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             text = "Client assertion is not a valid token."
@@ -313,7 +314,7 @@ class Entra:
             return Response(200, _shown(principal))
         if method == "POST" and segments == ["directoryObjects", "getByIds"]:
             try:
-                wanted = [str(item) for item in json.loads(raw)["ids"]]
+                wanted = [str(item) for item in read_json(raw)["ids"]]
             except (ValueError, KeyError, TypeError) as error:
                 raise ArmError(400, "Request_BadRequest", "The body must hold a list of ids.") from error
             found = [self.replicated(object_id) for object_id in wanted]

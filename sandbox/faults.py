@@ -42,6 +42,8 @@ MODIFIERS = {
 }
 
 
+LONGEST_S = 315_360_000
+"""Ten years of sandbox seconds."""
 ORDER: dict[str, Any] = {
     "operation": str,
     "path": str,
@@ -232,10 +234,13 @@ def check_order(wanted: Json) -> None:
     unknown = set(do) - set(KINDS) - MODIFIERS
     if unknown:
         raise ValueError(f"`do` doesn't know {', '.join(sorted(map(str, unknown)))}")
+    _check_headers(do.get("headers", {}))
+    for kind, members in _MEMBERS.items():
+        _check_members(kind, do.get(kind), members)
     if do.get("cut") not in (None, "before", "after"):
         raise ValueError("`cut` is before or after")
     for name in ("status", "delay_s", "retry_after_s"):
-        if name in do and (isinstance(do[name], bool) or not isinstance(do[name], int | float)):
+        if name in do and not _is_number(do[name], 0, LONGEST_S):
             raise ValueError(f"`{name}` can't be {do[name]!r}")
     if "status" in do and not 200 <= int(do["status"]) <= 599:
         raise ValueError("`status` is a final HTTP status, 200 to 599")
@@ -248,6 +253,42 @@ def check_order(wanted: Json) -> None:
         re.compile(wanted.get("operation") or "")
     except re.error as error:
         raise ValueError(f"a pattern is no regular expression: {error}") from error
+
+
+_MEMBERS: dict[str, dict[str, Any]] = {
+    "operation_fails": {"code": str, "message": str, "then": str, "after_s": (int, float)},
+    "operation_preempted": {"after_s": (int, float)},
+    "operation_error_but_succeeds": {"code": str, "message": str, "applied": bool},
+    "poll": {"status": int, "times": int},
+}
+
+
+def _check_members(kind: str, value: Any, members: dict[str, Any]) -> None:
+    if value is None or value is True:
+        return
+    if not isinstance(value, dict) or set(value) - set(members):
+        raise ValueError(f"`{kind}` is true, or a mapping of {', '.join(members)}")
+    for name, item in value.items():
+        wanted = members[name]
+        fits = isinstance(item, wanted) if wanted in (str, bool) else _is_number(item, 0, LONGEST_S)
+        if not fits:
+            raise ValueError(f"`{kind}.{name}` can't be {item!r}")
+    if value.get("then", "Succeeded") != "Succeeded":
+        raise ValueError(f"`{kind}.then` can be Succeeded only")
+
+
+def _check_headers(headers: Any) -> None:
+    if not isinstance(headers, dict):
+        raise ValueError("`headers` is a mapping")
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", str(name)) or not re.fullmatch(
+            r"[\x20-\x7e]*", str(value)
+        ):
+            raise ValueError(f"`headers` can't hold {name!r}: {value!r}")
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and least <= value <= most
 
 
 def filled(text: str, path: str) -> str:

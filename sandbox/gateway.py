@@ -13,6 +13,7 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Principal, Resource, Response, Route
+from sandbox.json_text import read_json
 from sandbox.providers.subscriptions import registration_state
 from sandbox.routing import Address, parse
 from sandbox.throttling import DELETES, GLOBAL, READS, WRITES
@@ -343,7 +344,7 @@ class Gateway:
         if not request.raw.strip():
             return {}
         try:
-            body = json.loads(request.raw)
+            body = read_json(request.raw)
         except ValueError as error:
             text = f"The request content was invalid and could not be deserialized: '{error}'."
             raise ArmError(400, "InvalidRequestContent", text, headers=GATEWAY) from error

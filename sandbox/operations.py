@@ -233,7 +233,7 @@ class Operations:
         self._running[resource.id.lower()] = operation
         self._counts[resource.id.lower()] += 1
         if fault and "poll" in fault:
-            operation.poll_fault = dict(fault["poll"])
+            operation.poll_fault = dict(fault["poll"]) if isinstance(fault["poll"], dict) else {"times": 1}
         if fault and fault.get("never_ends"):
             operation.ends_s = None
         else:
@@ -326,7 +326,8 @@ class Operations:
 
         fault = operation.fault or {}
         if "operation_fails" in fault:
-            self._fail_as_ordered(operation, fault["operation_fails"])
+            order = fault["operation_fails"]
+            self._fail_as_ordered(operation, order if isinstance(order, dict) else {})
         elif fault.get("operation_canceled"):
             # Azure's own spelling: https://github.com/Azure/AKS/issues/1913
             message = "The operation was overriden and canceled by a later operation."  # codespell:ignore

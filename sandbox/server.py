@@ -21,6 +21,7 @@ from sandbox.entra import EntraError, error_document
 from sandbox.faults import filled
 from sandbox.gateway import Gateway, Request, shown
 from sandbox.instance import Sandbox
+from sandbox.json_text import read_json
 from sandbox.metadata import metadata_endpoints
 
 logger = logging.getLogger(__name__)
@@ -320,18 +321,23 @@ def _json_or_none(raw: bytes) -> Any:
     if not raw:
         return None
     try:
-        return json.loads(raw)
+        return read_json(raw)
     except ValueError:
         return None
 
 
 async def _read(receive: Receive) -> bytes:
-    body: bytes = b""
-    while True:
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
         message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY or not message.get("more_body"):
-            return body
+        chunk: bytes = message.get("body", b"")
+        size, more = size + len(chunk), message.get("more_body", False)
+        if size <= MAX_BODY:
+            chunks.append(chunk)
+        else:  # Read to its end, so that the answer gets through, but not kept.
+            chunks = chunks[:1] if size - len(chunk) > MAX_BODY else [b" " * (MAX_BODY + 1)]
+    return b"".join(chunks)
 
 
 async def _cut(receive: Receive, send: Send) -> None:

@@ -1,7 +1,12 @@
 """What a test or a person can change while the sandbox runs: `GET` and `PUT /sandbox/settings`."""
 
 import copy
+import ipaddress
+import math
+import re
 from typing import Any
+
+from sandbox.durations import names
 
 DEFAULTS: dict[str, Any] = {
     # AKS answers 409 while another operation works on the cluster or one of its pools.
@@ -92,5 +97,54 @@ def check(values: dict[str, Any]) -> None:
         default = DEFAULTS[name]
         number = isinstance(default, int | float) and not isinstance(default, bool)
         wanted: Any = (int, float) if number else type(default)
-        if not isinstance(value, wanted) or (number and isinstance(value, bool)):
+        fits = isinstance(value, wanted) and not (number and not _is_amount(value))
+        if fits and name in AMOUNTS:
+            fits = all(isinstance(key, str) and _is_amount(item) for key, item in value.items())
+        elif fits and name in FACTS:
+            entries = value.values() if name == "regions" else value
+            fits = all(isinstance(item, dict) and _fits(item, FACTS[name]) for item in entries)
+        elif fits and name in TEXTS:
+            fits = all(isinstance(item, str) for item in value)
+        if name == "egress_address":
+            fits = fits and _is_address(value)
+        if not fits:
             raise ValueError(f"the setting {name} can't be {value!r}")
+        unknown = set(value) - names() if name == "durations" else set()
+        if unknown:
+            raise ValueError(f"there is no duration {', '.join(sorted(unknown))}")
+
+
+AMOUNTS = ("quota", "durations", "poll_interval_s")
+FACTS: dict[str, dict[str, type]] = {
+    "regions": {"zrs": bool, "grafana": bool, "grafana_zone_redundant": bool},
+    "vm_sizes": {"region": str, "family": str, "restricted": str, "zones": list},
+    "policies": {"name": str, "type": str, "deny_when": dict},
+}
+NEEDED = {"region", "family", "restricted"}
+TEXTS = ("taken_storage_names", "held_workspace_names")
+
+
+def _fits(entry: dict[str, Any], facts: dict[str, type]) -> bool:
+    known = all(name in facts and isinstance(value, facts[name]) for name, value in entry.items())
+    if "type" in facts and known:
+        return _is_pattern(entry.get("type", ""))
+    return known and (facts is not FACTS["vm_sizes"] or entry.keys() >= NEEDED)
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _is_address(value: str) -> bool:
+    try:
+        return ipaddress.ip_address(value).version == 4
+    except ValueError:
+        return False

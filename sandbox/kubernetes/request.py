@@ -3,13 +3,13 @@
 https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from sandbox.json_text import read_json
 from sandbox.kubernetes import errors, protobuf
 
 Json = dict[str, Any]
@@ -123,14 +123,14 @@ class ApiRequest:
     def json(self) -> Any:
         """The body as JSON, of whatever type."""
         try:
-            return json.loads(self.content)
+            return read_json(self.content)
         except ValueError as error:
             raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
 
     def _yaml(self) -> Json:
         try:
             value = yaml.load(self.content, Loader=_Loader)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise errors.bad_request(f"error decoding YAML: {error}") from error
         if not isinstance(value, dict):
             raise errors.bad_request("error decoding YAML: the body is no object")
