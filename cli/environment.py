@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from environment.outputs import EnvironmentOutputs
+    from environment.receipt import Receipt
     from environment.spec import EnvironmentSpec
 
 app = typer.Typer()
@@ -170,6 +171,86 @@ def plan(
         raise typer.Exit(ExitCode.FAILED)
     if not found.is_empty:
         raise typer.Exit(ExitCode.CHANGES)
+
+
+@app.command()
+def tear_down(
+    confirm: Annotated[
+        str, typer.Option(metavar="NAME-REGION", help="Name and region, typed, such as cnpg-canadacentral.")
+    ],
+    spec_file: SpecFile = None,
+    name: Name = None,
+    region: Region = None,
+    subscription_id: SubscriptionId = None,
+    suffix: Suffix = None,
+    settings: Settings = None,
+    sandbox: UseSandbox = False,
+    state: State = None,
+    delete_backups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ACCOUNT",
+            help="Delete the backups too: the storage account's name, typed.",
+            show_default=False,
+        ),
+    ] = None,
+    discard_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME-REGION",
+            help="Delete databases and volumes without a proven backup too: name and region, typed.",
+            show_default=False,
+        ),
+    ] = None,
+    backup_age_min: Annotated[
+        int,
+        typer.Option(min=1, max=10080, help="How old each database's newest backup may be, in minutes."),
+    ] = 60,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no receipt.")] = False,
+) -> None:
+    """Delete what the environment owns, and print what became of everything; backups stay unless named.
+
+    Refuses before the first deletion. Interrupted or failed, run it again: it goes on where it stopped.
+    """
+    from cli.prefect_server import prepare_prefect, require_prefect_server
+
+    spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
+    prepare_prefect()
+    if require_prefect_server() is None and not quiet:
+        print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
+    words = {
+        "confirm": confirm,
+        "delete_backups": delete_backups,
+        "discard_data": discard_data,
+        "backup_age_min": backup_age_min,
+    }
+    receipt, text = asyncio.run(_run_tear_down(spec, words, quiet=quiet))
+    if as_json:
+        print(receipt.model_dump_json(indent=2))
+    elif not quiet:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text or receipt.headline))
+
+
+async def _run_tear_down(
+    spec: EnvironmentSpec, words: dict[str, Any], *, quiet: bool
+) -> tuple[Receipt, str | None]:
+    from cli.prefect_server import summary_of
+    from environment.journal import Journal, use_journal
+    from flows.tear_down import tear_down as tear_down_flow
+
+    with use_journal(Journal()) as journal, _shown(quiet) as show:
+        if show is not None:
+            journal.subscribe(show)
+        run: Any = await tear_down_flow(spec, **words, return_state=True)
+    text = await summary_of(run.state_details.flow_run_id)
+    if not run.is_completed() and text and not quiet:
+        print(text, file=sys.stderr)  # how far it got
+    receipt: Receipt = await run.aresult()
+    return receipt, text
 
 
 @app.command()

@@ -94,9 +94,14 @@ class Receipt(Outputs):
         )
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to delete."""
+        return not self.deleted and not self.failures and all(item.reason for item in self.soft_deleted)
+
+    @property
     def headline(self) -> str:
         """The receipt in one line."""
-        if not self.generations and not self.deleted and not self.failures:
+        if self.is_empty:
             kept = f"; kept: {', '.join(str_of(item) for item in self.kept)}" if self.kept else ""
             return f"{self.environment}: nothing left to delete{kept}"
         counts = Counter(

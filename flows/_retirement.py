@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from environment.journal import journal
+from environment.names import environment_key
 from environment.outputs import Site
 from environment.receipt import Inventory, Removal, Removals
 from environment.spec import EnvironmentSpec
@@ -23,7 +25,10 @@ from tasks.clean_up import (
     delete_rule_groups,
     see_to_backups,
 )
+from tasks.inventory import retiring_groups, take_inventory
 from tasks.resource_group import mark_generation, remember_generation
+
+BACKUP_AGE_MIN = 60
 
 
 def start_tear_down(steps: Steps, spec: EnvironmentSpec, inventory: Inventory) -> list[Step[Removals]]:
@@ -46,9 +51,12 @@ def start_tear_down(steps: Steps, spec: EnvironmentSpec, inventory: Inventory) -
     for site in inventory.sites:
         marked = steps.start(mark_generation, spec, site, "retiring", after=remembered)
         before = _start_contents(steps, spec, site, marked)
-        if vault := inside.get(site.names.resource_group):
+        vault = inside.get(site.names.resource_group)
+        if vault:
             before.append(steps.start(see_to_backups, spec, vault, after=before))
         group = steps.start(delete_resource_group, spec, site, after=before)
+        if vault:
+            steps.start(mark_generation, spec, site, "retired", after=[group])
         removing += [*before, group]
         ended.append(group)
     for vault in inventory.vaults:
@@ -93,3 +101,25 @@ async def removals_of(started: Iterable[Step[Removals]]) -> list[Removal]:
     """What became of everything, as far as the steps got."""
     ended = [step for step in started if await step.failure() is None]
     return [removal for step in ended for removal in (await step.result()).items]
+
+
+async def finish_tear_down(spec: EnvironmentSpec) -> None:
+    """Finish a tear-down that began and didn't end, so that a new generation doesn't stand beside half an old one.
+
+    The name that was typed then still counts; backups and data without a backup aren't touched.
+
+    Args:
+        spec: the environment.
+
+    Raises:
+        TearDownRefused: something stands against it, such as live data; nothing was deleted.
+    """
+    groups = await retiring_groups(spec)
+    if not groups:
+        return
+    journal().note(f"the tear-down of {', '.join(groups)} has begun; finishing it first")
+    inventory = await take_inventory(
+        spec, environment_key(spec), None, None, BACKUP_AGE_MIN, only_retiring=True
+    )
+    async with Steps() as steps:
+        start_tear_down(steps, spec, inventory)

@@ -36,6 +36,7 @@ from environment.outputs import (
     VerificationOutputs,
 )
 from environment.spec import EnvironmentSpec
+from flows._retirement import finish_tear_down
 from flows._session import run_session
 from flows._steps import Step, Steps
 from flows._summary import summary
@@ -81,9 +82,11 @@ async def provision(spec: EnvironmentSpec) -> EnvironmentOutputs:
 
     Raises:
         PreflightFailed: problems found before the first write, all at once.
+        TearDownRefused: an earlier generation's tear-down has begun, and something stands against finishing it.
         ProvisioningError: the first step that failed; running again continues.
     """
     async with run_session(spec) as journal:
+        await finish_tear_down(spec)
         async with Steps() as steps:
             started = start_environment(steps, spec)
             await _name_run(spec, started.place)

@@ -18,7 +18,7 @@ from environment.names import environment_key
 from environment.receipt import Receipt
 from environment.spec import EnvironmentSpec
 from flows._receipt import receipt_text
-from flows._retirement import removals_of, start_tear_down
+from flows._retirement import BACKUP_AGE_MIN, removals_of, start_tear_down
 from flows._session import run_session
 from flows._steps import Steps
 from tasks.inventory import take_inventory
@@ -30,7 +30,7 @@ async def tear_down(
     confirm: str,
     delete_backups: str | None = None,
     discard_data: str | None = None,
-    backup_age_min: Annotated[int, Field(ge=1, le=10080)] = 60,
+    backup_age_min: Annotated[int, Field(ge=1, le=10080)] = BACKUP_AGE_MIN,
 ) -> State[Receipt]:
     """Delete everything that this environment owns; backups survive unless their account's name is typed.
 
@@ -66,5 +66,5 @@ async def tear_down(
         )
         if failures:
             raise failures[0]
-    name = "Completed" if receipt.generations or receipt.deleted else "NothingLeft"
+    name = "NothingLeft" if receipt.is_empty else "Completed"
     return Completed(name=name, message=receipt.headline, data=receipt)

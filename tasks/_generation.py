@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cloud.answers import Json
 from environment.names import ENVIRONMENT, GENERATION, LAST_GENERATION, STATE, Names, environment_key, is_ours
 from environment.spec import EnvironmentSpec
-from tasks._verdict import FINE, Verdict, problem
+from tasks._verdict import FINE, Verdict, problem, warning
 
 # A rebuild a day for five years; a tag that says more was edited by hand and is ignored.
 MOST_GENERATIONS = 2000
@@ -78,12 +78,14 @@ def find_generation(
     seen = _highest_seen(spec, subscription_id, groups, deleted_workspaces)
     every = {number: Names.of(spec, subscription_id, number) for number in range(1, seen + 2)}
 
-    alive = []
+    alive, retiring = [], []
     for number, names in every.items():
         group = by_name.get(names.resource_group.casefold())
-        if group is not None and not (
-            is_ours(group.get("tags"), spec) and _tags(group).get(STATE) == "retiring"
-        ):
+        if group is None or is_retired(group, spec):
+            continue
+        if is_retiring(group, spec):
+            retiring.append(str(group["name"]))
+        else:
             may_use = is_ours(group.get("tags"), spec) or spec.adopt == names.resource_group
             alive.append(((_tags(group).get(STATE) == "current", may_use, number), group))
     number = max(alive, key=lambda one: one[0])[0][2] if alive else seen + 1
@@ -95,6 +97,10 @@ def find_generation(
     backups = by_name.get(names.backup_group.casefold())
     if backups is not None and names.backup_group != names.resource_group:
         verdict += _judge_group(spec, backups)
+    for name in retiring:
+        verdict += warning(
+            "name", f"the tear-down of {name} has begun; a run of provision finishes it before anything else."
+        )
     verdict += _judge_strays(spec, ours, every.values())
     verdict += _judge_adopt(spec, names, every.values())
     return Generation(number, names, bool(alive)), verdict
@@ -129,10 +135,18 @@ def live_groups(
         names = Names.of(spec, subscription_id, number)
         if group := by_name.get(names.resource_group.casefold()):
             ours = is_ours(group.get("tags"), spec)
-            found.append(
-                LiveGroup(number, names, group, ours, ours and _tags(group).get(STATE) == "retiring")
-            )
+            found.append(LiveGroup(number, names, group, ours, is_retiring(group, spec)))
     return found
+
+
+def is_retiring(group: Json, spec: EnvironmentSpec) -> bool:
+    """Whether this is a group of this environment's whose tear-down has begun."""
+    return is_ours(group.get("tags"), spec) and _tags(group).get(STATE) == "retiring"
+
+
+def is_retired(group: Json, spec: EnvironmentSpec) -> bool:
+    """Whether this group of this environment's is torn down and stays for the backups in it."""
+    return is_ours(group.get("tags"), spec) and _tags(group).get(STATE) == "retired"
 
 
 def strays(spec: EnvironmentSpec, groups: Sequence[Json], known: Iterable[Names]) -> list[str]:

@@ -23,7 +23,7 @@ from environment.spec import EnvironmentSpec
 from tasks._cluster import deletable_cluster
 from tasks._contents import contents_of
 from tasks._facts import ask_about_subscription, pages
-from tasks._generation import deleted_generations, live_groups, strays
+from tasks._generation import deleted_generations, is_retiring, live_groups, strays
 from tasks._live_data import judge_data
 from tasks._locks import judge_locks
 from tasks._owned import foreign, foreign_backups, untagged
@@ -44,6 +44,7 @@ async def take_inventory(
     delete_backups: str | None,
     discard_data: str | None,
     backup_age_min: int,
+    only_retiring: bool = False,
 ) -> Inventory:
     """Find everything that a tear-down would delete, and everything that stands against it; write nothing.
 
@@ -57,6 +58,7 @@ async def take_inventory(
         delete_backups: the storage account's name, typed, if the backups go too.
         discard_data: the environment's name and region, typed, if data without a backup may go.
         backup_age_min: how old the newest backup of a Postgres cluster may be, in minutes.
+        only_retiring: leave out generations whose tear-down hasn't begun.
 
     Returns:
         The generations and storage accounts that are there.
@@ -69,7 +71,8 @@ async def take_inventory(
     key = environment_key(spec)
     subscription = await ask_about_subscription(subscription_id)
     groups, deleted = await all_ended([_groups(), deleted_workspaces()])
-    found = live_groups(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
+    every = live_groups(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
+    found = [one for one in every if one.is_retiring or not only_retiring]
     sites = tuple(
         Site(subscription_id=subscription_id, generation=one.generation, names=one.names)
         for one in found
@@ -82,7 +85,7 @@ async def take_inventory(
     problems += [
         f"resource group {name} is this environment's by its tags, and its name doesn't follow from suffix "
         f"{spec.suffix or '(unset)'}. Set the suffix that it was made with, then run again."
-        for name in strays(spec, groups, [one.names for one in found])
+        for name in strays(spec, groups, [one.names for one in every])
     ]
     problems += await _judge_rights(subscription_id, deletes_backups=any(vault.wanted for vault in vaults))
     problems += await _judge_groups(spec, sites, vaults, groups)
@@ -100,6 +103,11 @@ async def take_inventory(
             for workspace_id in _ours_among(spec, subscription_id, deleted)
         ),
     )
+
+
+async def retiring_groups(spec: EnvironmentSpec) -> list[str]:
+    """Names of this environment's resource groups whose tear-down has begun and not ended."""
+    return [str(group["name"]) for group in await _groups() if is_retiring(group, spec)]
 
 
 def judge_words(

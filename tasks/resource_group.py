@@ -25,7 +25,7 @@ from environment.names import (
 from environment.outputs import UNCHANGED, Place, ResourceOutputs, Site
 from environment.spec import EnvironmentSpec
 from environment.version import product_version
-from tasks._generation import last_generation
+from tasks._generation import is_retired, last_generation
 from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
 
@@ -110,22 +110,28 @@ async def ensure_backup_group(spec: EnvironmentSpec, place: Place, group: Resour
 
 @arm_task("mark_generation {state}")
 async def mark_generation(
-    spec: EnvironmentSpec, place: Site, state: Literal["building", "current", "retiring"]
+    spec: EnvironmentSpec, place: Site, state: Literal["building", "current", "retiring", "retired"]
 ) -> ResourceOutputs:
     """Write on the environment's group how far this generation is; `current` once everything is verified.
+
+    A group that isn't there is left alone by `retiring`, at the start of a tear-down, and by `retired`, at its end.
 
     Guide: none. REST: https://learn.microsoft.com/rest/api/resources/resource-groups/create-or-update
 
     Args:
         spec: the environment wanted.
         place: where it is.
-        state: building, current or retiring.
+        state: building, current, retiring or, of a group that stays for the backups in it, retired.
 
     Returns:
         ID and name of the group.
     """
-    if state == "retiring":
-        return await _tag_group(spec, place, place.names.resource_group, lambda _: {STATE: state})
+    if state in ("retiring", "retired"):
+
+        def state_for(live: Json) -> dict[str, str]:
+            return {} if is_retired(live, spec) else {STATE: state}
+
+        return await _tag_group(spec, place, place.names.resource_group, state_for)
     tags = {**resource_tags(spec), STATE: state}
     return await _ensure_group(spec, place, place.names.resource_group, tags, {})
 

@@ -3,12 +3,18 @@
 import re
 from pathlib import Path
 
-from tasks._requirements import ACTIONS, PROVIDERS
+from tasks._requirements import ACTIONS, DELETE_BACKUPS_ACTION, PROVIDERS, TEAR_DOWN_ACTIONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+def rows(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, re.M))
+
+
 def test_every_action_and_its_step_stand_in_the_permissions_document() -> None:
-    text = (DOCS / "permissions.md").read_text()
-    assert dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, re.M)) == ACTIONS
-    assert all(f"`{provider}`" in text for provider in PROVIDERS)
+    provision, _, tear_down = (DOCS / "permissions.md").read_text().partition("## Tear-down")
+    assert rows(provision) == ACTIONS
+    assert all(f"`{provider}`" in provision for provider in PROVIDERS)
+    assert rows(tear_down) == TEAR_DOWN_ACTIONS
+    assert f"`{DELETE_BACKUPS_ACTION}`" in tear_down

@@ -1,0 +1,885 @@
+"""`tear_down` takes what is the environment's and nothing else; interrupted it goes on, and backups survive."""
+
+import asyncio
+import copy
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import pytest_asyncio
+from prefect import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+from cloud.errors import NotOurs, TearDownRefused
+from environment.journal import Event, Journal, use_journal
+from environment.outputs import EnvironmentOutputs
+from environment.receipt import Receipt, Removal
+from environment.spec import EnvironmentSpec
+from flows.plan import make_plan
+from flows.provision import provision
+from flows.tear_down import tear_down
+
+from ..conftest import point_at, spec_for
+from ..sandbox.conftest import SandboxProcess
+from ..tasks.conftest import MOMENTS
+from ..tasks.kube import Kube
+from ..tasks.world import World
+from .conftest import writes
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+Json = dict[str, Any]
+
+KEY = "cnpg-canadacentral"
+GROUPS, IDENTITIES, STORAGE, ROLES = "2024-11-01", "2024-11-30", "2025-08-01", "2022-04-01"
+LOCKS, NETWORKS = "2020-05-01", "2025-09-01"
+READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+OBJECT = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def azure(azure: SandboxProcess) -> SandboxProcess:
+    """The empty sandbox, with operations that last moments."""
+    quicken(azure)
+    return azure
+
+
+def quicken(azure: SandboxProcess) -> None:
+    moments = MOMENTS | {"aks_cluster_delete": 60, "grafana_delete": 60, "monitor_workspace_delete": 20}
+    azure.settings(durations=moments, spontaneous_operations=False, autoscaler=False)
+
+
+def put(azure: SandboxProcess, path: str, api_version: str, body: Json) -> None:
+    answer = azure.arm("PUT", path, body, api_version=api_version)
+    assert answer.status_code in (200, 201, 202), answer.text
+
+
+def delete(azure: SandboxProcess, path: str, api_version: str) -> None:
+    assert azure.arm("DELETE", path, api_version=api_version).status_code in (200, 202, 204)
+
+
+def resources(azure: SandboxProcess) -> dict[str, Json]:
+    """Everything in the sandbox by ID."""
+    return {one["id"]: one for one in azure.control("GET", "resources")["resources"]}
+
+
+def make_neighbour(azure: SandboxProcess) -> str:
+    """Somebody else's resources, another environment of this product among them; returns their group."""
+    group = f"{azure.subscription}/resourceGroups/rg-neighbour"
+    put(azure, group, GROUPS, {"location": "canadacentral", "tags": {"owner": "user"}})
+    identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/mi-theirs"
+    put(azure, identity, IDENTITIES, {"location": "canadacentral"})
+    account = f"{group}/providers/Microsoft.Storage/storageAccounts/theirs0001"
+    put(
+        azure,
+        account,
+        STORAGE,
+        {"location": "canadacentral", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}},
+    )
+    other = f"{azure.subscription}/resourceGroups/rg-other-abcdefgh"
+    tags = {"managed-by": "aks-postgres", "aks-postgres-environment": "other-canadacentral"}
+    put(
+        azure,
+        other,
+        GROUPS,
+        {"location": "canadacentral", "tags": tags | {"aks-postgres-state": "current"}},
+    )
+    put(azure, f"{other}/providers/Microsoft.Authorization/locks/keep", LOCKS, lock("CanNotDelete"))
+    azure.step(1000)
+    principal = azure.arm("GET", identity, api_version=IDENTITIES).json()["properties"]["principalId"]
+    give(azure, azure.subscription, principal, "11111111-1111-1111-1111-111111111111")
+    return group
+
+
+def lock(level: str) -> Json:
+    return {"properties": {"level": level, "notes": "ours"}}
+
+
+def give(azure: SandboxProcess, scope: str, principal: str, name: str) -> str:
+    """Make somebody Reader; returns the role assignment."""
+    role = f"{azure.subscription}/providers/Microsoft.Authorization/roleDefinitions/{READER}"
+    assignment = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"
+    properties = {"roleDefinitionId": role, "principalId": principal, "principalType": "ServicePrincipal"}
+    put(azure, assignment, ROLES, {"properties": properties})
+    return assignment
+
+
+def blob(azure: SandboxProcess, method: str, account: str, data: bytes | None = None) -> bytes:
+    """An object among the backups."""
+    token = azure.token("https://storage.azure.com/.default")
+    answer = azure.http.request(
+        method,
+        f"{azure.endpoint}/blob/{account}/backups/pg/base/20261124/data.tar",
+        headers={
+            "Authorization": f"Bearer {token}",
+            "x-ms-version": "2025-05-05",
+            "x-ms-blob-type": "BlockBlob",
+        },
+        data=data,
+    )
+    assert answer.status_code in (200, 201), answer.text
+    return bytes(answer.content)
+
+
+def owners(azure: SandboxProcess) -> Json:
+    """A spec's storage in which the sandbox's caller owns the blobs."""
+    return {"blob_owners": [{"object_id": azure.object_id, "type": "ServicePrincipal"}]}
+
+
+@dataclass
+class Story:
+    """One environment from its first provision to the end of its backups."""
+
+    azure: SandboxProcess
+    before: dict[str, Json]
+    neighbour: str
+    first: EnvironmentOutputs
+    theirs_on_ours: str = ""
+    after: dict[str, dict[str, Json]] = field(default_factory=dict)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+    ledgers: dict[str, list[Json]] = field(default_factory=dict)
+    second: EnvironmentOutputs | None = None
+    objects: list[bytes] = field(default_factory=list)
+
+    async def tear_down(self, title: str, spec: EnvironmentSpec, **words: Any) -> None:
+        since = len(self.azure.ledger())
+        state = await tear_down(spec, KEY, **words, return_state=True)
+        self.states[title] = state
+        self.receipts[title] = await state.aresult()
+        self.ledgers[title] = writes(self.azure.ledger()[since:])
+        self.after[title] = resources(self.azure)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def story(sandbox_process: SandboxProcess, prefect_api: None) -> AsyncIterator[Story]:
+    azure = sandbox_process
+    azure.control("POST", "reset", {"seed": 1, "speed": 1000})
+    azure.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
+    quicken(azure)
+    with pytest.MonkeyPatch.context() as patch:
+        point_at(azure, patch)
+        neighbour = make_neighbour(azure)
+        before = copy.deepcopy(resources(azure))
+        spec = spec_for(azure, storage=owners(azure), monitoring={"monitoring_reader_scope": "subscription"})
+        told = Story(azure, before, neighbour, await provision(spec))
+        account = told.first.storage_account.name
+        azure.step(1000)  # roles take effect late
+        blob(azure, "PUT", account, OBJECT)
+        told.theirs_on_ours = give(
+            azure, neighbour, told.first.identity.principal_id, "22222222-2222-2222-2222-222222222222"
+        )
+        await told.tear_down("first", spec)
+        told.objects.append(blob(azure, "GET", account))
+        await told.tear_down("nothing left", spec)
+        told.second = await provision(spec)
+        told.objects.append(blob(azure, "GET", account))
+        await told.tear_down("backups", spec, delete_backups=account)
+        yield told
+
+
+def ids(items: tuple[Removal, ...], what: str) -> list[str]:
+    return [item.id for item in items if item.what == what]
+
+
+def test_the_end_is_exactly_the_neighbours_resources_and_the_kept_backups(story: Story) -> None:
+    left = story.after["first"]
+    backups = story.first.place.group_id(story.first.place.names.backup_group)
+    ours = {resource_id for resource_id in left if resource_id.startswith(backups)}
+    assert {one.rsplit("/", 1)[-1] for one in ours} >= {
+        story.first.place.names.backup_group,
+        story.first.storage_account.name,
+        "backups",
+    }
+    rest = {resource_id: left[resource_id] for resource_id in left.keys() - ours - {story.theirs_on_ours}}
+    assert rest == story.before
+
+
+def test_the_neighbours_resources_are_never_written(story: Story) -> None:
+    theirs = ("/resourcegroups/rg-neighbour", "/resourcegroups/rg-other-")
+    for entries in story.ledgers.values():
+        assert [entry for entry in entries if any(one in entry["path"].lower() for one in theirs)] == []
+
+
+def test_every_deletion_is_sent_once_and_nothing_else_is_written(story: Story) -> None:
+    sent = Counter(entry["operation"] for entry in story.ledgers["first"])
+    assert sent == {
+        # Marked as retiring; the backup group remembers the first generation already.
+        "ResourceGroups_CreateOrUpdate": 1,
+        "DataCollectionRuleAssociations_Delete": 2,
+        "PrometheusRuleGroups_Delete": 6,
+        "ManagedClusters_Delete": 1,
+        # Monitoring Reader on the subscription, Data Reader, Grafana Admin, Blob Data Contributor.
+        "RoleAssignments_Delete": 4,
+        "Grafana_Delete": 1,
+        "DataCollectionRules_Delete": 2,
+        "DataCollectionEndpoints_Delete": 1,
+        "AzureMonitorWorkspaces_Delete": 1,
+        "Workspaces_Delete": 1,
+        "UserAssignedIdentities_Delete": 1,
+        "ResourceGroups_Delete": 1,
+    }
+
+
+def test_roles_go_before_their_identities_and_associations_before_their_rules(story: Story) -> None:
+    order = [(entry["operation"], entry["path"].lower()) for entry in story.ledgers["first"]]
+
+    def last(operation: str, part: str = "") -> int:
+        return max(n for n, (name, path) in enumerate(order) if name == operation and part in path)
+
+    def first(operation: str) -> int:
+        return min(n for n, (name, _) in enumerate(order) if name == operation)
+
+    account = story.first.storage_account.name
+    assert order[0][0] == "ResourceGroups_CreateOrUpdate"
+    assert last("RoleAssignments_Delete", account) > first("ManagedClusters_Delete")
+    assert last("RoleAssignments_Delete", account) < first("UserAssignedIdentities_Delete")
+    assert first("RoleAssignments_Delete") < first("Grafana_Delete")
+    assert last("DataCollectionRuleAssociations_Delete") < first("ManagedClusters_Delete")
+    assert first("ManagedClusters_Delete") < first("DataCollectionRules_Delete")
+    assert last("DataCollectionRules_Delete") < first("DataCollectionEndpoints_Delete")
+    assert last("DataCollectionEndpoints_Delete") < first("AzureMonitorWorkspaces_Delete")
+    assert order[-1][0] == "ResourceGroups_Delete"
+
+
+def test_the_receipt_says_what_became_of_everything(story: Story) -> None:
+    receipt, names = story.receipts["first"], story.first.place.names
+    assert receipt.generations == (1,)
+    assert {ids(receipt.deleted, what)[0].rsplit("/", 1)[-1] for what in ("AKS cluster", "public IP")} == {
+        names.cluster,
+        names.public_ip,
+    }
+    whats = Counter(item.what for item in receipt.deleted)
+    assert whats["role assignment"] == 4
+    assert whats["managed resource group"] == whats["node resource group"] == whats["resource group"] == 1
+    (workspace,) = receipt.soft_deleted
+    assert workspace.name == names.log_workspace
+    assert workspace.purged_by == (datetime.now(UTC) + timedelta(days=14)).date()
+    assert [item.what for item in receipt.kept] == [
+        "role assignment",
+        "storage account",
+        "backup resource group",
+    ]
+    assert receipt.not_found == ()
+
+
+def test_a_role_that_somebody_else_gave_our_identity_stays_and_is_reported(story: Story) -> None:
+    assert story.theirs_on_ours in story.after["first"]
+    kept = next(item for item in story.receipts["first"].kept if item.what == "role assignment")
+    assert kept.id == story.theirs_on_ours
+    assert "this product didn't make it" in kept.reason
+
+
+async def test_the_receipt_is_an_artifact_and_the_run_s_name_says_which(story: Story) -> None:
+    async with get_client() as client:
+        found = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"receipt-{KEY}"]))
+        )
+        runs = await client.read_flow_runs(limit=200)
+    text = str(min(found, key=lambda artifact: artifact.created).data)
+    purged_by = story.receipts["first"].soft_deleted[0].purged_by
+    for expected in (
+        story.first.cluster.name,
+        story.first.storage_account.name,
+        "Soft-deleted",
+        f"purged by {purged_by}",
+        story.receipts["first"].headline,
+    ):
+        assert expected in text
+    assert "tear down cnpg in canadacentral" in [run.name for run in runs]
+
+
+def test_an_object_among_the_backups_survives_byte_for_byte(story: Story) -> None:
+    assert story.objects == [OBJECT, OBJECT]
+
+
+def test_a_second_tear_down_writes_nothing_and_says_that_nothing_is_left(story: Story) -> None:
+    assert story.ledgers["nothing left"] == []
+    state, receipt = story.states["nothing left"], story.receipts["nothing left"]
+    assert state.name == "NothingLeft"
+    assert state.message.startswith(f"{KEY}: nothing left to delete; kept: storage account hacnpg")
+    assert receipt.is_empty
+    assert [item.reason for item in receipt.soft_deleted] == ["deleted before this run"]
+
+
+def test_the_next_provision_makes_generation_2_with_new_names_on_the_same_backups(story: Story) -> None:
+    first, second = story.first, story.second
+    assert second is not None
+    assert second.place.generation == 2
+    assert second.cluster.name != first.cluster.name
+    assert second.resource_group.name != first.resource_group.name
+    assert second.storage_account.id == first.storage_account.id
+    assert second.changes["storage_account"].kind == second.changes["container"].kind == "unchanged"
+
+
+def test_backups_whose_account_is_typed_go_too(story: Story) -> None:
+    left = {
+        resource_id: body
+        for resource_id, body in story.after["backups"].items()
+        if resource_id != story.theirs_on_ours
+    }
+    assert left == story.before
+    deleted = story.receipts["backups"].deleted
+    assert ids(deleted, "storage account") == [story.first.storage_account.id]
+    assert ids(deleted, "backup resource group") == [story.first.backup_group.id]
+
+
+# What stops it.
+
+
+@dataclass
+class Standing:
+    """A finished environment that no test of this part may change."""
+
+    azure: SandboxProcess
+    spec: EnvironmentSpec
+    outputs: EnvironmentOutputs
+    kube: Kube
+
+    async def refusals(self, confirm: str = KEY, **words: Any) -> list[str]:
+        """What a tear-down is refused for; it must have written nothing."""
+        before, since = resources(self.azure), len(self.azure.ledger())
+        with pytest.raises(TearDownRefused) as refused:
+            await tear_down(self.spec, confirm, **words)
+        assert writes(self.azure.ledger()[since:]) == []
+        assert resources(self.azure) == before
+        return list(refused.value.problems)
+
+    @contextmanager
+    def there(self, path: str, api_version: str, body: Json) -> Iterator[str]:
+        """While inside, a resource of somebody's is there."""
+        put(self.azure, path, api_version, body)
+        self.azure.step(100)
+        try:
+            yield path
+        finally:
+            delete(self.azure, path, api_version)
+            self.azure.step(1000)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def standing(
+    sandbox_process: SandboxProcess, prefect_api: None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Standing]:
+    azure = sandbox_process
+    azure.control("POST", "reset", {"seed": 1, "speed": 1000})
+    azure.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
+    quicken(azure)
+    with pytest.MonkeyPatch.context() as patch:
+        point_at(azure, patch)
+        spec = spec_for(azure)
+        outputs = await provision(spec)
+        azure.step(1000)
+        yield Standing(azure, spec, outputs, kube_for(azure, outputs, tmp_path_factory.mktemp("kube")))
+
+
+def kube_for(azure: SandboxProcess, outputs: EnvironmentOutputs, folder: Path) -> Kube:
+    return Kube(cast(World, SimpleNamespace(azure=azure, made={"cluster": outputs.cluster})), folder)
+
+
+async def test_a_name_that_isnt_typed_right_stops_it(standing: Standing) -> None:
+    (problem,) = await standing.refusals("cnpg-westeurope")
+    assert problem.startswith(f"confirm: 'cnpg-westeurope' was given; type {KEY}")
+
+
+async def test_an_account_that_isnt_the_backups_stops_it(standing: Standing) -> None:
+    (problem,) = await standing.refusals(delete_backups="theirs0001")
+    assert "delete_backups: 'theirs0001' was given" in problem
+    assert f"in the storage account {standing.outputs.storage_account.name}" in problem
+    assert "leave delete_backups out" in problem
+
+
+async def test_a_wrong_word_for_data_stops_it(standing: Standing) -> None:
+    (problem,) = await standing.refusals(discard_data="yes")
+    assert problem.startswith(f"discard_data: 'yes' was given; type {KEY}")
+
+
+async def test_a_foreign_resource_in_the_group_stops_it(standing: Standing) -> None:
+    address = f"{standing.outputs.resource_group.id}/providers/Microsoft.Network/publicIPAddresses/pip-theirs"
+    body: Json = {
+        "location": "canadacentral",
+        "sku": {"name": "Standard"},
+        "properties": {"publicIPAllocationMethod": "Static"},
+    }
+    # Tags alone make nothing ours, and a name alone doesn't either.
+    body["tags"] = copy.deepcopy(
+        standing.azure.arm("GET", standing.outputs.identity.id, api_version=IDENTITIES).json()["tags"]
+    )
+    with standing.there(address, NETWORKS, body):
+        (problem,) = await standing.refusals()
+    assert problem.startswith("Microsoft.Network/publicIPAddresses pip-theirs in rg-cnpg-")
+    assert "isn't part of this environment" in problem
+    assert "Move it elsewhere or delete it, then run again" in problem
+
+
+async def test_a_resource_of_ours_that_has_lost_its_tags_stops_it(standing: Standing) -> None:
+    identity = standing.outputs.identity.id
+    body = standing.azure.arm("GET", identity, api_version=IDENTITIES).json()
+    put(standing.azure, identity, IDENTITIES, {"location": body["location"], "tags": {"owner": "user"}})
+    try:
+        (problem,) = await standing.refusals()
+    finally:
+        put(standing.azure, identity, IDENTITIES, {"location": body["location"], "tags": body["tags"]})
+    assert standing.outputs.identity.name in problem
+    assert "has this environment's name but not its tags" in problem
+    assert "give it these tags" in problem
+
+
+async def test_a_group_of_ours_that_has_lost_its_tags_stops_it(standing: Standing) -> None:
+    group = standing.outputs.resource_group.id
+    body = standing.azure.arm("GET", group, api_version=GROUPS).json()
+    put(standing.azure, group, GROUPS, {"location": body["location"]})
+    try:
+        problems = await standing.refusals()
+    finally:
+        put(standing.azure, group, GROUPS, {"location": body["location"], "tags": body["tags"]})
+    assert f"resource group {standing.outputs.resource_group.name} has this environment's name" in problems[0]
+
+
+async def test_a_group_that_another_suffix_made_stops_it(standing: Standing) -> None:
+    group = standing.outputs.resource_group.id
+    tags = standing.azure.arm("GET", group, api_version=GROUPS).json()["tags"]
+    other = f"{standing.azure.subscription}/resourceGroups/rg-cnpg-elsewhere"
+    with standing.there(other, GROUPS, {"location": "canadacentral", "tags": tags}):
+        (problem,) = await standing.refusals()
+    assert "resource group rg-cnpg-elsewhere is this environment's by its tags" in problem
+    assert "Set the suffix that it was made with" in problem
+
+
+@pytest.mark.parametrize(
+    ("where", "level"),
+    [
+        ("resource_group", "CanNotDelete"),
+        ("cluster", "CanNotDelete"),
+        ("node_group", "ReadOnly"),
+        ("subscription", "CanNotDelete"),
+        ("backup_group", "ReadOnly"),
+    ],
+)
+async def test_a_lock_stops_it_and_stays(standing: Standing, where: str, level: str) -> None:
+    outputs, place = standing.outputs, standing.outputs.place
+    scope = {
+        "resource_group": outputs.resource_group.id,
+        "cluster": outputs.cluster.id,
+        "node_group": place.group_id(place.names.node_resource_group),
+        "subscription": standing.azure.subscription,
+        "backup_group": outputs.backup_group.id,
+    }[where]
+    path = f"{scope}/providers/Microsoft.Authorization/locks/hands-off"
+    with standing.there(path, LOCKS, lock(level)):
+        (problem,) = await standing.refusals()
+        assert standing.azure.arm("GET", path, api_version=LOCKS).status_code == 200
+    assert f"lock hands-off ({level}) on {scope} forbids it" in problem
+    assert "ask whoever set it" in problem
+
+
+async def test_a_foreign_resource_beside_the_backups_stops_it_only_if_these_go(standing: Standing) -> None:
+    account = standing.outputs.storage_account
+    theirs = (
+        f"{standing.outputs.backup_group.id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/mi-x"
+    )
+    with standing.there(theirs, IDENTITIES, {"location": "canadacentral"}):
+        (problem,) = await standing.refusals(delete_backups=account.name)
+        (other,) = await standing.refusals("wrong")
+    assert "mi-x in rg-cnpg-backup-" in problem
+    assert other.startswith("confirm: ")
+
+
+async def test_a_caller_without_the_rights_is_told_all_of_them_before_anything_goes(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = {"role": "Contributor", "scope": standing.azure.subscription}
+    caller = standing.azure.control("POST", "principals", {"roles": [role]})
+    monkeypatch.setenv("AZURE_CLIENT_ID", caller["client_id"])
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", caller["client_secret"])
+    (problem,) = await standing.refusals()
+    assert "Microsoft.Authorization/roleAssignments/delete" in problem
+    assert "Role Based Access Control Administrator" in problem
+
+
+async def test_all_problems_come_at_once(standing: Standing) -> None:
+    path = f"{standing.outputs.cluster.id}/providers/Microsoft.Authorization/locks/hands-off"
+    with standing.there(path, LOCKS, lock("CanNotDelete")), database(standing.kube):
+        problems = await standing.refusals("no", delete_backups="no", discard_data="no")
+    assert [problem.split()[0] for problem in problems] == [
+        "confirm:",
+        "delete_backups:",
+        "discard_data:",
+        "lock",
+        "Postgres",
+    ]
+
+
+# Live data.
+
+CLUSTERS = "/apis/postgresql.cnpg.io/v1/namespaces/{}/clusters"
+BACKUPS = "/apis/postgresql.cnpg.io/v1/namespaces/{}/backups"
+CLAIMS = "/api/v1/namespaces/{}/persistentvolumeclaims"
+POSTGRES = "postgresql.cnpg.io/v1"
+
+
+@contextmanager
+def database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> Iterator[None]:
+    """While inside, a Postgres cluster with its volume is there."""
+    cluster = {
+        "apiVersion": POSTGRES,
+        "kind": "Cluster",
+        "metadata": {"name": name},
+        "spec": {"instances": 1},
+    }
+    kube.create(CLUSTERS.format(namespace), cluster)
+    kube.create(CLAIMS.format(namespace), claim(f"{name}-1", labels={"cnpg.io/cluster": name}))
+    try:
+        yield
+    finally:
+        kube.delete(f"{CLAIMS.format(namespace)}/{name}-1")
+        kube.delete(f"{CLUSTERS.format(namespace)}/{name}")
+
+
+def claim(name: str, **metadata: Any) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, **metadata},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "20Gi"}}},
+    }
+
+
+def back_up(kube: Kube) -> None:
+    """A backup of the database has just ended, and archiving works."""
+    archiving(kube, "True")
+    cluster = kube.get(f"{CLUSTERS.format('cnpg-database')}/pg")
+    assert cluster is not None
+    path = BACKUPS.format("cnpg-database")
+    kube.create(
+        path,
+        {
+            "apiVersion": POSTGRES,
+            "kind": "Backup",
+            "metadata": {"name": "last"},
+            "spec": {"cluster": {"name": "pg"}},
+        },
+    )
+    # The sandbox's clock may be ahead of ours.
+    stopped = max(datetime.now(UTC), datetime.fromisoformat(cluster["metadata"]["creationTimestamp"]))
+    status = {"phase": "completed", "stoppedAt": stopped.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    kube.merge(f"{path}/last/status", {"status": status})
+
+
+def archiving(kube: Kube, status: str) -> None:
+    condition = {
+        "type": "ContinuousArchiving",
+        "status": status,
+        "reason": "ContinuousArchivingSuccess" if status == "True" else "ContinuousArchivingFailing",
+        "message": "Continuous archiving is working"
+        if status == "True"
+        else "unexpected failure invoking barman",
+        "lastTransitionTime": "2026-11-24T00:00:00Z",
+    }
+    kube.merge(f"{CLUSTERS.format('cnpg-database')}/pg/status", {"status": {"conditions": [condition]}})
+
+
+async def test_a_database_without_a_backup_stops_it_whatever_its_namespace(standing: Standing) -> None:
+    standing.kube.create("/api/v1/namespaces", {"metadata": {"name": "elsewhere"}})
+    with database(standing.kube), database(standing.kube, "elsewhere", "pg-two"):
+        first, second = await standing.refusals()
+    assert first.startswith("Postgres cluster cnpg-database/pg: it has no completed backup in object storage")
+    assert "it archives no WAL" in first
+    assert "kubectl cnpg backup pg --namespace cnpg-database" in first
+    assert f"or type discard_data: {KEY}" in first
+    assert second.startswith("Postgres cluster elsewhere/pg-two: ")
+
+
+async def test_a_proven_backup_proves_nothing_when_it_is_to_go_too(standing: Standing) -> None:
+    with database(standing.kube):
+        back_up(standing.kube)
+        (wrong_word,) = await standing.refusals("no")
+        (problem,) = await standing.refusals(delete_backups=standing.outputs.storage_account.name)
+        standing.kube.delete(f"{BACKUPS.format('cnpg-database')}/last")
+    assert wrong_word.startswith("confirm: ")
+    assert problem.startswith("Postgres cluster cnpg-database/pg: it has no completed backup")
+
+
+async def test_a_volume_of_no_database_stops_it(standing: Standing) -> None:
+    standing.kube.create(CLAIMS.format("cnpg-database"), claim("orphan"))
+    try:
+        (problem,) = await standing.refusals()
+    finally:
+        standing.kube.delete(f"{CLAIMS.format('cnpg-database')}/orphan")
+    assert problem.startswith(
+        "PersistentVolumeClaim cnpg-database/orphan (20Gi) belongs to no Postgres cluster"
+    )
+
+
+async def test_an_api_server_that_cant_be_reached_stops_it(standing: Standing) -> None:
+    cluster = standing.outputs.cluster
+    ranges = {"properties": {"apiServerAccessProfile": {"authorizedIPRanges": ["192.0.2.0/24"]}}}
+    body = standing.azure.arm("GET", cluster.id, api_version="2026-06-01").json()
+    closed = copy.deepcopy(body)
+    closed["properties"] |= ranges["properties"]
+    put(standing.azure, cluster.id, "2026-06-01", closed)
+    standing.azure.step(1000)
+    try:
+        (problem,) = await standing.refusals()
+    finally:
+        put(standing.azure, cluster.id, "2026-06-01", body)
+        standing.azure.step(1000)
+    assert problem.startswith(f"AKS cluster {cluster.name}: whether it holds live data can't be known")
+    assert "Run from a worker whose address is among its authorized ranges" in problem
+
+
+# Trouble on the way.
+
+
+async def until(azure: SandboxProcess, operation: str, since: int) -> None:
+    """Wait until the sandbox has received a request."""
+    while not any(entry["operation"] == operation for entry in azure.ledger()[since:]):
+        await asyncio.sleep(0.02)
+
+
+async def cancelled_at(azure: SandboxProcess, spec: EnvironmentSpec, operation: str) -> None:
+    """Begin a tear-down and cancel it as soon as it has sent a request."""
+    since = len(azure.ledger())
+    running = asyncio.create_task(tear_down(spec, KEY, return_state=True))
+    await until(azure, operation, since)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def finished(spec: EnvironmentSpec, **words: Any) -> Receipt:
+    """The receipt of a tear-down that ends well."""
+    state = await tear_down(spec, KEY, **words, return_state=True)
+    receipt: Receipt = await state.aresult()
+    return receipt
+
+
+async def test_interrupted_anywhere_the_next_run_goes_on_and_repeats_no_deletion(
+    azure: SandboxProcess, spec: EnvironmentSpec, tmp_path: Path
+) -> None:
+    before = copy.deepcopy(resources(azure))
+    outputs = await provision(spec)
+    kube = kube_for(azure, outputs, tmp_path)
+    azure.step(1000)
+    azure.settings(
+        durations=MOMENTS
+        | {
+            "aks_cluster_delete": 2000,
+            "grafana_delete": 2000,
+            "monitor_workspace_delete": 2000,
+            "resource_group_delete": 100_000,
+        }
+    )
+    since = len(azure.ledger())
+    with database(kube):
+        back_up(kube)
+        await cancelled_at(azure, spec, "ResourceGroups_CreateOrUpdate")
+        await cancelled_at(azure, spec, "DataCollectionRuleAssociations_Delete")
+        await cancelled_at(azure, spec, "ManagedClusters_Delete")
+    for operation in (
+        "DataCollectionRules_Delete",
+        "AzureMonitorWorkspaces_Delete",
+        "ResourceGroups_Delete",
+    ):
+        await cancelled_at(azure, spec, operation)
+    waits: list[str] = []
+
+    def heard(event: Event) -> None:
+        if event.kind == "waiting" and not waits:
+            waits.append(event.text)
+            azure.step(100_000)
+
+    with use_journal(Journal()) as journal:
+        journal.subscribe(heard)
+        receipt = await finished(spec)
+    assert waits == [f"resource group {outputs.resource_group.name} is being deleted"]
+    backups = outputs.place.group_id(outputs.place.names.backup_group)
+    left = {key: body for key, body in resources(azure).items() if not key.startswith(backups)}
+    assert left == before
+    assert [item.what for item in receipt.deleted] == ["resource group"]
+    sent = Counter(
+        entry["operation"] for entry in writes(azure.ledger()[since:]) if entry["method"] == "DELETE"
+    )
+    for once in (
+        "ManagedClusters_Delete",
+        "Grafana_Delete",
+        "AzureMonitorWorkspaces_Delete",
+        "Workspaces_Delete",
+        "UserAssignedIdentities_Delete",
+        "ResourceGroups_Delete",
+    ):
+        assert sent[once] == 1, once
+
+
+BUSY = {
+    "status": 409,
+    "code": "OperationNotAllowed",
+    "message": "Operation is not allowed: Another operation (Updating) is in progress.",
+    "bare": True,
+}
+THROTTLED = {
+    "status": 429,
+    "code": "TooManyRequests",
+    "message": "Slow down.",
+    "headers": {"Retry-After": "1"},
+}
+BLOCKED = {"code": "ResourceGroupDeletionBlocked", "message": "A resource isn't in a final state."}
+
+
+async def test_refusals_that_pass_and_lost_answers_are_waited_out(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    before = copy.deepcopy(resources(azure))
+    outputs = await provision(spec)
+    azure.fault(BUSY, operation="ManagedClusters_Delete", times=2)
+    azure.fault(THROTTLED, operation="UserAssignedIdentities_Delete", nth=1)
+    azure.fault({"cut": "after"}, operation="Grafana_Delete", nth=1)
+    azure.fault({"cut": "before"}, operation="DataCollectionEndpoints_Delete", nth=1)
+    azure.fault({"cut": "after"}, operation="Workspaces_Delete", nth=1)
+    azure.fault({"operation_fails": BLOCKED}, operation="ResourceGroups_Delete", nth=1)
+    since = len(azure.ledger())
+    receipt = await finished(spec)
+    backups = outputs.place.group_id(outputs.place.names.backup_group)
+    left = {key: body for key, body in resources(azure).items() if not key.startswith(backups)}
+    assert left == before
+    sent = Counter(entry["operation"] for entry in writes(azure.ledger()[since:]))
+    assert sent["ManagedClusters_Delete"] == 3
+    assert sent["UserAssignedIdentities_Delete"] == 2
+    assert sent["Grafana_Delete"] == sent["Workspaces_Delete"] == 1, "a lost answer is looked up first"
+    assert sent["ResourceGroups_Delete"] == 2
+    assert [item.outcome for item in receipt.soft_deleted] == ["soft-deleted"]
+
+
+async def test_a_failure_leaves_a_receipt_of_how_far_it_got_and_a_rerun_ends_it(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    await provision(spec)
+    denied = {"status": 403, "code": "RequestDisallowedByPolicy", "message": "No."}
+    azure.fault(denied, operation="Grafana_Delete", nth=1)
+    state = await tear_down(spec, KEY, return_state=True)
+    assert state.is_failed()
+    assert "Managed Grafana grafana-cnpg-" in str(state.message)
+    async with get_client() as client:
+        found = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"receipt-{KEY}"]))
+        )
+    text = str(max(found, key=lambda artifact: artifact.created).data)
+    assert "Not finished" in text
+    assert "RequestDisallowedByPolicy" in text
+    assert "AKS cluster" in text
+    receipt = await finished(spec)
+    assert [item.what for item in receipt.deleted if item.what == "Managed Grafana"] == ["Managed Grafana"]
+
+
+async def test_what_comes_into_the_group_during_a_tear_down_keeps_it(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    outputs = await provision(spec)
+    running = asyncio.create_task(tear_down(spec, KEY, return_state=True))
+    await until(azure, "ManagedClusters_Delete", 0)
+    theirs = f"{outputs.resource_group.id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/mi-late"
+    put(azure, theirs, IDENTITIES, {"location": "canadacentral"})
+    state = await running
+    with pytest.raises(NotOurs, match=r"resource group rg-cnpg-\w+ was kept: .*mi-late in rg-cnpg-"):
+        await state.aresult()
+    assert theirs in resources(azure)
+    assert [entry for entry in azure.ledger() if entry["operation"] == "ResourceGroups_Delete"] == []
+
+
+# Before, after and beside other flows.
+
+
+async def test_provision_finishes_a_tear_down_that_has_begun_before_it_makes_the_next_generation(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    first = await provision(spec)
+    await cancelled_at(azure, spec, "DataCollectionRuleAssociations_Delete")
+    planned = await make_plan(spec, recorded=False)
+    assert any(
+        f"the tear-down of {first.resource_group.name} has begun" in warning for warning in planned.warnings
+    )
+    second = await provision(spec)
+    assert second.place.generation == 2
+    left = resources(azure)
+    assert [key for key in left if first.place.names.suffix in key] == []
+    assert second.storage_account.id == first.storage_account.id
+    assert any(second.cluster.id.casefold() == key.casefold() for key in left)
+
+
+async def test_provision_refuses_a_tear_down_that_has_begun_while_live_data_is_in_it(
+    azure: SandboxProcess, spec: EnvironmentSpec, tmp_path: Path
+) -> None:
+    first = await provision(spec)
+    await cancelled_at(azure, spec, "ResourceGroups_CreateOrUpdate")
+    azure.step(100)
+    with database(kube_for(azure, first, tmp_path)):
+        since = len(azure.ledger())
+        with pytest.raises(TearDownRefused, match="Postgres cluster cnpg-database/pg"):
+            await provision(spec)
+        assert writes(azure.ledger()[since:]) == []
+
+
+async def test_data_goes_where_its_name_is_typed(
+    azure: SandboxProcess, spec: EnvironmentSpec, tmp_path: Path
+) -> None:
+    before = copy.deepcopy(resources(azure))
+    outputs = await provision(spec)
+    azure.step(1000)
+    kube_for(azure, outputs, tmp_path).create(CLAIMS.format("cnpg-database"), claim("orphan"))
+    await finished(spec, discard_data=KEY)
+    assert {key: one for key, one in resources(azure).items() if "/rg-cnpg-backup-" not in key} == before
+
+
+async def test_half_an_environment_goes_too_and_what_was_never_there_is_said(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    before = copy.deepcopy(resources(azure))
+    refusal = {"status": 403, "code": "RequestDisallowedByPolicy", "message": "No."}
+    azure.fault(refusal, operation="ManagedClusters_CreateOrUpdate", nth=1)
+    assert (await provision(spec, return_state=True)).is_failed()
+    receipt = await finished(spec)
+    assert {key: one for key, one in resources(azure).items() if "/rg-cnpg-backup-" not in key} == before
+    assert {"AKS cluster", "public IP", "node resource group"} <= {item.what for item in receipt.not_found}
+    assert {"Managed Grafana", "managed identity"} <= {item.what for item in receipt.deleted}
+
+
+async def test_backups_in_the_environments_group_keep_that_group_until_they_are_named(
+    azure: SandboxProcess,
+) -> None:
+    before = copy.deepcopy(resources(azure))
+    spec = spec_for(azure, storage={"backups": "in_environment_group"})
+    first = await provision(spec)
+    kept = (await finished(spec)).kept
+    assert [item.what for item in kept] == ["storage account", "resource group"]
+    assert first.storage_account.name in kept[1].reason
+    state = await tear_down(spec, KEY, return_state=True)
+    assert state.name == "NothingLeft"
+    second = await provision(spec)
+    assert second.place.generation == 2
+    assert {first.storage_account.id, second.storage_account.id} <= resources(azure).keys()
+    await finished(spec, delete_backups=first.storage_account.name)
+    await finished(spec, delete_backups=second.storage_account.name)
+    assert resources(azure) == before
+
+
+async def test_a_lock_that_keeps_backups_from_deletion_keeps_the_role_on_them_too(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    outputs = await provision(spec)
+    put(
+        azure,
+        f"{outputs.backup_group.id}/providers/Microsoft.Authorization/locks/backups",
+        LOCKS,
+        lock("CanNotDelete"),
+    )
+    receipt = await finished(spec)
+    kept = next(item for item in receipt.kept if item.what == "role assignment")
+    assert kept.name.startswith("Storage Blob Data Contributor for ")
+    assert "lock" in kept.reason
+    assert "resource group" in [item.what for item in receipt.deleted]
