@@ -20,6 +20,7 @@ PUBLIC_HOSTS = (
     "login.microsoft.com",
     "graph.microsoft.com",
     "*.blob.core.windows.net",
+    "*.oic.prod-aks.azure.com",
 )
 """Names of the public cloud, for clients that reach the sandbox through its proxy."""
 

@@ -16,6 +16,7 @@ from sandbox.clock import Clock
 from sandbox.durations import Durations
 from sandbox.entra import Entra, ServicePrincipal
 from sandbox.faults import Faults
+from sandbox.issuer import TokenSigner
 from sandbox.ledger import Ledger
 from sandbox.operations import Operations
 from sandbox.persistence import kept_secrets, restore, save
@@ -68,6 +69,7 @@ class Sandbox:
         self.faults = Faults(lambda: self.seed)
         self.scenarios = Scenarios(self)
         self.entra = Entra(self)
+        self.signer = TokenSigner()
         self.rbac = Rbac(self)
         self.router = Router()
         kept = kept_secrets(self) if persist else {}

@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import logging
 
+from sandbox.issuer import SUFFIX as ISSUER_SUFFIX
 from sandbox.server import ARM_HOST, BLOB_SUFFIX, GRAPH_HOST, LOGIN_HOSTS
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Proxy:
     def target(self, host: str, port: int) -> tuple[str, int] | None:
         """Where a CONNECT goes; None when it is refused."""
         name = host.lower().rstrip(".")
-        if name in (ARM_HOST, GRAPH_HOST, *LOGIN_HOSTS) or name.endswith(BLOB_SUFFIX):
+        if name in (ARM_HOST, GRAPH_HOST, *LOGIN_HOSTS) or name.endswith((BLOB_SUFFIX, ISSUER_SUFFIX)):
             return "127.0.0.1", self._port
         if name == "localhost":
             return "127.0.0.1", port

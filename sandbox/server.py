@@ -21,6 +21,8 @@ from sandbox.entra import EntraError, error_document
 from sandbox.faults import filled
 from sandbox.gateway import Gateway, Request, shown
 from sandbox.instance import Sandbox
+from sandbox.issuer import PATH as ISSUER_PATH
+from sandbox.issuer import SUFFIX as ISSUER_SUFFIX
 from sandbox.json_text import read_json
 from sandbox.metadata import metadata_endpoints
 
@@ -94,6 +96,8 @@ class App:
         path, host = web.path, web.host.partition(":")[0]
         if host.endswith(BLOB_SUFFIX):
             return await self._blob(web, host.removesuffix(BLOB_SUFFIX), path)
+        if host.endswith(ISSUER_SUFFIX):
+            return await self._issuer(web, host, path)
         if host in LOGIN_HOSTS:
             return await self._entra(web)
         if host == GRAPH_HOST:
@@ -104,6 +108,9 @@ class App:
             if path.startswith("/blob/"):
                 account, _, rest = path[6:].partition("/")
                 return await self._blob(web, account, "/" + rest)
+            if path.startswith(ISSUER_PATH):
+                region, _, rest = path.removeprefix(ISSUER_PATH).partition("/")
+                return await self._issuer(web, region + ISSUER_SUFFIX, "/" + rest)
             if path.startswith("/v1.0/"):
                 return await self._graph(web)
             if "/oauth2/" in path or path.endswith("/openid-configuration") or path.startswith("/common/"):
@@ -185,6 +192,21 @@ class App:
             raise ArmError(501, "NotImplemented", f"Entra's {web.method} {web.path}: sandbox/entra.py.")
 
         return await self._guarded(web, "entra", name, entry, handle, lambda: form.get("client_id"))
+
+    async def _issuer(self, web: Web, host: str, path: str) -> Response:
+        """The public documents of a cluster's OIDC issuer."""
+        entry = self.sandbox.ledger.arrived("entra", web.method, web.path, operation="Discovery")
+
+        async def handle(_fault: Json | None) -> Response:
+            url = f"https://{host}{path}"
+            issuer = next((issuer for issuer in self.sandbox.entra.issuers if url.startswith(issuer)), None)
+            found = {} if issuer is None else self.sandbox.signer.documents(issuer)
+            body = found.get(url.removeprefix(issuer or ""))
+            if body is None or web.method not in ("GET", "HEAD"):
+                raise ArmError(404, "ResourceNotFound", "The specified resource does not exist.")
+            return Response(200, body)
+
+        return await self._guarded(web, "entra", "Discovery", entry, handle, lambda: None)
 
     async def _graph(self, web: Web) -> Response:
         entry = self.sandbox.ledger.arrived("graph", web.method, web.path, operation="Graph")

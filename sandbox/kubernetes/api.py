@@ -11,6 +11,7 @@ from sandbox.kubernetes.endpoint import Endpoint
 from sandbox.kubernetes.exchange import OnRequest
 from sandbox.kubernetes.objects import Objects
 from sandbox.kubernetes.resources import Registry
+from sandbox.kubernetes.service_account_tokens import Sign
 from sandbox.kubernetes.store import Store
 from sandbox.kubernetes.times import Clock
 from sandbox.kubernetes.verbs import Verbs
@@ -32,6 +33,7 @@ class KubernetesApi:
         token: the admin's bearer token; a random one by default.
         ca_pem: certificate authority of the cluster's port, for `kube-root-ca.crt`.
         kept: what `state` of an earlier one gave, to go on from.
+        sign: makes the tokens of service accounts; without it there are none.
         on_request: is told every request once it is answered, as an entry of the ledger.
 
     Attributes:
@@ -49,6 +51,7 @@ class KubernetesApi:
         token: str | None = None,
         ca_pem: str = "",
         kept: Json | None = None,
+        sign: Sign | None = None,
         on_request: OnRequest | None = None,
     ) -> None:
         self.name = name
@@ -60,7 +63,7 @@ class KubernetesApi:
         self.objects = Objects(self.store, self.registry, clock, f"{seed}/{name}")
         self.webhooks = Webhooks(self.objects)
         self.objects.admission.append(self.webhooks)
-        self.app = Endpoint(name, version, clock, Verbs(self.objects), {self.token: ADMIN}, on_request)
+        self.app = Endpoint(name, version, clock, Verbs(self.objects, sign), {self.token: ADMIN}, on_request)
         self._controllers = Controllers(self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem)
         if kept is not None:
             self.webhooks.load(kept["authorities"])

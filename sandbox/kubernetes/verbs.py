@@ -22,6 +22,7 @@ from sandbox.kubernetes import (
 from sandbox.kubernetes.objects import Objects
 from sandbox.kubernetes.request import ApiRequest
 from sandbox.kubernetes.resources import ResourceType
+from sandbox.kubernetes.service_account_tokens import Sign, token_request
 from sandbox.kubernetes.values import copied
 
 Json = dict[str, Any]
@@ -31,9 +32,10 @@ Answer = tuple[int, Json]
 class Verbs:
     """Answers to requests on resources, except `watch`."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, sign: Sign | None = None) -> None:
         self.objects = objects
         self.store = objects.store
+        self._sign = sign
 
     def find_type(self, request: ApiRequest) -> ResourceType:
         """The type that a request is about.
@@ -250,6 +252,8 @@ class Verbs:
         live = self.live(type_, request)
         if request.subresource == "scale":
             return self._scale(type_, request, live)
+        if type_.kind == "ServiceAccount" and request.verb == "create" and self._sign is not None:
+            return 201, token_request(live, request.body(), self._sign)
         raise errors.not_emulated(f"{request.verb} of {type_.qualified}/{request.subresource}")
 
     def _finalize(self, type_: ResourceType, request: ApiRequest) -> Answer:

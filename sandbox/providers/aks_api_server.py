@@ -93,8 +93,25 @@ def make(sandbox: Sandbox, cluster: Resource) -> None:
     server = ApiServer(api, ClusterServer(app, tls, _port(cluster.notes.get("port", 0))))
     cluster.notes |= {"token": api.token, "port": server.server.port}
     sandbox.state("aks_api_servers")[cluster.id.lower()] = server
+    vouch(sandbox, cluster)
     server.do(server.server.set_blocked(True))
     server.do(server.server.start())
+
+
+def issuer_of(cluster: Resource) -> str | None:
+    """The URL of the cluster's OIDC issuer; None while it has none."""
+    url: str | None = at(cluster.properties, "oidcIssuerProfile.issuerURL")
+    return url
+
+
+def vouch(sandbox: Sandbox, cluster: Resource) -> None:
+    """Let Entra check the tokens of the cluster's service accounts, if it has an OIDC issuer.
+
+    https://learn.microsoft.com/azure/aks/use-oidc-issuer. With a real API server its tokens name another issuer.
+    """
+    issuer = issuer_of(cluster)
+    if issuer is not None:
+        sandbox.entra.issuers[issuer] = sandbox.signer.verifies
 
 
 def _new_api(
@@ -105,7 +122,12 @@ def _new_api(
     token, ca_pem = cluster.notes.get("token"), sandbox.certificates.ca_pem.decode()
     kept = cluster.notes.pop(KEPT, None)
     if sandbox.kubernetes == "emulated":
-        return KubernetesApi(*facts, token=token, ca_pem=ca_pem, kept=kept, on_request=to_ledger)
+
+        def sign(claims: Json) -> str:
+            issuer = issuer_of(cluster) or f"https://{cluster.properties['fqdn']}"
+            return sandbox.signer.sign({**claims, "iss": issuer, "aud": claims["aud"] or [issuer]})
+
+        return KubernetesApi(*facts, token=token, ca_pem=ca_pem, kept=kept, sign=sign, on_request=to_ledger)
     from sandbox.kubernetes.real import RealKubernetesApi  # Its import takes a third of a second.
 
     folder = sandbox.folder / FOLDER
@@ -179,6 +201,7 @@ def is_open(sandbox: Sandbox, cluster: Resource) -> bool:
 
 def close(sandbox: Sandbox, cluster: Resource) -> None:
     """Stop the API server and give its port back."""
+    sandbox.entra.issuers.pop(issuer_of(cluster) or "", None)
     server: ApiServer | None = sandbox.state("aks_api_servers").pop(cluster.id.lower(), None)
     if server is not None:
         server.api.stop()

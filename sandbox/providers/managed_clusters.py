@@ -328,6 +328,7 @@ def _updated(sandbox: Sandbox, cluster: Resource, before: Json) -> None:
         return
     aks_node_group.fill_node_group(sandbox, cluster)
     aks_api_server.sync_nodes(sandbox, cluster)
+    aks_api_server.vouch(sandbox, cluster)
     if before.get("apiServerAccessProfile") != cluster.properties.get("apiServerAccessProfile"):
         aks_api_server.authorize_later(sandbox, cluster)
     aks_background.after_write(sandbox, cluster)
