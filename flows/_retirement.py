@@ -16,15 +16,13 @@ from tasks.clean_up import (
     delete_cluster,
     delete_data_collection,
     delete_grafana,
-    delete_grafana_roles,
-    delete_identity_roles,
     delete_log_workspace,
     delete_managed_identity,
     delete_monitor_workspace,
-    delete_resource_group,
     delete_rule_groups,
-    see_to_backups,
 )
+from tasks.clean_up_groups import delete_resource_group, see_to_backups
+from tasks.clean_up_roles import delete_grafana_roles, delete_identity_roles
 from tasks.inventory import retiring_groups, take_inventory
 from tasks.resource_group import mark_generation, remember_generation
 
@@ -75,10 +73,10 @@ def _start_contents(
     rule_groups = start(delete_rule_groups, spec, site, after=[marked])
     cluster = start(delete_cluster, spec, site, after=[associations])
     # Beside the cluster, as it takes minutes, too; an identity's roles go before it.
-    grafana_roles = start(delete_grafana_roles, spec, site, after=[marked])
+    grafana_roles = start(delete_grafana_roles, site, after=[marked])
     grafana = start(delete_grafana, spec, site, after=[grafana_roles])
     # The cluster's databases archive with this role until the end.
-    identity_roles = start(delete_identity_roles, spec, site, after=[cluster])
+    identity_roles = start(delete_identity_roles, site, after=[cluster])
     data_collection = start(delete_data_collection, spec, site, after=[cluster])
     monitor = start(delete_monitor_workspace, spec, site, after=[data_collection, rule_groups, grafana])
     logs = start(delete_log_workspace, spec, site, after=[data_collection])

@@ -26,7 +26,7 @@ from tasks._facts import ask_about_subscription, pages
 from tasks._generation import deleted_generations, is_retiring, live_groups, strays
 from tasks._live_data import judge_data
 from tasks._locks import judge_locks
-from tasks._owned import foreign, foreign_backups, untagged
+from tasks._owned import foreign, foreign_among_nodes, foreign_backups, untagged
 from tasks._policy import arm_task
 from tasks._requirements import lacking_for_tear_down
 from tasks._soft_delete import deleted_workspaces, soft_deleted
@@ -201,6 +201,7 @@ async def _judge_groups(
         sites, await all_ended([contents_of(site.names.resource_group) for site in sites]), strict=True
     ):
         problems += foreign(spec, site, contents)
+        problems += foreign_among_nodes(await contents_of(site.names.node_resource_group))
     apart = [vault for vault in vaults if vault.apart and vault.is_there]
     for vault in apart:
         if not is_ours(by_name[vault.group.casefold()].get("tags"), spec):

@@ -7,7 +7,7 @@ import pytest
 
 from environment.names import GENERATION, LAST_GENERATION, STATE, Names, resource_tags
 from environment.spec import EnvironmentSpec
-from tasks._generation import find_generation
+from tasks._generation import find_generation, live_groups, strays
 
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 SPEC = EnvironmentSpec()
@@ -47,6 +47,7 @@ def found(groups: list[dict[str, Any]], deleted: Sequence[str] = (), spec: Envir
         ([ours(3, "current"), backups(2)], [], 3, True),
         ([backups(4)], [], 5, False),
         ([ours(2, "retiring"), backups(1)], [], 3, False),
+        ([ours(2, "retired"), backups(1)], [], 3, False),
         ([ours(1, "current"), ours(2, "building")], [], 1, True),
         ([ours(1, "retiring"), ours(2, "building")], [], 2, True),
         ([], [named(7).log_workspace, named(6).log_workspace, "ala-cnpg-othersxx"], 8, False),
@@ -154,3 +155,28 @@ def test_backups_in_the_environments_group_are_judged_once() -> None:
     spec = EnvironmentSpec.model_validate({"storage": {"backups": "in_environment_group"}})
     _, _, problems = found([group(named(1, spec).resource_group)], spec=spec)
     assert len(problems) == 1
+
+
+def test_a_tear_down_that_has_begun_is_said() -> None:
+    _, verdict = find_generation(SPEC, SUBSCRIPTION, [ours(1, "retiring"), ours(2, "current")], [])
+    (warning,) = verdict.warnings
+    assert f"the tear-down of {named(1).resource_group} has begun" in warning
+    _, verdict = find_generation(SPEC, SUBSCRIPTION, [ours(1, "retired"), ours(2, "current")], [])
+    assert verdict.warnings == ()
+
+
+def test_every_generation_that_is_there_is_found_whoever_s_it_is() -> None:
+    theirs = group(named(2).resource_group)
+    found = live_groups(SPEC, SUBSCRIPTION, [ours(3, "current"), theirs, ours(1, "retiring")], [])
+    assert [(one.generation, one.is_ours, one.is_retiring) for one in found] == [
+        (1, True, True),
+        (2, False, False),
+        (3, True, False),
+    ]
+
+
+def test_a_group_of_ours_that_another_suffix_named_is_a_stray() -> None:
+    old = EnvironmentSpec(suffix="abcd1234")
+    node_group = group(named(1).node_resource_group, **resource_tags(SPEC))
+    groups = [ours(1, "current"), ours(1, "building", old), node_group, backups(1), ours(9, "retired", old)]
+    assert strays(SPEC, groups, [named(1)]) == [named(1, old).resource_group]

@@ -1,0 +1,142 @@
+"""Guide: Create infrastructure, "Clean up resources" - the backups, if they go, and the resource groups at last."""
+
+from __future__ import annotations
+
+from cloud import clock
+from cloud.answers import Json
+from cloud.deletion import Deletable, deletable, ensure_absent
+from cloud.errors import NotOurs, OperationNotDone
+from cloud.session import cloud
+from environment.journal import journal
+from environment.names import is_ours
+from environment.outputs import Site
+from environment.receipt import Removal, Removals, Vault
+from environment.spec import EnvironmentSpec
+from tasks._contents import contents_of
+from tasks._owned import described, foreign, foreign_backups, untagged
+from tasks._policy import arm_task
+from tasks._removal import is_there, removal, remove
+
+# ARM lists a resource for a while after it is gone; terraform's provider repeats its look for 10 minutes, too.
+_LISTED_FOR_S = 600
+
+
+@arm_task("see_to_backups {vault.account}")
+async def see_to_backups(spec: EnvironmentSpec, vault: Vault) -> Removals:
+    """Delete the storage account with all backups where that was asked for in words; else see that it is kept.
+
+    REST: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/delete
+
+    Args:
+        spec: the environment.
+        vault: the account, and whether it was asked for.
+
+    Returns:
+        What became of account and backup group.
+    """
+    accounts, groups = cloud().storage.storage_accounts, cloud().resources.resource_groups
+    account = deletable(
+        "storage account",
+        vault.account_id,
+        accounts.get_properties,
+        accounts.delete,
+        vault.group,
+        vault.account,
+        expected_s=5,
+    )
+    group = deletable(
+        "backup resource group",
+        vault.group_id,
+        groups.get,
+        groups.begin_delete,
+        vault.group,
+        expected_s=60,
+        deadline_s=3600,
+    )
+    if vault.wanted:
+        removed = await remove(spec, account)
+        if not vault.apart:
+            return removed
+        return Removals(items=(*removed.items, await _delete_group(spec, group, None, vault)))
+    kept = []
+    for one in (account, *([group] if vault.apart else [])):
+        if await is_there(one):
+            kept.append(removal(one, "kept", "backups survive unless delete_backups names their account"))
+    return Removals(items=tuple(kept))
+
+
+@arm_task("delete_resource_group {site.names.resource_group}")
+async def delete_resource_group(spec: EnvironmentSpec, site: Site) -> Removals:
+    """Delete the environment's resource group once it is empty; with backups in it, it stays.
+
+    REST: https://learn.microsoft.com/rest/api/resources/resource-groups/delete
+
+    Args:
+        spec: the environment.
+        site: the generation.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        NotOurs: something else is in it by now.
+        OperationNotDone: what was deleted is still listed.
+    """
+    groups = cloud().resources.resource_groups
+    group = deletable(
+        "resource group",
+        site.group_id(site.names.resource_group),
+        groups.get,
+        groups.begin_delete,
+        site.names.resource_group,
+        expected_s=60,
+        deadline_s=3600,
+    )
+    return Removals(items=(await _delete_group(spec, group, site, None),))
+
+
+class _HoldsBackups(Exception):
+    """The group is to stay, as an account with backups is in it."""
+
+
+async def _delete_group(
+    spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None
+) -> Removal:
+    async def check(live: Json) -> None:
+        if not is_ours(live.get("tags"), spec):
+            raise NotOurs(untagged(spec, group.label))
+        await _emptied(spec, group, site, vault)
+
+    try:
+        return removal(group, await ensure_absent(group, check))
+    except _HoldsBackups as held:
+        return removal(group, "kept", str(held))
+
+
+async def _emptied(spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None) -> None:
+    """Wait until nothing is listed in the group any more."""
+    started_s = clock.now_s()
+    while contents := await contents_of(group.name):
+        others = foreign(spec, site, contents) if site else []
+        others += foreign_backups(spec, vault.account_id, contents) if vault else []
+        if others:
+            raise NotOurs(f"{group.label} was kept: {' '.join(others)}")
+        if site and all(_is_backup(site, resource) for resource in contents):
+            listed = ", ".join(map(described, contents))
+            raise _HoldsBackups(f"{listed} is in it, and backups survive unless delete_backups names it")
+        elapsed_s = clock.now_s() - started_s
+        if elapsed_s > _LISTED_FOR_S:
+            raise OperationNotDone(
+                f"{group.label}: {', '.join(map(described, contents))} still in it after {clock.minutes(elapsed_s)}, "
+                "although deleted. Run again to look once more."
+            )
+        journal().waiting(f"{group.label} isn't empty yet", elapsed_s=elapsed_s, expected_s=60)
+        await clock.sleep(10)
+
+
+def _is_backup(site: Site, resource: Json) -> bool:
+    names = site.names
+    account_id = site.resource_id("Microsoft.Storage/storageAccounts", names.storage_account)
+    return (
+        names.backup_group == names.resource_group and str(resource["id"]).casefold() == account_id.casefold()
+    )

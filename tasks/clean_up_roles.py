@@ -1,0 +1,135 @@
+"""Guide: Create infrastructure, "Clean up resources" - role assignments, which no resource group takes along.
+
+Ours are those that `provision` gives: role, principal and scope. Others' are reported and left alone.
+"""
+
+from __future__ import annotations
+
+from cloud.calls import all_ended, read
+from cloud.deletion import deletable, ensure_absent
+from cloud.errors import AzureRefused
+from cloud.session import cloud
+from environment.outputs import Site
+from environment.receipt import Removal, Removals
+from tasks._policy import arm_task
+from tasks._removal import removal
+from tasks._roles import (
+    GRAFANA_ADMIN,
+    MONITORING_DATA_READER,
+    MONITORING_READER,
+    STORAGE_BLOB_DATA_CONTRIBUTOR,
+    assignments_of,
+)
+
+
+@arm_task("delete_grafana_roles {site.names.grafana}")
+async def delete_grafana_roles(site: Site) -> Removals:
+    """Take Grafana's identity its roles, wherever they are, and people theirs on Grafana.
+
+    Nothing else would: the role on the subscription stays behind as "identity not found" when Grafana goes.
+    REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/delete
+
+    Args:
+        site: the generation.
+
+    Returns:
+        What became of them.
+    """
+    names = site.names
+    grafana = await read(
+        f"Managed Grafana {names.grafana}", cloud().dashboard.grafana.get, names.resource_group, names.grafana
+    )
+    if grafana is None:
+        return Removals(items=())
+    grafana_id = site.resource_id("Microsoft.Dashboard/grafana", names.grafana)
+    principal_id = str((grafana.get("identity") or {}).get("principalId") or "")
+    readable = [
+        f"/subscriptions/{site.subscription_id}",
+        site.group_id(names.resource_group),
+        site.group_id(names.node_resource_group),
+    ]
+    granted = {(MONITORING_READER, scope) for scope in readable} | {
+        (MONITORING_DATA_READER, site.resource_id("Microsoft.Monitor/accounts", names.monitor_workspace))
+    }
+    mine = await _delete_roles(site, principal_id, granted) if principal_id else []
+    people = [
+        one
+        for one in await assignments_of(grafana_id, "atScope()")
+        if one.scope.casefold() == grafana_id.casefold() and one.role_id == GRAFANA_ADMIN
+    ]
+    return Removals(items=(*mine, *await all_ended(_delete_role(one.id, one.label) for one in people)))
+
+
+@arm_task("delete_identity_roles {site.names.identity}")
+async def delete_identity_roles(site: Site) -> Removals:
+    """Take the managed identity its role on the storage account, which outlives it.
+
+    REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/delete
+
+    Args:
+        site: the generation.
+
+    Returns:
+        What became of it. One under a lock, as careful people put on backups, is kept.
+    """
+    names = site.names
+    identity = await read(
+        f"managed identity {names.identity}",
+        cloud().identities.user_assigned_identities.get,
+        names.resource_group,
+        names.identity,
+    )
+    if identity is None:
+        return Removals(items=())
+    account_id = site.resource_id(
+        "Microsoft.Storage/storageAccounts", names.storage_account, names.backup_group
+    )
+    granted = {(STORAGE_BLOB_DATA_CONTRIBUTOR, account_id)}
+    return Removals(
+        items=tuple(await _delete_roles(site, str(identity["properties"]["principalId"]), granted))
+    )
+
+
+async def _delete_roles(site: Site, principal_id: str, granted: set[tuple[str, str]]) -> list[Removal]:
+    """Delete the roles that we gave a principal; those that others gave it are theirs, and reported."""
+    ours = {(role_id, scope.casefold()) for role_id, scope in granted}
+    found = await assignments_of(f"/subscriptions/{site.subscription_id}", f"principalId eq '{principal_id}'")
+    mine = [one for one in found if (one.role_id, one.scope.casefold()) in ours]
+    going = [site.group_id(site.names.resource_group), site.group_id(site.names.node_resource_group)]
+    theirs = [
+        one
+        for one in found
+        if one not in mine
+        and not any(f"{one.scope}/".casefold().startswith(f"{group}/".casefold()) for group in going)
+    ]
+    removed = await all_ended(_delete_role(one.id, one.label) for one in mine)
+    kept = [
+        Removal(
+            what="role assignment",
+            name=one.label,
+            id=one.id,
+            outcome="kept",
+            reason="this product didn't make it; whoever did should remove it, as its identity is gone",
+        )
+        for one in theirs
+    ]
+    return [*removed, *kept]
+
+
+async def _delete_role(assignment_id: str, label: str) -> Removal:
+    operations = cloud().authorization.role_assignments
+    resource = deletable(
+        "role assignment",
+        assignment_id,
+        operations.get_by_id,
+        operations.delete_by_id,
+        assignment_id.lstrip("/"),
+    )
+    outcome, reason = "kept", ""
+    try:
+        outcome = await ensure_absent(resource)
+    except AzureRefused as refused:
+        if refused.code != "ScopeLocked":
+            raise
+        reason = f"a lock forbids to remove it, and its identity is gone: {refused}"
+    return removal(resource, outcome, reason).model_copy(update={"name": label})

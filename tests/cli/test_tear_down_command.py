@@ -1,0 +1,58 @@
+"""`aks-postgres tear-down`: what has to be typed, and what is printed."""
+
+import json
+from pathlib import Path
+
+from ..sandbox.conftest import SandboxProcess
+from .conftest import Run
+from .test_commands import failed, writes
+
+KEY = "cnpg-canadacentral"
+
+
+def test_the_name_has_to_be_typed_and_nothing_pre_fills_it(
+    run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
+) -> None:
+    missing = run("tear-down", "--state", state)
+    assert missing.returncode == 2
+    assert "Missing option '--confirm'" in missing.stderr
+    wrong = run(
+        "tear-down",
+        "--state",
+        state,
+        "--confirm",
+        "cnpg",
+        "--delete-backups",
+        "all",
+        PREFECT_API_URL=prefect_url,
+    )
+    failed(
+        wrong, 1, f"tear-down of {KEY} is refused for 2 problems", "confirm: 'cnpg'", "delete_backups: 'all'"
+    )
+    assert writes(sandbox) == []
+
+
+def test_where_nothing_is_there_it_says_so(
+    run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
+) -> None:
+    done = run("tear-down", "--state", state, "--confirm", KEY, PREFECT_API_URL=prefect_url)
+    assert done.returncode == 0, done.stderr
+    assert f"{KEY}: nothing left to delete" in done.stdout
+    assert writes(sandbox) == []
+
+
+def test_an_unfinished_environment_is_torn_down_with_a_receipt(
+    run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
+) -> None:
+    refusal = {"status": 403, "code": "RequestDisallowedByPolicy", "message": "No."}
+    sandbox.fault(refusal, operation="AzureMonitorWorkspaces_CreateOrUpdate", nth=1)
+    assert run("provision", "--state", state, PREFECT_API_URL=prefect_url).returncode == 1
+    sandbox.fault(refusal, operation="Grafana_Delete", nth=1)
+    half = run("tear-down", "--state", state, "--confirm", KEY, PREFECT_API_URL=prefect_url)
+    failed(half, 1, "## Not finished", "RequestDisallowedByPolicy", "managed identity")
+    done = run("tear-down", "--state", state, "--confirm", KEY, "--json", PREFECT_API_URL=prefect_url)
+    assert done.returncode == 0, done.stderr
+    receipt = json.loads(done.stdout)
+    assert [item["what"] for item in receipt["deleted"]] == ["Managed Grafana", "resource group"]
+    assert [item["what"] for item in receipt["kept"]] == ["storage account", "backup resource group"]
+    assert "delete_grafana" in done.stderr
