@@ -95,10 +95,12 @@ def test_log_workspace_name_held(sandbox: SandboxProcess, order: Any, group: str
 
 def test_log_tables_not_ready(sandbox: SandboxProcess, order: Any, group: str) -> None:
     order("log-tables-not-ready")
-    logs = sandbox.client(LogAnalyticsManagementClient, polling_interval=0.02).workspaces
-    workspace = logs.begin_create_or_update("rg-test", "ala-one", REGION).result()
     sandbox.control("POST", "clock", {"speed": 1})
     sandbox.settings(durations={"data_collection_write": 0})
+    logs = sandbox.client(LogAnalyticsManagementClient).workspaces
+    logs.begin_create_or_update("rg-test", "ala-one", REGION, polling=False)
+    sandbox.step(30)
+    workspace = logs.get("rg-test", "ala-one")
     flow = {"streams": ["Microsoft-ContainerLogV2"], "destinations": ["logs"]}
     where = {"logAnalytics": [{"name": "logs", "workspaceResourceId": workspace.id}]}
     body = {**REGION, "properties": {"dataFlows": [flow], "destinations": where}}
