@@ -7,6 +7,7 @@ that order the fault which they then see don't count, and neither do parameters:
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Rule:
         return words[0].upper() + words[1:]
 
 
+@functools.cache
 def rules() -> list[Rule]:
     """Every rule, by file."""
     found = []

@@ -42,7 +42,9 @@ def issuer(azure: Any) -> str:
 
 @pytest.fixture
 def identity(azure: Any, issuer: str) -> Any:
-    made = azure.msi.user_assigned_identities.create_or_update(azure.group, "mi-pg", {"location": azure.region})
+    made = azure.msi.user_assigned_identities.create_or_update(
+        azure.group, "mi-pg", {"location": azure.region}
+    )
     properties = {"issuer": issuer, "subject": "system:serviceaccount:default:pg", "audiences": [AUDIENCE]}
     azure.set(durations={"federated_credential_write": 0})
     azure.msi.federated_identity_credentials.create_or_update(
