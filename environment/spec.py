@@ -361,7 +361,7 @@ class StorageSpec(SpecModel):
         Literal["own_group", "in_environment_group"],
         Field(
             description="own_group: the account lives in a resource group that tear-down and rebuild never "
-            "touch. in_environment_group: in the environment's group, as in the guide; backups go with it.",
+            "touch. in_environment_group: in the environment's group, as in the guide, which then stays behind.",
             json_schema_extra=at(2),
         ),
     ] = "own_group"

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from cloud import clock
 from cloud.answers import ArmFault, Json, wire_items
-from cloud.calls import all_ended, read_list
+from cloud.calls import all_ended, read, read_list
 from cloud.deletion import is_being_deleted, settled
+from cloud.desired import state_of
 from cloud.errors import ProvisioningError, TearDownRefused
 from cloud.kubernetes_api import KubernetesApi, kubernetes_api
 from cloud.session import cloud
@@ -228,8 +229,10 @@ async def _judge_groups(
 async def _judge_data(site: Site, vaults: Sequence[Vault], backup_age_min: int) -> list[str]:
     """What would be lost with a generation's cluster; also what keeps us from knowing."""
     names = site.names
-    # One that is still being created has no API server yet.
-    live = await settled(deletable_cluster(site))
+    clusters = cloud().container_service.managed_clusters
+    live = await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
+    if live is not None and state_of(live).casefold() == "creating":
+        live = await settled(deletable_cluster(site))  # it has no API server yet
     if live is None or is_being_deleted(live):
         return []
     try:

@@ -1,11 +1,13 @@
 """The preflight demands the actions that a run uses, by the sandbox's account: no more, no less."""
 
+from typing import Any
+
 from environment.spec import EnvironmentSpec
 from sandbox.routing import Router, parse
 from tasks._requirements import ACTIONS, REGISTER
 
 from ..sandbox.conftest import SandboxProcess
-from .conftest import Run, run_provision
+from .conftest import run_provision
 
 # Azure checks these on the way to something else; the sandbox sees no request for them.
 LINKED = {
@@ -16,10 +18,10 @@ LINKED = {
 }
 
 
-def used(run: Run) -> set[str]:
-    """The actions that the run's requests needed."""
+def actions_of(ledger: list[dict[str, Any]]) -> set[str]:
+    """The actions that these requests needed."""
     router, actions = Router(), set()
-    for entry in run.ledger:
+    for entry in ledger:
         if entry["service"] == "arm":
             found = router.find(entry["method"], parse(entry["path"]))
             assert found is not None, entry["path"]
@@ -33,7 +35,7 @@ async def test_every_request_of_a_run_is_covered_and_nothing_more_is_demanded(
     azure.settings(registered={"Microsoft.Monitor": False})
     demanded = {action.casefold() for action in ACTIONS}
     assert demanded > LINKED
-    actions = used(await run_provision(azure, spec))
+    actions = actions_of((await run_provision(azure, spec)).ledger)
     registering = {action for action in actions if action.endswith(REGISTER)}
     assert len(registering) == 1
     assert actions - registering == demanded - LINKED

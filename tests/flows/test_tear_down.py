@@ -18,12 +18,14 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from cloud.errors import NotOurs, TearDownRefused
 from environment.journal import Event, Journal, use_journal
+from environment.names import Names, resource_tags
 from environment.outputs import EnvironmentOutputs
 from environment.receipt import Receipt, Removal
 from environment.spec import EnvironmentSpec
 from flows.plan import make_plan
 from flows.provision import provision
 from flows.tear_down import tear_down
+from tasks._requirements import ACTIONS, DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS
 
 from ..conftest import point_at, spec_for
 from ..sandbox.conftest import SandboxProcess
@@ -31,6 +33,7 @@ from ..tasks.conftest import MOMENTS
 from ..tasks.kube import Kube
 from ..tasks.world import World
 from .conftest import writes
+from .test_permissions import actions_of
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -145,6 +148,7 @@ class Story:
     receipts: dict[str, Receipt] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
     ledgers: dict[str, list[Json]] = field(default_factory=dict)
+    requests: list[Json] = field(default_factory=list)
     second: EnvironmentOutputs | None = None
     objects: list[bytes] = field(default_factory=list)
 
@@ -153,6 +157,7 @@ class Story:
         state = await tear_down(spec, KEY, **words, return_state=True)
         self.states[title] = state
         self.receipts[title] = await state.aresult()
+        self.requests += self.azure.ledger()[since:]
         self.ledgers[title] = writes(self.azure.ledger()[since:])
         self.after[title] = resources(self.azure)
 
@@ -328,6 +333,13 @@ def test_backups_whose_account_is_typed_go_too(story: Story) -> None:
     deleted = story.receipts["backups"].deleted
     assert ids(deleted, "storage account") == [story.first.storage_account.id]
     assert ids(deleted, "backup resource group") == [story.first.backup_group.id]
+
+
+def test_every_request_is_covered_by_the_rights_that_are_checked_first(story: Story) -> None:
+    used = actions_of(story.requests)
+    demanded = {action.casefold() for action in (*TEAR_DOWN_ACTIONS, DELETE_BACKUPS_ACTION)}
+    assert demanded - used == set()
+    assert used - demanded - {action.casefold() for action in ACTIONS} == set()
 
 
 # What stops it.
@@ -836,14 +848,25 @@ async def test_data_goes_where_its_name_is_typed(
     assert {key: one for key, one in resources(azure).items() if "/rg-cnpg-backup-" not in key} == before
 
 
-async def test_half_an_environment_goes_too_and_what_was_never_there_is_said(
+async def test_half_an_environment_and_a_second_generation_go_too_and_what_was_never_there_is_said(
     azure: SandboxProcess, spec: EnvironmentSpec
 ) -> None:
     before = copy.deepcopy(resources(azure))
     refusal = {"status": 403, "code": "RequestDisallowedByPolicy", "message": "No."}
     azure.fault(refusal, operation="ManagedClusters_CreateOrUpdate", nth=1)
     assert (await provision(spec, return_state=True)).is_failed()
+    names = Names.of(spec, azure.subscription_id, 2)
+    second = f"{azure.subscription}/resourceGroups/{names.resource_group}"
+    body = {"location": "canadacentral", "tags": resource_tags(spec)}
+    put(azure, second, GROUPS, body | {"tags": body["tags"] | {"aks-postgres-generation": "2"}})
+    put(
+        azure,
+        f"{second}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{names.identity}",
+        IDENTITIES,
+        body,
+    )
     receipt = await finished(spec)
+    assert receipt.generations == (1, 2)
     assert {key: one for key, one in resources(azure).items() if "/rg-cnpg-backup-" not in key} == before
     assert {"AKS cluster", "public IP", "node resource group"} <= {item.what for item in receipt.not_found}
     assert {"Managed Grafana", "managed identity"} <= {item.what for item in receipt.deleted}
