@@ -2,13 +2,14 @@
 
 The ones that ship are `sandbox/data/scenarios/*.yaml`, each with its source and what a good client does about it.
 A file of one's own has the same form: `orders` (as `POST /sandbox/faults` takes them), `settings`, or both.
-`python -m sandbox.scenarios` prints them as JSON.
+`python -m sandbox.scenarios` prints them as JSON, with `--markdown` as a table for people.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -170,5 +171,28 @@ class Scenarios:
         self._changed.clear()
 
 
+HEAD = """\
+# The scenarios that ship
+
+Made from `sandbox/data/scenarios/` by `python -m sandbox.scenarios --markdown > docs/sandbox-scenarios.md`. Put one in
+force with `aks-postgres sandbox faults order NAME`; a test in `tests/sandbox/scenarios/` shows each to a plain client.
+
+| scenario | what goes wrong | what a good client does |
+| --- | --- | --- |
+"""
+
+
+def document() -> str:
+    """The catalogue as a table, for people."""
+    rows = [
+        f"| `{item.name}` | [{item.title}]({item.source}) | {item.reaction} |"
+        for item in catalogue().values()
+    ]
+    return HEAD + "\n".join(rows) + "\n"
+
+
 if __name__ == "__main__":
-    print(json.dumps([scenario.shown() for scenario in catalogue().values()], indent=2))
+    if "--markdown" in sys.argv[1:]:
+        print(document(), end="")
+    else:
+        print(json.dumps([scenario.shown() for scenario in catalogue().values()], indent=2))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.faults import KINDS
-from sandbox.scenarios import catalogue, find, parse, read
+from sandbox.scenarios import catalogue, document, find, parse, read
 
 from .conftest import REPOSITORY, SandboxProcess
 
@@ -31,6 +31,11 @@ def scenario_tests() -> dict[str, str]:
 
 def test_at_least_24_scenarios_ship() -> None:
     assert len(NAMES) >= 24
+
+
+def test_the_document_of_scenarios_is_current() -> None:
+    written = (REPOSITORY / "docs" / "sandbox-scenarios.md").read_text()
+    assert written == document(), "python -m sandbox.scenarios --markdown > docs/sandbox-scenarios.md"
 
 
 @pytest.mark.parametrize("name", NAMES)
