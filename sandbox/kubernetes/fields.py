@@ -5,6 +5,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-manageme
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,9 +49,14 @@ def leaves(obj: Json, schema: Json) -> dict[Path, Any]:
     structs = "x-type" not in schema
     for key, value in obj.items():
         if key != "metadata":
-            _collect(value, schemas.child(schema, key) or schemas.UNKNOWN, (f"f:{key}",), found, structs)
+            _collect(value, schemas.child(schema, key) or schemas.UNKNOWN, (_field(key),), found, structs)
     _collect(obj.get("metadata", {}), schemas.OBJECT_META, ("f:metadata",), found)
     return {path: value for path, value in found.items() if path not in _UNOWNED and path[:2] not in _UNOWNED}
+
+
+def _field(name: str) -> str:
+    """The path element of a field; the same few names come again in every object, so they are kept once."""
+    return sys.intern(f"f:{name}")
 
 
 def _collect(value: Any, schema: Json, path: Path, found: dict[Path, Any], structs: bool = False) -> None:
@@ -59,7 +65,7 @@ def _collect(value: Any, schema: Json, path: Path, found: dict[Path, Any], struc
             found[path] = MAP
         for key, item in value.items():
             inner = schemas.child(schema, key) or schemas.UNKNOWN
-            _collect(item, inner, (*path, f"f:{key}"), found, structs)
+            _collect(item, inner, (*path, _field(key)), found, structs)
         return
     if isinstance(value, list):
         keys = schemas.list_keys(schema)
@@ -73,7 +79,7 @@ def _collect(value: Any, schema: Json, path: Path, found: dict[Path, Any], struc
                 if isinstance(item, dict):
                     for key, field in item.items():
                         field_schema = schemas.child(inner, key) or schemas.UNKNOWN
-                        _collect(field, field_schema, (*item_path, f"f:{key}"), found, structs)
+                        _collect(field, field_schema, (*item_path, _field(key)), found, structs)
             return
         if schemas.is_set(schema):
             for item in value:
