@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from prefect import get_client
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.states import State
 
@@ -36,9 +36,10 @@ async def last_flow_run() -> FlowRun:
 
 
 async def task_runs_of(flow_run: FlowRun) -> dict[str, TaskRun]:
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
     async with get_client() as client:
-        runs = await client.read_task_runs(limit=200)
-    return {run.name.split()[0]: run for run in runs if run.flow_run_id == flow_run.id}
+        runs = await client.read_task_runs(flow_run_filter=mine, limit=200)
+    return {run.name.split()[0]: run for run in runs}
 
 
 async def history_of(task_run: TaskRun) -> list[str]:
