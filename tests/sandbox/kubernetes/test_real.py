@@ -67,6 +67,8 @@ async def test_nodes_get_ready(real: Cluster) -> None:
 
 async def test_deployment_becomes_available(real: Cluster) -> None:
     path = "/apis/apps/v1/namespaces/default/deployments"
+    # The API server makes the namespace some time after it is ready.
+    await comes_about(real, "/api/v1/namespaces/default", lambda answer: answer.status == 200)
     await real.done("POST", path, deployment(replicas=2))
     found = await comes_about(
         real, f"{path}/d", lambda answer: conditions(answer.body).get("Available") == "True"
