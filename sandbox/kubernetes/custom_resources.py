@@ -18,20 +18,23 @@ CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 
 def complete(definition: Json) -> None:
-    """Set what follows from other fields, in place."""
-    spec = definition.get("spec", {})
-    names = spec.get("names", {})
-    kind = names.get("kind", "")
-    names.setdefault("singular", kind.lower())
-    names.setdefault("listKind", f"{kind}List")
+    """Set what follows from other fields, in place; types are checked only afterwards."""
+    spec = definition.get("spec")
+    if not isinstance(spec, dict):
+        return
     spec.setdefault("conversion", {"strategy": "None"})
+    names = spec.get("names")
+    if isinstance(names, dict):
+        kind = str(names.get("kind", ""))
+        names.setdefault("singular", kind.lower())
+        names.setdefault("listKind", f"{kind}List")
 
 
 def broken(definition: Json, before: Json | None) -> list[Json]:
     """Causes for what a definition may not say."""
     found = []
-    name, spec = definition["metadata"]["name"], definition.get("spec", {})
-    names = spec.get("names", {})
+    name, spec = definition["metadata"].get("name", ""), definition.get("spec") or {}
+    names = spec.get("names") or {}
     wanted = f"{names.get('plural')}.{spec.get('group')}"
     if name != wanted:
         text = 'must be spec.names.plural+"."+spec.group'
@@ -43,7 +46,7 @@ def broken(definition: Json, before: Json | None) -> list[Json]:
         text = "must have exactly one version marked as storage version"
         found.append(errors.bad_value("spec.versions", "", text))
     for index, version in enumerate(versions):
-        if not version.get("schema", {}).get("openAPIV3Schema"):
+        if not (version.get("schema") or {}).get("openAPIV3Schema"):
             path = f"spec.versions[{index}].schema.openAPIV3Schema"
             found.append(errors.required(path, "schemas are required"))
     if before is not None:

@@ -91,7 +91,38 @@ OBJECTS = st.fixed_dictionaries(
         "status": VALUES,
     },
 )
+DEFINITIONS = st.fixed_dictionaries(
+    {"metadata": st.sampled_from([{}, {"name": "xs.g.io"}, {"name": None}])},
+    optional={
+        "spec": st.fixed_dictionaries(
+            {
+                "group": st.sampled_from(["g.io", "", None, 3]),
+                "scope": st.sampled_from(["Cluster", "x", None]),
+            },
+            optional={
+                "names": st.one_of(VALUES, st.just({"plural": "xs", "kind": "X"})),
+                "versions": st.one_of(
+                    VALUES,
+                    st.lists(
+                        st.fixed_dictionaries(
+                            {"name": st.sampled_from(["v1", "", None, 3])},
+                            optional={
+                                "served": st.booleans(),
+                                "storage": st.booleans(),
+                                "schema": st.one_of(
+                                    VALUES, VALUES.map(lambda value: {"openAPIV3Schema": value})
+                                ),
+                            },
+                        ),
+                        max_size=2,
+                    ),
+                ),
+            },
+        )
+    },
+)
 BODIES = st.one_of(
+    DEFINITIONS.map(lambda value: json.dumps(value).encode()),
     OBJECTS.map(lambda value: json.dumps(value).encode()),
     VALUES.map(lambda value: json.dumps(value).encode()),
     st.binary(max_size=30),
@@ -127,7 +158,18 @@ async def send(method: str, path: str, query: str, kind: str, body: bytes, token
     return sent[0]["status"], content
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(DEFINITIONS)
+@example({"metadata": {}})
+def test_no_definition_makes_it_fail(body: Any) -> None:
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    content = json.dumps(body).encode()
+    status, answer = asyncio.run(send("POST", path, "", "application/json", content, API.token))
+    assert b"the sandbox failed" not in answer, (body, answer[:300])
+    assert status in (201, 400, 409, 422), (body, answer[:300])
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(METHODS, PATHS, QUERIES, TYPES, BODIES)
 @example("POST", "/api/v1/namespaces", "", "application/json", b"[" * 50_000)
 @example("POST", "/api/v1/namespaces", "", "application/yaml", b"- " * 3000 + b"x")
