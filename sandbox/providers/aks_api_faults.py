@@ -5,10 +5,12 @@ Orders name the service `kubernetes` or an operation such as `create namespaces`
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from sandbox.faults import filled
 from sandbox.instance import Sandbox
 from sandbox.kubernetes.request import parse
 
@@ -69,7 +71,10 @@ class WithFaults:
         elif "status" in fault or fault.get("cut") == "before":
             status = int(fault["status"]) if "status" in fault else None
             self._tell(request.method, request.path, request.operation, status, fault)
-            await (_cut(receive, send) if status is None else _answer(send, status, fault))
+            if status is None:
+                await _cut(receive, send)
+            else:
+                await _answer(send, status, fault, request.path, self._sandbox.clock.real)
         else:
             await self._app(scope, receive, send)
 
@@ -90,20 +95,21 @@ class WithFaults:
         )
 
 
-async def _answer(send: Send, status: int, fault: Json) -> None:
+async def _answer(send: Send, status: int, fault: Json, path: str, real_s: Callable[[float], float]) -> None:
     document = {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": str(fault.get("message", "An ordered fault.")),
+        "message": filled(str(fault.get("message", "An ordered fault.")), path),
         "reason": str(fault.get("code", "InternalError")),
         "code": status,
     }
     content = str(fault["raw_body"]).encode() if "raw_body" in fault else json.dumps(document).encode()
     headers = {"content-type": "application/json", **fault.get("headers", {})}
     if "retry_after_s" in fault:
-        headers["retry-after"] = str(int(fault["retry_after_s"]))
+        # Whole real seconds: Kubernetes' clients know nothing finer.
+        headers["retry-after"] = str(max(1, math.ceil(real_s(float(fault["retry_after_s"])))))
     lines = [(str(name).lower().encode(), str(value).encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": content})

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.faults import KINDS
+from sandbox.instance import Sandbox
 from sandbox.scenarios import catalogue, document, find, parse, read
 
 from .conftest import REPOSITORY, SandboxProcess
@@ -151,3 +152,15 @@ def test_a_process_with_an_unknown_scenario_ends_with_2_and_one_line(tmp_path: P
     assert ended.returncode == 2
     assert ended.stderr.startswith("sandbox: there is no scenario called none-such")
     assert len(ended.stderr.splitlines()) == 1
+
+
+async def test_a_scenario_is_not_kept_over_a_restart(tmp_path: Path) -> None:
+    first = Sandbox(tmp_path, persist=True)
+    first.start()
+    first.settings.update({"quota": {"cores": 10}})
+    first.scenarios.apply(find("grafana-slow"))
+    await first.stop()
+    second = Sandbox(tmp_path, persist=True)
+    second.start()
+    assert (second.settings["durations"], second.settings["quota"]) == ({}, {"cores": 10})
+    await second.stop()
