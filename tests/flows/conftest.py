@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -31,6 +32,7 @@ class Run:
     ledger: list[dict[str, Any]]
     operations: list[dict[str, Any]]
     journal: Journal
+    flow_run_id: UUID
     took_s: float
 
     @property
@@ -58,10 +60,12 @@ async def run_provision(azure: SandboxProcess, spec: EnvironmentSpec) -> Run:
     known = {operation["id"] for operation in azure.control("GET", "operations")["operations"]}
     started = time.monotonic()
     with use_journal(Journal()) as journal:
-        outputs = await provision(spec)
+        state = await provision(spec, return_state=True)
+        outputs = await state.aresult()
     took_s = time.monotonic() - started
+    flow_run_id = state.state_details.flow_run_id
     operations = [o for o in azure.control("GET", "operations")["operations"] if o["id"] not in known]
-    return Run(spec, outputs, azure.ledger()[before:], operations, journal, took_s)
+    return Run(spec, outputs, azure.ledger()[before:], operations, journal, flow_run_id, took_s)
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -5,7 +5,12 @@ from itertools import pairwise
 from typing import Any
 
 from prefect import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 
 from .conftest import Run
 
@@ -184,7 +189,8 @@ async def test_progress_of_the_cluster_is_an_artifact(runs: tuple[Run, Run]) -> 
 async def test_task_runs_read_as_sentences_and_edges_are_the_real_ones(runs: tuple[Run, Run]) -> None:
     first, _ = runs
     async with get_client() as client:
-        task_runs = await client.read_task_runs(limit=200)
+        mine = FlowRunFilter(id=FlowRunFilterId(any_=[first.flow_run_id]))
+        task_runs = await client.read_task_runs(flow_run_filter=mine, limit=200)
     by_name = {run.name: run for run in task_runs}
     names = {run.id: run.name for run in task_runs}
     role = by_name[f"ensure_blob_roles {first.outputs.storage_account.name}"]
