@@ -824,6 +824,21 @@ async def test_provision_finishes_a_tear_down_that_has_begun_before_it_makes_the
     assert any(second.cluster.id.casefold() == key.casefold() for key in left)
 
 
+async def test_provision_finishes_a_failed_generation_s_tear_down_and_leaves_the_current_one_alone(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    first = await provision(spec)
+    before = copy.deepcopy(resources(azure))
+    names = Names.of(spec, azure.subscription_id, 2)
+    group = f"{azure.subscription}/resourceGroups/{names.resource_group}"
+    tags = resource_tags(spec) | {"aks-postgres-generation": "2", "aks-postgres-state": "retiring"}
+    put(azure, group, GROUPS, {"location": "canadacentral", "tags": tags})
+    again = await provision(spec)
+    assert again.place.generation == first.place.generation == 1
+    assert again.is_unchanged
+    assert resources(azure).keys() == before.keys()
+
+
 async def test_provision_refuses_a_tear_down_that_has_begun_while_live_data_is_in_it(
     azure: SandboxProcess, spec: EnvironmentSpec, tmp_path: Path
 ) -> None:
@@ -867,6 +882,10 @@ async def test_half_an_environment_and_a_second_generation_go_too_and_what_was_n
     )
     receipt = await finished(spec)
     assert receipt.generations == (1, 2)
+    backups = azure.arm(
+        "GET", f"{azure.subscription}/resourceGroups/{names.backup_group}", api_version=GROUPS
+    )
+    assert backups.json()["tags"]["aks-postgres-last-generation"] == "2"
     assert {key: one for key, one in resources(azure).items() if "/rg-cnpg-backup-" not in key} == before
     assert {"AKS cluster", "public IP", "node resource group"} <= {item.what for item in receipt.not_found}
     assert {"Managed Grafana", "managed identity"} <= {item.what for item in receipt.deleted}

@@ -141,6 +141,16 @@ async def test_an_operation_that_runs_on_it_ends_before_it_is_deleted(world: Wor
     assert [write["method"] for write in world.writes()] == ["DELETE"]
 
 
+async def test_a_deletion_is_believed_when_reading_says_so(world: World) -> None:
+    await world.prepare("grafana")
+    world.azure.settings(durations={"grafana_delete": 100_000})
+    waits = world.until_over()
+    (removed,) = (await delete_grafana.fn(world.spec, world.place)).items
+    assert removed.outcome == "deleted"
+    assert waits[0] == f"Managed Grafana {world.place.names.grafana} is being deleted"
+    assert removed.id not in [one["id"] for one in resources(world)]
+
+
 async def test_a_cluster_is_deleted_whatever_runs_on_it(world: World) -> None:
     await world.prepare("resource_group", "identity")
     world.azure.settings(durations={"aks_cluster_create": 100_000})
