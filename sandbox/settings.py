@@ -94,20 +94,7 @@ def check(values: dict[str, Any]) -> None:
     for name, value in values.items():
         if name not in DEFAULTS:
             raise ValueError(f"there is no setting {name}; the settings are {', '.join(DEFAULTS)}")
-        default = DEFAULTS[name]
-        number = isinstance(default, int | float) and not isinstance(default, bool)
-        wanted: Any = (int, float) if number else type(default)
-        fits = isinstance(value, wanted) and not (number and not _is_amount(value))
-        if fits and name in AMOUNTS:
-            fits = all(isinstance(key, str) and _is_amount(item) for key, item in value.items())
-        elif fits and name in FACTS:
-            entries = value.values() if name == "regions" else value
-            fits = all(isinstance(item, dict) and _fits(item, FACTS[name]) for item in entries)
-        elif fits and name in TEXTS:
-            fits = all(isinstance(item, str) for item in value)
-        if name == "egress_address":
-            fits = fits and _is_address(value)
-        if not fits:
+        if not _fits(name, value):
             raise ValueError(f"the setting {name} can't be {value!r}")
         unknown = set(value) - names() if name == "durations" else set()
         if unknown:
@@ -120,20 +107,42 @@ FACTS: dict[str, dict[str, type]] = {
     "vm_sizes": {"region": str, "family": str, "restricted": str, "zones": list},
     "policies": {"name": str, "type": str, "deny_when": dict},
 }
-NEEDED = {"region", "family", "restricted"}
-TEXTS = ("taken_storage_names", "held_workspace_names")
 
 
-def _fits(entry: dict[str, Any], facts: dict[str, type]) -> bool:
-    known = all(name in facts and isinstance(value, facts[name]) for name, value in entry.items())
-    if "type" in facts and known:
-        return _is_pattern(entry.get("type", ""))
-    return known and (facts is not FACTS["vm_sizes"] or entry.keys() >= NEEDED)
+def _fits(name: str, value: Any) -> bool:
+    default = DEFAULTS[name]
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if isinstance(default, int | float):
+        return _is_amount(value)
+    if isinstance(default, str):
+        return isinstance(value, str) and _is_address(value)
+    if not isinstance(value, type(default)):
+        return False
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+        return False
+    items = list(value.values()) if isinstance(value, dict) else value
+    if name in AMOUNTS:
+        return all(_is_amount(item) for item in items)
+    if name in FACTS:
+        return all(_states(item, FACTS[name]) for item in items) and _is_whole(name, items)
+    return all(isinstance(item, bool if name == "registered" else str) for item in items)
 
 
-def _is_pattern(text: str) -> bool:
+def _states(entry: Any, facts: dict[str, type]) -> bool:
+    """Whether an entry holds nothing but such facts."""
+    return isinstance(entry, dict) and all(
+        name in facts and isinstance(value, facts[name]) for name, value in entry.items()
+    )
+
+
+def _is_whole(name: str, entries: list[dict[str, Any]]) -> bool:
+    """Whether the entries hold all that they need, and patterns that are some."""
+    if name == "vm_sizes":
+        return all(entry.keys() >= {"region", "family", "restricted"} for entry in entries)
     try:
-        re.compile(text)
+        for entry in entries:
+            re.compile(entry.get("type", ""))
     except re.error:
         return False
     return True
