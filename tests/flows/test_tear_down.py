@@ -180,6 +180,8 @@ async def story(sandbox_process: SandboxProcess, prefect_api: None) -> AsyncIter
         told.theirs_on_ours = give(
             azure, neighbour, told.first.identity.principal_id, "22222222-2222-2222-2222-222222222222"
         )
+        # Whatever doesn't wait for these has time to get ahead of them.
+        azure.fault({"delay_s": 1500}, operation="DataCollectionRuleAssociations_Get", times=2)
         await told.tear_down("first", spec)
         told.objects.append(blob(azure, "GET", account))
         await told.tear_down("nothing left", spec)
