@@ -19,7 +19,7 @@ KINDS = {
     "status": "answer with a status instead of handling (code, message, headers, bare, raw_body)",
     "cut": "drop the connection before or after the write acted",
     "delay_s": "wait that many sandbox seconds before handling",
-    "operation_fails": "the long-running operation ends Failed (code, message; then, after_s)",
+    "operation_fails": "the long-running operation ends Failed (code, message, details; then, after_s)",
     "operation_canceled": "it ends Canceled",
     "operation_preempted": "it ends Failed, preempted by an operation that nobody asked for",
     "operation_error_but_succeeds": "it ends Succeeded, with an error; applied: false loses the write",
@@ -256,7 +256,7 @@ def check_order(wanted: Json) -> None:
 
 
 _MEMBERS: dict[str, dict[str, Any]] = {
-    "operation_fails": {"code": str, "message": str, "then": str, "after_s": (int, float)},
+    "operation_fails": {"code": str, "message": str, "details": list, "then": str, "after_s": (int, float)},
     "operation_preempted": {"after_s": (int, float)},
     "operation_error_but_succeeds": {"code": str, "message": str, "applied": bool},
     "poll": {"status": int, "times": int},
@@ -270,7 +270,7 @@ def _check_members(kind: str, value: Any, members: dict[str, Any]) -> None:
         raise ValueError(f"`{kind}` is true, or a mapping of {', '.join(members)}")
     for name, item in value.items():
         wanted = members[name]
-        fits = isinstance(item, wanted) if wanted in (str, bool) else _is_number(item, 0, LONGEST_S)
+        fits = isinstance(item, wanted) if wanted in (str, bool, list) else _is_number(item, 0, LONGEST_S)
         if not fits:
             raise ValueError(f"`{kind}.{name}` can't be {item!r}")
     if value.get("then", "Succeeded") != "Succeeded":

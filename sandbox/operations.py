@@ -366,6 +366,8 @@ class Operations:
         error = _error(
             order.get("code", "InternalOperationError"), order.get("message", "An internal error occurred.")
         )
+        if "details" in order:
+            error["details"] = order["details"]
         self.end(operation, "Failed", error)
         if order.get("then") != "Succeeded":
             return

@@ -76,6 +76,15 @@ class Aks:
     def create(self) -> Any:
         return self.begin_create().result()
 
+    def create_step_by_step(self) -> None:
+        """A cluster on a clock that stands still between steps, in the second of its end."""
+        self._sandbox.control("POST", "clock", {"speed": 0.001})
+        self._sandbox.settings(durations={"aks_cluster_create_answer": 0, "aks_write_answer": 0})
+        self.clusters.begin_create_or_update("rg-test", "c1", CLUSTER, polling=False)
+        operation = self._sandbox.control("GET", "operations")["operations"][-1]
+        self._sandbox.step(operation["ends_s"] - self._sandbox.control("GET", "clock")["now_s"] + 0.01)
+        assert self.state == "Succeeded"
+
     def get(self) -> Any:
         return self.clusters.get("rg-test", "c1")
 

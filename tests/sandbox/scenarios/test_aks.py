@@ -32,8 +32,7 @@ def test_cluster_busy(order: Any, aks: Aks) -> None:
 
 def test_pool_busy_by_itself(sandbox: SandboxProcess, order: Any, aks: Aks) -> None:
     order("pool-busy-by-itself")
-    aks.create()
-    sandbox.control("POST", "clock", {"speed": 1})
+    aks.create_step_by_step()
     sandbox.step(15)
     with pytest.raises(ResourceExistsError) as caught:
         aks.begin_pool()
@@ -110,6 +109,7 @@ def test_old_etag_in_the_operation(order: Any, aks: Aks) -> None:
     with pytest.raises(HttpResponseError) as caught:
         aks.begin_create(tags={"a": "b"}).result()
     assert caught.value.error.code == "ResourceOperationFailure"
+    assert [item.code for item in caught.value.error.details] == ["OriginalEtagNotExpect"]
     assert aks.state == "Failed"
     aks.begin_create(tags={"a": "b"}).result()
     assert aks.state == "Succeeded"

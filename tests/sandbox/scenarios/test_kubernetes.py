@@ -18,9 +18,7 @@ NAMESPACE = {"metadata": {"name": "cnpg-system"}}
 
 def test_api_server_dropped_packets(sandbox: SandboxProcess, order: Any, aks: Aks) -> None:
     order("api-server-dropped-packets")
-    poller = aks.begin_create()
-    poller.result()
-    sandbox.control("POST", "clock", {"speed": 0.001})  # A moment after the end of the creation.
+    aks.create_step_by_step()
     with aks.kubernetes() as api:
         server = urlsplit(api.configuration.host)
         tls = ssl.create_default_context(cafile=sandbox.ca_file)
