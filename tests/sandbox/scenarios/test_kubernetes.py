@@ -130,7 +130,7 @@ def test_monitoring_agents_late(sandbox: SandboxProcess, order: Any, aks: Aks, g
         def agents() -> list[str]:
             return [item.metadata.name for item in apps.list_namespaced_daemon_set("kube-system").items]
 
-        sandbox.step(800)
+        sandbox.step(500)
         assert "ama-logs" not in agents()
-        sandbox.step(400)
+        sandbox.step(300)
         assert "ama-logs" in agents()
