@@ -48,10 +48,11 @@ def test_each_scenario_says_what_it_does_who_saw_it_and_what_a_good_client_does(
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_scenario_is_shown_to_a_plain_client_by_the_test_of_its_name(name: str) -> None:
-    text = scenario_tests()[f"test_{name.replace('-', '_')}"]
-    assert f'order("{name}")' in text
+def test_each_scenario_is_shown_to_a_plain_client_by_the_test_of_its_name() -> None:
+    tests = scenario_tests()
+    assert [
+        name for name in NAMES if f'order("{name}")' not in tests.get(f"test_{name.replace('-', '_')}", "")
+    ] == []
 
 
 def test_every_kind_of_fault_is_in_the_catalogue() -> None:
@@ -59,17 +60,17 @@ def test_every_kind_of_fault_is_in_the_catalogue() -> None:
     assert set(KINDS) <= used
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_scenario_can_be_ordered_and_taken_back(sandbox: SandboxProcess, name: str) -> None:
+def test_each_scenario_can_be_ordered_and_taken_back(sandbox: SandboxProcess) -> None:
     before = sandbox.control("GET", "settings")
-    answer = sandbox.control("POST", "scenarios", {"name": name})
-    assert answer["name"] == name
-    assert bool(answer["faults"]) or bool(answer["settings"])
-    assert sandbox.control("GET", "faults")["scenarios"] == [name]
-    sandbox.control("DELETE", "faults")
-    after = sandbox.control("GET", "faults")
-    assert (after["faults"], after["scenarios"]) == ([], [])
-    assert sandbox.control("GET", "settings") == before
+    for name in NAMES:
+        answer = sandbox.control("POST", "scenarios", {"name": name})
+        assert answer["name"] == name
+        assert bool(answer["faults"]) or bool(answer["settings"])
+        assert sandbox.control("GET", "faults")["scenarios"] == [name]
+        sandbox.control("DELETE", "faults")
+        after = sandbox.control("GET", "faults")
+        assert (after["faults"], after["scenarios"]) == ([], [])
+        assert sandbox.control("GET", "settings") == before
 
 
 def test_two_scenarios_hold_at_once_and_what_was_set_since_then_stays(sandbox: SandboxProcess) -> None:

@@ -29,6 +29,16 @@ CLUSTER: Json = {
 }
 
 
+# Sandbox seconds; what a scenario says of durations comes on top.
+MOMENTS = {
+    "aks_cluster_create": 60,
+    "aks_cluster_create_answer": 1,
+    "aks_cluster_update": 20,
+    "aks_pool_add": 60,
+    "aks_write_answer": 1,
+}
+
+
 @pytest.fixture
 def order(sandbox: SandboxProcess) -> Callable[[str], Json]:
     """Puts a scenario of the catalogue in force."""
@@ -105,7 +115,7 @@ class Aks:
 @pytest.fixture
 def aks(sandbox: SandboxProcess, group: str) -> Aks:
     """AKS, where nothing happens of itself."""
-    sandbox.settings(spontaneous_operations=False, autoscaler=False)
+    sandbox.settings(spontaneous_operations=False, autoscaler=False, durations=MOMENTS)
     return Aks(sandbox)
 
 
