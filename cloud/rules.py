@@ -9,7 +9,7 @@ do.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cloud.answers import ArmFault
@@ -184,6 +184,10 @@ _UNKNOWN_CONFLICT = _again("something else on this resource is in the way", 120,
 
 def rule_for(fault: ArmFault) -> Rule:
     """The rule for a fault; of unknown codes, 408, 409, 412 and 5xx are tried a few times, the rest stops."""
+    inner = re.match(r"(\w+): ", fault.details)
+    if fault.code == "ResourceOperationFailure" and inner:
+        # It says only that an operation failed; why is in its details.
+        return rule_for(replace(fault, code=inner[1]))
     text = f"{fault.message} {fault.details}".casefold()
     if fault.status == 429:
         return THROTTLED

@@ -54,6 +54,21 @@ async def ensure_namespaces(
 
 async def ensure_namespace(api: KubernetesApi, name: str) -> bool:
     """Make sure of one namespace; whether it had to be created."""
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    while not await _is_active(api, name):
+        made = await api.create("/api/v1/namespaces", body)
+        # Somebody may have made and deleted one of that name since we looked.
+        if (made.get("status") or {}).get("phase") != "Terminating":
+            return True
+    return False
+
+
+async def _is_active(api: KubernetesApi, name: str) -> bool:
+    """Whether the namespace is there; one that is being deleted is waited for until it isn't.
+
+    Raises:
+        NotEffectiveYet: it stays Terminating.
+    """
     path = f"/api/v1/namespaces/{name}"
 
     async def not_terminating() -> Json | None:
@@ -69,9 +84,4 @@ async def ensure_namespace(api: KubernetesApi, name: str) -> bool:
             f"{error}. Something in it has a finalizer that nobody serves: "
             f"kubectl get namespace {name} -o yaml names it under status.conditions."
         ) from None
-    if live:
-        return False
-    await api.create(
-        "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    )
-    return True
+    return bool(live)

@@ -299,11 +299,22 @@ async def test_an_operation_that_fails_and_heals_isnt_repeated(world: World, wri
         ),
         ({"operation_fails": {"code": "OriginalEtagNotExpect", "message": "etag"}}, "OriginalEtagNotExpect"),
         (
+            # https://github.com/kaito-project/kaito/issues/2075
+            {
+                "operation_fails": {
+                    "code": "ResourceOperationFailure",
+                    "message": "The resource operation completed with terminal provisioning state 'Failed'.",
+                    "details": [{"code": "OriginalEtagNotExpect", "message": "etag"}],
+                }
+            },
+            "OriginalEtagNotExpect",
+        ),
+        (
             {"operation_fails": {"code": "InternalOperationError", "message": "sorry"}},
             "InternalOperationError",
         ),
     ],
-    ids=["canceled", "pre-empted", "old etag", "failed"],
+    ids=["canceled", "pre-empted", "old etag", "old etag inside", "failed"],
 )
 async def test_an_operation_that_ended_for_passing_reasons_is_written_again(
     world: World, writer: Writer, fault: Json, code: str

@@ -180,6 +180,19 @@ async def test_a_terminating_namespace_is_waited_for_and_made_anew(world: World,
     assert (kube.get(DATABASE) or {})["metadata"]["uid"] != old
 
 
+async def test_a_namespace_that_turns_terminating_before_it_is_made_is_made_anew(
+    world: World, kube: Kube
+) -> None:
+    """https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/"""
+    world.azure.fault(
+        {"terminating": True}, service="kubernetes", operation=CREATE_NAMESPACE, per="resource", times=1
+    )
+    made = await world.run("namespaces")
+    assert made.change.kind == "created"
+    for path in (DATABASE, "/api/v1/namespaces/cnpg-system"):
+        assert (kube.get(path) or {})["status"]["phase"] == "Active"
+
+
 async def test_a_namespace_that_stays_terminating_is_named_with_the_way_to_find_out_why(
     world: World, kube: Kube
 ) -> None:
