@@ -6,16 +6,14 @@ as here, no role is needed.
 
 from __future__ import annotations
 
-import re
-
 from cloud.answers import Json
 from cloud.desired import Decision, decide
-from cloud.resources import arm_resource, ensure
-from cloud.session import cloud
-from environment.names import LOGS_ASSOCIATION, resource_tags
+from cloud.resources import ensure
+from environment.names import LOGS_ASSOCIATION
 from environment.outputs import ClusterOutputs, LogWorkspaceOutputs, Place, ResourceOutputs, StepOutputs
 from environment.spec import EnvironmentSpec
 from tasks._cluster import UPDATE_S, cluster_resource, existing
+from tasks._data_collection import ensure_association, ensure_rule, plain_region
 from tasks._policy import arm_task
 
 _STREAM = "Microsoft-ContainerInsights-Group-Default"
@@ -39,40 +37,23 @@ async def ensure_logs_rule(
     Returns:
         ID and name of the rule.
     """
-    region = re.sub(r"[^a-z0-9]", "", workspace.location.lower())
-    name = place.names.logs_rule(region)
-    label = f"data collection rule {name}"
-    operations = cloud().monitor.data_collection_rules
-    resource = arm_resource(
-        label,
-        place.resource_id("Microsoft.Insights/dataCollectionRules", name),
-        operations.get,
-        operations.create,
-        group.name,
-        name,
-    )
+    region = plain_region(workspace.location)
     settings = {"dataCollectionSettings": {"enableContainerLogV2": True}}
-    wanted = {
-        "location": region,
-        "kind": "Linux",
-        "tags": resource_tags(spec),
-        "properties": {
-            "dataSources": {
-                "extensions": [
-                    {
-                        "name": "ContainerInsightsExtension",
-                        "extensionName": "ContainerInsights",
-                        "streams": [_STREAM],
-                        "extensionSettings": settings,
-                    }
-                ]
-            },
-            "dataFlows": [{"streams": [_STREAM], "destinations": ["la-workspace"]}],
-            "destinations": {"logAnalytics": [{"workspaceResourceId": workspace.id, "name": "la-workspace"}]},
+    properties = {
+        "dataSources": {
+            "extensions": [
+                {
+                    "name": "ContainerInsightsExtension",
+                    "extensionName": "ContainerInsights",
+                    "streams": [_STREAM],
+                    "extensionSettings": settings,
+                }
+            ]
         },
+        "dataFlows": [{"streams": [_STREAM], "destinations": ["la-workspace"]}],
+        "destinations": {"logAnalytics": [{"workspaceResourceId": workspace.id, "name": "la-workspace"}]},
     }
-    _, change = await ensure(resource, lambda live: decide(label, wanted, live, immutable=("location",)))
-    return ResourceOutputs(id=resource.id, name=name, change=change)
+    return await ensure_rule(spec, place, group, place.names.logs_rule(region), region, properties)
 
 
 @arm_task("ensure_logs_association {cluster.name}")
@@ -89,20 +70,7 @@ async def ensure_logs_association(cluster: ClusterOutputs, rule: ResourceOutputs
     Returns:
         ID and name of the association.
     """
-    label = f"data collection rule association {LOGS_ASSOCIATION}"
-    operations = cloud().monitor.data_collection_rule_associations
-    resource = arm_resource(
-        label,
-        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{LOGS_ASSOCIATION}",
-        operations.get,
-        operations.create,
-        cluster.id.lstrip("/"),
-        LOGS_ASSOCIATION,
-    )
-    wanted = {"properties": {"dataCollectionRuleId": rule.id}}
-    once = {"properties": {"description": "Container logs of this AKS cluster."}}
-    _, change = await ensure(resource, lambda live: decide(label, wanted, live, only_at_creation=once))
-    return ResourceOutputs(id=resource.id, name=LOGS_ASSOCIATION, change=change)
+    return await ensure_association(cluster, rule, LOGS_ASSOCIATION, "Container logs of this AKS cluster.")
 
 
 @arm_task("ensure_container_insights {cluster.name}")

@@ -6,8 +6,6 @@ the recording rule groups. Grafana's role and link are in `tasks.grafana`.
 
 from __future__ import annotations
 
-import re
-
 from cloud.answers import Json
 from cloud.calls import all_ended, read_path
 from cloud.desired import Decision, decide
@@ -28,17 +26,13 @@ from environment.outputs import (
 )
 from environment.spec import EnvironmentSpec
 from tasks._cluster import UPDATE_S, cluster_resource, existing
+from tasks._data_collection import ensure_association, ensure_rule, plain_region
 from tasks._policy import arm_task
 
 _RECOMMENDATIONS = "/providers/microsoft.alertsManagement/alertRuleRecommendations"
 _RULE_GROUPS = "Microsoft.AlertsManagement/prometheusRuleGroups"
 _RULE_GROUPS_API = "2023-03-01"
 _STREAM = "Microsoft-PrometheusMetrics"
-
-
-def workspace_region(workspace: MonitorWorkspaceOutputs) -> str:
-    """The workspace's region as az writes it into names: lower-case letters and digits."""
-    return re.sub(r"[^a-z0-9]", "", workspace.location.lower())
 
 
 @arm_task("ensure_metrics_endpoint {place.names.cluster}")
@@ -59,7 +53,7 @@ async def ensure_metrics_endpoint(
     Returns:
         ID and name of the endpoint.
     """
-    region = workspace_region(workspace)
+    region = plain_region(workspace.location)
     name = place.names.metrics_endpoint(region)
     label = f"data collection endpoint {name}"
     operations = cloud().monitor.data_collection_endpoints
@@ -104,38 +98,21 @@ async def ensure_metrics_rule(
     Returns:
         ID and name of the rule.
     """
-    region = workspace_region(workspace)
-    name = place.names.metrics_rule(region)
-    label = f"data collection rule {name}"
-    operations = cloud().monitor.data_collection_rules
-    resource = arm_resource(
-        label,
-        place.resource_id("Microsoft.Insights/dataCollectionRules", name),
-        operations.get,
-        operations.create,
-        group.name,
-        name,
-    )
-    wanted = {
-        "location": region,
-        "kind": "Linux",
-        "tags": resource_tags(spec),
-        "properties": {
-            "description": "DCR description",
-            "dataCollectionEndpointId": endpoint.id,
-            "dataSources": {
-                "prometheusForwarder": [
-                    {"name": "PrometheusDataSource", "streams": [_STREAM], "labelIncludeFilter": {}}
-                ]
-            },
-            "dataFlows": [{"streams": [_STREAM], "destinations": ["MonitoringAccount1"]}],
-            "destinations": {
-                "monitoringAccounts": [{"accountResourceId": workspace.id, "name": "MonitoringAccount1"}]
-            },
+    region = plain_region(workspace.location)
+    properties = {
+        "description": "DCR description",
+        "dataCollectionEndpointId": endpoint.id,
+        "dataSources": {
+            "prometheusForwarder": [
+                {"name": "PrometheusDataSource", "streams": [_STREAM], "labelIncludeFilter": {}}
+            ]
+        },
+        "dataFlows": [{"streams": [_STREAM], "destinations": ["MonitoringAccount1"]}],
+        "destinations": {
+            "monitoringAccounts": [{"accountResourceId": workspace.id, "name": "MonitoringAccount1"}]
         },
     }
-    _, change = await ensure(resource, lambda live: decide(label, wanted, live, immutable=("location",)))
-    return ResourceOutputs(id=resource.id, name=name, change=change)
+    return await ensure_rule(spec, place, group, place.names.metrics_rule(region), region, properties)
 
 
 @arm_task("ensure_metrics_association {cluster.name}")
@@ -152,21 +129,9 @@ async def ensure_metrics_association(cluster: ClusterOutputs, rule: ResourceOutp
     Returns:
         ID and name of the association.
     """
-    label = f"data collection rule association {METRICS_ASSOCIATION}"
-    operations = cloud().monitor.data_collection_rule_associations
-    resource = arm_resource(
-        label,
-        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{METRICS_ASSOCIATION}",
-        operations.get,
-        operations.create,
-        cluster.id.lstrip("/"),
-        METRICS_ASSOCIATION,
+    return await ensure_association(
+        cluster, rule, METRICS_ASSOCIATION, "Prometheus metrics of this AKS cluster."
     )
-    description = "Prometheus metrics of this AKS cluster."
-    wanted = {"properties": {"dataCollectionRuleId": rule.id}}
-    once = {"properties": {"description": description}}
-    _, change = await ensure(resource, lambda live: decide(label, wanted, live, only_at_creation=once))
-    return ResourceOutputs(id=resource.id, name=METRICS_ASSOCIATION, change=change)
 
 
 @arm_task("ensure_metrics_on {cluster.name}")
@@ -272,7 +237,7 @@ async def _ensure_rule_group(
         api_version=_RULE_GROUPS_API,
     )
     wanted = {
-        "location": workspace_region(workspace),
+        "location": plain_region(workspace.location),
         "tags": resource_tags(spec),
         "properties": {
             "scopes": [workspace.id, cluster.id],

@@ -1,0 +1,61 @@
+"""Data collection rules and their associations with a cluster, as managed Prometheus and Container insights make them.
+
+https://learn.microsoft.com/rest/api/monitor/data-collection-rules,
+https://learn.microsoft.com/rest/api/monitor/data-collection-rule-associations
+"""
+
+from __future__ import annotations
+
+import re
+
+from cloud.answers import Json
+from cloud.desired import decide
+from cloud.resources import arm_resource, ensure
+from cloud.session import cloud
+from environment.names import resource_tags
+from environment.outputs import ClusterOutputs, Place, ResourceOutputs
+from environment.spec import EnvironmentSpec
+
+
+def plain_region(location: str) -> str:
+    """A workspace's region as az writes it into names: lower-case letters and digits."""
+    return re.sub(r"[^a-z0-9]", "", location.lower())
+
+
+async def ensure_rule(
+    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, name: str, region: str, properties: Json
+) -> ResourceOutputs:
+    """Create a data collection rule, or bring it to these properties."""
+    label = f"data collection rule {name}"
+    operations = cloud().monitor.data_collection_rules
+    resource = arm_resource(
+        label,
+        place.resource_id("Microsoft.Insights/dataCollectionRules", name),
+        operations.get,
+        operations.create,
+        group.name,
+        name,
+    )
+    wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec), "properties": properties}
+    _, change = await ensure(resource, lambda live: decide(label, wanted, live, immutable=("location",)))
+    return ResourceOutputs(id=resource.id, name=name, change=change)
+
+
+async def ensure_association(
+    cluster: ClusterOutputs, rule: ResourceOutputs, name: str, description: str
+) -> ResourceOutputs:
+    """Associate the cluster with a rule, under the name that its agent looks for."""
+    label = f"data collection rule association {name}"
+    operations = cloud().monitor.data_collection_rule_associations
+    resource = arm_resource(
+        label,
+        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{name}",
+        operations.get,
+        operations.create,
+        cluster.id.lstrip("/"),
+        name,
+    )
+    wanted = {"properties": {"dataCollectionRuleId": rule.id}}
+    once = {"properties": {"description": description}}
+    _, change = await ensure(resource, lambda live: decide(label, wanted, live, only_at_creation=once))
+    return ResourceOutputs(id=resource.id, name=name, change=change)
