@@ -9,9 +9,10 @@ import pytest_asyncio
 
 from cloud.answers import ArmFault, FirstAnswer
 from cloud.calls import read, read_path, send
+from cloud.errors import AzureRefused
 from cloud.resources import _start, arm_resource, look_at
 from cloud.rules import NO_ANSWER, SERVER_TROUBLE, rule_for
-from cloud.session import Cloud, open_cloud
+from cloud.session import Cloud, cloud, open_cloud
 from environment.journal import Journal, use_journal
 
 from ..sandbox.conftest import SandboxProcess
@@ -176,3 +177,10 @@ async def test_a_token_that_expires_before_an_operation_begins_is_renewed_too(
         fault = await fault_of_write(opened, "container_service")
     assert (fault.status, fault.code) == (404, "ResourceGroupNotFound")
     assert [event.text for event in book.events] == ["the access token had expired; going on with a new one"]
+
+
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize("url", ["https://example.com/operation", "https://localhost.example.com/operation"])
+async def test_the_token_goes_to_no_host_but_arm_s(url: str) -> None:
+    with pytest.raises(AzureRefused, match="the access token isn't sent there"):
+        await cloud().get(url)

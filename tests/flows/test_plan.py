@@ -60,6 +60,12 @@ async def remove_tag_and_plan(azure: SandboxProcess, spec: EnvironmentSpec, run:
     assert [(f.field, f.old, f.new) for f in step.fields] == [("tags.owner", None, "user")]
 
 
+async def test_which_machine_plans_is_no_drift(azure: SandboxProcess, spec: EnvironmentSpec) -> None:
+    await run_provision(azure, spec)
+    elsewhere = spec_for(azure, network={"worker_address": "20.99.1.1"})
+    assert (await make_plan(elsewhere, recorded=False)).is_empty
+
+
 async def test_what_cannot_be_done_is_said_with_the_way_out(
     azure: SandboxProcess, spec: EnvironmentSpec
 ) -> None:
