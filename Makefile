@@ -1,7 +1,15 @@
 # make demo   try it: sandbox, Prefect server and a run, all on this machine; `make stop` ends them
 # make test   the tests
+# make bench  how fast an environment and a fleet are, against the guide's az: docs/benchmark.md; an hour
+# make bench-real-time  one run of each at Azure's own speed, for the same report; 25 minutes
 # make bench-sandbox  how fast the sandbox is, and what it weighs; two minutes
+# make test-thorough  many cases of what `make test` shows once
 # make test-az  the guide's commands with the real az, which it installs into .az/
+# make test-end-to-end  the product on a Prefect server, with a worker and Chromium; 8 minutes
+# make matrix  every call of every flow with every fault, kills, races: docs/resilience.md; hours, goes on where it stopped
+# make matrix-sample  each kind of fault once, and some kills; two minutes
+# make canary  secrets planted, four runs, and a search for them in everything that is left; some minutes
+# make mutations  guards taken away one by one, each to be noticed by a test; a quarter of an hour
 # make check  linters and types
 # make clean  remove what the above made
 
@@ -11,10 +19,12 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-# Processes that run tests side by side: one a core, or a number; 0 is one after the other.
-WORKERS ?= auto
+# Processes that run tests side by side: two more than cores, as tests also wait; 0 is one after the other.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
 
-.PHONY: demo stop test test-az bench-sandbox check clean
+AZ_TESTS ?= tests/az
+
+.PHONY: demo stop test test-thorough test-az test-end-to-end bench bench-real-time bench-sandbox matrix matrix-sample canary mutations check clean
 
 demo: $(STAMP)
 	@$(VENV)/bin/aks-postgres demo start
@@ -23,13 +33,37 @@ stop:
 	@if [ -x $(VENV)/bin/aks-postgres ]; then $(VENV)/bin/aks-postgres demo stop; fi
 
 test: $(STAMP)
-	$(VENV)/bin/pytest -n $(WORKERS)
+	$(VENV)/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-thorough: $(STAMP)
+	$(VENV)/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m thorough
 
 test-az: $(STAMP)
-	$(VENV)/bin/pytest -m az tests/az
+	$(VENV)/bin/pytest -p no:cacheprovider -m az $(AZ_TESTS)
+
+test-end-to-end: $(STAMP)
+	$(VENV)/bin/pytest -p no:cacheprovider -s -m end_to_end tests/end_to_end
+
+bench: $(STAMP)
+	$(VENV)/bin/python -m tests.bench scaled fleet
+
+bench-real-time: $(STAMP)
+	$(VENV)/bin/python -m tests.bench real-time
 
 bench-sandbox: $(STAMP)
 	$(VENV)/bin/python tests/sandbox/bench.py --write
+
+matrix: $(STAMP)
+	$(VENV)/bin/python -m tests.matrix
+
+matrix-sample: $(STAMP)
+	$(VENV)/bin/python -m tests.matrix sample
+
+canary: $(STAMP)
+	$(VENV)/bin/python -m tests.matrix.canary
+
+mutations: $(STAMP)
+	$(VENV)/bin/python -m tests.matrix.mutations
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
@@ -39,7 +73,7 @@ check: $(STAMP)
 	$(VENV)/bin/codespell
 
 clean: stop
-	rm -rf $(VENV) .demo .az *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .demo .az .matrix *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -6,77 +6,42 @@ import asyncio
 import json
 import shlex
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.spec_options import (
-    Name,
-    Region,
-    Settings,
-    SpecFile,
-    State,
-    SubscriptionId,
-    Suffix,
-    UseSandbox,
-    spec_fields,
-    wanted_spec,
-)
+from cli.spec_options import environment_command, spec_fields
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from environment.outputs import EnvironmentOutputs
-    from environment.receipt import Receipt
     from environment.spec import EnvironmentSpec
 
 app = typer.Typer()
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+IfAnotherRun = Annotated[
+    Literal["wait", "refuse"],
+    typer.Option(help="While another run is writing to this environment: wait for it, or refuse, naming it."),
+]
 
 
-def _spec(
-    spec_file: Path | None,
-    name: str | None,
-    region: str | None,
-    subscription_id: str | None,
-    suffix: str | None,
-    settings: list[str] | None,
-    sandbox: bool,
-    state: Path | None,
-) -> EnvironmentSpec:
-    """The spec wanted; points this process at the sandbox where that was asked for."""
-    from cli.sandbox_client import require_local_endpoint, use_sandbox
+def find_prefect(quiet: bool) -> None:
+    """Get ready for a run, and say where it is recorded if nobody has set that."""
+    from cli.prefect_server import prepare_prefect, require_prefect_server
 
-    found = None
-    if sandbox or state:
-        from cli.sandbox import state_folder
-
-        found = use_sandbox(state_folder(state))
-    else:
-        require_local_endpoint()
-    return wanted_spec(
-        spec_file,
-        name=name,
-        region=region,
-        subscription_id=subscription_id,
-        suffix=suffix,
-        settings=settings,
-        sandbox=found,
-    )
+    prepare_prefect()
+    if require_prefect_server() is None and not quiet:
+        print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
 
 
-@app.command()
+@environment_command(app)
 def provision(
-    spec_file: SpecFile = None,
-    name: Name = None,
-    region: Region = None,
-    subscription_id: SubscriptionId = None,
-    suffix: Suffix = None,
-    settings: Settings = None,
-    sandbox: UseSandbox = False,
-    state: State = None,
+    spec: EnvironmentSpec,
+    if_another_run: IfAnotherRun = "wait",
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
@@ -84,13 +49,8 @@ def provision(
 
     Progress goes to standard error. Interrupted or failed, run it again: it goes on where it stopped.
     """
-    from cli.prefect_server import prepare_prefect, require_prefect_server
-
-    spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
-    prepare_prefect()
-    if require_prefect_server() is None and not quiet:
-        print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
-    outputs, summary, pages = asyncio.run(_run_provision(spec, quiet=quiet))
+    find_prefect(quiet)
+    outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, quiet=quiet))
     if as_json:
         print(outputs.model_dump_json(indent=2))
     if quiet:
@@ -105,53 +65,54 @@ def provision(
 
 
 async def _run_provision(
-    spec: EnvironmentSpec, *, quiet: bool
+    spec: EnvironmentSpec, if_another_run: Literal["wait", "refuse"], *, quiet: bool
 ) -> tuple[EnvironmentOutputs, str | None, dict[str, str]]:
     from cli.prefect_server import pages_of, summary_of
-    from environment.journal import Journal, use_journal
     from flows.provision import provision as provision_flow
 
-    with use_journal(Journal()) as journal, _shown(quiet) as show:
-        if show is not None:
-            journal.subscribe(show)
-        run: Any = await provision_flow(spec, return_state=True)
+    with as_a_run(spec, quiet=quiet):
+        run: Any = await provision_flow(spec, if_another_run, return_state=True)
         run_id: UUID = run.state_details.flow_run_id
         outputs: EnvironmentOutputs = await run.result()
     return outputs, await summary_of(run_id), pages_of(run_id)
 
 
-def _shown(quiet: bool) -> AbstractContextManager[Any]:
-    if quiet:
-        return nullcontext()
-    from rich.console import Console
+@contextmanager
+def as_a_run(spec: EnvironmentSpec, *, quiet: bool) -> Iterator[None]:
+    """Runs inside carry the tags of a deployment's, for the automations, and show their progress on standard error."""
+    from prefect import tags
 
-    from cli.progress import progress
+    from environment.journal import Journal, use_journal
 
-    return progress(Console(stderr=True))
+    with tags("aks-postgres", spec.name, spec.region), use_journal(Journal()) as journal:
+        if quiet:
+            yield
+            return
+        from rich.console import Console
+
+        from cli.progress import progress
+
+        with progress(Console(stderr=True)) as show:
+            journal.subscribe(show)
+            yield
 
 
-@app.command()
+@environment_command(app)
 def plan(
-    spec_file: SpecFile = None,
-    name: Name = None,
-    region: Region = None,
-    subscription_id: SubscriptionId = None,
-    suffix: Suffix = None,
-    settings: Settings = None,
-    sandbox: UseSandbox = False,
-    state: State = None,
+    spec: EnvironmentSpec,
     as_json: Json = False,
 ) -> None:
-    """Print what `provision` would create and change, field by field; only reads, and Reader rights are enough.
+    """Print what `provision` would create and change, field by field, and what a day costs; only reads.
 
-    Exit code 0 says that there is nothing to do, 5 that there is something, 1 that something can't be done.
+    Reader rights are enough, but for what is in the cluster (Azure Kubernetes Service Cluster User Role). Exit code 0
+    says that there is nothing to do, 5 that there is something, 1 that something can't be done, or that Azure couldn't
+    be asked.
     """
     from cli.exit_codes import ExitCode
-
-    spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
     from cli.prefect_server import prepare_prefect
 
     prepare_prefect()
+    from environment.cost import cost_text
     from flows.plan import headline, make_plan
 
     found = asyncio.run(make_plan(spec, recorded=False))
@@ -166,103 +127,16 @@ def plan(
                 print(f"{'':14} {field}")
         for warning in found.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
+        print(cost_text(found.cost))
         print(headline(found))
-    if found.refusals:
-        raise typer.Exit(ExitCode.FAILED)
-    if not found.is_empty:
-        raise typer.Exit(ExitCode.CHANGES)
+    if found.is_empty_as_far_as_seen:
+        return
+    raise typer.Exit(ExitCode.CHANGES if found.changes and not found.refusals else ExitCode.FAILED)
 
 
-@app.command()
-def tear_down(
-    confirm: Annotated[
-        str, typer.Option(metavar="NAME-REGION", help="Name and region, typed, such as cnpg-canadacentral.")
-    ],
-    spec_file: SpecFile = None,
-    name: Name = None,
-    region: Region = None,
-    subscription_id: SubscriptionId = None,
-    suffix: Suffix = None,
-    settings: Settings = None,
-    sandbox: UseSandbox = False,
-    state: State = None,
-    delete_backups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ACCOUNT",
-            help="Delete the backups too: the storage account's name, typed.",
-            show_default=False,
-        ),
-    ] = None,
-    discard_data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME-REGION",
-            help="Delete databases and volumes without a proven backup too: name and region, typed.",
-            show_default=False,
-        ),
-    ] = None,
-    backup_age_min: Annotated[
-        int,
-        typer.Option(min=1, max=10080, help="How old each database's newest backup may be, in minutes."),
-    ] = 60,
-    as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no receipt.")] = False,
-) -> None:
-    """Delete what the environment owns, and print what became of everything; backups stay unless named.
-
-    Refuses before the first deletion. Interrupted or failed, run it again: it goes on where it stopped.
-    """
-    from cli.prefect_server import prepare_prefect, require_prefect_server
-
-    spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
-    prepare_prefect()
-    if require_prefect_server() is None and not quiet:
-        print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
-    words = {
-        "confirm": confirm,
-        "delete_backups": delete_backups,
-        "discard_data": discard_data,
-        "backup_age_min": backup_age_min,
-    }
-    receipt, text = asyncio.run(_run_tear_down(spec, words, quiet=quiet))
-    if as_json:
-        print(receipt.model_dump_json(indent=2))
-    elif not quiet:
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        Console().print(Markdown(text or receipt.headline))
-
-
-async def _run_tear_down(
-    spec: EnvironmentSpec, words: dict[str, Any], *, quiet: bool
-) -> tuple[Receipt, str | None]:
-    from cli.prefect_server import summary_of
-    from environment.journal import Journal, use_journal
-    from flows.tear_down import tear_down as tear_down_flow
-
-    with use_journal(Journal()) as journal, _shown(quiet) as show:
-        if show is not None:
-            journal.subscribe(show)
-        run: Any = await tear_down_flow(spec, **words, return_state=True)
-    text = await summary_of(run.state_details.flow_run_id)
-    if not run.is_completed() and text and not quiet:
-        print(text, file=sys.stderr)  # how far it got
-    receipt: Receipt = await run.aresult()
-    return receipt, text
-
-
-@app.command()
+@environment_command(app)
 def outputs(
-    spec_file: SpecFile = None,
-    name: Name = None,
-    region: Region = None,
-    subscription_id: SubscriptionId = None,
-    suffix: Suffix = None,
-    settings: Settings = None,
-    sandbox: UseSandbox = False,
-    state: State = None,
+    spec: EnvironmentSpec,
     output_format: Annotated[
         Literal["table", "json", "env"],
         typer.Option("--format", help="env prints the guide's own variables for a shell."),
@@ -270,7 +144,6 @@ def outputs(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Print the names, IDs and endpoints of a finished environment; only reads."""
-    spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
     from cli.prefect_server import prepare_prefect
 
     prepare_prefect()
@@ -312,16 +185,9 @@ def _table_of(found: EnvironmentOutputs) -> dict[str, object]:
     }
 
 
-@app.command()
+@environment_command(app)
 def kubeconfig(
-    spec_file: SpecFile = None,
-    name: Name = None,
-    region: Region = None,
-    subscription_id: SubscriptionId = None,
-    suffix: Suffix = None,
-    settings: Settings = None,
-    sandbox: UseSandbox = False,
-    state: State = None,
+    spec: EnvironmentSpec,
     file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where to write it; by default a file of the environment's own."),
@@ -332,7 +198,6 @@ def kubeconfig(
 
     if file is not None:
         refuse_shared_file(file)
-    spec = _spec(spec_file, name, region, subscription_id, suffix, settings, sandbox, state)
     from cli.prefect_server import prepare_prefect
 
     prepare_prefect()

@@ -55,6 +55,12 @@ def failure_of(error: Exception) -> CommandFailed | None:
         )
     if isinstance(error, ProvisioningError):
         return CommandFailed(str(error))
+    if _is_unauthorized(error):
+        return CommandFailed(
+            "the Prefect server refused this client (401). Set PREFECT_API_AUTH_STRING to its user:password, or "
+            "PREFECT_API_KEY for Prefect Cloud, and run again.",
+            ExitCode.CREDENTIALS,
+        )
     if _is_prefects(error):
         return CommandFailed(
             f"the Prefect server stopped answering ({type(error).__name__}: {error}). "
@@ -62,6 +68,12 @@ def failure_of(error: Exception) -> CommandFailed | None:
             ExitCode.NOT_RUNNING,
         )
     return None
+
+
+def _is_unauthorized(error: Exception) -> bool:
+    import httpx
+
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 401
 
 
 def _is_prefects(error: Exception) -> bool:

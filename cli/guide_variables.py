@@ -24,7 +24,8 @@ VARIABLES: dict[str, Callable[[EnvironmentOutputs], str]] = {
     "AKS_PRIMARY_MANAGED_RG_NAME": lambda o: o.place.names.node_resource_group,
     "AKS_PRIMARY_CLUSTER_FED_CREDENTIAL_NAME": lambda o: o.place.names.federated_credential,
     "AKS_PRIMARY_CLUSTER_PG_DNSPREFIX": lambda o: o.place.names.postgres_dns_prefix,
-    "AKS_UAMI_CLUSTER_IDENTITY_NAME": lambda o: o.identity.name,
+    # Of the guide's one identity, the next article uses the right to write backups.
+    "AKS_UAMI_CLUSTER_IDENTITY_NAME": lambda o: o.backup_identity.name,
     "AKS_CLUSTER_VERSION": lambda o: o.cluster.kubernetes_version,
     "PG_NAMESPACE": lambda o: o.spec.namespaces.database,
     "PG_SYSTEM_NAMESPACE": lambda o: o.spec.namespaces.operator,
@@ -37,18 +38,18 @@ VARIABLES: dict[str, Callable[[EnvironmentOutputs], str]] = {
     # Create a user-assigned managed identity
     "AKS_UAMI_WI_IDENTITY": lambda o: json.dumps(
         {
-            "clientId": o.identity.client_id,
-            "id": o.identity.id,
+            "clientId": o.backup_identity.client_id,
+            "id": o.backup_identity.id,
             "location": o.spec.region,
-            "name": o.identity.name,
-            "principalId": o.identity.principal_id,
+            "name": o.backup_identity.name,
+            "principalId": o.backup_identity.principal_id,
             "resourceGroup": o.place.names.resource_group,
             "tenantId": o.place.tenant_id,
         }
     ),
-    "AKS_UAMI_WORKLOAD_OBJECTID": lambda o: o.identity.principal_id,
-    "AKS_UAMI_WORKLOAD_RESOURCEID": lambda o: o.identity.id,
-    "AKS_UAMI_WORKLOAD_CLIENTID": lambda o: o.identity.client_id,
+    "AKS_UAMI_WORKLOAD_OBJECTID": lambda o: o.backup_identity.principal_id,
+    "AKS_UAMI_WORKLOAD_RESOURCEID": lambda o: o.backup_identity.id,
+    "AKS_UAMI_WORKLOAD_CLIENTID": lambda o: o.backup_identity.client_id,
     # Create a storage account in the primary region
     "USER_ID": lambda o: o.place.caller_object_id,
     "STORAGE_ACCOUNT_PRIMARY_RESOURCE_ID": lambda o: o.storage_account.id,

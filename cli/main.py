@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import demo, environment, sandbox
+from cli import demo, environment, removal, sandbox
 from cli.exit_codes import ExitCode, failure_of
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.registered_commands += environment.app.registered_commands
+app.registered_commands += [*environment.app.registered_commands, *removal.app.registered_commands]
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(demo.app, name="demo")
 

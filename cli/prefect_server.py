@@ -78,7 +78,9 @@ async def summary_of(flow_run_id: UUID) -> str | None:
     )
     async with get_client() as client:
         found = await client.read_artifacts(artifact_filter=wanted)
-    return str(found[-1].data) if found else None
+    # A picture is nothing for a terminal.
+    texts = [artifact for artifact in found if not str(artifact.key).startswith("timeline-")]
+    return str(texts[-1].data) if texts else None
 
 
 def pages_of(flow_run_id: UUID) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -58,6 +60,71 @@ State = Annotated[
         rich_help_panel="Sandbox",
     ),
 ]
+
+
+def _given_spec(
+    spec_file: SpecFile = None,
+    name: Name = None,
+    region: Region = None,
+    subscription_id: SubscriptionId = None,
+    suffix: Suffix = None,
+    settings: Settings = None,
+    sandbox: UseSandbox = False,
+    state: State = None,
+) -> EnvironmentSpec:
+    """The spec wanted; points this process at the sandbox where that was asked for."""
+    from cli.sandbox_client import require_local_endpoint, use_sandbox
+
+    found = None
+    if sandbox or state:
+        from cli.sandbox import state_folder
+
+        found = use_sandbox(state_folder(state))
+    else:
+        require_local_endpoint()
+    return wanted_spec(
+        spec_file,
+        name=name,
+        region=region,
+        subscription_id=subscription_id,
+        suffix=suffix,
+        settings=settings,
+        sandbox=found,
+    )
+
+
+def environment_command(app: typer.Typer) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command about one environment of a function that takes its spec.
+
+    The command has the options that say which environment it is, and the function's other arguments as its own.
+    """
+
+    def make(function: Callable[..., None]) -> Callable[..., None]:
+        shared, own = _parameters(_given_spec), _parameters(function)
+        del own["spec"]
+
+        @functools.wraps(function)
+        def command(**given: Any) -> None:
+            spec = _given_spec(**{name: given.pop(name) for name in shared})
+            function(spec, **given)
+
+        parameters = {**shared, **own}
+        command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        command.__annotations__ = {name: one.annotation for name, one in parameters.items()}
+        app.command()(command)
+        return function
+
+    return make
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters, with annotations that Typer can read, as keywords."""
+    # What only type checkers import is no option's type.
+    hints = get_type_hints(function, localns={"EnvironmentSpec": Any}, include_extras=True)
+    return {
+        name: one.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, one in inspect.signature(function).parameters.items()
+    }
 
 
 class SpecField(NamedTuple):

@@ -24,7 +24,8 @@ _LONGEST_RETRY_AFTER_S = 3600.0
 _SECRET = re.compile(
     r"eyJ[\w-]{10,}\.[\w.-]+"
     r"|(?i:bearer)\s+[\w.~+/-]{8,}=*"
-    r"|[A-Za-z0-9+/]{60,}={0,2}"
+    # An action such as Microsoft.Resource/type/listSecrets/action is as long and holds nothing else.
+    r"|(?<![A-Za-z0-9+/])(?<!(?i:Microsoft)\.)[A-Za-z0-9+/]{60,}={0,2}"
     r"|(?i:(?<=[?&])sig|(?:client_?|account_?|shared_?access_?)?(?:secret|key|password)|(?:client_)?assertion"
     r"|(?:access|refresh|id)_token)=[^\s&;,\"']+"
 )
@@ -171,7 +172,7 @@ class ArmFault(Exception):
         return cls(
             status,
             str(found.get("code") or fallback),
-            clean(str(found.get("message") or "no message")),
+            clean(str(found.get("message") or "")) or "no message",
             correlation_id,
             retry_after_s,
             details="; ".join(filter(None, details))[:_MAX_TEXT],

@@ -64,15 +64,16 @@ async def send(operation: Callable[..., Awaitable[Any]], *arguments: Any, **opti
 async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
     try:
         return await call()
+    # `from None`: tracebacks are logged, and the SDK's errors hold Azure's text as it came, with whatever is in it.
     except ClientAuthenticationError as error:
         if error.response is None:
             raise CredentialsRefused(
                 f"no access token could be had any more: {clean(error.message)} Sign in again, then run "
                 "again."
             ) from None
-        raise ArmFault.of(error) from error
+        raise ArmFault.of(error) from None
     except HttpResponseError as error:
-        raise ArmFault.of(error) from error
+        raise ArmFault.of(error) from None
     except ServiceRequestError as error:
         # azure-core says this of connections that broke after the request was sent, too.
         if not isinstance(error.inner_exception, _NEVER_SENT):
@@ -81,10 +82,10 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
     except ServiceResponseError as error:
         raise ArmFault(None, "NoAnswer", clean(str(error))) from error
     except AzureError as error:
-        raise ArmFault(None, type(error).__name__, clean(str(error))) from error
+        raise ArmFault(None, type(error).__name__, clean(str(error))) from None
     except (DeserializationError, JSONDecodeError) as error:
         # JSON that isn't what the SDK client expects, or an empty body where there must be one.
-        raise ArmFault(None, "UnreadableAnswer", clean(str(error))) from error
+        raise ArmFault(None, "UnreadableAnswer", clean(str(error))) from None
 
 
 async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:

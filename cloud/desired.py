@@ -17,6 +17,9 @@ FINAL_STATES = frozenset({"succeeded", "failed", "canceled"})
 # ARM compares the rest without case. An issuer must be what the token says, to the letter and the slash.
 _EXACT = frozenset({"tags", "nodeLabels", "keyData", "issuer", "subject", "audiences", "expression"})
 
+# Its keys are what it says; their values are Azure's. A resource of ours has one, so another takes its place.
+_IDENTITIES = "userAssignedIdentities"
+
 # ARM's own fields, never ours to send back.
 _READ_ONLY = frozenset({"systemData", "etag", "eTag"})
 
@@ -84,6 +87,8 @@ def differences(wanted: Any, live: Any, path: str = "") -> list[FieldChange]:
     """The places where `live` isn't what `wanted` says; what only `live` has doesn't count."""
     if isinstance(wanted, dict) and (isinstance(live, dict) or live is None):
         have = live or {}
+        if path.endswith(_IDENTITIES) and any(_key_in(have, key) not in have for key in wanted):
+            return [FieldChange(field=path, old=sorted(have), new=sorted(wanted))]
         found = []
         for key, value in wanted.items():
             found += differences(value, have.get(_key_in(have, key)), f"{path}.{key}" if path else str(key))
@@ -144,7 +149,14 @@ def merged(base: Any, over: Any) -> Any:
         for key, value in over.items():
             # Twice the same key in two cases would be twice the same tag, or twice the same identity.
             base_key = _key_in(base, key)
-            result[base_key] = merged(base.get(base_key), value)
+            had = base.get(base_key)
+            if (
+                key == _IDENTITIES
+                and isinstance(had, dict)
+                and any(_key_in(had, k) not in had for k in value)
+            ):
+                had = None
+            result[base_key] = merged(had, value)
         return result
     if isinstance(base, list) and isinstance(over, list) and _named(base) and _named(over):
         names = [item["name"].casefold() for item in base]

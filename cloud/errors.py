@@ -13,7 +13,11 @@ ProvisioningError
 │   ├── CredentialsRefused    no credential, a wrong one, or no subscription to see
 │   ├── VerificationFailed    the environment isn't what it should be
 │   ├── TearDownRefused       problems found before the first deletion
+│   ├── RebuildRefused        problems found, or no approval given, before anything of a rebuild
+│   ├── EnvironmentBusy       another run is writing to the environment
+│   ├── ForgetfulServer       the Prefect server can't be trusted with the lock on an environment
 │   └── WouldWrite            a read-only run came to something that it would have to write
+├── RebuildFailed             the new generation couldn't be made; says what became of it
 └── OperationNotDone          our own operation still runs at its deadline; a rerun goes on waiting
 """
 
@@ -80,6 +84,18 @@ class TearDownRefused(PermanentError):
         )
 
 
+class RebuildRefused(PermanentError):
+    """A rebuild that can't begin, or wasn't approved; nothing was written."""
+
+
+class EnvironmentBusy(PermanentError):
+    """Another run is writing to the environment; says which, where, and since when."""
+
+
+class ForgetfulServer(PermanentError):
+    """The Prefect server would lose the lock on an environment when it restarts."""
+
+
 class ImmutableChange(PermanentError):
     """The spec differs from the live resource in fields that Azure can't change in place."""
 
@@ -103,6 +119,10 @@ class VerificationFailed(PermanentError):
 
 class WouldWrite(PermanentError):
     """A read-only run would have had to write."""
+
+
+class RebuildFailed(ProvisioningError):
+    """The new generation couldn't be made; says why, what became of it, and that the old one stays."""
 
 
 class OperationNotDone(ProvisioningError):

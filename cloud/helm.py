@@ -185,6 +185,7 @@ class Helm:
     async def _write(self, name: str, call: str, **arguments: Any) -> None:
         if cloud().read_only:
             raise WouldWrite(f"{self._label(name)}: would be written ({call})")
+        await cloud().about_to_write()
         await self._call(name, call, _WRITE_DEADLINE_S, **arguments)
 
     async def _read(self, name: str, call: str) -> Any:

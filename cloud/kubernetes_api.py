@@ -20,7 +20,7 @@ import yaml
 
 from cloud import clock
 from cloud.answers import ArmFault, Json, clean
-from cloud.calls import persistently, send
+from cloud.calls import persistently, refusal, send
 from cloud.errors import WouldWrite
 from cloud.session import cloud
 from environment.journal import journal
@@ -35,6 +35,8 @@ FIELD_MANAGER = "aks-postgres"
 _REQUEST_TIMEOUT_S = 30
 # Real seconds: packets from outside the authorized ranges are dropped, so this is how long "no" takes.
 _CONNECT_TIMEOUT_S = 5
+# Real seconds: no wait is given up before.
+_SHORTEST_WAIT_S = 3
 
 
 class KubernetesApi:
@@ -81,6 +83,10 @@ class KubernetesApi:
             found = json.loads(data)
         except ValueError:
             found = None
+        if response.status < 400 and not isinstance(found, dict):
+            # Such as a proxy's page: as good as no answer.
+            message = f"status {response.status} with a body that is no JSON object"
+            raise ArmFault(None, "UnreadableAnswer", message)
         found = found if isinstance(found, dict) else {}
         if response.status < 400:
             return found
@@ -109,6 +115,7 @@ class KubernetesApi:
             return {}
         if cloud().read_only:
             raise WouldWrite(f"{label}: would be written")
+        await cloud().about_to_write()
         return await persistently(label, call)
 
     async def create(self, path: str, body: Json) -> Json:
@@ -116,12 +123,15 @@ class KubernetesApi:
         name = body["metadata"]["name"]
 
         async def attempt() -> Json:
-            try:
-                return await self.request("POST", path, body, fieldManager=FIELD_MANAGER)
-            except ArmFault as fault:
-                if fault.code != "AlreadyExists":
-                    raise
-                return await self.request("GET", f"{path}/{name}")
+            while True:
+                try:
+                    return await self.request("POST", path, body, fieldManager=FIELD_MANAGER)
+                except ArmFault as fault:
+                    if fault.code != "AlreadyExists":
+                        raise
+                if live := await self.get(f"{path}/{name}"):
+                    return live
+                # It was being deleted, and has gone since.
 
         return await self.write(f"{body['kind']} {name}", attempt)
 
@@ -154,7 +164,8 @@ class KubernetesApi:
                     if "/" not in item["name"]
                 }
         if body["kind"] not in self._plurals[version]:
-            raise ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
+            unknown = ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
+            raise refusal(self.label, unknown)
         plural, is_namespaced = self._plurals[version][body["kind"]]
         metadata = body["metadata"]
         namespace = f"/namespaces/{metadata.get('namespace', 'default')}" if is_namespaced else ""
@@ -172,6 +183,8 @@ class KubernetesApi:
             TimeoutError: with the label; the caller says what that means.
         """
         started_s = clock.now_s()
+        # A sandbox that runs a thousand times as fast is no faster at answering.
+        deadline_s = max(deadline_s, _SHORTEST_WAIT_S * clock.time_scale())
         while (found := await look()) is None:
             elapsed_s = clock.now_s() - started_s
             if elapsed_s > deadline_s:
@@ -182,17 +195,24 @@ class KubernetesApi:
 
 
 async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
-    """The cluster user's kubeconfig. Secret: use it where it is fetched, and drop it.
+    """The cluster user's kubeconfig. Secret: use it where it is asked for, and drop it.
+
+    A run fetches it once: AKS takes one such request a second, of all clusters of a subscription together.
 
     Guide: az aks get-credentials. REST: managedClusters/listClusterUserCredential.
     """
+    known = cloud().kubeconfigs
+    key = (resource_group, cluster)
+    if key in known:
+        return known[key]
     operation = cloud().container_service.managed_clusters.list_cluster_user_credentials
 
     async def attempt() -> bytes:
         answer = await send(operation, resource_group, cluster)
         return base64.b64decode(answer.body["kubeconfigs"][0]["value"])
 
-    return await persistently(f"AKS cluster {cluster}, credentials", attempt)
+    known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
+    return known[key]
 
 
 @asynccontextmanager
@@ -216,6 +236,10 @@ async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[Kub
         client = ApiClient(configuration)
     try:
         yield KubernetesApi(client, cluster)
+    except Exception:
+        # Whatever it was, the next attempt begins with credentials as Azure gives them then.
+        cloud().kubeconfigs.pop((resource_group, cluster), None)
+        raise
     finally:
         await client.close()  # type: ignore[no-untyped-call]
 

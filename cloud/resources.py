@@ -17,14 +17,14 @@ from typing import Any
 from azure.core import MatchConditions
 
 from cloud import clock
-from cloud.answers import Answer, ArmFault, FirstAnswer, Json
+from cloud.answers import Answer, ArmFault, FirstAnswer, Json, clean
 from cloud.calls import persistently, read_once, read_path, send
 from cloud.desired import FINAL_STATES, Decision, merged, state_of
-from cloud.errors import OperationNotDone, PermanentError, WouldWrite
+from cloud.errors import OperationNotDone, PermanentError, ProvisioningError, WouldWrite
 from cloud.planned import planned
 from cloud.session import cloud
 from environment.journal import journal
-from environment.outputs import UNCHANGED, Change
+from environment.outputs import CREATED, UNCHANGED, Change
 
 # Writes of one step: the first, and again after Failed, Canceled or an overtaking operation; more is a loop.
 _MOST_WRITES = 4
@@ -33,6 +33,8 @@ _APPEARS_WITHIN_S = 120
 # Whose operation is waited for: one found running (AKS starts some of its own), or the one just started.
 _EARLIER = "an operation that this step didn't start"
 _OURS = "our operation"
+# Azure seconds: https://github.com/Azure/telescope/pull/1213 (PutExtensionAddonHandler).
+_FOREIGN_S = 30
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class ArmResource:
     expected_s: float
     deadline_s: float
     guards: Sequence[ArmResource] = field(default=())
+    is_busy: Callable[[], Awaitable[bool]] | None = None
 
 
 def arm_resource(
@@ -58,6 +61,7 @@ def arm_resource(
     deadline_s: float = 600,
     if_match: bool = False,
     guards: Sequence[ArmResource] = (),
+    is_busy: Callable[[], Awaitable[bool]] | None = None,
     **options: Any,
 ) -> ArmResource:
     """Describe a resource by two operations of an SDK client.
@@ -73,12 +77,15 @@ def arm_resource(
         deadline_s: when to stop waiting for it.
         if_match: send If-Match with the ETag that was read, and If-None-Match for a new one.
         guards: resources that must be settled before this one is written (a node pool's cluster).
+        is_busy: a read that is asked in place of `get` while an operation runs, where Azure lets that one be asked
+            more often.
         options: passed to both operations (`api_version`).
     """
 
     async def write(body: Json, live: Json | None) -> Answer:
         if cloud().read_only:
             raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
+        await cloud().about_to_write()
         conditions: dict[str, Any] = {}
         if if_match:
             have = live or {}
@@ -100,7 +107,7 @@ def arm_resource(
             raise ArmFault(None, "UnreadableAnswer", f"status {answer.status} with an empty body")
         return answer
 
-    return ArmResource(label, resource_id, look, write, expected_s, deadline_s, guards)
+    return ArmResource(label, resource_id, look, write, expected_s, deadline_s, guards, is_busy)
 
 
 async def _start(begin: Callable[..., Awaitable[Any]], *arguments: Any, cls: Any, **options: Any) -> Answer:
@@ -110,13 +117,14 @@ async def _start(begin: Callable[..., Awaitable[Any]], *arguments: Any, cls: Any
 
 
 async def ensure(
-    resource: ArmResource, decision_for: Callable[[Json | None], Decision]
+    resource: ArmResource, decision_for: Callable[[Json | None], Decision], begun: Answer | None = None
 ) -> tuple[Json, Change]:
     """Bring a resource to what is wanted.
 
     Args:
         resource: the resource.
         decision_for: compares the live resource (None when absent) with what is wanted.
+        begun: how Azure took this run's write that is making it (`begin`).
 
     Returns:
         The resource as Azure reports it at the end, and the change made.
@@ -128,9 +136,14 @@ async def ensure(
     """
     intended: list[Change] = []
     accepted = 0
+    pending = begun
 
     async def attempt() -> Json:
-        nonlocal accepted
+        nonlocal accepted, pending
+        if pending is not None:
+            answer, pending = pending, None
+            intended.append(CREATED)
+            return await ended_well(answer)
         live = await _settled(resource)
         decision = decision_for(live)
         if live is not None and not decision.needs_write:
@@ -145,16 +158,15 @@ async def ensure(
                 f"{resource.label}: Azure took {accepted} writes and it still differs from the spec: "
                 f"{decision.change}. Set the spec to what Azure reports, or ask its support."
             )
-        try:
-            answer = await resource.put(decision.body, live)
-        except ArmFault as fault:
-            # A write without an answer may have been acted on: the next look tells, and the change is ours.
-            if (fault.reached and fault.status is None) or (fault.status or 0) >= 500:
-                intended.append(decision.change)
-            raise
-        intended.append(decision.change)
+        answer = await _put(resource, decision, live, intended)
         accepted += 1
-        live = await _finished(resource, answer)
+        return await ended_well(answer)
+
+    async def ended_well(answer: Answer) -> Json:
+        try:
+            live = await _finished(resource, answer)
+        finally:
+            journal().operation_ended(resource.label)
         again = decision_for(live)
         if again.needs_write:
             raise ArmFault(
@@ -164,6 +176,56 @@ async def ensure(
 
     live = await persistently(resource.label, attempt)
     return live, intended[0] if intended else UNCHANGED
+
+
+async def begin(
+    resource: ArmResource, decision_for: Callable[[Json | None], Decision]
+) -> tuple[Change, Answer | None]:
+    """Start making a resource that isn't there, without waiting for the end; `ensure` waits, given the answer.
+
+    Args:
+        resource: the resource.
+        decision_for: what to send, given None.
+
+    Returns:
+        The change, and Azure's answer; unchanged and None where the resource is there, whatever it is doing.
+
+    Raises:
+        AzureRefused, NotOurs: a person must act.
+        TemporaryError: what is normal took longer than its budget.
+    """
+    intended: list[Change] = []
+
+    async def attempt() -> Answer | None:
+        live = await _look(resource)
+        decision = decision_for(live)
+        if live is not None:
+            # There all the same, after a write that got no answer: only the look can tell how it is doing.
+            return Answer(202, {}) if intended else None
+        if cloud().planning:
+            intended.append(decision.change)
+            return None
+        return await _put(resource, decision, None, intended)
+
+    answer = await persistently(resource.label, attempt)
+    return intended[0] if intended else UNCHANGED, answer
+
+
+async def _put(
+    resource: ArmResource, decision: Decision, live: Json | None, intended: list[Change]
+) -> Answer:
+    """Send the write; `intended` gets the change, unless it is certain that Azure didn't act on it."""
+    journal().operation_began(resource.label)
+    try:
+        answer = await resource.put(decision.body, live)
+    except ArmFault as fault:
+        journal().operation_ended(resource.label)
+        # A write without an answer may have been acted on: the next look tells, and the change is ours.
+        if (fault.reached and fault.status is None) or (fault.status or 0) >= 500:
+            intended.append(decision.change)
+        raise
+    intended.append(decision.change)
+    return answer
 
 
 async def look_at(resource: ArmResource) -> Json | None:
@@ -218,7 +280,10 @@ async def _finished(resource: ArmResource, answer: Answer) -> Json:
             return {"properties": {"provisioningState": "Accepted"}}
         return live
 
-    live = await _wait(resource, lambda: persistently(resource.label, look), _OURS)
+    try:
+        live = await _wait(resource, lambda: persistently(resource.label, look), _OURS)
+    except OperationNotDone as late:
+        raise OperationNotDone(f"{late}{await _said_of(answer)}") from None
     if live is None:
         raise ArmFault(404, "ResourceNotFound", "the write was accepted and the resource is gone")
     if state_of(live).casefold() in ("failed", "canceled"):
@@ -244,12 +309,29 @@ async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFaul
     return ArmFault(200, state_of(live), f"the operation ended as {state_of(live)} and Azure gave no reason")
 
 
+async def _said_of(answer: Answer) -> str:
+    """What the status document says of an operation that isn't done, if it can be read."""
+    url = answer.operation_url
+    if not url:
+        return ""
+    try:
+        status = (await read_once(lambda: cloud().get(url))).body
+    except (ArmFault, ProvisioningError):
+        return ""
+    error = status.get("error")
+    reason = f", {ArmFault.of_body(status, status=None)}" if isinstance(error, dict) else ""
+    return f" Azure says of the operation: {clean(str(status.get('status') or 'nothing'))}{reason}."
+
+
 async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]], whose: str) -> Json | None:
     started_s = clock.now_s()
     states: list[str] = []
+    doing: str | None = None
+    live: Json | None = None
     while True:
-        live = await look()
-        doing = unsettled(live)
+        if doing is None or resource.is_busy is None or not await resource.is_busy():
+            live = await look()
+            doing = unsettled(live)
         elapsed_s = clock.now_s() - started_s
         if doing is None:
             foreign = states if whose == _EARLIER else states[1:]
@@ -268,7 +350,10 @@ async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]
         if doing not in states and not (states and doing.startswith("node pool")):
             states.append(doing)
         journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
-        await clock.sleep(_interval_s(elapsed_s, resource.expected_s))
+        # How long somebody else's operation takes isn't known; AKS's own take half a minute.
+        expected_s = resource.expected_s if whose == _OURS else _FOREIGN_S
+        # In a crowd, whoever only looks leaves room for those who have something to do.
+        await clock.sleep(max(_interval_s(elapsed_s, expected_s), 4 * cloud().queue_s))
 
 
 def _interval_s(elapsed_s: float, expected_s: float) -> float:
@@ -276,6 +361,7 @@ def _interval_s(elapsed_s: float, expected_s: float) -> float:
 
     https://learn.microsoft.com/azure/aks/quotas-skus-regions (60 reads at once, then one a second).
     """
-    if expected_s <= 60 or 0.6 * expected_s <= elapsed_s <= 2 * expected_s:
+    near_s = max(120, 2 * expected_s)
+    if (expected_s <= 60 or 0.6 * expected_s <= elapsed_s) and elapsed_s <= near_s:
         return 2
     return 8

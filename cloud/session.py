@@ -5,11 +5,13 @@ The outermost flow opens it and closes it; everything below finds it in a contex
 
 from __future__ import annotations
 
+import functools
+import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,6 +35,7 @@ from azure.core.rest import HttpRequest
 from cloud.answers import Answer, answer_of, json_of
 from cloud.credentials import RenewableCredential, arm_endpoint, open_credential
 from cloud.errors import AzureRefused
+from cloud.pace import PacePolicy, bucket
 from environment.journal import journal
 
 if TYPE_CHECKING:
@@ -117,11 +120,26 @@ class Cloud:
 
     subscription_id: str
     endpoint: str
+    account: str
     pipeline: AsyncPipeline[Any, Any]
     credential: Any
     http: aiohttp.ClientSession
     read_only: bool
     planning: bool
+    kubeconfigs: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False)
+    """Of clusters, by group and name; secret, in memory only, and gone with the run."""
+    before_first_write: Callable[[], Awaitable[None]] | None = None
+    """Called before every write; what it does, it does once."""
+
+    async def about_to_write(self) -> None:
+        """Whoever writes says so first."""
+        if self.before_first_write is not None:
+            await self.before_first_write()
+
+    @property
+    def queue_s(self) -> float:
+        """Azure seconds that a read waits for its turn now (`cloud.pace`)."""
+        return bucket(self.account, "reads").queue_s
 
     def _client(self, kind: type[Any]) -> Any:
         return kind(self.credential, self.subscription_id, base_url=self.endpoint, pipeline=self.pipeline)
@@ -216,12 +234,24 @@ class Cloud:
         return answer_of(response)
 
 
+@functools.cache
+def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """The certificates that are trusted: reading them takes 20 ms, and the runs of a fleet can share them."""
+    return ssl.create_default_context()
+
+
 _current: ContextVar[Cloud] = ContextVar("cloud")
 
 
 def cloud() -> Cloud:
     """The run's connection to Azure."""
     return _current.get()
+
+
+def is_planning() -> bool:
+    """Whether the run only says what it would do; outside a run it is none that plans."""
+    found = _current.get(None)
+    return found is not None and found.planning
 
 
 @asynccontextmanager
@@ -240,7 +270,9 @@ async def open_cloud(
     """
     endpoint = arm_endpoint()
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(), limit=64),
+        connector=aiohttp.TCPConnector(
+            ssl=_trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")), limit=64
+        ),
         auto_decompress=False,  # azure-core does it
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=True,
@@ -254,11 +286,13 @@ async def open_cloud(
             read_timeout=_READ_TIMEOUT_S,
         )
         async with open_credential(endpoint, transport) as credential:
+            account = f"{endpoint} {subscription_id} {os.environ.get('AZURE_CLIENT_ID', '')}"
             # No retry policy and no provider registration on the side: `cloud.calls` repeats, and says so.
             pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
                 transport,
                 policies=[
                     ErrorPolicy(),
+                    PacePolicy(account),
                     RequestIdPolicy(),
                     HeadersPolicy(),
                     UserAgentPolicy("aks-postgres"),
@@ -268,7 +302,14 @@ async def open_cloud(
                 ],
             )
             opened = Cloud(
-                subscription_id, endpoint, pipeline, credential, session, read_only or planning, planning
+                subscription_id,
+                endpoint,
+                account,
+                pipeline,
+                credential,
+                session,
+                read_only or planning,
+                planning,
             )
             token = _current.set(opened)
             try:

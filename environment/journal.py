@@ -30,6 +30,18 @@ class Event:
     """For `waiting`: how long that usually takes, in Azure seconds."""
 
 
+@dataclass
+class Operation:
+    """A write of ours as we saw it: when it was sent, and when its operation was seen to have ended; real seconds."""
+
+    step: str
+    label: str
+    began_s: float
+    ended_s: float | None = None
+    ended_in: str = ""
+    """The step that saw the end; another one where a step doesn't wait for what it began."""
+
+
 @dataclass(frozen=True)
 class _Step:
     title: str
@@ -45,6 +57,7 @@ class Journal:
     """The events of one run, and who wants to hear of them; of waits only each step's last is kept."""
 
     events: list[Event] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
     _listeners: list[Callable[[Event], None]] = field(default_factory=list)
     _last_waits: dict[str, Event] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -80,10 +93,32 @@ class Journal:
         self._add("note", text)
         self._log(text)
 
-    def ended(self, kind: Literal["created", "updated", "unchanged", "done"], text: str = "") -> None:
-        """The current step ended well."""
+    def ended(
+        self, kind: Literal["created", "updated", "unchanged", "done"], text: str = "", planned: bool = False
+    ) -> None:
+        """The current step ended well.
+
+        Args:
+            kind: what it did.
+            text: more about it.
+            planned: whether it only said what it would do.
+        """
         self._add(kind, text)
-        self._log(f"{kind} {text}".strip())
+        word = f"would be {kind}" if planned and kind in ("created", "updated") else kind
+        self._log(f"{word} {text}".strip())
+
+    def operation_began(self, label: str) -> None:
+        """A write is being sent; told to no one who listens."""
+        step = (_step.get() or _NO_STEP).title
+        self.operations.append(Operation(step, label, time.monotonic() - self._began))
+
+    def operation_ended(self, label: str) -> None:
+        """What the last write of that label began has ended, well or not; or it was refused."""
+        for operation in reversed(self.operations):
+            if operation.label == label and operation.ended_s is None:
+                operation.ended_s = time.monotonic() - self._began
+                operation.ended_in = (_step.get() or _NO_STEP).title
+                return
 
     def last_wait(self, step: str) -> Event | None:
         """What the step waited for when it last looked; None if it never waited."""

@@ -60,6 +60,7 @@ class Names:
     resource_group: str
     backup_group: str
     identity: str
+    backup_identity: str
     storage_account: str
     grafana: str
     monitor_workspace: str
@@ -91,6 +92,7 @@ class Names:
             resource_group=resource_group,
             backup_group=resource_group if in_environment else f"rg-{spec.name}-backup-{stable}",
             identity=f"mi-aks-{spec.name}-{suffix}",
+            backup_identity=f"mi-backup-{spec.name}-{suffix}",
             storage_account=f"ha{spec.name}psa{suffix if in_environment else stable}",
             grafana=f"grafana-{spec.name}-{suffix}",
             monitor_workspace=f"amw-{spec.name}-{suffix}",

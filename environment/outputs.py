@@ -93,7 +93,7 @@ class ResourceOutputs(StepOutputs):
 
 
 class IdentityOutputs(ResourceOutputs):
-    """The user-assigned managed identity of cluster and backups."""
+    """A user-assigned managed identity: the cluster's, or the one that may write backups."""
 
     principal_id: str
     client_id: str
@@ -130,6 +130,12 @@ class GrafanaOutputs(ResourceOutputs):
 
     endpoint: str
     principal_id: str
+
+
+class ClusterRequestOutputs(ResourceOutputs):
+    """The write that makes the whole cluster, once Azure has taken it; the URL tells of its operation."""
+
+    operation_url: str | None
 
 
 class ClusterOutputs(ResourceOutputs):
@@ -200,6 +206,7 @@ class EnvironmentOutputs(Outputs):
     resource_group: ResourceOutputs
     backup_group: ResourceOutputs
     identity: IdentityOutputs
+    backup_identity: IdentityOutputs
     storage_account: StorageAccountOutputs
     container: ResourceOutputs
     grafana: GrafanaOutputs

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+from environment.cost import Cost
 from environment.outputs import FieldChange, Outputs
 
-Action = Literal["create", "update", "nothing", "can't", "not looked at"]
+Action = Literal["create", "update", "nothing", "can't", "not visible", "not looked at"]
 
 
 class PlannedStep(Outputs):
     """One step of the plan.
 
-    `reason` says why it can't be done, with the way out, or why it wasn't looked at.
+    `reason` says why it can't be done, with the way out, or why it wasn't looked at; `not visible` is what the caller's
+    rights don't reach.
     """
 
     step: str
@@ -22,12 +24,13 @@ class PlannedStep(Outputs):
 
 
 class Plan(Outputs):
-    """Every step that may write, in the order of the guide."""
+    """Every step that may write, in the order of the guide, and what the environment wanted costs."""
 
     environment: str
     subscription: str
     steps: tuple[PlannedStep, ...]
     warnings: tuple[str, ...]
+    cost: Cost
 
     @property
     def changes(self) -> tuple[PlannedStep, ...]:
@@ -42,4 +45,12 @@ class Plan(Outputs):
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do, and nothing that couldn't be looked at."""
-        return all(step.action == "nothing" for step in self.steps)
+        return self._has_only("nothing")
+
+    @property
+    def is_empty_as_far_as_seen(self) -> bool:
+        """Whether there is nothing to do in what the caller's rights reach."""
+        return self._has_only("nothing", "not visible")
+
+    def _has_only(self, *actions: Action) -> bool:
+        return all(step.action in actions for step in self.steps)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from environment.spec import EnvironmentSpec
 
@@ -28,11 +29,11 @@ class SpecProblem(BaseModel):
 class SpecError(ValueError):
     """The spec can't be used; nothing was written. Holds every problem found, not only the first."""
 
-    def __init__(self, problems: list[SpecProblem]) -> None:
+    def __init__(self, problems: list[SpecProblem], what: str = "the spec") -> None:
         self.problems = problems
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(f"the spec has {count}; nothing was written:\n{lines}")
+        super().__init__(f"{what} has {count}; nothing was written:\n{lines}")
 
 
 def spec_from(given: Any) -> EnvironmentSpec:
@@ -46,7 +47,7 @@ def spec_from(given: Any) -> EnvironmentSpec:
     """
     if not isinstance(given, dict):
         raise SpecError(
-            [SpecProblem(field="spec", given=_shown(given), allowed="a mapping of fields is expected")]
+            [SpecProblem(field="spec", given=shown(given), allowed="a mapping of fields is expected")]
         )
     try:
         return EnvironmentSpec.model_validate(given)
@@ -54,21 +55,25 @@ def spec_from(given: Any) -> EnvironmentSpec:
         raise SpecError(problems_of(error)) from None
 
 
-def problems_of(error: ValidationError) -> list[SpecProblem]:
-    """The problems in pydantic's error, in our words."""
+def problems_of(error: ValidationError, model: type[BaseModel] = EnvironmentSpec) -> list[SpecProblem]:
+    """The problems in pydantic's error, in our words.
+
+    Args:
+        error: what pydantic raised.
+        model: what was validated.
+    """
     return [
         SpecProblem(
             field=_printable(".".join(str(part) for part in found["loc"])) or "spec",
-            given=_shown(found["input"]),
-            allowed=_printable(
-                _allowed(found["type"], found["msg"], found.get("ctx", {}), [str(p) for p in found["loc"]])
-            ),
+            given=shown(found["input"]),
+            allowed=_printable(_allowed(found, [str(part) for part in found["loc"]], model)),
         )
         for found in error.errors(include_url=False)
     ]
 
 
-def _shown(given: Any) -> str:
+def shown(given: Any) -> str:
+    """A value as a message shows it: short, printable, and without a private key."""
     if isinstance(given, str) and "PRIVATE KEY" in given:
         return "a private key (not shown)"
     text = _printable(_as_text(given))
@@ -92,23 +97,25 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _allowed(kind: str, message: str, context: dict[str, Any], path: list[str]) -> str:
+def _allowed(found: ErrorDetails, path: list[str], root: type[BaseModel]) -> str:
+    kind, context = found["type"], found.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"there is no such field; allowed here: {', '.join(_fields_of(_model_at(path[:-1])))}"
+        return f"there is no such field; allowed here: {', '.join(_fields_of(_model_at(path[:-1], root)))}"
     if kind == "value_error":
         return str(context["error"])
     if kind in ("model_type", "model_attributes_type"):
-        return f"a mapping of these fields is expected: {', '.join(_fields_of(_model_at(path)))}"
+        return f"a mapping of these fields is expected: {', '.join(_fields_of(_model_at(path, root)))}"
     if kind == "string_type":
         return "text is expected (in YAML, quotes make a number text)"
     if kind == "string_pattern_mismatch":
-        hint = _description(path)
+        hint = _description(path, root)
         return f"it must match {context['pattern']}" + (f" ({hint})" if hint else "")
+    message: str = found["msg"]
     return message[0].lower() + message[1:]
 
 
-def _model_at(path: list[str]) -> type[BaseModel] | None:
-    model: Any = EnvironmentSpec
+def _model_at(path: list[str], root: type[BaseModel]) -> type[BaseModel] | None:
+    model: Any = root
     for part in path:
         if re.fullmatch(r"\d+", part):
             continue
@@ -129,7 +136,7 @@ def _fields_of(model: type[BaseModel] | None) -> list[str]:
     return list(model.model_fields) if model else []
 
 
-def _description(path: list[str]) -> str:
-    model = _model_at(path[:-1])
+def _description(path: list[str], root: type[BaseModel]) -> str:
+    model = _model_at(path[:-1], root)
     field = model.model_fields.get(path[-1]) if model else None
     return (field.description or "").rstrip(".") if field else ""

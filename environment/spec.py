@@ -60,10 +60,17 @@ def at(position: int) -> dict[str, Any]:
     return {"position": position}
 
 
+def _form_title(model: type[Any]) -> str:
+    """What the run form calls a group of fields: PostgresPoolSpec is Postgres pool."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__.removesuffix("Spec")).capitalize()
+
+
 class SpecModel(BaseModel):
     """Refuses fields it doesn't know, checks defaults like given values, and never changes once made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, model_title_generator=_form_title
+    )
 
 
 class Principal(SpecModel):
@@ -373,6 +380,15 @@ class StorageSpec(SpecModel):
             json_schema_extra=at(3),
         ),
     ] = []
+    identity: Annotated[
+        Literal["shared", "separate"],
+        Field(
+            description="Which managed identity may write backups. shared: the cluster's, as in the guide. separate: "
+            "one of its own, so that who takes over a database gets no rights on the cluster's node group. "
+            "Changing it takes a rebuild.",
+            json_schema_extra=at(4),
+        ),
+    ] = "shared"
 
 
 class MonitoringSpec(SpecModel):
@@ -634,6 +650,29 @@ class EnvironmentSpec(SpecModel):
     monitoring: Annotated[MonitoringSpec, Field(json_schema_extra=at(11))] = MonitoringSpec()
     namespaces: Annotated[NamespacesSpec, Field(json_schema_extra=at(12))] = NamespacesSpec()
     operator: Annotated[OperatorSpec, Field(json_schema_extra=at(13))] = OperatorSpec()
+    cluster_requests: Annotated[
+        Literal["step_by_step", "single"],
+        Field(
+            description="How a new cluster reaches its final shape. step_by_step: created, metrics on, node pool, "
+            "add-on, each a write of its own, as in the guide. single: all of it in the first write, some minutes "
+            "faster; the same in the end. A cluster that exists is never made anew.",
+            json_schema_extra=at(14),
+        ),
+    ] = "step_by_step"
+
+    @field_validator("adopt")
+    @classmethod
+    def _a_group_name(cls, group: str | None) -> str | None:
+        # Char.IsLetterOrDigit: https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+        # A pattern's \w takes more than that: joiners and marks, which nobody sees.
+        if group is not None and (
+            group.endswith(".")
+            or not all(sign in "-_.()" or sign.isalpha() or sign.isdecimal() for sign in group)
+        ):
+            raise ValueError(
+                "a resource group's name is letters, digits, - _ . ( and ), and doesn't end with a period"
+            )
+        return group
 
     @field_validator("region", mode="before")
     @classmethod

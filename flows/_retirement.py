@@ -8,7 +8,7 @@ from typing import Any
 from environment.journal import journal
 from environment.names import environment_key
 from environment.outputs import Site
-from environment.receipt import Inventory, Removal, Removals
+from environment.receipt import Inventory, Receipt, Removal, Removals
 from environment.spec import EnvironmentSpec
 from flows._steps import Step, Steps
 from tasks.clean_up import (
@@ -17,13 +17,13 @@ from tasks.clean_up import (
     delete_data_collection,
     delete_grafana,
     delete_log_workspace,
-    delete_managed_identity,
+    delete_managed_identities,
     delete_monitor_workspace,
     delete_rule_groups,
 )
 from tasks.clean_up_groups import delete_resource_group, see_to_backups
 from tasks.clean_up_roles import delete_grafana_roles, delete_identity_roles
-from tasks.inventory import retiring_groups, take_inventory
+from tasks.inventory import look_at_generations, take_inventory
 from tasks.resource_group import mark_generation, remember_generation
 
 BACKUP_AGE_MIN = 60
@@ -80,7 +80,7 @@ def _start_contents(
     data_collection = start(delete_data_collection, spec, site, after=[cluster])
     monitor = start(delete_monitor_workspace, spec, site, after=[data_collection, rule_groups, grafana])
     logs = start(delete_log_workspace, spec, site, after=[data_collection])
-    identity = start(delete_managed_identity, spec, site, after=[identity_roles])
+    identity = start(delete_managed_identities, spec, site, after=[identity_roles])
     return [
         associations,
         rule_groups,
@@ -101,23 +101,55 @@ async def removals_of(started: Iterable[Step[Removals]]) -> list[Removal]:
     return [removal for step in ended for removal in (await step.result()).items]
 
 
-async def finish_tear_down(spec: EnvironmentSpec) -> None:
+async def finish_tear_down(
+    spec: EnvironmentSpec, *, discard_data: str | None = None, backup_age_min: int = BACKUP_AGE_MIN
+) -> tuple[int, ...]:
     """Finish a tear-down that began and didn't end, so that a new generation doesn't stand beside half an old one.
 
-    The name that was typed then still counts; backups and data without a backup aren't touched.
+    The name that was typed then still counts; backups aren't touched.
 
     Args:
         spec: the environment.
+        discard_data: the environment's name and region, typed, if data without a backup may go.
+        backup_age_min: how old the newest backup of a Postgres cluster may be, in minutes.
+
+    Returns:
+        The generations that are gone now.
 
     Raises:
         TearDownRefused: something stands against it, such as live data; nothing was deleted.
     """
-    groups = await retiring_groups(spec)
-    if not groups:
-        return
-    journal().note(f"the tear-down of {', '.join(groups)} has begun; finishing it first")
-    inventory = await take_inventory(
-        spec, environment_key(spec), None, None, BACKUP_AGE_MIN, only_retiring=True
-    )
+    retiring = [one for one in (await look_at_generations(spec)).live if one.state == "retiring"]
+    if not retiring:
+        return ()
+    names = ", ".join(one.names.resource_group for one in retiring)
+    journal().note(f"the tear-down of {names} has begun; finishing it first")
+    gone = tuple(one.generation for one in retiring)
+    await retire(spec, gone, environment_key(spec), discard_data, backup_age_min)
+    return gone
+
+
+async def retire(
+    spec: EnvironmentSpec,
+    generations: tuple[int, ...],
+    confirm: str,
+    discard_data: str | None,
+    backup_age_min: int,
+) -> Receipt:
+    """Tear down these generations; their backups stay, and so do the others.
+
+    Args:
+        spec: the environment.
+        generations: which ones.
+        confirm: the environment's name and region, typed.
+        discard_data: the same, if data without a backup may go.
+        backup_age_min: how old the newest backup of a Postgres cluster may be, in minutes.
+
+    Raises:
+        TearDownRefused: something stands against it, such as live data; nothing was deleted.
+        ProvisioningError: the first step that failed; running again continues.
+    """
+    inventory = await take_inventory(spec, confirm, None, discard_data, backup_age_min, generations)
     async with Steps() as steps:
-        start_tear_down(steps, spec, inventory)
+        started = start_tear_down(steps, spec, inventory)
+    return Receipt.of(environment_key(spec), inventory, await removals_of(started))

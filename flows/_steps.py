@@ -14,6 +14,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from prefect import Task
 from prefect.client.schemas.objects import State
+from prefect.exceptions import UnfinishedRun
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
@@ -24,8 +25,9 @@ R = TypeVar("R")
 class Step(Generic[R]):
     """A step under way; passed to another step it is an edge."""
 
-    def __init__(self, running: asyncio.Task[State[R]]) -> None:
+    def __init__(self, running: asyncio.Task[State[R]], name: str) -> None:
         self._running = running
+        self.name = name
 
     async def state(self) -> State[R]:
         """Its final state, whatever that is."""
@@ -72,6 +74,8 @@ class Steps:
         self._recorded = recorded
         self._collects_failures = collects_failures
         self._steps: list[Step[Any]] = []
+        self.edges: dict[str, tuple[str, ...]] = {}
+        """Names of the steps that each step waits for."""
 
     def start(
         self, step: Callable[..., Awaitable[R]], *arguments: Any, after: Iterable[Step[Any]] = ()
@@ -85,6 +89,7 @@ class Steps:
         """
         task = cast("Task[..., R]", step)
         waits = list(after)
+        self.edges[task.name] = tuple(step.name for step in [*_steps_in(arguments), *waits])
 
         async def run() -> State[R]:
             if not self._recorded:
@@ -102,7 +107,7 @@ class Steps:
             given = [quote(await _value(argument)) for argument in arguments]
             return await task(*given, return_state=True, wait_for=first)  # type: ignore[no-any-return,misc]
 
-        started: Step[R] = Step(asyncio.create_task(run(), name=task.name))
+        started: Step[R] = Step(asyncio.create_task(run(), name=task.name), task.name)
         self._steps.append(started)
         return started
 
@@ -126,6 +131,15 @@ class Steps:
         failures = await self.failures()
         if failures and not self._collects_failures:
             raise failures[0]
+
+    async def cause(self, step: Step[Any]) -> Exception | None:
+        """What a step raised, or the one that kept it from starting raised; None if it did its work."""
+        failure = await step.failure()
+        if not isinstance(failure, UnfinishedRun):
+            return failure
+        before = [one for one in self._steps if one.name in self.edges[step.name]]
+        causes = [await self.cause(one) for one in before]
+        return next((cause for cause in causes if cause), failure)
 
     async def failures(self) -> list[Exception]:
         """What steps raised, in the order of the flow; a step that another's failure kept from starting comes after."""

@@ -8,8 +8,14 @@ from environment.journal import Event
 from environment.outputs import EnvironmentOutputs
 
 
-def summary(outputs: EnvironmentOutputs, events: Iterable[Event]) -> str:
-    """The summary as Markdown."""
+def summary(outputs: EnvironmentOutputs, events: Iterable[Event], critical_path: str) -> str:
+    """The summary as Markdown.
+
+    Args:
+        outputs: what the run returns.
+        events: what it went through.
+        critical_path: the steps that its length is made of, as Markdown.
+    """
     events = list(events)
     return "\n\n".join(
         [
@@ -20,6 +26,8 @@ def summary(outputs: EnvironmentOutputs, events: Iterable[Event]) -> str:
             _resources(outputs),
             "## How to connect",
             _connect(outputs),
+            "## What the time went into",
+            critical_path,
             "## How long each step took",
             _timings(events),
             "## What was waited out",
@@ -55,6 +63,7 @@ def _resources(outputs: EnvironmentOutputs) -> str:
         ("Resource group", outputs.resource_group, "resource_group"),
         ("Backup resource group", outputs.backup_group, "backup_group"),
         ("Managed identity", outputs.identity, "identity"),
+        ("Managed identity for backups", outputs.backup_identity, "backup_identity"),
         ("Storage account", outputs.storage_account, "storage_account"),
         ("Blob container", outputs.container, "container"),
         ("Managed Grafana", outputs.grafana, "grafana"),
@@ -67,6 +76,7 @@ def _resources(outputs: EnvironmentOutputs) -> str:
     rows = [
         (what, f"[{resource.name}]({_portal(outputs, resource.id)})", outputs.changes[key].kind)
         for what, resource, key in made
+        if key in outputs.changes  # one identity may do for both
     ]
     operator = outputs.operator
     rows.append(

@@ -13,13 +13,14 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from cloud.errors import PreflightFailed, is_permanent
+from cloud.errors import AzureRefused, PreflightFailed, is_permanent
+from environment.cost import Cost, cost_of, cost_text
 from environment.names import environment_key
 from environment.outputs import Place
 from environment.plan import Action, Plan, PlannedStep
 from environment.spec import EnvironmentSpec
 from flows._session import run_session
-from flows._steps import Step, Steps
+from flows._steps import Steps
 from flows.provision import start_environment
 
 DRIFT_EVENT = "aks-postgres.environment.drift"
@@ -30,10 +31,12 @@ _ACTIONS: dict[str, Action] = {"created": "create", "updated": "update", "unchan
 async def plan(spec: EnvironmentSpec) -> State[Plan]:
     """Say what `provision` would create and change, field by field; write nothing.
 
-    Ends Completed as `NothingToDo` or `Drift`, or Failed where something can't be done; a difference is also an event
-    (`aks-postgres.environment.drift`) that an automation can act on.
+    Ends Completed as `NothingToDo` or `Drift`, or Failed where something can't be done or Azure couldn't be asked; a
+    difference is also an event (`aks-postgres.environment.drift`) that an automation can act on. What the environment
+    wanted costs a day is said too, by dated list prices.
 
-    Guide: none. Reader rights are enough.
+    Guide: none. Reader rights are enough for all but what is in the cluster: without the role Azure Kubernetes Service
+    Cluster User, that isn't visible, and where there is nothing else to do the plan ends as `PartlySeen`.
 
     Args:
         spec: the environment wanted.
@@ -43,78 +46,104 @@ async def plan(spec: EnvironmentSpec) -> State[Plan]:
     """
     found = await make_plan(spec, recorded=True)
     key = environment_key(spec)
+    about = f"{spec.name} in {spec.region}"
     await acreate_table_artifact(
-        rows(found), key=f"plan-{key}", description=f"Plan of {spec.name} in {spec.region}"
+        rows(found), key=f"plan-{key}", description=f"Plan of {about}. {cost_text(found.cost)}"
+    )
+    await acreate_table_artifact(
+        cost_rows(found.cost), key=f"cost-{key}", description=f"Cost of {about}, US dollars a day, roughly"
     )
     text = headline(found)
     if found.is_empty:
         return Completed(name="NothingToDo", message=text, data=found)
-    emit_event(
-        DRIFT_EVENT,
-        resource={"prefect.resource.id": f"aks-postgres.environment.{key}", "prefect.resource.name": key},
-        payload={"summary": text, "steps": [step.step for step in (*found.changes, *found.refusals)]},
-    )
-    if found.refusals:
+    if found.is_empty_as_far_as_seen:
+        return Completed(name="PartlySeen", message=text, data=found)
+    if found.changes or found.refusals:
+        emit_event(
+            DRIFT_EVENT,
+            resource={
+                "prefect.resource.id": f"aks-postgres.environment.{key}",
+                "prefect.resource.name": key,
+            },
+            payload={"summary": text, "steps": [step.step for step in (*found.changes, *found.refusals)]},
+        )
+    if found.refusals or not found.changes:
         return Failed(message=text, data=found)
     return Completed(name="Drift", message=text, data=found)
 
 
-async def make_plan(spec: EnvironmentSpec, *, recorded: bool) -> Plan:
+async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | None = None) -> Plan:
     """Run every step behind the closed gate.
 
     Args:
         spec: the environment wanted.
         recorded: whether the steps are Prefect task runs.
+        generation: which one to plan for; unset, the live one, or the next where there is none.
     """
     async with run_session(spec, planning=True):
         async with Steps(recorded=recorded, collects_failures=True) as steps:
-            started = start_environment(steps, spec, verify=False)
+            started = start_environment(steps, spec, generation=generation, verify=False)
         problem = await started.place.failure()
         if isinstance(problem, PreflightFailed):
             refused = [
                 PlannedStep(step="preflight", action="can't", reason=text) for text in problem.problems
             ]
-            return Plan(environment=environment_key(spec), subscription="", steps=tuple(refused), warnings=())
+            return Plan(
+                environment=environment_key(spec),
+                subscription="",
+                steps=tuple(refused),
+                warnings=(),
+                cost=cost_of(spec),
+            )
         if problem:
             raise problem
         place: Place = await started.place.result()
-        stopped: dict[str, Exception] = {}
-        looked = [await _planned(name, step, stopped) for name, step in started.by_name().items()]
+        looked: dict[str, PlannedStep] = {}
+        stopped: dict[str, tuple[str, Action]] = {}
+        for name, step in started.by_name().items():
+            if failure := await steps.cause(step):
+                looked[name] = _stopped(name, failure, stopped)
+            else:
+                change = (await step.result()).change
+                looked[name] = PlannedStep(step=name, action=_ACTIONS[change.kind], fields=change.fields)
         return Plan(
             environment=environment_key(spec),
             subscription=place.subscription_name,
-            steps=tuple(looked),
+            steps=tuple(looked.values()),
             warnings=place.warnings,
+            cost=cost_of(spec),
         )
 
 
-async def _planned(name: str, step: Step[Any], stopped: dict[str, Exception]) -> PlannedStep:
-    failure = await step.failure()
-    if failure is None:
-        change = (await step.result()).change
-        return PlannedStep(step=name, action=_ACTIONS[change.kind], fields=change.fields)
-    earlier = [other for other, seen in stopped.items() if seen is failure]
-    stopped[name] = failure
-    if earlier:
-        return PlannedStep(step=name, action="not looked at", reason=f"comes after {earlier[0]}")
-    return PlannedStep(
-        step=name, action="can't" if is_permanent(failure) else "not looked at", reason=str(failure)
-    )
+def _stopped(name: str, failure: Exception, stopped: dict[str, tuple[str, Action]]) -> PlannedStep:
+    """A step that couldn't say what it would do; what stopped an earlier one is told once, with that one."""
+    text = str(failure)
+    if text in stopped:
+        earlier, action = stopped[text]
+        after: Action = "not looked at" if action == "can't" else action
+        return PlannedStep(step=name, action=after, reason=f"comes after {earlier}")
+    if isinstance(failure, AzureRefused) and failure.code == "AuthorizationFailed":
+        action = "not visible"  # a plan only reads, and a run may have more rights
+    else:
+        action = "can't" if is_permanent(failure) else "not looked at"
+    stopped[text] = name, action
+    return PlannedStep(step=name, action=action, reason=text)
 
 
 def headline(found: Plan) -> str:
     """The plan in one line."""
-    if found.is_empty:
-        return f"{found.environment}: nothing to do"
     parts = []
     for action, text in (
         ("create", "to create"),
         ("update", "to update"),
         ("can't", "can't be done"),
+        ("not visible", "not visible to the caller"),
         ("not looked at", "not looked at"),
     ):
         if count := sum(step.action == action for step in found.steps):
             parts.append(f"{count} {text}")
+    if found.is_empty_as_far_as_seen:
+        parts.insert(0, "nothing to do")
     return f"{found.environment}: {', '.join(parts)}"
 
 
@@ -132,3 +161,21 @@ def rows(found: Plan) -> list[dict[str, Any]]:
 
 def _cell(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def cost_rows(cost: Cost) -> list[dict[str, Any]]:
+    """The cost as a table: a row a thing that is charged for."""
+    return [
+        {
+            "what": line.what,
+            "fewest nodes": _usd(line.low_usd),
+            "most nodes": _usd(line.high_usd),
+            "assumes": line.assumes,
+            "price read": str(line.read or ""),
+        }
+        for line in cost.lines
+    ]
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:.2f}"

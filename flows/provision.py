@@ -13,10 +13,12 @@ from prefect import flow, get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
+from environment.journal import Journal
 from environment.names import environment_key
 from environment.outputs import (
     ApiServerOutputs,
     ClusterOutputs,
+    ClusterRequestOutputs,
     EnvironmentOutputs,
     GrafanaOutputs,
     IdentityOutputs,
@@ -36,11 +38,13 @@ from environment.outputs import (
     VerificationOutputs,
 )
 from environment.spec import EnvironmentSpec
+from flows._one_writer import IfAnotherRun, one_writer
 from flows._retirement import finish_tear_down
 from flows._session import run_session
 from flows._steps import Step, Steps
 from flows._summary import summary
-from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server
+from flows._timeline import bars, show_timeline, timeline_table
+from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
 from tasks.cnpg_operator import ensure_cnpg_operator
 from tasks.container_insights import ensure_container_insights, ensure_logs_association, ensure_logs_rule
 from tasks.grafana import (
@@ -50,7 +54,7 @@ from tasks.grafana import (
     ensure_metrics_reader,
     ensure_node_group_reader,
 )
-from tasks.managed_identity import ensure_managed_identity
+from tasks.managed_identity import ensure_backup_identity, ensure_managed_identity
 from tasks.managed_prometheus import (
     ensure_metrics_association,
     ensure_metrics_endpoint,
@@ -59,6 +63,7 @@ from tasks.managed_prometheus import (
     ensure_rule_groups,
 )
 from tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
+from tasks.monitoring_agents import restart_stuck_agents
 from tasks.namespaces import ensure_namespaces
 from tasks.preflight import preflight
 from tasks.providers import register_providers
@@ -69,33 +74,55 @@ from tasks.verify import verify_environment
 
 
 @flow(flow_run_name="provision {spec.name} in {spec.region}")
-async def provision(spec: EnvironmentSpec) -> EnvironmentOutputs:
+async def provision(spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait") -> EnvironmentOutputs:
     """Create one environment; run again, it changes only what differs, and a finished one not at all.
 
     Guide: Create infrastructure, and Deploy, "Install the CloudNativePG operator ...".
 
     Args:
         spec: the environment wanted.
+        if_another_run: wait for another run that is writing to this environment, or refuse, naming it.
 
     Returns:
         IDs, names and endpoints of everything that is there, and what this run changed.
 
     Raises:
+        EnvironmentBusy: another run is writing to the environment.
         PreflightFailed: problems found before the first write, all at once.
         TearDownRefused: an earlier generation's tear-down has begun, and something stands against finishing it.
         ProvisioningError: the first step that failed; running again continues.
     """
-    async with run_session(spec) as journal:
+    async with run_session(spec) as journal, one_writer(spec, if_another_run):
         await finish_tear_down(spec)
-        async with Steps() as steps:
-            started = start_environment(steps, spec)
-            await _name_run(spec, started.place)
-        outputs = await started.outputs(spec)
-        await acreate_markdown_artifact(
-            summary(outputs, journal.events),
-            key=f"environment-{environment_key(spec)}",
-            description=f"Environment {spec.name} in {spec.region}",
-        )
+        return await make_environment(spec, journal)
+
+
+async def make_environment(
+    spec: EnvironmentSpec, journal: Journal, generation: int | None = None
+) -> EnvironmentOutputs:
+    """Carry out every step, and leave the summary and the timeline as artifacts of the run.
+
+    Args:
+        spec: the environment wanted.
+        journal: the run's.
+        generation: which one to work on; unset, the live one, or the next where there is none.
+    """
+    steps = Steps()
+    try:
+        async with steps:
+            started = start_environment(steps, spec, generation=generation)
+            await _name_run(started.place)
+    except Exception:
+        await show_timeline(spec, bars(journal, steps.edges))
+        raise
+    outputs = await started.outputs(spec)
+    timeline = bars(journal, steps.edges)
+    await show_timeline(spec, timeline)
+    await acreate_markdown_artifact(
+        summary(outputs, journal.events, timeline_table(timeline)),
+        key=f"environment-{environment_key(spec)}",
+        description=f"Environment {spec.name} in {spec.region}",
+    )
     return outputs
 
 
@@ -123,6 +150,7 @@ class EnvironmentSteps:
     resource_group: Step[ResourceOutputs]
     backup_group: Step[ResourceOutputs]
     identity: Step[IdentityOutputs]
+    backup_identity: Step[IdentityOutputs] | None
     storage_account: Step[StorageAccountOutputs]
     container: Step[ResourceOutputs]
     blob_roles: Step[RoleOutputs]
@@ -132,6 +160,7 @@ class EnvironmentSteps:
     metrics_endpoint: Step[ResourceOutputs]
     metrics_rule: Step[ResourceOutputs]
     logs_rule: Step[ResourceOutputs]
+    requested: Step[ClusterRequestOutputs] | None
     cluster: Step[ClusterOutputs]
     metrics_association: Step[ResourceOutputs]
     metrics_on: Step[StepOutputs]
@@ -148,13 +177,15 @@ class EnvironmentSteps:
     api_server: Step[ApiServerOutputs]
     namespaces: Step[NamespacesOutputs]
     operator: Step[OperatorOutputs]
+    agents: Step[StepOutputs] | None
     verified: Step[VerificationOutputs] | None
     generation: Step[ResourceOutputs]
 
     def by_name(self) -> dict[str, Step[Any]]:
         """Every step that may change something, by its name here."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: step for name, step in found.items() if name not in ("place", "verified", "api_server")}
+        looks = ("place", "requested", "verified", "api_server")  # what is requested is the cluster's change
+        return {name: step for name, step in found.items() if name not in looks and step is not None}
 
     async def outputs(self, spec: EnvironmentSpec) -> EnvironmentOutputs:
         """What the steps report, once all of them are done."""
@@ -164,6 +195,7 @@ class EnvironmentSteps:
             resource_group=await self.resource_group.result(),
             backup_group=await self.backup_group.result(),
             identity=await self.identity.result(),
+            backup_identity=await (self.backup_identity or self.identity).result(),
             storage_account=await self.storage_account.result(),
             container=await self.container.result(),
             grafana=await self.grafana.result(),
@@ -177,25 +209,31 @@ class EnvironmentSteps:
         )
 
 
-def start_environment(steps: Steps, spec: EnvironmentSpec, *, verify: bool = True) -> EnvironmentSteps:
+def start_environment(
+    steps: Steps, spec: EnvironmentSpec, *, generation: int | None = None, verify: bool = True
+) -> EnvironmentSteps:
     """Start every step of an environment; each waits for those whose results it takes.
 
     Args:
         steps: the run's steps.
         spec: the environment wanted.
+        generation: which one to work on; unset, the live one, or the next where there is none.
         verify: whether to look at everything again at the end; a plan has nothing to look at.
     """
     start = steps.start
-    place = start(preflight, spec)
+    place = start(preflight, spec, generation)
     providers = start(register_providers, place)
 
     # Storage, monitoring and identity side by side, ahead of the cluster.
     group = start(ensure_resource_group, spec, place, after=[providers])
     identity = start(ensure_managed_identity, spec, place, group)
+    backup_identity: Step[IdentityOutputs] | None = None
+    if spec.storage.identity == "separate":
+        backup_identity = start(ensure_backup_identity, spec, place, group, identity)
     backup_group = start(ensure_backup_group, spec, place, group)
     account = start(ensure_storage_account, spec, place, backup_group)
     container = start(ensure_backup_container, spec, account)
-    blob_roles = start(ensure_blob_roles, spec, identity, account)
+    blob_roles = start(ensure_blob_roles, spec, backup_identity or identity, account)
     grafana = start(ensure_grafana, spec, place, group)
     metrics_workspace = start(ensure_monitor_workspace, spec, place, group)
     log_workspace = start(ensure_log_workspace, spec, place, group)
@@ -205,14 +243,26 @@ def start_environment(steps: Steps, spec: EnvironmentSpec, *, verify: bool = Tru
 
     # A fault in what is cheap costs no cluster. Grafana and the rules, which may wait, go on beside it.
     ahead: list[Step[Any]] = [container, blob_roles, metrics_workspace, log_workspace]
-    cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
+    requested: Step[ClusterRequestOutputs] | None = None
+    associated: Step[Any]
+    if spec.cluster_requests == "single":
+        # The logs rule waits for its workspace's tables, up to a minute; nodes, and agents on them, come later.
+        before = [*ahead, metrics_rule]
+        requested = start(request_cluster, spec, place, group, identity, log_workspace, after=before)
+        cluster = start(ensure_cluster, spec, place, group, identity, requested)
+        associated = requested
+    else:
+        cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
+        associated = cluster
 
-    # The cluster's writes are one queue: AKS refuses a second operation while one is running.
-    metrics_association = start(ensure_metrics_association, cluster, metrics_rule)
-    metrics_on = start(ensure_metrics_on, cluster, after=[metrics_association])
-    node_pool = start(ensure_node_pool, spec, place, cluster, after=[metrics_on])
-    logs_association = start(ensure_logs_association, cluster, logs_rule)
-    insights = start(ensure_container_insights, cluster, log_workspace, after=[logs_association, node_pool])
+    # The cluster's writes are one queue: AKS refuses a second operation while one is running. The guide has the pool
+    # before the add-on; the other way round its agents get ready while the pool's nodes are being made.
+    metrics_association = start(ensure_metrics_association, associated, metrics_rule)
+    metrics_on = start(ensure_metrics_on, spec, cluster, after=[metrics_association])
+    logs_association = start(ensure_logs_association, associated, logs_rule)
+    queued: list[Step[Any]] = [logs_association, metrics_on]
+    insights = start(ensure_container_insights, spec, cluster, log_workspace, after=queued)
+    node_pool = start(ensure_node_pool, spec, place, cluster, after=[insights])
 
     # Outside the queue.
     rule_groups = start(ensure_rule_groups, spec, place, cluster, metrics_workspace)
@@ -227,9 +277,13 @@ def start_environment(steps: Steps, spec: EnvironmentSpec, *, verify: bool = Tru
     api_server = start(reach_api_server, place, cluster)
     namespaces = start(ensure_namespaces, spec, cluster, api_server)
     operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool)
+    agents = None
+    if requested is not None:
+        rules = [metrics_association, logs_association]
+        agents = start(restart_stuck_agents, cluster, api_server, after=rules)
 
     roles = [blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role]
-    last: list[Step[Any]] = [insights, rule_groups, grafana_link, public_ip]
+    last: list[Step[Any]] = [node_pool, rule_groups, grafana_link, public_ip, *([agents] if agents else [])]
     verified = (
         start(verify_environment, spec, cluster, log_workspace, operator, roles, after=last)
         if verify
@@ -242,6 +296,7 @@ def start_environment(steps: Steps, spec: EnvironmentSpec, *, verify: bool = Tru
         resource_group=group,
         backup_group=backup_group,
         identity=identity,
+        backup_identity=backup_identity,
         storage_account=account,
         container=container,
         blob_roles=blob_roles,
@@ -251,6 +306,7 @@ def start_environment(steps: Steps, spec: EnvironmentSpec, *, verify: bool = Tru
         metrics_endpoint=endpoint,
         metrics_rule=metrics_rule,
         logs_rule=logs_rule,
+        requested=requested,
         cluster=cluster,
         metrics_association=metrics_association,
         metrics_on=metrics_on,
@@ -267,14 +323,16 @@ def start_environment(steps: Steps, spec: EnvironmentSpec, *, verify: bool = Tru
         api_server=api_server,
         namespaces=namespaces,
         operator=operator,
+        agents=agents,
         verified=verified,
         generation=current,
     )
 
 
-async def _name_run(spec: EnvironmentSpec, place: Step[Place]) -> None:
+async def _name_run(place: Step[Place]) -> None:
     """Put the subscription's name into the run's; it isn't known before the preflight."""
     if (await place.state()).is_completed():
-        name = f"provision {spec.name} in {spec.region}, {(await place.result()).subscription_name}"
-        async with get_client() as client:
-            await client.update_flow_run(flow_run.id, name=name)
+        subscription = (await place.result()).subscription_name
+        if not str(flow_run.name).endswith(f", {subscription}"):
+            async with get_client() as client:
+                await client.update_flow_run(flow_run.id, name=f"{flow_run.name}, {subscription}")

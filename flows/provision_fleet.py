@@ -18,6 +18,8 @@ from environment.fleet import Fleet, RegionResult
 from environment.journal import Journal, use_journal
 from environment.problems import SpecError, SpecProblem
 from environment.spec import EnvironmentSpec
+from flows._fleet_database import refuse_sqlite
+from flows._one_writer import IfAnotherRun
 from flows.provision import provision
 
 Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{2,29}$")]
@@ -29,6 +31,7 @@ async def provision_fleet(
     regions: Annotated[list[Region], Field(min_length=1, max_length=100)],
     at_once: Annotated[int, Field(ge=1, le=100)] = 10,
     runs: Literal["here", "deployments"] = "here",
+    if_another_run: IfAnotherRun = "wait",
 ) -> State[Fleet]:
     """Provision the environment in every region; a region that fails doesn't stop the others.
 
@@ -40,19 +43,24 @@ async def provision_fleet(
         at_once: how many regions are worked on at the same time.
         runs: here, as subflows of this process; or as runs of the deployments `provision/{region}`, which workers of
             their work pool carry out, where one machine isn't enough.
+        if_another_run: wait for another run that is writing to a region's environment, or refuse, naming it.
 
     Returns:
         A row a region: how it ended, after how many minutes, and what failed. Failed if any region did.
 
     Raises:
-        SpecError: a region is given twice.
+        SpecError: a region is given twice, or more than ten at once meet a Prefect server on SQLite.
     """
     twice = sorted({region for region in regions if regions.count(region) > 1})
     if twice:
         raise SpecError([SpecProblem(field="regions", given=str(twice), allowed="each region once")])
+    await refuse_sqlite(min(at_once, len(regions)))
     places = asyncio.Semaphore(at_once)
     results = await asyncio.gather(
-        *(_region(spec.model_copy(update={"region": region}), places, runs) for region in regions)
+        *(
+            _region(spec.model_copy(update={"region": region}), places, runs, if_another_run)
+            for region in regions
+        )
     )
     fleet = Fleet(environment=spec.name, regions=tuple(results))
     await acreate_table_artifact(
@@ -63,11 +71,15 @@ async def provision_fleet(
     return Completed(message=fleet.headline, data=fleet)
 
 
-async def _region(spec: EnvironmentSpec, places: asyncio.Semaphore, runs: str) -> RegionResult:
+async def _region(
+    spec: EnvironmentSpec, places: asyncio.Semaphore, runs: str, if_another_run: IfAnotherRun
+) -> RegionResult:
     async with places:
         began_s = time.monotonic()
         try:
-            state = await (_here(spec) if runs == "here" else _through_deployment(spec))
+            state = await (
+                _here(spec, if_another_run) if runs == "here" else _through_deployment(spec, if_another_run)
+            )
         except ObjectNotFound:
             missing = f"there is no deployment provision/{spec.region}; register it with prefect deploy --all"
             return RegionResult(region=spec.region, state="Failed", minutes=0, failure=missing)
@@ -80,16 +92,16 @@ async def _region(spec: EnvironmentSpec, places: asyncio.Semaphore, runs: str) -
         )
 
 
-async def _here(spec: EnvironmentSpec) -> State[Any]:
+async def _here(spec: EnvironmentSpec, if_another_run: IfAnotherRun) -> State[Any]:
     # A journal of its own: the summary of one region isn't about the others.
     with use_journal(Journal(), in_charge=True):
-        return await provision(spec, return_state=True)
+        return await provision(spec, if_another_run, return_state=True)
 
 
-async def _through_deployment(spec: EnvironmentSpec) -> State[Any]:
+async def _through_deployment(spec: EnvironmentSpec, if_another_run: IfAnotherRun) -> State[Any]:
     run: FlowRun = await run_deployment(  # type: ignore[misc]
         f"provision/{spec.region}",
-        parameters={"spec": spec.model_dump(mode="json")},
+        parameters={"spec": spec.model_dump(mode="json"), "if_another_run": if_another_run},
         flow_run_name=f"provision {spec.name} in {spec.region}",
         poll_interval=2,
     )

@@ -17,6 +17,7 @@ from cloud.errors import ProvisioningError
 from environment.names import environment_key
 from environment.receipt import Receipt
 from environment.spec import EnvironmentSpec
+from flows._one_writer import IfAnotherRun, one_writer
 from flows._receipt import receipt_text
 from flows._retirement import BACKUP_AGE_MIN, removals_of, start_tear_down
 from flows._session import run_session
@@ -31,6 +32,7 @@ async def tear_down(
     delete_backups: str | None = None,
     discard_data: str | None = None,
     backup_age_min: Annotated[int, Field(ge=1, le=10080)] = BACKUP_AGE_MIN,
+    if_another_run: IfAnotherRun = "wait",
 ) -> State[Receipt]:
     """Delete everything that this environment owns; backups survive unless their account's name is typed.
 
@@ -44,17 +46,19 @@ async def tear_down(
         delete_backups: the storage account's name, typed, to delete it with all backups.
         discard_data: the environment's name and region, typed, to delete databases and volumes without a proven backup.
         backup_age_min: how old the newest backup of each Postgres cluster may be, in minutes.
+        if_another_run: wait for another run that is writing to this environment, or refuse, naming it.
 
     Returns:
         What was deleted, kept, not found, and what Azure keeps for a while; Completed as `NothingLeft` if nothing was
         there.
 
     Raises:
+        EnvironmentBusy: another run is writing to the environment.
         TearDownRefused: something stands against it; nothing was deleted.
         ProvisioningError: the first step that failed; running again continues.
     """
     key = environment_key(spec)
-    async with run_session(spec):
+    async with run_session(spec), one_writer(spec, if_another_run):
         inventory = await take_inventory(spec, confirm, delete_backups, discard_data, backup_age_min)
         async with Steps(collects_failures=True) as steps:
             started = start_tear_down(steps, spec, inventory)

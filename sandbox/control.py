@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from sandbox.arm import ArmError, Response
 from sandbox.faults import KINDS
 from sandbox.json_text import read_json
 from sandbox.operations import Operation
+from sandbox.persistence import snapshot, take_up
 from sandbox.rbac import role_definitions
 from sandbox.scenarios import catalogue, find, parse
 
@@ -90,6 +92,20 @@ class Control:
             if not resource.notes.get("initial")
         ]
         return Response(200, {"resources": shown})
+
+    async def _get_state(self, _body: Json, _query: dict[str, str]) -> Response:
+        """Everything that `--persist` keeps; what is still running is brought to its end first."""
+        return Response(
+            200,
+            snapshot(self._sandbox).encode(),
+            headers={"content-type": "application/json"},
+        )
+
+    async def _put_state(self, body: Json, _query: dict[str, str]) -> Response:
+        """Go back to a state that was got earlier, from this sandbox; faults and the ledger are emptied."""
+        await self._sandbox.reset(seed=int(body["seed"]))
+        take_up(self._sandbox, json.dumps(body))
+        return Response(200, {"status": "restored", "resources": len(body["resources"])})
 
     async def _post_faults(self, body: Json, _query: dict[str, str]) -> Response:
         return Response(200, {"id": self._sandbox.faults.order(body).id})

@@ -20,6 +20,8 @@ from sandbox.entra import ServicePrincipal
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
 
+Json = dict[str, Any]
+
 logger = logging.getLogger(__name__)
 
 FILE = "state.json"
@@ -29,6 +31,11 @@ BYTES = "base64:"
 
 def save(sandbox: Sandbox) -> None:
     """Bring everything to its end and write the state."""
+    write_private(sandbox.folder / FILE, snapshot(sandbox).encode())
+
+
+def snapshot(sandbox: Sandbox) -> str:
+    """Bring everything to its end and return the state as JSON."""
     clock = sandbox.clock
     for _ in range(20):
         ends = [item.ends_s for item in sandbox.operations.all() if not item.done and item.ends_s is not None]
@@ -60,7 +67,7 @@ def save(sandbox: Sandbox) -> None:
             for resource in sandbox.store
         ],
     }
-    write_private(sandbox.folder / FILE, json.dumps(state, default=_encoded).encode())
+    return json.dumps(state, default=_encoded)
 
 
 def restore(sandbox: Sandbox) -> bool:
@@ -68,7 +75,13 @@ def restore(sandbox: Sandbox) -> bool:
     path = sandbox.folder / FILE
     if not path.exists():
         return False
-    state = json.loads(path.read_text(), object_hook=_decoded)
+    take_up(sandbox, path.read_text())
+    return True
+
+
+def take_up(sandbox: Sandbox, text: str) -> None:
+    """Put a state, as `snapshot` gave it, into an empty sandbox."""
+    state = json.loads(text, object_hook=_decoded)
     sandbox.clock.reset(at_s=state["now_s"])
     sandbox.settings.update(state["settings"])
     sandbox.draws.update({tuple(key): count for key, count in state["draws"]})
@@ -81,10 +94,9 @@ def restore(sandbox: Sandbox) -> bool:
     for resource in sandbox.store:
         for hook in sandbox.router.restorals(resource.type):
             hook(resource, sandbox)
-    return True
 
 
-def kept_secrets(sandbox: Sandbox) -> dict[str, Any]:
+def kept_secrets(sandbox: Sandbox) -> Json:
     """The seed and the secrets of an earlier run; empty when there was none."""
     path = sandbox.folder / FILE
     if not path.exists():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from cloud.answers import Json
+from typing import Any
+
+from cloud.answers import Answer, Json
 from cloud.deletion import Deletable, deletable
 from cloud.errors import NotOurs
 from cloud.resources import ArmResource, arm_resource
 from cloud.session import cloud
 from environment.outputs import ClusterOutputs, Site
+from environment.spec import EnvironmentSpec
 
 # Azure seconds, https://github.com/Azure/AKS/issues/1439 and recordings of Azure PowerShell: a create takes 4 to 13
 # minutes, an update 1 to 3; AKS documents no limit, terraform waits 90 minutes.
@@ -16,6 +19,8 @@ UPDATE_S = 111
 DEADLINE_S = 3600
 # More than 8 minutes: https://github.com/Azure/terraform-azurerm-aks/pull/74
 DELETE_S = 500
+# The SDK's default.
+_API_VERSION = "2026-08-01"
 
 
 def is_planned(cluster: ClusterOutputs) -> bool:
@@ -23,26 +28,48 @@ def is_planned(cluster: ClusterOutputs) -> bool:
     return cloud().planning and cluster.change.kind == "created"
 
 
+def comes_with_it(spec: EnvironmentSpec, cluster: ClusterOutputs) -> bool:
+    """Whether this run only plans the cluster, and its one write brings everything that later steps look for."""
+    return is_planned(cluster) and spec.cluster_requests == "single"
+
+
+def metrics_on() -> Json:
+    """The fields of a cluster with managed Prometheus."""
+    return {"properties": {"azureMonitorProfile": {"metrics": {"enabled": True}}}}
+
+
+def insights_on(workspace_id: str) -> Json:
+    """The fields of a cluster with the Container insights add-on that writes to this workspace."""
+    config = {"logAnalyticsWorkspaceResourceID": workspace_id, "useAADAuth": "true"}
+    return {"properties": {"addonProfiles": {"omsagent": {"enabled": True, "config": config}}}}
+
+
 def existing(label: str, live: Json | None) -> Json:
-    """The live cluster, for a step that only changes it; in a plan, one that will exist.
+    """The live cluster, for a step that only changes it; in a plan, as the cluster's own step will leave it.
 
     Raises:
         NotOurs: it is gone, though an earlier step had it.
     """
+    if cloud().planning:
+        properties = (live or {}).get("properties") or {}
+        return {**(live or {}), "properties": {**properties, "provisioningState": "Succeeded"}}
     if live is not None:
         return live
-    if cloud().planning:
-        return {"properties": {}}
     raise NotOurs(f"{label} was deleted by someone while this run was working on it. Run again.")
 
 
 def cluster_resource(resource_id: str, resource_group: str, name: str, expected_s: float) -> ArmResource:
     """The cluster; written with If-Match, so that nobody's change in between is overwritten."""
     operations = cloud().container_service.managed_clusters
+
+    async def get(_group: str, _name: str, **_: Any) -> Answer:
+        # Read hundreds of times a run: the SDK's own operation makes a model of it first, at twice the cost.
+        return await cloud().get(resource_id, _API_VERSION)
+
     return arm_resource(
         f"AKS cluster {name}",
         resource_id,
-        operations.get,
+        get,
         operations.begin_create_or_update,
         resource_group,
         name,

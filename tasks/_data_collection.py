@@ -13,7 +13,7 @@ from cloud.desired import decide
 from cloud.resources import arm_resource, ensure
 from cloud.session import cloud
 from environment.names import resource_tags
-from environment.outputs import ClusterOutputs, Place, ResourceOutputs
+from environment.outputs import Place, ResourceOutputs
 from environment.spec import EnvironmentSpec
 
 
@@ -42,7 +42,7 @@ async def ensure_rule(
 
 
 async def ensure_association(
-    cluster: ClusterOutputs, rule: ResourceOutputs, name: str, description: str
+    cluster: ResourceOutputs, rule: ResourceOutputs, name: str, description: str
 ) -> ResourceOutputs:
     """Associate the cluster with a rule, under the name that its agent looks for."""
     label = f"data collection rule association {name}"

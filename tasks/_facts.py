@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -30,6 +30,8 @@ _SUBSCRIPTIONS = "2022-12-01"
 _PERMISSIONS = "2022-04-01"
 _COMPUTE_SKUS = "2021-07-01"
 _COMPUTE_USAGES = "2024-07-01"
+# As the SDK's default; its package takes half a second to import.
+_NETWORK_USAGES = "2026-03-01"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class RegionFacts:
     """What holds for the environment's region and for what it has there already."""
 
     cluster: Json | None
+    beside: tuple[Json, ...]
     has_grafana: bool
     storage_name: Json | None
     storage_account: Json | None
@@ -91,13 +94,17 @@ async def ask_subscription(subscription_id: str) -> SubscriptionFacts:
     )
 
 
-async def ask_region(subscription_id: str, region: str, names: Names) -> RegionFacts:
+async def ask_region(
+    subscription_id: str, region: str, names: Names, others: Sequence[Names] = ()
+) -> RegionFacts:
     """Ask what holds for the region and the environment's names, all at once."""
     asked = _Asked()
     compute = f"/subscriptions/{subscription_id}/providers/Microsoft.Compute"
-    skus, usages = cloud().storage.skus, cloud().network.usages
+    network = f"/subscriptions/{subscription_id}/providers/Microsoft.Network"
+    skus = cloud().storage.skus
     async with together() as group:
         cluster = group.create_task(asked(_cluster(names)))
+        beside = [group.create_task(asked(_cluster(other))) for other in others]
         grafana = group.create_task(asked(_grafana(names)))
         storage = group.create_task(asked(_storage_name(names)))
         storage_skus = group.create_task(asked(_list("storage SKUs", lambda: wire_items(skus.list()))))
@@ -116,11 +123,14 @@ async def ask_region(subscription_id: str, region: str, names: Names) -> RegionF
             asked(pages(f"vCPU quota of {region}", f"{compute}/locations/{region}/usages", _COMPUTE_USAGES))
         )
         addresses = group.create_task(
-            asked(_list(f"network quota of {region}", lambda: wire_items(usages.list(region))))
+            asked(
+                pages(f"network quota of {region}", f"{network}/locations/{region}/usages", _NETWORK_USAGES)
+            )
         )
     storage_name, storage_account = storage.result() or (None, None)
     return RegionFacts(
         cluster=cluster.result(),
+        beside=tuple(found for one in beside if (found := one.result())),
         has_grafana=grafana.result() is not None,
         storage_name=storage_name,
         storage_account=storage_account,

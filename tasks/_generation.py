@@ -28,6 +28,8 @@ class Generation:
     names: Names
     exists: bool
     """Whether its resource group is there."""
+    others: tuple[Names, ...] = ()
+    """The names of other generations that are alive beside it."""
 
 
 def _tags(group: Json | None) -> dict[str, str]:
@@ -63,7 +65,11 @@ def deleted_generations(
 
 
 def find_generation(
-    spec: EnvironmentSpec, subscription_id: str, groups: Sequence[Json], deleted_workspaces: Iterable[str]
+    spec: EnvironmentSpec,
+    subscription_id: str,
+    groups: Sequence[Json],
+    deleted_workspaces: Iterable[str],
+    wanted: int | None = None,
 ) -> tuple[Generation, Verdict]:
     """The live generation, or the one after the highest ever seen.
 
@@ -72,6 +78,7 @@ def find_generation(
         subscription_id: where it is.
         groups: every resource group of the subscription, as ARM lists them.
         deleted_workspaces: names of its soft-deleted Log Analytics workspaces.
+        wanted: a generation to work on whatever else is alive: a rebuild makes a second one.
     """
     by_name = {str(group["name"]).casefold(): group for group in groups}
     ours = [group for group in groups if is_ours(group.get("tags"), spec)]
@@ -88,7 +95,7 @@ def find_generation(
         else:
             may_use = is_ours(group.get("tags"), spec) or spec.adopt == names.resource_group
             alive.append(((_tags(group).get(STATE) == "current", may_use, number), group))
-    number = max(alive, key=lambda one: one[0])[0][2] if alive else seen + 1
+    number = wanted or (max(alive, key=lambda one: one[0])[0][2] if alive else seen + 1)
     names = every[number]
     verdict = FINE
     for (_, _, alive_number), group in alive:
@@ -103,7 +110,21 @@ def find_generation(
         )
     verdict += _judge_strays(spec, ours, every.values())
     verdict += _judge_adopt(spec, names, every.values())
-    return Generation(number, names, bool(alive)), verdict
+    there = {alive_number: every[alive_number] for (_, _, alive_number), _ in alive}
+    others = tuple(found for alive_number, found in there.items() if alive_number != number)
+    return Generation(number, names, number in there, others), verdict
+
+
+def next_generation(
+    spec: EnvironmentSpec, subscription_id: str, groups: Sequence[Json], deleted_workspaces: Iterable[str]
+) -> int:
+    """The number after the highest ever seen."""
+    return _highest_seen(spec, subscription_id, groups, deleted_workspaces) + 1
+
+
+def state_of_generation(group: Json) -> str:
+    """How far the generation of this resource group is, by its tag."""
+    return _tags(group).get(STATE, "")
 
 
 @dataclass(frozen=True)

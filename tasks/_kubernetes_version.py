@@ -51,6 +51,11 @@ def minor_of(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
+def is_covered(wanted: str, live: str) -> bool:
+    """Whether a live version is what was asked for: of that minor, and of that patch or a later one."""
+    return minor_of(wanted) == minor_of(live) and order(live) >= order(wanted)
+
+
 def offered_versions(listing: Json) -> list[Offered]:
     """Read AKS's list (https://learn.microsoft.com/rest/api/aks/managed-clusters/list-kubernetes-versions)."""
     found = [

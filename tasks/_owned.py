@@ -40,7 +40,7 @@ def owned_ids(spec: EnvironmentSpec, site: Site) -> frozenset[str]:
     """The case-folded IDs of everything with tags that a generation may have in its resource group."""
     names, region = site.names, spec.region
     kinds = {
-        "Microsoft.ManagedIdentity/userAssignedIdentities": [names.identity],
+        "Microsoft.ManagedIdentity/userAssignedIdentities": [names.identity, names.backup_identity],
         "Microsoft.Dashboard/grafana": [names.grafana],
         "Microsoft.Monitor/accounts": [names.monitor_workspace],
         "Microsoft.OperationalInsights/workspaces": [names.log_workspace],

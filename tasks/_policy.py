@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 
 from cloud.clock import time_scale
 from cloud.errors import is_temporary
+from cloud.session import is_planning
 from environment.journal import journal
 from environment.outputs import StepOutputs
 from environment.receipt import Removals
@@ -70,7 +71,8 @@ def arm_task(title: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task
                 async with progress_of(name):
                     outputs = await function(*args, **kwargs)
                 if isinstance(outputs, StepOutputs):
-                    journal().ended(outputs.change.kind, "; ".join(map(str, outputs.change.fields)))
+                    fields = "; ".join(map(str, outputs.change.fields))
+                    journal().ended(outputs.change.kind, fields, planned=is_planning())
                 else:
                     journal().ended("done", str(outputs) if isinstance(outputs, Removals) else "")
                 return outputs

@@ -15,6 +15,8 @@ from environment.journal import Event, journal
 
 # Real seconds between looks; a wait shorter than that shows no bar.
 _EVERY_S = 1.5
+# Points of a hundred that it must have moved to be worth a request: a fleet's bars would keep the server busy.
+_STEP = 3.0
 # Azure seconds; what usually takes less isn't worth a bar.
 _WORTH_SHOWING_S = 60
 
@@ -37,16 +39,20 @@ async def progress_of(title: str) -> AsyncIterator[None]:
 async def _report(title: str) -> None:
     artifact: UUID | None = None
     shown: Event | None = None
+    shown_percent = 0.0
     while True:
         await asyncio.sleep(_EVERY_S)
         wait = journal().last_wait(title)
         if wait is None or wait is shown or wait.expected_s < _WORTH_SHOWING_S:
             continue
-        shown = wait
-        percent = min(99.0, 100 * wait.elapsed_s / wait.expected_s)
+        percent = 100 * wait.elapsed_s / wait.expected_s
+        same_wait = shown is not None and wait.text == shown.text
+        if same_wait and 0 <= percent - shown_percent < _STEP:
+            continue
+        shown, shown_percent = wait, percent
         text = f"{title}: {wait.text} for {minutes(wait.elapsed_s)}, usually {minutes(wait.expected_s)}"
         if artifact is None:
-            found = await acreate_progress_artifact(percent, description=text)
+            found = await acreate_progress_artifact(min(99.0, percent), description=text)
             artifact = found if isinstance(found, UUID) else None
         else:
-            await aupdate_progress_artifact(artifact, percent, description=text)
+            await aupdate_progress_artifact(artifact, min(99.0, percent), description=text)

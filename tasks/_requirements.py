@@ -45,6 +45,7 @@ ACTIONS: dict[str, str] = {
     "Microsoft.OperationalInsights/deletedWorkspaces/read": "preflight",
     "Microsoft.Resources/subscriptions/resourceGroups/read": "preflight, resource groups",
     "Microsoft.Resources/subscriptions/resourceGroups/write": "resource groups",
+    "Microsoft.Resources/tags/write": "every step that writes: the run's claim on the environment",
     "Microsoft.ManagedIdentity/userAssignedIdentities/read": "managed identity",
     "Microsoft.ManagedIdentity/userAssignedIdentities/write": "managed identity",
     "Microsoft.Storage/storageAccounts/read": "storage account",
@@ -86,6 +87,7 @@ ACTIONS: dict[str, str] = {
 # What a tear-down needs on top of reading. Contributor and the right to assign roles hold these, too.
 TEAR_DOWN_ACTIONS: dict[str, str] = {
     "Microsoft.Resources/subscriptions/resourceGroups/write": "marking the group as retiring",
+    "Microsoft.Resources/tags/write": "the run's claim on the environment",
     "Microsoft.Resources/subscriptions/resourceGroups/resources/read": "what is in the group",
     "Microsoft.Resources/subscriptions/resourceGroups/delete": "resource group",
     "Microsoft.Authorization/locks/read": "locks",

@@ -162,12 +162,17 @@ def surge(max_count: int) -> int:
 
 
 def judge_quota(
-    spec: EnvironmentSpec, sizes: Mapping[str, VmSize], usages: Sequence[Json], live: Sequence[LivePool]
+    spec: EnvironmentSpec,
+    sizes: Mapping[str, VmSize],
+    usages: Sequence[Json],
+    live: Sequence[LivePool],
+    beside: Sequence[LivePool] = (),
 ) -> Verdict:
     """Whether the quota lets both pools grow to their `max_count` and be upgraded at that size.
 
     What live pools of this environment use already isn't counted twice. Where they could grow as far before,
-    a shortage is only a warning: this run asks for nothing new.
+    a shortage is only a warning: this run asks for nothing new. The pools of another generation `beside` it keep the
+    room that they may grow into.
     """
     needed: dict[str, int] = {}
     sums: dict[str, list[str]] = {}
@@ -182,6 +187,13 @@ def judge_quota(
                 f"{field}: ({pool.max_count} nodes and {surge(pool.max_count)} for upgrades) x {size.vcpus}"
             )
             sums.setdefault(family, []).append(text)
+    for one in beside:
+        if size := sizes.get(one.vm_size.casefold()):
+            for family in (size.family.casefold(), TOTAL_VCPUS):
+                room = max(0, one.max_count - one.count)
+                needed[family] = needed.get(family, 0) + room * size.vcpus
+                if family in sums:
+                    sums[family].append(f"{one.name} of the old generation: {room} more nodes x {size.vcpus}")
     ours: dict[str, int] = {}
     for one in live:
         if size := sizes.get(one.vm_size.casefold()):
@@ -207,7 +219,8 @@ def judge_quota(
         by_others = max(0, used - ours.get(name.casefold(), 0))
         if wanted > limit - by_others:
             what = "vCPUs in all" if name.casefold() == TOTAL_VCPUS else f"vCPUs of {name}"
-            fields = " and ".join(f"{text.split(':')[0]}.max_count" for text in sums[name.casefold()])
+            asked = [text.split(":")[0] for text in sums[name.casefold()]]
+            fields = " and ".join(f"{field}.max_count" for field, _ in _pools(spec) if field in asked)
             verdict += say(
                 fields,
                 f"up to {wanted} {what} are needed in {spec.region} ({'; '.join(sums[name.casefold()])}) "

@@ -9,25 +9,36 @@ from __future__ import annotations
 import ipaddress
 
 from cloud import clock
-from cloud.answers import Json
+from cloud.answers import Answer, Json
 from cloud.calls import persistently
-from cloud.desired import Decision, decide
+from cloud.desired import FINAL_STATES, Decision, decide, merged
 from cloud.errors import NotEffectiveYet, TemporaryError
 from cloud.kubernetes_api import kubernetes_api
-from cloud.resources import arm_resource, ensure
+from cloud.resources import arm_resource, begin, ensure, look_at
 from cloud.session import cloud
 from environment.names import Names, resource_tags
 from environment.outputs import (
     UNCHANGED,
     ApiServerOutputs,
     ClusterOutputs,
+    ClusterRequestOutputs,
     IdentityOutputs,
+    LogWorkspaceOutputs,
     NodePoolOutputs,
     Place,
     ResourceOutputs,
 )
 from environment.spec import EnvironmentSpec, NodePoolSpec
-from tasks._cluster import CREATE_S, DEADLINE_S, cluster_resource, is_planned
+from tasks._cluster import (
+    CREATE_S,
+    DEADLINE_S,
+    cluster_resource,
+    comes_with_it,
+    insights_on,
+    is_planned,
+    metrics_on,
+)
+from tasks._kubernetes_version import is_covered
 from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
 
@@ -35,8 +46,16 @@ from tasks._policy import arm_task
 _POOL_S = 325
 
 
-def cluster_body(spec: EnvironmentSpec, place: Place, identity_id: str) -> tuple[Json, Json]:
+def cluster_body(
+    spec: EnvironmentSpec, place: Place, identity_id: str, workspace_id: str | None = None
+) -> tuple[Json, Json]:
     """What the cluster shall be, and what is only said when it is created.
+
+    Args:
+        spec: the environment wanted.
+        place: names, Kubernetes version and authorized ranges.
+        identity_id: the control plane's managed identity.
+        workspace_id: the Log Analytics workspace, where the first write brings all that later steps would add.
 
     Returns:
         The fields we own, and those that belong to AKS, the autoscaler or later steps once the cluster exists.
@@ -88,6 +107,11 @@ def cluster_body(spec: EnvironmentSpec, place: Place, identity_id: str) -> tuple
     if spec.cluster.ssh_public_key:
         keys = [{"keyData": spec.cluster.ssh_public_key}]
         once["properties"]["linuxProfile"] = {"adminUsername": "azureuser", "ssh": {"publicKeys": keys}}
+    if workspace_id is not None:
+        once = merged(merged(once, metrics_on()), insights_on(workspace_id))
+        properties, first = postgres_pool_body(spec, place)
+        whole_pool = {"name": spec.postgres_pool.name, **first, **properties}
+        once["properties"]["agentPoolProfiles"].append(whole_pool)
     return wanted, once
 
 
@@ -107,6 +131,24 @@ def pool_properties(spec: EnvironmentSpec, pool: NodePoolSpec, mode: str, place:
         properties["nodeLabels"] = dict(pool.labels)
     if spec.cluster.kubernetes_version:
         properties["orchestratorVersion"] = place.kubernetes_version
+    return properties
+
+
+def postgres_pool_body(spec: EnvironmentSpec, place: Place) -> tuple[Json, Json]:
+    """The properties of PostgreSQL's node pool that we own, and those that are only said when it is created."""
+    pool = spec.postgres_pool
+    return pool_properties(spec, pool, "User", place), {
+        **first_pool_properties(place, pool),
+        "upgradeSettings": {"undrainableNodeBehavior": "Schedule"},
+        "scaleDownMode": "Delete",
+    }
+
+
+def to_compare(spec: EnvironmentSpec, properties: Json, live: Json | None) -> Json:
+    """The fields of a node pool that we own, without a version that the live pool has: AKS patches in its own time."""
+    version = (live or {}).get("currentOrchestratorVersion") or (live or {}).get("orchestratorVersion")
+    if spec.cluster.kubernetes_version and version and is_covered(spec.cluster.kubernetes_version, version):
+        return {key: value for key, value in properties.items() if key != "orchestratorVersion"}
     return properties
 
 
@@ -138,8 +180,17 @@ def as_ranges(live: Json) -> Json:
     return {**live, "properties": {**live["properties"], "apiServerAccessProfile": profile}}
 
 
-def cluster_decision(spec: EnvironmentSpec, place: Place, identity_id: str, live: Json | None) -> Decision:
+def cluster_decision(
+    spec: EnvironmentSpec, place: Place, identity_id: str, live: Json | None, workspace_id: str | None = None
+) -> Decision:
     """Compare the cluster with the spec.
+
+    Args:
+        spec: the environment wanted.
+        place: names, Kubernetes version and authorized ranges.
+        identity_id: the control plane's managed identity.
+        live: the cluster as Azure answered it; None when absent.
+        workspace_id: as in `cluster_body`.
 
     Raises:
         NotOurs: it has no tags of ours.
@@ -147,11 +198,16 @@ def cluster_decision(spec: EnvironmentSpec, place: Place, identity_id: str, live
     """
     label = f"AKS cluster {place.names.cluster}"
     refuse_foreign(spec, label, live, place.names.resource_group)
-    wanted, once = cluster_body(spec, place, identity_id)
+    wanted, once = cluster_body(spec, place, identity_id, workspace_id)
     pool = f"properties.agentPoolProfiles[{spec.system_pool.name}]"
     fixed = ["location", "properties.nodeResourceGroup", "properties.networkProfile"]
-    if live and not _has_pool(live, spec.system_pool.name):
-        fixed.append(pool)  # a cluster PUT can't bring a new pool
+    if live:
+        pools = live["properties"].get("agentPoolProfiles") or []
+        found = next((one for one in pools if one.get("name") == spec.system_pool.name), None)
+        if found is None:
+            fixed.append(pool)  # a cluster PUT can't bring a new pool
+        profiles = wanted["properties"]["agentPoolProfiles"]
+        wanted["properties"]["agentPoolProfiles"] = [to_compare(spec, one, found) for one in profiles]
     return decide(
         label,
         wanted,
@@ -159,10 +215,6 @@ def cluster_decision(spec: EnvironmentSpec, place: Place, identity_id: str, live
         only_at_creation=once,
         immutable=(*fixed, f"{pool}.vmSize", f"{pool}.availabilityZones"),
     )
-
-
-def _has_pool(live: Json, name: str) -> bool:
-    return any(pool.get("name") == name for pool in live["properties"].get("agentPoolProfiles") or [])
 
 
 def cluster_outputs(live: Json, place: Place, change_of: ResourceOutputs) -> ClusterOutputs:
@@ -183,9 +235,59 @@ def cluster_outputs(live: Json, place: Place, change_of: ResourceOutputs) -> Clu
     )
 
 
+@arm_task("request_cluster {place.names.cluster}")
+async def request_cluster(
+    spec: EnvironmentSpec,
+    place: Place,
+    group: ResourceOutputs,
+    identity: IdentityOutputs,
+    workspace: LogWorkspaceOutputs,
+) -> ClusterRequestOutputs:
+    """Send the one write that makes the whole cluster, if there is none: both pools, metrics and add-on.
+
+    It doesn't wait for the end, so that the associations are there before the agents start; `ensure_cluster` does.
+
+    Guide: none; `cluster_requests: single`, as the ARM templates of Container insights and managed Prometheus do it.
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update
+
+    Args:
+        spec: the environment wanted.
+        place: names, Kubernetes version and authorized ranges as the preflight resolved them.
+        group: the environment's resource group.
+        identity: the control plane's managed identity.
+        workspace: the Log Analytics workspace that Container insights writes to.
+
+    Returns:
+        ID and name of the cluster, and where Azure tells how its creation goes.
+
+    Raises:
+        NotOurs: there is a cluster of that name without tags of ours.
+    """
+    resource_id = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
+    resource = cluster_resource(resource_id, group.name, place.names.cluster, CREATE_S)
+
+    def decision(live: Json | None) -> Decision:
+        if live is not None:
+            refuse_foreign(spec, resource.label, live, group.name)
+            return Decision(UNCHANGED)
+        return cluster_decision(spec, place, identity.id, None, workspace.id)
+
+    change, answer = await begin(resource, decision)
+    return ClusterRequestOutputs(
+        id=resource_id,
+        name=place.names.cluster,
+        operation_url=answer.operation_url if answer else None,
+        change=change,
+    )
+
+
 @arm_task("ensure_cluster {place.names.cluster}")
 async def ensure_cluster(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, identity: IdentityOutputs
+    spec: EnvironmentSpec,
+    place: Place,
+    group: ResourceOutputs,
+    identity: IdentityOutputs,
+    requested: ClusterRequestOutputs | None = None,
 ) -> ClusterOutputs:
     """Create the AKS cluster with its system pool, or bring it to the spec.
 
@@ -197,6 +299,7 @@ async def ensure_cluster(
         place: names, Kubernetes version and authorized ranges as the preflight resolved them.
         group: the environment's resource group.
         identity: the control plane's managed identity.
+        requested: the write under way that makes it (`request_cluster`), if there is one.
 
     Returns:
         IDs, names, version, FQDN and OIDC issuer.
@@ -208,7 +311,13 @@ async def ensure_cluster(
     """
     resource_id = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
     resource = cluster_resource(resource_id, group.name, place.names.cluster, CREATE_S)
-    live, change = await ensure(resource, lambda live: cluster_decision(spec, place, identity.id, live))
+    begun = None
+    if requested is not None and requested.change.kind == "created" and not cloud().planning:
+        url = requested.operation_url
+        begun = Answer(202, {}, {"azure-asyncoperation": url} if url else {})
+    live, change = await ensure(
+        resource, lambda live: cluster_decision(spec, place, identity.id, live), begun
+    )
     return cluster_outputs(
         live, place, ResourceOutputs(id=resource_id, name=place.names.cluster, change=change)
     )
@@ -236,7 +345,17 @@ async def ensure_node_pool(spec: EnvironmentSpec, place: Place, cluster: Cluster
     """
     pool = spec.postgres_pool
     label = f"node pool {pool.name}"
+    properties, first = postgres_pool_body(spec, place)
     operations = cloud().container_service.agent_pools
+    whole = cluster_resource(cluster.id, cluster.resource_group, cluster.name, CREATE_S)
+
+    async def is_busy() -> bool:
+        # Of a cluster AKS takes a read a second; of all node pools of a subscription together no more.
+        # https://learn.microsoft.com/azure/aks/quotas-skus-regions
+        pools = ((await look_at(whole) or {}).get("properties") or {}).get("agentPoolProfiles") or []
+        states = [str(one.get("provisioningState")) for one in pools if one.get("name") == pool.name]
+        return any(state.casefold() not in FINAL_STATES for state in states)
+
     resource = arm_resource(
         label,
         f"{cluster.id}/agentPools/{pool.name}",
@@ -248,36 +367,29 @@ async def ensure_node_pool(spec: EnvironmentSpec, place: Place, cluster: Cluster
         expected_s=_POOL_S,
         deadline_s=DEADLINE_S,
         if_match=True,
-        guards=(cluster_resource(cluster.id, cluster.resource_group, cluster.name, CREATE_S),),
+        guards=(whole,),
+        is_busy=is_busy,
     )
-    wanted = {"properties": pool_properties(spec, pool, "User", place)}
-    once = {
-        "properties": {
-            **first_pool_properties(place, pool),
-            "upgradeSettings": {"undrainableNodeBehavior": "Schedule"},
-            "scaleDownMode": "Delete",
-        }
-    }
 
     def decision(live: Json | None) -> Decision:
         return decide(
             label,
-            wanted,
+            {"properties": to_compare(spec, properties, live and live["properties"])},
             live,
-            only_at_creation=once,
+            only_at_creation={"properties": first},
             immutable=("properties.vmSize", "properties.availabilityZones", "properties.osType"),
             way_out="Rename the pool in the spec to add a new one, then delete the old one.",
         )
 
     live, change = await ensure(resource, decision)
-    properties = live["properties"]
+    found = live["properties"]
     return NodePoolOutputs(
         id=resource.id,
         name=pool.name,
-        count=properties["count"],
-        kubernetes_version=properties.get("currentOrchestratorVersion") or properties["orchestratorVersion"],
-        zones=tuple(properties.get("availabilityZones") or ()),
-        change=change,
+        count=found["count"],
+        kubernetes_version=found.get("currentOrchestratorVersion") or found["orchestratorVersion"],
+        zones=tuple(found.get("availabilityZones") or ()),
+        change=UNCHANGED if comes_with_it(spec, cluster) else change,
     )
 
 

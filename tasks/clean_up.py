@@ -278,9 +278,9 @@ async def delete_log_workspace(spec: EnvironmentSpec, site: Site) -> Removals:
     return Removals(items=(removed,))
 
 
-@arm_task("delete_managed_identity {site.names.identity}")
-async def delete_managed_identity(spec: EnvironmentSpec, site: Site) -> Removals:
-    """Delete the managed identity, which nothing uses any more.
+@arm_task("delete_managed_identities {site.names.identity}")
+async def delete_managed_identities(spec: EnvironmentSpec, site: Site) -> Removals:
+    """Delete the managed identity, and the one for backups if there is one; nothing uses them any more.
 
     REST: https://learn.microsoft.com/rest/api/managedidentity/user-assigned-identities/delete
 
@@ -289,17 +289,22 @@ async def delete_managed_identity(spec: EnvironmentSpec, site: Site) -> Removals
         site: the generation.
 
     Returns:
-        What became of it.
+        What became of them.
     """
     operations = cloud().identities.user_assigned_identities
-    return await remove(
-        spec,
-        deletable(
-            "managed identity",
-            site.resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", site.names.identity),
+
+    def identity(what: str, name: str) -> Deletable:
+        return deletable(
+            what,
+            site.resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", name),
             operations.get,
             operations.delete,
             site.names.resource_group,
-            site.names.identity,
-        ),
-    )
+            name,
+        )
+
+    removed = await remove(spec, identity("managed identity", site.names.identity))
+    for_backups = identity("managed identity for backups", site.names.backup_identity)
+    if spec.storage.identity == "separate" or await is_there(for_backups):
+        removed = Removals(items=removed.items + (await remove(spec, for_backups)).items)
+    return removed

@@ -62,7 +62,7 @@ async def delete_grafana_roles(site: Site) -> Removals:
 
 @arm_task("delete_identity_roles {site.names.identity}")
 async def delete_identity_roles(site: Site) -> Removals:
-    """Take the managed identity its role on the storage account, which outlives it.
+    """Take the managed identities the role on the storage account, which outlives them.
 
     REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/delete
 
@@ -73,21 +73,21 @@ async def delete_identity_roles(site: Site) -> Removals:
         What became of it. One under a lock, as careful people put on backups, is kept.
     """
     names = site.names
-    identity = await read(
-        f"managed identity {names.identity}",
-        cloud().identities.user_assigned_identities.get,
-        names.resource_group,
-        names.identity,
+    operations = cloud().identities.user_assigned_identities
+    identities = await all_ended(
+        read(f"managed identity {name}", operations.get, names.resource_group, name)
+        for name in (names.identity, names.backup_identity)
     )
-    if identity is None:
-        return Removals(items=())
     account_id = site.resource_id(
         "Microsoft.Storage/storageAccounts", names.storage_account, names.backup_group
     )
     granted = {(STORAGE_BLOB_DATA_CONTRIBUTOR, account_id)}
-    return Removals(
-        items=tuple(await _delete_roles(site, str(identity["properties"]["principalId"]), granted))
+    removed = await all_ended(
+        _delete_roles(site, str(identity["properties"]["principalId"]), granted)
+        for identity in identities
+        if identity
     )
+    return Removals(items=tuple(item for items in removed for item in items))
 
 
 async def _delete_roles(site: Site, principal_id: str, granted: set[tuple[str, str]]) -> list[Removal]:

@@ -10,9 +10,16 @@ from cloud.answers import Json
 from cloud.desired import Decision, decide
 from cloud.resources import ensure
 from environment.names import LOGS_ASSOCIATION
-from environment.outputs import ClusterOutputs, LogWorkspaceOutputs, Place, ResourceOutputs, StepOutputs
+from environment.outputs import (
+    UNCHANGED,
+    ClusterOutputs,
+    LogWorkspaceOutputs,
+    Place,
+    ResourceOutputs,
+    StepOutputs,
+)
 from environment.spec import EnvironmentSpec
-from tasks._cluster import UPDATE_S, cluster_resource, existing
+from tasks._cluster import UPDATE_S, cluster_resource, comes_with_it, existing, insights_on
 from tasks._data_collection import ensure_association, ensure_rule, plain_region
 from tasks._policy import arm_task
 
@@ -57,7 +64,7 @@ async def ensure_logs_rule(
 
 
 @arm_task("ensure_logs_association {cluster.name}")
-async def ensure_logs_association(cluster: ClusterOutputs, rule: ResourceOutputs) -> ResourceOutputs:
+async def ensure_logs_association(cluster: ResourceOutputs, rule: ResourceOutputs) -> ResourceOutputs:
     """Associate the cluster with the logs rule.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 6: inside az aks enable-addons.
@@ -74,13 +81,16 @@ async def ensure_logs_association(cluster: ClusterOutputs, rule: ResourceOutputs
 
 
 @arm_task("ensure_container_insights {cluster.name}")
-async def ensure_container_insights(cluster: ClusterOutputs, workspace: LogWorkspaceOutputs) -> StepOutputs:
+async def ensure_container_insights(
+    spec: EnvironmentSpec, cluster: ClusterOutputs, workspace: LogWorkspaceOutputs
+) -> StepOutputs:
     """Switch the Container insights add-on on in the cluster.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 6 (az aks enable-addons --addon monitoring).
     REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update
 
     Args:
+        spec: the environment wanted.
         cluster: the cluster, associated with the logs rule.
         workspace: the Log Analytics workspace.
 
@@ -90,12 +100,12 @@ async def ensure_container_insights(cluster: ClusterOutputs, workspace: LogWorks
     Raises:
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
     """
+    if comes_with_it(spec, cluster):
+        return StepOutputs(change=UNCHANGED)
     resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
-    config = {"logAnalyticsWorkspaceResourceID": workspace.id, "useAADAuth": "true"}
-    wanted = {"properties": {"addonProfiles": {"omsagent": {"enabled": True, "config": config}}}}
 
     def decision(live: Json | None) -> Decision:
-        found = decide(resource.label, wanted, existing(resource.label, live))
+        found = decide(resource.label, insights_on(workspace.id), existing(resource.label, live))
         if found.needs_write:
             # As az does: a managed-identity cluster reports {clientId: msi} here, which needn't come back.
             found.body["properties"].pop("servicePrincipalProfile", None)

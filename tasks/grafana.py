@@ -7,7 +7,8 @@ own, and Monitoring Reader reaches the environment's groups only, unless the spe
 from __future__ import annotations
 
 from cloud.answers import Json
-from cloud.desired import Decision, decide
+from cloud.desired import Decision, decide, state_of
+from cloud.planned import is_unknown
 from cloud.resources import arm_resource, ensure
 from cloud.session import cloud
 from environment.names import resource_tags
@@ -26,7 +27,14 @@ from environment.outputs import (
 from environment.spec import EnvironmentSpec
 from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
-from tasks._roles import GRAFANA_ADMIN, MONITORING_DATA_READER, MONITORING_READER, Grant, ensure_grants
+from tasks._roles import (
+    GRAFANA_ADMIN,
+    MONITORING_DATA_READER,
+    MONITORING_READER,
+    Grant,
+    assignments_of,
+    ensure_grants,
+)
 
 
 @arm_task("ensure_grafana {place.names.grafana}")
@@ -104,7 +112,8 @@ async def ensure_grafana_roles(
     REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/create
 
     Args:
-        spec: the environment wanted; `monitoring.grafana_admins` are the people, by default the caller.
+        spec: the environment wanted; `monitoring.grafana_admins` are the people, by default the caller (a plan's
+            caller needn't be a run's: then whoever has the role will do).
         place: who the caller is.
         group: the environment's resource group.
         grafana: the instance.
@@ -112,15 +121,26 @@ async def ensure_grafana_roles(
     Returns:
         IDs of the role assignments.
     """
-    admins = [(admin.object_id, admin.type) for admin in spec.monitoring.grafana_admins]
-    grants = [
-        Grant(GRAFANA_ADMIN, grafana.id, object_id, kind)
-        for object_id, kind in admins or [(place.caller_object_id, place.caller_type)]
+    admins = [
+        Grant(GRAFANA_ADMIN, grafana.id, admin.object_id, admin.type)
+        for admin in spec.monitoring.grafana_admins
     ]
+    if not admins and not (cloud().planning and await _has_admin(grafana)):
+        admins = [Grant(GRAFANA_ADMIN, grafana.id, place.caller_object_id, place.caller_type)]
     whole_subscription = spec.monitoring.monitoring_reader_scope == "subscription"
     scope = f"/subscriptions/{place.subscription_id}" if whole_subscription else group.id
-    grants.append(Grant(MONITORING_READER, scope, grafana.principal_id, "ServicePrincipal"))
-    return await ensure_grants(grants)
+    reader = Grant(MONITORING_READER, scope, grafana.principal_id, "ServicePrincipal")
+    return await ensure_grants([*admins, reader])
+
+
+async def _has_admin(grafana: GrafanaOutputs) -> bool:
+    """Whether anybody was given Grafana Admin on the instance itself: who plans is no drift."""
+    if is_unknown(grafana.principal_id):
+        return False  # it isn't there yet
+    found = await assignments_of(grafana.id, "atScope()")
+    return any(
+        one.role_id == GRAFANA_ADMIN and one.scope.casefold() == grafana.id.casefold() for one in found
+    )
 
 
 @arm_task("ensure_node_group_reader {grafana.name}")
@@ -206,14 +226,20 @@ async def ensure_grafana_link(grafana: GrafanaOutputs, workspace: MonitorWorkspa
 
     def decision(live: Json | None) -> Decision:
         linked = linked_workspaces(live or {"properties": {}})
-        if workspace.id.casefold() in map(str.casefold, linked):
+        is_linked = workspace.id.casefold() in map(str.casefold, linked)
+        state = state_of(live or {})
+        fields: list[FieldChange] = []
+        if not is_linked:
+            field = "properties.grafanaIntegrations.azureMonitorWorkspaceIntegrations"
+            fields.append(FieldChange(field=field, old=linked, new=[*linked, workspace.id]))
+        if state.casefold() in ("failed", "canceled"):  # as in `decide`; the update did it, or an earlier one
+            fields.append(FieldChange(field="provisioningState", old=state, new="Succeeded"))
+        if not fields:
             return Decision(UNCHANGED)
-        links = [{"azureMonitorWorkspaceResourceId": link} for link in [*linked, workspace.id]]
-        field = "properties.grafanaIntegrations.azureMonitorWorkspaceIntegrations"
+        wanted = linked if is_linked else [*linked, workspace.id]
+        links = [{"azureMonitorWorkspaceResourceId": link} for link in wanted]
         return Decision(
-            Change(
-                kind="updated", fields=(FieldChange(field=field, old=linked, new=[*linked, workspace.id]),)
-            ),
+            Change(kind="updated", fields=tuple(fields)),
             {"properties": {"grafanaIntegrations": {"azureMonitorWorkspaceIntegrations": links}}},
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from cloud import clock
 from cloud.answers import ArmFault, Json, wire_items
@@ -19,12 +20,20 @@ from cloud.kubernetes_api import KubernetesApi, kubernetes_api
 from cloud.session import cloud
 from environment.names import Names, environment_key, is_ours
 from environment.outputs import Site
+from environment.rebuild import Addresses, Generations, LiveGeneration
 from environment.receipt import Inventory, Vault
 from environment.spec import EnvironmentSpec
 from tasks._cluster import deletable_cluster
 from tasks._contents import contents_of
 from tasks._facts import ask_about_subscription, pages
-from tasks._generation import deleted_generations, is_retiring, live_groups, strays
+from tasks._generation import (
+    deleted_generations,
+    is_retired,
+    live_groups,
+    next_generation,
+    state_of_generation,
+    strays,
+)
 from tasks._live_data import judge_data
 from tasks._locks import judge_locks
 from tasks._owned import foreign, foreign_among_nodes, foreign_backups, untagged
@@ -34,6 +43,7 @@ from tasks._soft_delete import deleted_workspaces, soft_deleted
 
 _LOCKS_API = "2020-05-01"
 _PERMISSIONS_API = "2022-04-01"
+_STATES: dict[str, Literal["current", "retiring"]] = {"current": "current", "retiring": "retiring"}
 # Packets from outside the authorized ranges are dropped after some seconds each; a person waits for this.
 _REACH_TRIES = 3
 
@@ -45,7 +55,7 @@ async def take_inventory(
     delete_backups: str | None,
     discard_data: str | None,
     backup_age_min: int,
-    only_retiring: bool = False,
+    only: tuple[int, ...] | None = None,
 ) -> Inventory:
     """Find everything that a tear-down would delete, and everything that stands against it; write nothing.
 
@@ -59,7 +69,7 @@ async def take_inventory(
         delete_backups: the storage account's name, typed, if the backups go too.
         discard_data: the environment's name and region, typed, if data without a backup may go.
         backup_age_min: how old the newest backup of a Postgres cluster may be, in minutes.
-        only_retiring: leave out generations whose tear-down hasn't begun.
+        only: the generations to look at; unset, all.
 
     Returns:
         The generations and storage accounts that are there.
@@ -73,7 +83,7 @@ async def take_inventory(
     subscription = await ask_about_subscription(subscription_id)
     groups, deleted = await all_ended([_groups(), deleted_workspaces()])
     every = live_groups(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
-    found = [one for one in every if one.is_retiring or not only_retiring]
+    found = [one for one in every if only is None or one.generation in only]
     sites = tuple(
         Site(subscription_id=subscription_id, generation=one.generation, names=one.names)
         for one in found
@@ -106,9 +116,75 @@ async def take_inventory(
     )
 
 
-async def retiring_groups(spec: EnvironmentSpec) -> list[str]:
-    """Names of this environment's resource groups whose tear-down has begun and not ended."""
-    return [str(group["name"]) for group in await _groups() if is_retiring(group, spec)]
+async def look_at_generations(spec: EnvironmentSpec) -> Generations:
+    """Find the generations that are there, how far each is, and the number of the next one; write nothing.
+
+    Args:
+        spec: the environment.
+    """
+    subscription_id = cloud().subscription_id
+    groups, deleted = await all_ended([_groups(), deleted_workspaces()])
+    gone = [str(workspace["name"]) for workspace in deleted]
+    return Generations(
+        live=tuple(
+            LiveGeneration(
+                subscription_id=subscription_id,
+                generation=one.generation,
+                names=one.names,
+                state=_STATES.get(state_of_generation(one.group), "building"),
+            )
+            for one in live_groups(spec, subscription_id, groups, gone)
+            if one.is_ours and not is_retired(one.group, spec)
+        ),
+        next=next_generation(spec, subscription_id, groups, gone),
+    )
+
+
+async def read_addresses(site: Site) -> Addresses:
+    """What others know a generation by; what isn't there is left out.
+
+    Args:
+        site: the generation.
+    """
+    azure, names = cloud(), site.names
+    group = names.resource_group
+    cluster, address, grafana, shared, separate = await all_ended(
+        [
+            read(
+                f"AKS cluster {names.cluster}",
+                azure.container_service.managed_clusters.get,
+                group,
+                names.cluster,
+            ),
+            read(
+                f"public IP {names.public_ip}",
+                azure.network.public_ip_addresses.get,
+                names.node_resource_group,
+                names.public_ip,
+            ),
+            read(f"Managed Grafana {names.grafana}", azure.dashboard.grafana.get, group, names.grafana),
+            *(
+                read(f"managed identity {name}", azure.identities.user_assigned_identities.get, group, name)
+                for name in (names.identity, names.backup_identity)
+            ),
+        ]
+    )
+    live, about = _properties(cluster), _properties(separate or shared)
+    return Addresses(
+        generation=site.generation,
+        cluster=names.cluster if cluster else None,
+        api_server=live.get("fqdn"),
+        oidc_issuer=(live.get("oidcIssuerProfile") or {}).get("issuerURL"),
+        public_ip=_properties(address).get("ipAddress"),
+        grafana=_properties(grafana).get("endpoint"),
+        identity_client_id=about.get("clientId"),
+        identity_principal_id=about.get("principalId"),
+    )
+
+
+def _properties(found: Json | None) -> Json:
+    properties: Json = (found or {}).get("properties") or {}
+    return properties
 
 
 def judge_words(

@@ -1,19 +1,26 @@
 """Guide: Create infrastructure, "Create a user-assigned managed identity".
 
-One identity serves the cluster's control plane and the backups, as in the guide.
+One identity serves the cluster's control plane and the backups, as in the guide; with `storage.identity: separate`
+the backups have one of their own.
 """
 
 from __future__ import annotations
 
 from cloud.answers import Json
+from cloud.calls import read
 from cloud.desired import Decision, decide
+from cloud.errors import ImmutableChange
+from cloud.planned import is_unknown
 from cloud.resources import arm_resource, ensure
 from cloud.session import cloud
 from environment.names import resource_tags
-from environment.outputs import IdentityOutputs, Place, ResourceOutputs
+from environment.outputs import FieldChange, IdentityOutputs, Place, ResourceOutputs
 from environment.spec import EnvironmentSpec
 from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
+from tasks._roles import STORAGE_BLOB_DATA_CONTRIBUTOR, assignments_of
+
+_KIND = "Microsoft.ManagedIdentity/userAssignedIdentities"
 
 
 @arm_task("ensure_managed_identity {place.names.identity}")
@@ -35,13 +42,77 @@ async def ensure_managed_identity(
 
     Raises:
         NotOurs: an identity of that name exists without our tags.
+        ImmutableChange: the environment has an identity for backups, and the spec wants to share the cluster's.
     """
     name = place.names.identity
+    if spec.storage.identity == "shared":
+        backup_name = place.names.backup_identity
+        operations = cloud().identities.user_assigned_identities
+        if await read(f"managed identity {backup_name}", operations.get, group.name, backup_name):
+            raise _identity_change(
+                name,
+                "separate",
+                "shared",
+                f"The databases use {backup_name}, and sharing would let the cluster's identity write backups.",
+            )
+    return await _ensure_identity(spec, place, group, name)
+
+
+@arm_task("ensure_backup_identity {place.names.backup_identity}")
+async def ensure_backup_identity(
+    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, identity: IdentityOutputs
+) -> IdentityOutputs:
+    """Create the managed identity that may write backups, or bring its tags to the spec.
+
+    Guide: none, it has one identity for cluster and backups; `storage.identity: separate`.
+    REST: https://learn.microsoft.com/rest/api/managedidentity/user-assigned-identities/create-or-update
+
+    Args:
+        spec: the environment wanted.
+        place: where it goes, as the preflight found.
+        group: the environment's resource group.
+        identity: the cluster's identity, which mustn't have the right already.
+
+    Returns:
+        ID, name, principal ID (for roles) and client ID (for workload identity).
+
+    Raises:
+        NotOurs: an identity of that name exists without our tags.
+        ImmutableChange: the cluster's identity may write this environment's backups.
+    """
+    account = place.resource_id(
+        "Microsoft.Storage/storageAccounts", place.names.storage_account, place.names.backup_group
+    )
+    # The account itself may not be there yet, and has no list of assignments then.
+    assignments = (
+        []
+        if is_unknown(identity.principal_id)
+        else await assignments_of(
+            f"/subscriptions/{place.subscription_id}", f"principalId eq '{identity.principal_id}'"
+        )
+    )
+    if any(
+        (one.role_id, one.scope.casefold()) == (STORAGE_BLOB_DATA_CONTRIBUTOR, account.casefold())
+        for one in assignments
+    ):
+        raise _identity_change(
+            identity.name,
+            "shared",
+            "separate",
+            f"It has Storage Blob Data Contributor on {place.names.storage_account}, and the databases may be "
+            "archiving with it.",
+        )
+    return await _ensure_identity(spec, place, group, place.names.backup_identity)
+
+
+async def _ensure_identity(
+    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, name: str
+) -> IdentityOutputs:
     label = f"managed identity {name}"
     operations = cloud().identities.user_assigned_identities
     resource = arm_resource(
         label,
-        place.resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", name),
+        place.resource_id(_KIND, name),
         operations.get,
         operations.create_or_update,
         group.name,
@@ -61,4 +132,12 @@ async def ensure_managed_identity(
         principal_id=live["properties"]["principalId"],
         client_id=live["properties"]["clientId"],
         change=change,
+    )
+
+
+def _identity_change(name: str, old: str, new: str, why: str) -> ImmutableChange:
+    return ImmutableChange(
+        f"managed identity {name}",
+        [FieldChange(field="storage.identity", old=old, new=new)],
+        f"{why} Set it back, or make a new generation with it: aks-postgres rebuild. Then run again.",
     )

@@ -25,7 +25,7 @@ from environment.outputs import (
     StepOutputs,
 )
 from environment.spec import EnvironmentSpec
-from tasks._cluster import UPDATE_S, cluster_resource, existing
+from tasks._cluster import UPDATE_S, cluster_resource, comes_with_it, existing, metrics_on
 from tasks._data_collection import ensure_association, ensure_rule, plain_region
 from tasks._policy import arm_task
 
@@ -116,7 +116,7 @@ async def ensure_metrics_rule(
 
 
 @arm_task("ensure_metrics_association {cluster.name}")
-async def ensure_metrics_association(cluster: ClusterOutputs, rule: ResourceOutputs) -> ResourceOutputs:
+async def ensure_metrics_association(cluster: ResourceOutputs, rule: ResourceOutputs) -> ResourceOutputs:
     """Associate the cluster with the metrics rule.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 1: inside az aks create.
@@ -135,13 +135,14 @@ async def ensure_metrics_association(cluster: ClusterOutputs, rule: ResourceOutp
 
 
 @arm_task("ensure_metrics_on {cluster.name}")
-async def ensure_metrics_on(cluster: ClusterOutputs) -> StepOutputs:
+async def ensure_metrics_on(spec: EnvironmentSpec, cluster: ClusterOutputs) -> StepOutputs:
     """Switch managed Prometheus on in the cluster.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 1: the second cluster write inside az aks create.
     REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update
 
     Args:
+        spec: the environment wanted.
         cluster: the cluster, associated with the metrics rule.
 
     Returns:
@@ -150,11 +151,12 @@ async def ensure_metrics_on(cluster: ClusterOutputs) -> StepOutputs:
     Raises:
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
     """
+    if comes_with_it(spec, cluster):
+        return StepOutputs(change=UNCHANGED)
     resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
-    wanted = {"properties": {"azureMonitorProfile": {"metrics": {"enabled": True}}}}
 
     def decision(live: Json | None) -> Decision:
-        return decide(resource.label, wanted, existing(resource.label, live))
+        return decide(resource.label, metrics_on(), existing(resource.label, live))
 
     _, change = await ensure(resource, decision)
     return StepOutputs(change=change)
@@ -205,9 +207,13 @@ async def ensure_rule_groups(
         _ensure_rule_group(spec, place, cluster, workspace, name, rules) for name, rules in templates.items()
     )
     changed = tuple(
-        FieldChange(field=name, old=None, new=change.kind)
+        field
         for name, change in made
-        if change.kind != "unchanged"
+        for field in (
+            [FieldChange(field=name, old=None, new="created")]
+            if change.kind == "created"
+            else [one.model_copy(update={"field": f"{name}: {one.field}"}) for one in change.fields]
+        )
     )
     kinds = {change.kind for _, change in made}
     change = (

@@ -41,7 +41,7 @@ from tasks._vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
 
 
 @arm_task("preflight {spec.name} in {spec.region}")
-async def preflight(spec: EnvironmentSpec) -> Place:
+async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None) -> Place:
     """Find out where the environment goes, and everything that would stop it; write nothing.
 
     Guide: Create infrastructure, "Before you begin", "Set environment variables", and the address lookup of
@@ -54,6 +54,7 @@ async def preflight(spec: EnvironmentSpec) -> Place:
 
     Args:
         spec: the environment wanted.
+        wanted_generation: the generation to work on; unset, the live one, or the next where there is none.
 
     Returns:
         Names, generation, Kubernetes version, authorized ranges, unregistered providers, and warnings.
@@ -77,7 +78,9 @@ async def preflight(spec: EnvironmentSpec) -> Place:
         more = judge_permissions(who, scope, facts.permissions, unregistered)
         # A plan writes nothing, so reading is enough; it says what a run would lack.
         verdict += Verdict(warnings=more.problems + more.warnings) if cloud().planning else more
-    generation, more = find_generation(spec, subscription_id, facts.groups, facts.deleted_workspaces)
+    generation, more = find_generation(
+        spec, subscription_id, facts.groups, facts.deleted_workspaces, wanted_generation
+    )
     verdict += more
     if cloud().planning and address:
         # Which machine plans is no drift: the address that a run let through counts.
@@ -89,7 +92,7 @@ async def preflight(spec: EnvironmentSpec) -> Place:
         if not knows_region(spec, facts.locations):
             raise PreflightFailed(verdict.problems)  # a region that isn't there can't be asked anything
 
-    region = await ask_region(subscription_id, spec.region, generation.names)
+    region = await ask_region(subscription_id, spec.region, generation.names, generation.others)
     kubernetes_version, more = judge_region_facts(
         spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
     )
@@ -214,7 +217,13 @@ def judge_region_facts(
     if facts.compute_skus is not None:
         sizes = vm_sizes(facts.compute_skus, spec.region)
         verdict += judge_sizes(spec, sizes)
-        verdict += judge_quota(spec, sizes, facts.compute_usages or [], live_pools(facts.cluster))
+        verdict += judge_quota(
+            spec,
+            sizes,
+            facts.compute_usages or [],
+            live_pools(facts.cluster),
+            [pool for cluster in facts.beside for pool in live_pools(cluster)],
+        )
     elif "Microsoft.Compute" in unregistered:
         verdict += warning(
             "system_pool.vm_size and postgres_pool.vm_size",

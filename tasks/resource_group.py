@@ -132,8 +132,8 @@ async def mark_generation(
             return {} if is_retired(live, spec) else {STATE: state}
 
         return await _tag_group(spec, place, place.names.resource_group, state_for)
-    tags = {**resource_tags(spec), STATE: state}
-    return await _ensure_group(spec, place, place.names.resource_group, tags, {})
+    # The other tags are those of `ensure_resource_group`, and its to compare.
+    return await _ensure_group(spec, place, place.names.resource_group, {STATE: state}, resource_tags(spec))
 
 
 @arm_task("remember_generation {site.generation}")

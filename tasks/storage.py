@@ -26,8 +26,12 @@ from tasks._policy import arm_task
 from tasks._roles import STORAGE_BLOB_DATA_CONTRIBUTOR, STORAGE_BLOB_DATA_OWNER, Grant, ensure_grants
 
 
-def storage_account_body(spec: EnvironmentSpec) -> Json:
-    """The guide's account, with what Azure's old defaults leave open said out loud."""
+def storage_account_body(spec: EnvironmentSpec, live: Json | None = None) -> Json:
+    """The guide's account, with what Azure's old defaults leave open said out loud.
+
+    A live one may ask its clients for a newer TLS, as policies want it.
+    """
+    tls = ((live or {}).get("properties") or {}).get("minimumTlsVersion")
     return {
         "location": spec.region,
         "kind": "StorageV2",
@@ -35,7 +39,7 @@ def storage_account_body(spec: EnvironmentSpec) -> Json:
         "tags": resource_tags(spec),
         "properties": {
             "encryption": {"keySource": "Microsoft.Storage", "services": {"blob": {"enabled": True}}},
-            "minimumTlsVersion": "TLS1_2",
+            "minimumTlsVersion": "TLS1_3" if tls == "TLS1_3" else "TLS1_2",
             "allowBlobPublicAccess": False,
             "supportsHttpsTrafficOnly": True,
         },
@@ -81,7 +85,7 @@ async def ensure_storage_account(
         refuse_foreign(spec, label, live, group.name)
         return decide(
             label,
-            storage_account_body(spec),
+            storage_account_body(spec, live),
             live,
             immutable=("location", "kind", "sku.name"),
             way_out="Convert the account's redundancy in the portal first, or change storage.sku back.",

@@ -6,7 +6,7 @@ Roles are verified by reading the assignments; when they take effect, Azure does
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cloud.answers import Json
 from cloud.calls import read
@@ -73,14 +73,15 @@ def pool_problems(pool: NodePoolSpec, nodes: Sequence[Json]) -> list[str]:
     return problems
 
 
-def agent_problem(name: str, daemon_set: Json | None, node_count: int) -> str | None:
-    """What is wrong with a monitoring agent that must run on every node."""
+def agent_problem(name: str, daemon_set: Json | None, node_count: int | None) -> str | None:
+    """What is wrong with a monitoring agent that must run on every node; None takes its own word for how many."""
     if daemon_set is None:
         return f"daemon set {name} doesn't exist"
     status = daemon_set.get("status") or {}
     ready, wanted = status.get("numberReady", 0), status.get("desiredNumberScheduled", 0)
-    if ready < node_count or wanted < node_count:
-        return f"daemon set {name}: ready on {ready} of {node_count} nodes"
+    needed = max(wanted, 1) if node_count is None else node_count
+    if ready < needed or wanted < needed:
+        return f"daemon set {name}: ready on {ready} of {needed} nodes"
     return None
 
 
@@ -93,26 +94,30 @@ def _is_ready(node: Json) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
+async def _agent_problems(
+    api: KubernetesApi, names: Iterable[str], node_count: int | None = None
+) -> dict[str, str]:
+    """What is wrong with these agents, by name."""
+    names = list(names)
+    agents = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+    live = await asyncio.gather(*(api.get(f"{agents}/{name}") for name in names))
+    problems = {name: agent_problem(name, found, node_count) for name, found in zip(names, live, strict=True)}
+    return {name: problem for name, problem in problems.items() if problem}
+
+
 async def _kubernetes_problems(
     api: KubernetesApi, spec: EnvironmentSpec, operator: OperatorOutputs
-) -> list[str]:
-    agents = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+) -> tuple[list[str], dict[str, str]]:
+    """What is wrong in the cluster, and what with its agents."""
     deployments = f"/apis/apps/v1/namespaces/{operator.namespace}/deployments"
-    listed, metrics, logs, deployment = await asyncio.gather(
-        api.get("/api/v1/nodes"),
-        api.get(f"{agents}/{METRICS_AGENT}"),
-        api.get(f"{agents}/{LOGS_AGENT}"),
-        api.get(f"{deployments}/{operator.deployment}"),
+    listed, deployment = await asyncio.gather(
+        api.get("/api/v1/nodes"), api.get(f"{deployments}/{operator.deployment}")
     )
     nodes = (listed or {}).get("items") or []
     problems = [*pool_problems(spec.system_pool, nodes), *pool_problems(spec.postgres_pool, nodes)]
-    problems += filter(
-        None,
-        [agent_problem(METRICS_AGENT, metrics, len(nodes)), agent_problem(LOGS_AGENT, logs, len(nodes))],
-    )
     if ((deployment or {}).get("status") or {}).get("availableReplicas", 0) < 1:
         problems.append(f"deployment {operator.namespace}/{operator.deployment} isn't available")
-    return problems
+    return problems, await _agent_problems(api, (METRICS_AGENT, LOGS_AGENT), len(nodes))
 
 
 @arm_task("verify_environment {cluster.name}")
@@ -145,14 +150,23 @@ async def verify_environment(
     """
     resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
     found: list[str] = []
+    late: dict[str, str] = {}
 
     async with kubernetes_api(cluster.resource_group, cluster.name) as api:
 
         async def all_so() -> bool | None:
-            problems, inside = await asyncio.gather(
+            nonlocal late
+            if late and found == [*late.values()]:
+                # Agents take minutes: while nothing else is missing, nothing else is asked for, not even the
+                # nodes, of which the autoscaler may take some away meanwhile.
+                late = await _agent_problems(api, late)
+                found[:] = late.values()
+                if late:
+                    return None
+            live, (inside, late) = await asyncio.gather(
                 look_at(resource), _kubernetes_problems(api, spec, operator)
             )
-            found[:] = [*cluster_problems(spec, problems, log_workspace.id), *inside]
+            found[:] = [*cluster_problems(spec, live, log_workspace.id), *inside, *late.values()]
             return True if not found else None
 
         try:

@@ -1,7 +1,12 @@
 """The sandbox that every test drives over HTTPS, our side pointed at it, and a Prefect API for flows."""
 
+import fcntl
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +16,9 @@ import pytest_asyncio
 SPEED = 1000
 os.environ["AKS_POSTGRES_TIME_SCALE"] = str(SPEED)
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
+# Sending logs is two fifths of what a recorded run costs; tests that read them switch it on.
+os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
+os.environ["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] = "prefect.server.concurrency.lease_storage.filesystem"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
 from environment.journal import Journal
@@ -69,9 +77,32 @@ async def journal(azure: SandboxProcess, spec: EnvironmentSpec) -> AsyncIterator
 
 
 @pytest.fixture(scope="session")
-def prefect_api() -> Iterator[None]:
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Prefect API and database for this session."""
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+    folder = tmp_path_factory.mktemp("prefect")
+    shutil.copy(_migrated_database(tmp_path_factory), folder / "prefect-test.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        with utilities.prefect_test_harness(server_startup_timeout=120):
+            yield
+
+
+def _migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's empty database, which takes seconds to make: once for all processes that run tests side by side."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    database = shared / "prefect-empty.db"
+    with (shared / "prefect-empty.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists():
+            new = database.with_suffix(".new")
+            subprocess.run(
+                [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
+                env={**os.environ, "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{new}"},
+                check=True,
+                capture_output=True,
+            )
+            new.rename(database)
+    return database

@@ -319,6 +319,12 @@ BY_DEFAULT = (
         "In a fresh subscription the guide stops at Grafana: MissingSubscriptionRegistration.",
     ),
     ByDefault(
+        "Order of the last two writes to the cluster",
+        "node pool, then Container insights",
+        "Container insights, then node pool",
+        "The agents get ready while the pool's nodes are being made, minutes earlier. Both end the same.",
+    ),
+    ByDefault(
         "Storage classes",
         "three choices; the manifests of two are no YAML as printed",
         "the first, which comes with AKS",

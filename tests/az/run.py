@@ -59,6 +59,7 @@ class GuideRun:
         home: a new folder in the place of the home folder.
         choices: suffix, region, version and sizes.
         say: told of every command once it has ended.
+        deadline_s: real seconds for a block; an `az aks create` that makes some sixty requests takes up to a minute.
     """
 
     way: str
@@ -67,12 +68,13 @@ class GuideRun:
     home: Path
     choices: Choices
     say: Callable[[str], None] = lambda _line: None
+    deadline_s: float = 300
     ran: dict[str, Ran] = field(default_factory=dict)
     not_run: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         first = environment(self.way, self.sandbox, self.az, self.home)
-        self.shell = Shell(self.home, first | self.choices.variables())
+        self.shell = Shell(self.home, first | self.choices.variables(), self.deadline_s)
 
     @property
     def calls(self) -> list[Call]:

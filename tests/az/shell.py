@@ -9,9 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# An `az aks create` makes some sixty requests; on two busy cores it takes up to a minute.
-_DEADLINE_S = 300
-
 # `export X=$(az ...)` ends well whatever az does, so each call notes its own exit code.
 _PROLOGUE = r"""
 set -euo pipefail
@@ -86,10 +83,12 @@ class Shell:
     Args:
         folder: for what the blocks leave to each other.
         environment: variables of the first block; nothing else is inherited.
+        deadline_s: real seconds for a block; after that it is ended.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], deadline_s: float = 300) -> None:
         self._folder = folder
+        self._deadline_s = deadline_s
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._environment = dict(environment)
         self._variables = folder / "variables.sh"
@@ -109,7 +108,7 @@ class Shell:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=_DEADLINE_S,
+            timeout=self._deadline_s,
             check=False,
         )
         made = [line.split("\t", 3) for line in self._calls.read_text().splitlines()]

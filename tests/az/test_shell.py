@@ -103,5 +103,5 @@ def test_the_checks_run_what_is_left_out_of_the_other_tests() -> None:
     commands = subprocess.run(
         ["make", "--dry-run", "test-az"], cwd=FOLDER.parent, capture_output=True, text=True, check=True
     ).stdout
-    assert "pytest -m az tests/az\n" in commands
-    assert 'make VENV="$venv" test-az\n' in (FOLDER.parent / ".ci" / "run").read_text()
+    assert " -m az tests/az\n" in commands
+    assert " test-az > " in (FOLDER.parent / ".ci" / "run").read_text()

@@ -57,6 +57,10 @@ def test_an_environment_from_nothing_to_kubectl(
     assert "cnpg in canadacentral" in second.stdout
     assert writes(sandbox)[before:] == []
 
+    plan = run("plan", *here)
+    assert plan.returncode == 0, plan.stderr
+    assert re.fullmatch(r"Cost a day, .*\ncnpg-canadacentral: nothing to do\n", plan.stdout)
+
     table = run("outputs", *here)
     assert table.returncode == 0, table.stderr
     assert re.search(rf"^AKS cluster +{made['cluster']['name']}$", table.stdout, re.M)

@@ -11,10 +11,13 @@ from .conftest import Run
 RUNS = 5
 
 
-def least_s(*arguments: str) -> float:
-    """CPU seconds of the least disturbed run: the wall's on an idle machine, and nearly so on a busy one."""
-    took = []
-    for _ in range(RUNS):
+def least_s(bar_s: float, *arguments: str) -> float:
+    """CPU seconds of the least disturbed run: the wall's on an idle machine, and nearly so on a busy one.
+
+    The first run within the bar is enough.
+    """
+    took: list[float] = []
+    while len(took) < RUNS and min(took, default=bar_s + 1) > bar_s:
         before = used_s()
         subprocess.run([sys.executable, "-P", *arguments], check=True, stdout=subprocess.DEVNULL)
         took.append(used_s() - before)
@@ -27,11 +30,11 @@ def used_s() -> float:
 
 
 def test_help_takes_half_a_second_at_most() -> None:
-    assert least_s("-m", "cli.main", "--help") <= 0.5
+    assert least_s(0.5, "-m", "cli.main", "--help") <= 0.5
 
 
 def test_importing_the_flow_takes_two_seconds_at_most() -> None:
-    assert least_s("-c", "import flows.provision") <= 2.0
+    assert least_s(2.0, "-c", "import flows.provision") <= 2.0
 
 
 @pytest.mark.parametrize("command", [[], ["provision"], ["sandbox"], ["demo"]])

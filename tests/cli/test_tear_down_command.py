@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from ..sandbox.conftest import SandboxProcess
 from .conftest import Run
 from .test_commands import failed, writes
@@ -32,6 +34,7 @@ def test_the_name_has_to_be_typed_and_nothing_pre_fills_it(
     assert writes(sandbox) == []
 
 
+@pytest.mark.thorough
 def test_where_nothing_is_there_it_says_so(
     run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
 ) -> None:
@@ -41,6 +44,7 @@ def test_where_nothing_is_there_it_says_so(
     assert writes(sandbox) == []
 
 
+@pytest.mark.thorough
 def test_an_unfinished_environment_is_torn_down_with_a_receipt(
     run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
 ) -> None:
@@ -56,3 +60,14 @@ def test_an_unfinished_environment_is_torn_down_with_a_receipt(
     assert [item["what"] for item in receipt["deleted"]] == ["Managed Grafana", "resource group"]
     assert [item["what"] for item in receipt["kept"]] == ["storage account", "backup resource group"]
     assert "delete_grafana" in done.stderr
+
+
+@pytest.mark.thorough
+def test_a_rebuild_whose_name_is_typed_wrong_is_refused_before_the_first_write(
+    run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
+) -> None:
+    wrong = run(
+        "rebuild", "--state", state, "--confirm", "cnpg", "--strategy", "replace", PREFECT_API_URL=prefect_url
+    )
+    failed(wrong, 1, f"rebuild of {KEY} is refused for 1 problem", f"confirm: 'cnpg' was given; type {KEY}")
+    assert writes(sandbox) == []

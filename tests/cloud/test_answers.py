@@ -260,6 +260,8 @@ def test_secrets_in_foreign_text_are_removed(kind: str) -> None:
         "AADSTS7000215: Invalid client secret provided. Trace ID: 6b1f0f60-4a4a-4c11-9d0e-0a1b2c3d4e5f",
         "The Bearer scheme is expected.",
         "KeyBasedAuthenticationNotPermitted: key based authentication is not permitted on this account.",
+        "action 'Microsoft.ContainerService/managedClusters/listClusterUserCredential/action' over scope",
+        "action 'microsoft.containerservice/managedclusters/listclusterusercredential/action' over scope",
     ],
 )
 def test_what_a_person_needs_to_read_stays(text: str) -> None:

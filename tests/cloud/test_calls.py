@@ -2,6 +2,7 @@ import asyncio
 import dataclasses
 import re
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
@@ -263,3 +264,11 @@ async def test_a_credential_that_gives_no_token_any_more_stops_the_run() -> None
         await persistently("AKS cluster", lambda: send(raising(error)))
     assert "Sign in again" in str(caught.value)
     assert "eyJ0eXAi" not in str(caught.value)
+
+
+async def test_no_traceback_holds_azures_text_as_it_came() -> None:
+    """Prefect logs tracebacks with all that an error was raised from."""
+    told = HttpResponseError("AccountKey=Zm9yZWlnbiB0ZXh0; refused")
+    with pytest.raises(AzureUnavailable, match="refused") as caught:
+        await read_list("node pools", raising(told))
+    assert "Zm9yZWlnbiB0ZXh0" not in "".join(traceback.format_exception(caught.value))

@@ -48,6 +48,18 @@ def test_conflicts_notes_and_ends_go_to_the_steps_log_and_waits_do_not() -> None
     assert log == ["ensure_cluster: AKS is busy", "ensure_cluster: read this", "ensure_cluster: unchanged"]
 
 
+def test_what_is_only_planned_is_not_logged_as_done() -> None:
+    book, log = Journal(), list[str]()
+    for kind in ("created", "updated", "unchanged"):
+        with book.step("ensure_cluster", log.append):
+            book.ended(kind, planned=True)  # type: ignore[arg-type]
+    assert log == [
+        "ensure_cluster: would be created",
+        "ensure_cluster: would be updated",
+        "ensure_cluster: unchanged",
+    ]
+
+
 def test_of_waits_only_each_steps_last_is_kept() -> None:
     book, heard = Journal(), list[Event]()
     book.subscribe(heard.append)

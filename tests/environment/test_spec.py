@@ -460,3 +460,9 @@ def test_every_field_is_explained_in_the_run_form() -> None:
         if not (field.get("description") or "$ref" in field or "allOf" in field)
     ]
     assert silent == []
+
+
+def test_groups_of_fields_have_names_in_the_run_form() -> None:
+    titles = {part["title"] for part in EnvironmentSpec.model_json_schema()["$defs"].values()}
+    assert {"Cluster", "Postgres pool", "System pool"} <= titles
+    assert [title for title in titles if title.endswith("Spec")] == []

@@ -1,8 +1,10 @@
 """One provisioned environment for the tests that only look at what a run did."""
 
+import copy
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +18,8 @@ from flows.provision import provision
 
 from ..conftest import point_at, spec_for
 from ..sandbox.conftest import SandboxProcess
+from ..tasks.conftest import MOMENTS
+from .stage import Stage
 
 # Slow enough that Azure's durations, and not the client's milliseconds, decide what runs beside what.
 SPEED = 100
@@ -80,3 +84,46 @@ async def runs(sandbox_process: SandboxProcess, prefect_api: None) -> AsyncItera
         not_ready = {"status": 400, "code": "InvalidOutputTable", "message": "Table is not available."}
         sandbox_process.fault(not_ready, path="dataCollectionRules/MSCI-", method="PUT", nth=1)
         yield await run_provision(sandbox_process, spec), await run_provision(sandbox_process, spec)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def built(
+    sandbox_process: SandboxProcess, prefect_api: None
+) -> tuple[EnvironmentOutputs, dict[str, Any]]:
+    """A default environment's outputs, and the sandbox's state with it: made once, gone back to often."""
+    sandbox_process.control("POST", "reset", {"seed": 1, "speed": 1000})
+    sandbox_process.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
+    quicken(sandbox_process)
+    with pytest.MonkeyPatch.context() as patch:
+        point_at(sandbox_process, patch)
+        outputs = await provision(spec_for(sandbox_process))
+    return outputs, sandbox_process.control("GET", "state")
+
+
+@pytest.fixture
+def environment(
+    azure: SandboxProcess, built: tuple[EnvironmentOutputs, dict[str, Any]]
+) -> EnvironmentOutputs:
+    """A finished default environment, the only thing in the sandbox; its operations last moments."""
+    outputs, state = built
+    azure.control("PUT", "state", state)
+    return outputs
+
+
+@pytest.fixture
+def stage(
+    sandbox_process: SandboxProcess,
+    built: tuple[EnvironmentOutputs, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Stage:
+    """A finished default environment, for a change to be made in; that one takes the sandbox back to it."""
+    outputs, state = built
+    point_at(sandbox_process, monkeypatch)
+    return Stage(sandbox_process, outputs, copy.deepcopy(state), tmp_path)
+
+
+def quicken(azure: SandboxProcess) -> None:
+    """Let operations last moments, and nothing happen that nobody asked for."""
+    moments = MOMENTS | {"aks_cluster_delete": 60, "grafana_delete": 60, "monitor_workspace_delete": 20}
+    azure.settings(durations=moments, spontaneous_operations=False, autoscaler=False)

@@ -1,16 +1,22 @@
 """`plan` finds what differs, exactly that, and writes nothing."""
 
+import json
 from typing import Any
 
 import pytest
+from prefect import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 
+from environment.cost import cost_of, cost_text
+from environment.outputs import EnvironmentOutputs
 from environment.plan import Plan
 from environment.spec import EnvironmentSpec
-from flows.plan import make_plan, plan
+from flows.plan import headline, make_plan, plan
 
 from ..conftest import spec_for
 from ..sandbox.conftest import SandboxProcess
-from .conftest import Run, run_provision, writes
+from .conftest import writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -29,12 +35,25 @@ async def test_plan_of_nothing_is_everything_and_writes_nothing(
     assert [step.step for step in found.steps if step.action == "nothing"] == ["providers"]
     assert writes(azure.ledger()) == []
 
+    assert found.cost == cost_of(spec)
+    assert cost_text(found.cost) in (await artifact("plan-cnpg-canadacentral")).description
+    costs = json.loads((await artifact("cost-cnpg-canadacentral")).data)
+    assert [row["what"] for row in costs] == [line.what for line in found.cost.lines]
+    assert [row["what"] for row in costs if row["most nodes"] == "unknown"] == list(found.cost.unknown)
 
-async def test_plan_of_a_finished_environment_is_empty_and_of_a_changed_one_is_the_change(
-    azure: SandboxProcess, spec: EnvironmentSpec
+
+async def artifact(key: str) -> Any:
+    """The newest artifact of this key."""
+    async with get_client() as client:
+        found = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])), sort=ArtifactSort.CREATED_DESC
+        )
+    return found[0]
+
+
+async def test_plan_of_a_finished_environment_is_empty_and_of_a_changed_spec_is_the_change(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    run = await run_provision(azure, spec)
-    before = len(azure.ledger())
     state = await plan(spec, return_state=True)
     assert state.name == "NothingToDo"
     assert (await state.aresult()).is_empty
@@ -45,31 +64,19 @@ async def test_plan_of_a_finished_environment_is_empty_and_of_a_changed_one_is_t
     assert [(f.field, f.old, f.new) for f in pool.fields] == [("properties.maxCount", 6, 9)]
     assert actions(found)["resource_group"] == "update"
     assert "public_ip" not in actions(found)
-    assert writes(azure.ledger()[before:]) == []
-    await remove_tag_and_plan(azure, spec, run)
+    assert writes(azure.ledger()) == []
 
 
-async def remove_tag_and_plan(azure: SandboxProcess, spec: EnvironmentSpec, run: Run) -> None:
-    path = run.outputs.identity.id
-    body: dict[str, Any] = azure.arm("GET", path, api_version="2024-11-30").json()
-    tags = {name: value for name, value in body["tags"].items() if name != "owner"} | {"cost": "42"}
-    azure.arm("PUT", path, {"location": body["location"], "tags": tags}, api_version="2024-11-30")
-    found = await make_plan(spec, recorded=False)
-    assert actions(found) == {"identity": "update"}
-    (step,) = found.changes
-    assert [(f.field, f.old, f.new) for f in step.fields] == [("tags.owner", None, "user")]
-
-
-async def test_which_machine_plans_is_no_drift(azure: SandboxProcess, spec: EnvironmentSpec) -> None:
-    await run_provision(azure, spec)
+async def test_which_machine_plans_is_no_drift(
+    azure: SandboxProcess, environment: EnvironmentOutputs
+) -> None:
     elsewhere = spec_for(azure, network={"worker_address": "20.99.1.1"})
     assert (await make_plan(elsewhere, recorded=False)).is_empty
 
 
 async def test_what_cannot_be_done_is_said_with_the_way_out(
-    azure: SandboxProcess, spec: EnvironmentSpec
+    azure: SandboxProcess, environment: EnvironmentOutputs
 ) -> None:
-    await run_provision(azure, spec)
     found = await make_plan(spec_for(azure, postgres_pool={"vm_size": "Standard_D8s_v5"}), recorded=False)
     assert [step.step for step in found.refusals] == ["postgres_pool"], found.refusals
     (refused,) = found.refusals
@@ -78,13 +85,76 @@ async def test_what_cannot_be_done_is_said_with_the_way_out(
     assert "Rename the pool in the spec" in refused.reason
 
 
-async def test_a_reader_may_plan(
-    azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def reader(azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Plans are somebody's with Reader on the subscription; returns the scope of it."""
+    return become(azure, monkeypatch, "Reader")
+
+
+def become(azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch, *roles: str) -> str:
     scope = azure.subscription
-    reader = azure.control("POST", "principals", {"roles": [{"role": "Reader", "scope": scope}]})
-    monkeypatch.setenv("AZURE_CLIENT_ID", reader["client_id"])
-    monkeypatch.setenv("AZURE_CLIENT_SECRET", reader["client_secret"])
+    given = [{"role": role, "scope": scope} for role in roles]
+    principal = azure.control("POST", "principals", {"name": " and ".join(roles), "roles": given})
+    monkeypatch.setenv("AZURE_CLIENT_ID", principal["client_id"])
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", principal["client_secret"])
+    return scope
+
+
+async def test_a_reader_may_plan_what_isn_t_there(
+    azure: SandboxProcess, spec: EnvironmentSpec, reader: str
+) -> None:
     found = await make_plan(spec, recorded=False)
     assert len(found.changes) == len(found.steps) - 1
     assert any("Microsoft.Authorization/roleAssignments/write" in warning for warning in found.warnings)
+    assert writes(azure.ledger()) == []
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_a_reader_sees_all_but_what_is_in_the_cluster(
+    azure: SandboxProcess,
+    spec: EnvironmentSpec,
+    environment: EnvironmentOutputs,
+    monkeypatch: pytest.MonkeyPatch,
+    recorded: bool,
+) -> None:
+    """It isn't the identity that provisioned either, which is no drift."""
+    become(azure, monkeypatch, "Reader")
+    if recorded:
+        state = await plan(spec, return_state=True)
+        assert state.name == "PartlySeen", state
+        found: Plan = await state.aresult()
+    else:
+        found = await make_plan(spec, recorded=False)
+    assert actions(found) == {"namespaces": "not visible", "operator": "not visible"}
+    namespaces, operator = [step for step in found.steps if step.action == "not visible"]
+    assert (
+        "'Microsoft.ContainerService/managedClusters/listClusterUserCredential/action'" in namespaces.reason
+    )
+    assert operator.reason == "comes after namespaces"
+    assert headline(found) == "cnpg-canadacentral: nothing to do, 2 not visible to the caller"
+    assert writes(azure.ledger()) == []
+
+
+async def test_with_the_cluster_user_s_role_a_reader_sees_everything(
+    azure: SandboxProcess,
+    spec: EnvironmentSpec,
+    environment: EnvironmentOutputs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    become(azure, monkeypatch, "Reader", "Azure Kubernetes Service Cluster User Role")
+    assert (await make_plan(spec, recorded=False)).is_empty
+    assert writes(azure.ledger()) == []
+
+
+async def test_where_azure_cannot_be_asked_a_plan_fails_and_finds_no_drift(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    away = {"status": 503, "code": "ServiceUnavailable", "message": "Later."}
+    azure.fault(away, operation="UserAssignedIdentities_Get", times=None)
+    state = await plan(spec, return_state=True)
+    assert state.is_failed()
+    found: Plan = await state.aresult(raise_on_failure=False)
+    identity = next(step for step in found.steps if step.step == "identity")
+    assert (identity.action, "ServiceUnavailable" in identity.reason) == ("not looked at", True)
+    assert "comes after identity" in {step.reason for step in found.steps}
+    assert found.changes == ()

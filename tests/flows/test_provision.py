@@ -33,6 +33,8 @@ def test_first_run_makes_the_writes_of_the_guide(runs: tuple[Run, Run]) -> None:
         "Providers_Register": 2,
         # The environment's group, its state once verified, and the backup group.
         "ResourceGroups_CreateOrUpdate": 3,
+        # The run's claim on the environment, and its end.
+        "Tags_UpdateAtScope": 2,
         "UserAssignedIdentities_CreateOrUpdate": 1,
         "StorageAccounts_Create": 1,
         "BlobContainers_Create": 1,
@@ -123,7 +125,7 @@ def test_third_cluster_write_keeps_everything(runs: tuple[Run, Run]) -> None:
         "body"
     ]
     properties = body["properties"]
-    assert sorted(pool["name"] for pool in properties["agentPoolProfiles"]) == ["postgres", "systempool"]
+    assert sorted(pool["name"] for pool in properties["agentPoolProfiles"]) == ["systempool"]
     assert properties["azureMonitorProfile"]["metrics"]["enabled"] is True
     assert properties["apiServerAccessProfile"]["authorizedIPRanges"] == list(
         first.outputs.place.authorized_ip_ranges
@@ -178,6 +180,26 @@ async def test_summary_says_what_exists_where_to_click_and_what_was_waited_for(r
     assert [] in missing
 
 
+async def test_a_run_leaves_its_timeline_and_sees_azure_as_the_sandbox_does(runs: tuple[Run, Run]) -> None:
+    first, _ = runs
+    async with get_client() as client:
+        key = ArtifactFilterKey(any_=["timeline-cnpg-canadacentral"])
+        artifacts: list[Any] = await client.read_artifacts(artifact_filter=ArtifactFilter(key=key))
+    shown = [str(a.data) for a in artifacts if a.flow_run_id == first.flow_run_id]
+    assert len(shown) == 1
+    assert shown[0].startswith("![Timeline of cnpg in canadacentral](data:image/svg+xml;base64,")
+    assert "| **ensure_cluster** |" in shown[0]
+    ours = [o for o in first.journal.operations if o.label.startswith(("AKS cluster", "node pool"))]
+    theirs = [
+        o
+        for o in first.operations
+        if o["operation"] in ("ManagedClusters_CreateOrUpdate", "AgentPools_CreateOrUpdate")
+        and not o["spontaneous"]
+    ]
+    accepted = [o for o in ours if o.ended_s is not None and o.ended_s - o.began_s > 0.5]
+    assert len(accepted) == len(theirs) == 4
+
+
 async def test_progress_of_the_cluster_is_an_artifact(runs: tuple[Run, Run]) -> None:
     async with get_client() as client:
         found = await client.read_artifacts()
@@ -199,3 +221,11 @@ async def test_task_runs_read_as_sentences_and_edges_are_the_real_ones(runs: tup
         f"ensure_managed_identity {first.outputs.identity.name}",
         f"ensure_storage_account {first.outputs.storage_account.name}",
     }
+
+
+def test_what_aks_counts_for_the_whole_subscription_is_asked_for_seldom(runs: tuple[Run, Run]) -> None:
+    """60 at once, then one a second: https://learn.microsoft.com/azure/aks/quotas-skus-regions"""
+    for run in runs:
+        asked = Counter(entry["operation"] for entry in run.ledger)
+        assert asked["ManagedClusters_ListClusterUserCredentials"] == 1
+        assert asked["AgentPools_Get"] <= 4

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -31,8 +30,8 @@ from ..conftest import point_at, spec_for
 from ..sandbox.conftest import SandboxProcess
 from ..tasks.conftest import MOMENTS
 from ..tasks.kube import Kube
-from ..tasks.world import World
-from .conftest import writes
+from .conftest import quicken, writes
+from .stage import delete, kube_for, put
 from .test_permissions import actions_of
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -51,20 +50,6 @@ def azure(azure: SandboxProcess) -> SandboxProcess:
     """The empty sandbox, with operations that last moments."""
     quicken(azure)
     return azure
-
-
-def quicken(azure: SandboxProcess) -> None:
-    moments = MOMENTS | {"aks_cluster_delete": 60, "grafana_delete": 60, "monitor_workspace_delete": 20}
-    azure.settings(durations=moments, spontaneous_operations=False, autoscaler=False)
-
-
-def put(azure: SandboxProcess, path: str, api_version: str, body: Json) -> None:
-    answer = azure.arm("PUT", path, body, api_version=api_version)
-    assert answer.status_code in (200, 201, 202), answer.text
-
-
-def delete(azure: SandboxProcess, path: str, api_version: str) -> None:
-    assert azure.arm("DELETE", path, api_version=api_version).status_code in (200, 202, 204)
 
 
 def resources(azure: SandboxProcess) -> dict[str, Json]:
@@ -219,6 +204,8 @@ def test_every_deletion_is_sent_once_and_nothing_else_is_written(story: Story) -
     assert sent == {
         # Marked as retiring; the backup group remembers the first generation already.
         "ResourceGroups_CreateOrUpdate": 1,
+        # The run's claim on the environment, and its end.
+        "Tags_UpdateAtScope": 2,
         "DataCollectionRuleAssociations_Delete": 2,
         "PrometheusRuleGroups_Delete": 6,
         "ManagedClusters_Delete": 1,
@@ -244,7 +231,7 @@ def test_roles_go_before_their_identities_and_associations_before_their_rules(st
         return min(n for n, (name, _) in enumerate(order) if name == operation)
 
     account = story.first.storage_account.name
-    assert order[0][0] == "ResourceGroups_CreateOrUpdate"
+    assert [name for name, _ in order[:2]] == ["Tags_UpdateAtScope", "ResourceGroups_CreateOrUpdate"]
     assert last("RoleAssignments_Delete", account) > first("ManagedClusters_Delete")
     assert last("RoleAssignments_Delete", account) < first("UserAssignedIdentities_Delete")
     assert first("RoleAssignments_Delete") < first("Grafana_Delete")
@@ -252,7 +239,7 @@ def test_roles_go_before_their_identities_and_associations_before_their_rules(st
     assert first("ManagedClusters_Delete") < first("DataCollectionRules_Delete")
     assert last("DataCollectionRules_Delete") < first("DataCollectionEndpoints_Delete")
     assert last("DataCollectionEndpoints_Delete") < first("AzureMonitorWorkspaces_Delete")
-    assert order[-1][0] == "ResourceGroups_Delete"
+    assert [name for name, _ in order[-2:]] == ["ResourceGroups_Delete", "Tags_UpdateAtScope"]
 
 
 def test_the_receipt_says_what_became_of_everything(story: Story) -> None:
@@ -289,7 +276,12 @@ async def test_the_receipt_is_an_artifact_and_the_run_s_name_says_which(story: S
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"receipt-{KEY}"]))
         )
         runs = await client.read_flow_runs(limit=200)
-    text = str(min(found, key=lambda artifact: artifact.created).data)
+    own = [
+        artifact
+        for artifact in found
+        if artifact.flow_run_id == story.states["first"].state_details.flow_run_id
+    ]
+    text = str(own[0].data)
     purged_by = story.receipts["first"].soft_deleted[0].purged_by
     for expected in (
         story.first.cluster.name,
@@ -391,10 +383,6 @@ async def standing(
         outputs = await provision(spec)
         azure.step(1000)
         yield Standing(azure, spec, outputs, kube_for(azure, outputs, tmp_path_factory.mktemp("kube")))
-
-
-def kube_for(azure: SandboxProcess, outputs: EnvironmentOutputs, folder: Path) -> Kube:
-    return Kube(cast(World, SimpleNamespace(azure=azure, made={"cluster": outputs.cluster})), folder)
 
 
 async def test_a_name_that_isnt_typed_right_stops_it(standing: Standing) -> None:
@@ -675,11 +663,9 @@ async def finished(spec: EnvironmentSpec, **words: Any) -> Receipt:
 
 
 async def test_interrupted_anywhere_the_next_run_goes_on_and_repeats_no_deletion(
-    azure: SandboxProcess, spec: EnvironmentSpec, tmp_path: Path
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, tmp_path: Path
 ) -> None:
-    before = copy.deepcopy(resources(azure))
-    outputs = await provision(spec)
-    kube = kube_for(azure, outputs, tmp_path)
+    kube = kube_for(azure, environment, tmp_path)
     azure.step(1000)
     azure.settings(
         durations=MOMENTS
@@ -712,10 +698,10 @@ async def test_interrupted_anywhere_the_next_run_goes_on_and_repeats_no_deletion
     with use_journal(Journal()) as journal:
         journal.subscribe(heard)
         receipt = await finished(spec)
-    assert waits == [f"resource group {outputs.resource_group.name} is being deleted"]
-    backups = outputs.place.group_id(outputs.place.names.backup_group)
+    assert waits == [f"resource group {environment.resource_group.name} is being deleted"]
+    backups = environment.place.group_id(environment.place.names.backup_group)
     left = {key: body for key, body in resources(azure).items() if not key.startswith(backups)}
-    assert left == before
+    assert left == {}
     assert [item.what for item in receipt.deleted] == ["resource group"]
     sent = Counter(
         entry["operation"] for entry in writes(azure.ledger()[since:]) if entry["method"] == "DELETE"
@@ -746,11 +732,10 @@ THROTTLED = {
 BLOCKED = {"code": "ResourceGroupDeletionBlocked", "message": "A resource isn't in a final state."}
 
 
+@pytest.mark.thorough
 async def test_refusals_that_pass_and_lost_answers_are_waited_out(
-    azure: SandboxProcess, spec: EnvironmentSpec
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    before = copy.deepcopy(resources(azure))
-    outputs = await provision(spec)
     azure.fault(BUSY, operation="ManagedClusters_Delete", times=2)
     azure.fault(THROTTLED, operation="UserAssignedIdentities_Delete", nth=1)
     azure.fault({"cut": "after"}, operation="Grafana_Delete", nth=1)
@@ -759,9 +744,9 @@ async def test_refusals_that_pass_and_lost_answers_are_waited_out(
     azure.fault({"operation_fails": BLOCKED}, operation="ResourceGroups_Delete", nth=1)
     since = len(azure.ledger())
     receipt = await finished(spec)
-    backups = outputs.place.group_id(outputs.place.names.backup_group)
+    backups = environment.place.group_id(environment.place.names.backup_group)
     left = {key: body for key, body in resources(azure).items() if not key.startswith(backups)}
-    assert left == before
+    assert left == {}
     sent = Counter(entry["operation"] for entry in writes(azure.ledger()[since:]))
     assert sent["ManagedClusters_Delete"] == 3
     assert sent["UserAssignedIdentities_Delete"] == 2
@@ -771,9 +756,8 @@ async def test_refusals_that_pass_and_lost_answers_are_waited_out(
 
 
 async def test_a_failure_leaves_a_receipt_of_how_far_it_got_and_a_rerun_ends_it(
-    azure: SandboxProcess, spec: EnvironmentSpec
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    await provision(spec)
     denied = {"status": 403, "code": "RequestDisallowedByPolicy", "message": "No."}
     azure.fault(denied, operation="Grafana_Delete", nth=1)
     state = await tear_down(spec, KEY, return_state=True)
@@ -792,12 +776,13 @@ async def test_a_failure_leaves_a_receipt_of_how_far_it_got_and_a_rerun_ends_it(
 
 
 async def test_what_comes_into_the_group_during_a_tear_down_keeps_it(
-    azure: SandboxProcess, spec: EnvironmentSpec
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    outputs = await provision(spec)
     running = asyncio.create_task(tear_down(spec, KEY, return_state=True))
     await until(azure, "ManagedClusters_Delete", 0)
-    theirs = f"{outputs.resource_group.id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/mi-late"
+    theirs = (
+        f"{environment.resource_group.id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/mi-late"
+    )
     put(azure, theirs, IDENTITIES, {"location": "canadacentral"})
     state = await running
     with pytest.raises(NotOurs, match=r"resource group rg-cnpg-\w+ was kept: .*mi-late in rg-cnpg-"):
@@ -810,44 +795,43 @@ async def test_what_comes_into_the_group_during_a_tear_down_keeps_it(
 
 
 async def test_provision_finishes_a_tear_down_that_has_begun_before_it_makes_the_next_generation(
-    azure: SandboxProcess, spec: EnvironmentSpec
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    first = await provision(spec)
     await cancelled_at(azure, spec, "DataCollectionRuleAssociations_Delete")
     planned = await make_plan(spec, recorded=False)
     assert any(
-        f"the tear-down of {first.resource_group.name} has begun" in warning for warning in planned.warnings
+        f"the tear-down of {environment.resource_group.name} has begun" in warning
+        for warning in planned.warnings
     )
     second = await provision(spec)
     assert second.place.generation == 2
     left = resources(azure)
-    assert [key for key in left if first.place.names.suffix in key] == []
-    assert second.storage_account.id == first.storage_account.id
+    assert [key for key in left if environment.place.names.suffix in key] == []
+    assert second.storage_account.id == environment.storage_account.id
     assert any(second.cluster.id.casefold() == key.casefold() for key in left)
 
 
 async def test_provision_finishes_a_failed_generation_s_tear_down_and_leaves_the_current_one_alone(
-    azure: SandboxProcess, spec: EnvironmentSpec
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    first = await provision(spec)
     before = copy.deepcopy(resources(azure))
     names = Names.of(spec, azure.subscription_id, 2)
     group = f"{azure.subscription}/resourceGroups/{names.resource_group}"
     tags = resource_tags(spec) | {"aks-postgres-generation": "2", "aks-postgres-state": "retiring"}
     put(azure, group, GROUPS, {"location": "canadacentral", "tags": tags})
     again = await provision(spec)
-    assert again.place.generation == first.place.generation == 1
+    assert again.place.generation == environment.place.generation == 1
     assert again.is_unchanged
     assert resources(azure).keys() == before.keys()
 
 
+@pytest.mark.thorough
 async def test_provision_refuses_a_tear_down_that_has_begun_while_live_data_is_in_it(
-    azure: SandboxProcess, spec: EnvironmentSpec, tmp_path: Path
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, tmp_path: Path
 ) -> None:
-    first = await provision(spec)
     await cancelled_at(azure, spec, "ResourceGroups_CreateOrUpdate")
     azure.step(100)
-    with database(kube_for(azure, first, tmp_path)):
+    with database(kube_for(azure, environment, tmp_path)):
         since = len(azure.ledger())
         with pytest.raises(TearDownRefused, match="Postgres cluster cnpg-database/pg"):
             await provision(spec)
@@ -855,16 +839,15 @@ async def test_provision_refuses_a_tear_down_that_has_begun_while_live_data_is_i
 
 
 async def test_data_goes_where_its_name_is_typed(
-    azure: SandboxProcess, spec: EnvironmentSpec, tmp_path: Path
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, tmp_path: Path
 ) -> None:
-    before = copy.deepcopy(resources(azure))
-    outputs = await provision(spec)
     azure.step(1000)
-    kube_for(azure, outputs, tmp_path).create(CLAIMS.format("cnpg-database"), claim("orphan"))
+    kube_for(azure, environment, tmp_path).create(CLAIMS.format("cnpg-database"), claim("orphan"))
     await finished(spec, discard_data=KEY)
-    assert {key: one for key, one in resources(azure).items() if "/rg-cnpg-backup-" not in key} == before
+    assert {key: one for key, one in resources(azure).items() if "/rg-cnpg-backup-" not in key} == {}
 
 
+@pytest.mark.thorough
 async def test_half_an_environment_and_a_second_generation_go_too_and_what_was_never_there_is_said(
     azure: SandboxProcess, spec: EnvironmentSpec
 ) -> None:
@@ -893,6 +876,7 @@ async def test_half_an_environment_and_a_second_generation_go_too_and_what_was_n
     assert {"Managed Grafana", "managed identity"} <= {item.what for item in receipt.deleted}
 
 
+@pytest.mark.thorough
 async def test_backups_in_the_environments_group_keep_that_group_until_they_are_named(
     azure: SandboxProcess,
 ) -> None:
@@ -912,13 +896,13 @@ async def test_backups_in_the_environments_group_keep_that_group_until_they_are_
     assert resources(azure) == before
 
 
+@pytest.mark.thorough
 async def test_a_lock_that_keeps_backups_from_deletion_keeps_the_role_on_them_too(
-    azure: SandboxProcess, spec: EnvironmentSpec
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    outputs = await provision(spec)
     put(
         azure,
-        f"{outputs.backup_group.id}/providers/Microsoft.Authorization/locks/backups",
+        f"{environment.backup_group.id}/providers/Microsoft.Authorization/locks/backups",
         LOCKS,
         lock("CanNotDelete"),
     )

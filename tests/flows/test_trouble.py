@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import State
 
 from cloud.errors import AzureRefused, CredentialsRefused, PreflightFailed
@@ -19,6 +21,13 @@ from ..sandbox.conftest import SandboxProcess
 from .conftest import run_provision, writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+@pytest.fixture(autouse=True)
+def _sent_logs() -> Iterator[None]:
+    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: True}):
+        yield
+
 
 BUSY = {
     "status": 409,
@@ -145,6 +154,7 @@ async def test_failed_step_lets_its_siblings_finish_and_a_rerun_continues(
     assert again.writes_of("ManagedClusters_CreateOrUpdate") == []
 
 
+@pytest.mark.thorough
 async def test_cancelled_run_stops_at_once_and_the_next_finds_the_operation_that_azure_goes_on_with(
     azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

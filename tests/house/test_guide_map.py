@@ -20,6 +20,11 @@ OURS_ALONE = {
     # The group that outlives generations, and which generation is the current one.
     "ensure_backup_group",
     "mark_generation",
+    # The whole cluster in one write, where the spec asks for it, and what that may leave behind.
+    "request_cluster",
+    "restart_stuck_agents",
+    # An identity of the backups' own, where the spec asks for it.
+    "ensure_backup_identity",
     # Monitoring Reader on the node group, where the guide gives it on the whole subscription.
     "ensure_node_group_reader",
 }

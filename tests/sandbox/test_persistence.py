@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.storage import StorageManagementClient
 
@@ -47,6 +48,7 @@ def test_resources_identities_secrets_and_the_clock_survive_a_restart(tmp_path: 
     assert json.loads((folder / "state.json").read_text())["resources"]
 
 
+@pytest.mark.thorough
 def test_without_it_a_restart_is_empty(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     for _ in range(2):
@@ -58,3 +60,24 @@ def test_without_it_a_restart_is_empty(tmp_path: Path) -> None:
         finally:
             process.terminate()
             process.wait(timeout=10)
+
+
+def test_a_state_is_gone_back_to_with_its_clusters_and_their_objects(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    principal = sandbox.client(ManagedServiceIdentityClient).user_assigned_identities
+    identity = principal.create_or_update("rg-test", "mi-a", BODY)
+    account = {**BODY, "kind": "StorageV2", "sku": {"name": "Standard_ZRS"}}
+    path = f"{group}/providers/Microsoft.Storage/storageAccounts/acc1"
+    assert sandbox.arm("PUT", path, account, api_version="2025-08-01").status_code == 202  # Still going on.
+    state = sandbox.control("GET", "state")
+    before = sandbox.control("GET", "resources")
+    assert sandbox.arm("DELETE", group, api_version="2024-11-01").status_code == 202
+    sandbox.step(5000)
+    assert not sandbox.control("GET", "resources")["resources"]
+
+    sandbox.control("PUT", "state", state)
+
+    assert sandbox.control("GET", "resources") == before
+    assert principal.get("rg-test", "mi-a").principal_id == identity.principal_id
+    assert not sandbox.ledger()[:-1], "the ledger is emptied"

@@ -364,6 +364,16 @@ RESOURCES = (
         fixed=(REGION,),
     ),
     Resource(
+        "backup_identity",
+        "UserAssignedIdentities_CreateOrUpdate",
+        "2024-11-30",
+        _in_group("Microsoft.ManagedIdentity/userAssignedIdentities", "backup_identity"),
+        identity,
+        drift=("tags.owner", "somebody"),
+        foreign=COST_CENTER,
+        fixed=(REGION,),
+    ),
+    Resource(
         "storage_account",
         "StorageAccounts_Create",
         "2025-08-01",

@@ -1,6 +1,6 @@
 """Every step of the guide that makes something: how to call it, what it writes, and what may happen to it."""
 
-from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server
+from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
 from tasks.cnpg_operator import ensure_cnpg_operator
 from tasks.container_insights import ensure_container_insights, ensure_logs_association, ensure_logs_rule
 from tasks.grafana import (
@@ -10,7 +10,7 @@ from tasks.grafana import (
     ensure_metrics_reader,
     ensure_node_group_reader,
 )
-from tasks.managed_identity import ensure_managed_identity
+from tasks.managed_identity import ensure_backup_identity, ensure_managed_identity
 from tasks.managed_prometheus import (
     ensure_metrics_association,
     ensure_metrics_endpoint,
@@ -19,6 +19,7 @@ from tasks.managed_prometheus import (
     ensure_rule_groups,
 )
 from tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
+from tasks.monitoring_agents import restart_stuck_agents
 from tasks.namespaces import ensure_namespaces
 from tasks.public_ip import ensure_network_role, ensure_public_ip
 from tasks.resource_group import ensure_backup_group, ensure_resource_group
@@ -29,6 +30,7 @@ from .world import Step
 STEPS = {
     "resource_group": Step(ensure_resource_group, ("spec", "place")),
     "identity": Step(ensure_managed_identity, ("spec", "place", "resource_group")),
+    "backup_identity": Step(ensure_backup_identity, ("spec", "place", "resource_group", "identity")),
     "backup_group": Step(ensure_backup_group, ("spec", "place", "resource_group")),
     "storage_account": Step(ensure_storage_account, ("spec", "place", "backup_group")),
     "container": Step(ensure_backup_container, ("spec", "storage_account")),
@@ -44,12 +46,13 @@ STEPS = {
     ),
     "logs_rule": Step(ensure_logs_rule, ("spec", "place", "resource_group", "log_workspace")),
     "cluster": Step(ensure_cluster, ("spec", "place", "resource_group", "identity")),
+    "requested": Step(request_cluster, ("spec", "place", "resource_group", "identity", "log_workspace")),
     "metrics_association": Step(ensure_metrics_association, ("cluster", "metrics_rule")),
-    "metrics_on": Step(ensure_metrics_on, ("cluster",), after=("metrics_association",)),
+    "metrics_on": Step(ensure_metrics_on, ("spec", "cluster"), after=("metrics_association",)),
     "node_pool": Step(ensure_node_pool, ("spec", "place", "cluster")),
     "logs_association": Step(ensure_logs_association, ("cluster", "logs_rule")),
     "container_insights": Step(
-        ensure_container_insights, ("cluster", "log_workspace"), after=("logs_association",)
+        ensure_container_insights, ("spec", "cluster", "log_workspace"), after=("logs_association",)
     ),
     "rule_groups": Step(ensure_rule_groups, ("spec", "place", "cluster", "monitor_workspace")),
     "grafana_roles": Step(ensure_grafana_roles, ("spec", "place", "resource_group", "grafana")),
@@ -59,6 +62,7 @@ STEPS = {
     "public_ip": Step(ensure_public_ip, ("spec", "place", "cluster")),
     "network_role": Step(ensure_network_role, ("cluster", "identity")),
     "api_server": Step(reach_api_server, ("place", "cluster")),
+    "agents": Step(restart_stuck_agents, ("cluster", "api_server")),
     "namespaces": Step(ensure_namespaces, ("spec", "cluster", "api_server")),
     "operator": Step(ensure_cnpg_operator, ("spec", "cluster", "namespaces", "node_pool")),
 }

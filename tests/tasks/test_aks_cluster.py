@@ -86,6 +86,18 @@ async def test_a_new_range_is_added_and_a_foreign_one_taken_away(world: World) -
     assert at(live(world), RANGES) == list(ranges)
 
 
+async def test_another_identity_s_place_is_taken(world: World) -> None:
+    """AKS takes one identity, and the backups' rights are ours'."""
+    made = await world.run("cluster")
+    ours = world.made["identity"].id
+    theirs = ours.replace("mi-aks", "mi-theirs")
+    world.write(theirs, "2024-11-30", {"location": "canadacentral"})
+    world.change(made.id, API, {"identity.userAssignedIdentities": {theirs: {}}})
+    again = await world.run("cluster")
+    assert [str(change.field) for change in again.change.fields] == ["identity.userAssignedIdentities"]
+    assert list(world.read(made.id, API)["identity"]["userAssignedIdentities"]) == [ours]
+
+
 async def test_a_range_in_another_spelling_is_the_same_range(world: World) -> None:
     """az sends an address as typed, and AKS makes a range of it: azure-cli's own test recordings."""
     await world.prepare("resource_group", "identity")

@@ -19,7 +19,7 @@ from tasks.clean_up import (
     delete_data_collection,
     delete_grafana,
     delete_log_workspace,
-    delete_managed_identity,
+    delete_managed_identities,
     delete_monitor_workspace,
     delete_rule_groups,
 )
@@ -45,7 +45,7 @@ STEPS: dict[str, Step] = {
     "data_collection": delete_data_collection.fn,
     "monitor_workspace": delete_monitor_workspace.fn,
     "log_workspace": delete_log_workspace.fn,
-    "identity": delete_managed_identity.fn,
+    "identity": delete_managed_identities.fn,
     "resource_group": delete_resource_group.fn,
     "backups": lambda spec, site: see_to_backups.fn(spec, vault(site, wanted=True)),
 }

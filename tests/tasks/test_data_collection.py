@@ -80,8 +80,8 @@ async def test_a_rule_group_that_drifted_is_put_back_alone(world: World) -> None
     assert write["path"] == drifted
     put_at(theirs, "properties.interval", "PT1M")
     assert lasting(world.read(drifted, GROUPS_API)) == lasting(theirs)
-    assert [(one.field, one.new) for one in again.change.fields] == [
-        (f"{TEMPLATES[1]}-{world.place.names.cluster}", "updated")
+    assert [(one.field, one.old, one.new) for one in again.change.fields] == [
+        (f"{TEMPLATES[1]}-{world.place.names.cluster}: properties.interval", "PT5M", "PT1M")
     ]
 
 

@@ -90,6 +90,16 @@ async def test_a_lost_answer_is_looked_up(world: World) -> None:
     assert made.change.kind == "updated"
 
 
+async def test_an_update_that_was_canceled_is_sent_again_though_the_link_is_there(world: World) -> None:
+    await world.prepare("grafana", "monitor_workspace")
+    world.azure.fault({"operation_canceled": True}, operation=PATCH)
+    made = await world.run("grafana_link")
+    assert (len(world.writes()), made.change.kind) == (2, "updated")
+    live = world.read(world.made["grafana"].id, API)
+    assert at(live, "properties.provisioningState") == "Succeeded"
+    assert linked(world) == [world.made["monitor_workspace"].id]
+
+
 async def test_a_refusal_is_told_and_not_retried(world: World) -> None:
     await world.prepare("grafana", "monitor_workspace")
     world.azure.fault({"status": 403, "code": "AuthorizationFailed"}, operation=PATCH, times=9)

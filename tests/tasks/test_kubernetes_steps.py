@@ -193,6 +193,13 @@ async def test_a_namespace_that_turns_terminating_before_it_is_made_is_made_anew
         assert (kube.get(path) or {})["status"]["phase"] == "Active"
 
 
+async def test_a_namespace_that_went_between_refusal_and_look_is_made(world: World, kube: Kube) -> None:
+    going = {"status": 409, "code": "AlreadyExists", "message": "object is being deleted: it already exists"}
+    world.azure.fault(going, service="kubernetes", operation=CREATE_NAMESPACE, times=1)
+    assert (await world.run("namespaces")).change.kind == "created"
+    assert (kube.get(DATABASE) or {})["status"]["phase"] == "Active"
+
+
 async def test_a_namespace_that_stays_terminating_is_named_with_the_way_to_find_out_why(
     world: World, kube: Kube
 ) -> None:
@@ -219,6 +226,23 @@ async def test_an_api_server_in_trouble_is_asked_again(world: World) -> None:
     await world.run("namespaces")
     assert [write["status"] for write in world.writes()][:3] == [503, 503, 201]
     assert "apiserver not ready" in conflicts[0]
+
+
+async def test_a_page_in_place_of_a_list_of_types_is_read_again(world: World) -> None:
+    world.azure.fault(
+        {"status": 200, "raw_body": "<html></html>"}, service="kubernetes", path="^/apis/apps/v1$"
+    )
+    conflicts = world.when("conflict")
+    made = await world.run("operator")
+    assert made.change.kind == "created"
+    assert any("UnreadableAnswer" in conflict for conflict in conflicts)
+
+
+async def test_a_type_that_the_api_server_doesnt_know_is_told(world: World) -> None:
+    none = {"status": 200, "raw_body": '{"kind": "APIResourceList", "resources": []}'}
+    world.azure.fault(none, service="kubernetes", path="^/apis/apps/v1$", times=9)
+    with pytest.raises(AzureRefused, match=r"Kubernetes API of .*: .*knows no Deployment in apps/v1"):
+        await world.run("operator")
 
 
 async def test_a_forbidden_namespace_is_told_and_not_retried(world: World) -> None:
@@ -280,8 +304,8 @@ async def test_what_somebody_changed_is_applied_again_and_nothing_else(world: Wo
     live = kube.get(DEPLOYMENT) or {}
     assert live["spec"]["replicas"] == 1
     assert live["metadata"]["annotations"]["team"] == "databases"
-    assert [(one.field, one.new) for one in again.change.fields] == [
-        ("Deployment cnpg-controller-manager", "updated")
+    assert [(one.field, one.old, one.new) for one in again.change.fields] == [
+        ("Deployment cnpg-controller-manager: spec.replicas", 3, 1)
     ]
 
 
@@ -428,7 +452,7 @@ async def test_an_operator_that_never_gets_available_is_told_with_kubernetes_wor
         await other.run("operator")
     for part in (
         "deployment cnpg-system/cnpg-controller-manager",
-        "not so after 10 min",
+        "not so after ",
         "Available=False",
         "kubectl -n cnpg-system describe pods",
     ):

@@ -81,10 +81,29 @@ async def test_everything_that_isnt_so_is_named_at_once(world: World, tmp_path: 
         "node pool postgres is missing",
         "node pool postgres: 0 ready nodes, at least 3 wanted",
         "node pool postgres: no ready node in zone 1, 2, 3",
-        "daemon set ama-metrics-node doesn't exist",
         "deployment cnpg-system/cnpg-controller-manager isn't available",
+        "daemon set ama-metrics-node doesn't exist",
     ]
     assert "after 15 minutes not everything is as it should be" in str(failed.value)
+
+
+async def test_while_only_agents_are_late_nothing_else_is_asked_for(world: World) -> None:
+    world.azure.settings(durations={"aks_monitoring_pods": 1500})
+    await world.prepare("metrics_on", "node_pool", "container_insights", "operator", *ROLES)
+    await verify(world)
+    paths = [entry["path"] for entry in world.requests(service="kubernetes")]
+    assert sum("/daemonsets/" in path for path in paths) > 2
+    assert sum(path.endswith("/nodes") for path in paths) == 2
+
+
+async def test_nodes_that_the_autoscaler_takes_away_meanwhile_are_not_waited_for(world: World) -> None:
+    world.azure.settings(
+        autoscaler=True, durations={"aks_monitoring_pods": 2500, "aks_autoscaler_scale_down": 1500}
+    )
+    await world.prepare("metrics_on", "node_pool", "container_insights", "operator", *ROLES)
+    await verify(world)
+    nodes = world.requests(service="kubernetes", operation="list nodes")
+    assert nodes, "the cluster was looked at"
 
 
 async def test_roles_that_somebody_took_away_are_named(world: World) -> None:

@@ -74,8 +74,8 @@ def test_nodes_of_the_pools_are_there_and_what_is_written_goes_through_validatio
             def ready() -> int:
                 azure.step(5)
                 nodes = core.list_node().items
-                states = [{item.type: item.status for item in node.status.conditions} for node in nodes]
-                return [state["Ready"] for state in states].count("True")
+                states = [{item.type: item.status for item in node.status.conditions or ()} for node in nodes]
+                return [state.get("Ready") for state in states].count("True")
 
             wait_until(lambda: ready() == 3)
         assert refused.value.status == 422
@@ -94,7 +94,10 @@ def test_the_processes_run_as_soon_as_the_creation_is_under_way_and_end_with_the
         wait_until(lambda: control_planes(folder) == [])
 
 
-@pytest.mark.parametrize("how", ["reset", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize(
+    "how",
+    ["reset", *(pytest.param(how, marks=pytest.mark.thorough) for how in ("SIGTERM", "SIGKILL"))],
+)
 def test_nothing_is_left_behind_after(real_azure, folder, how):
     with real_azure() as azure:
         azure.create()
@@ -112,6 +115,7 @@ def test_nothing_is_left_behind_after(real_azure, folder, how):
         assert list((folder / "control-planes").iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_a_kept_cluster_comes_back_without_what_people_had_put_into_it(real_azure):
     with real_azure("--persist") as azure:
         azure.create()

@@ -1,0 +1,267 @@
+"""Makes an environment anew: a new generation in place of the old one, or beside it until it is verified."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run, suspend_flow_run
+from prefect.input import RunInput
+from prefect.runtime import deployment
+from prefect.states import Completed
+from pydantic import Field
+
+from cloud.errors import (
+    OperationNotDone,
+    PreflightFailed,
+    ProvisioningError,
+    RebuildFailed,
+    RebuildRefused,
+    TearDownRefused,
+)
+from environment.cost import cost_of
+from environment.journal import Journal
+from environment.names import environment_key
+from environment.rebuild import Addresses, Generations, RebuildPlan, Rebuilt, Strategy
+from environment.receipt import Receipt
+from environment.spec import EnvironmentSpec
+from flows._one_writer import IfAnotherRun, one_writer
+from flows._rebuild_text import plan_text, rebuilt_text
+from flows._retirement import BACKUP_AGE_MIN, finish_tear_down, retire
+from flows._session import run_session
+from flows.plan import make_plan
+from flows.provision import make_environment
+from tasks.inventory import look_at_generations, read_addresses, take_inventory
+
+REBUILT_EVENT = "aks-postgres.environment.rebuilt"
+
+
+class Approval(RunInput):
+    """What whoever approves a rebuild answers."""
+
+    confirm: Annotated[
+        str,
+        Field(
+            description="The environment's name and region, typed, such as cnpg-canadacentral. Anything else refuses.",
+            json_schema_extra={"position": 0},
+        ),
+    ]
+    plan: Annotated[
+        str,
+        Field(description="The plan that is approved; leave it as it is.", json_schema_extra={"position": 1}),
+    ]
+
+
+@flow(flow_run_name="rebuild {spec.name} in {spec.region}, {strategy}")
+async def rebuild(
+    spec: EnvironmentSpec,
+    confirm: str,
+    strategy: Strategy = "blue_green",
+    approval: bool = False,
+    approval_hours: Annotated[int, Field(ge=1, le=168)] = 24,
+    if_it_fails: Literal["remove", "keep"] = "remove",
+    discard_data: str | None = None,
+    backup_age_min: Annotated[int, Field(ge=1, le=10080)] = BACKUP_AGE_MIN,
+    if_another_run: IfAnotherRun = "wait",
+) -> State[Rebuilt]:
+    """Make the environment anew; backups survive. Interrupted anywhere, it goes on when it is run again.
+
+    Guide: Create infrastructure, and "Clean up resources".
+
+    Args:
+        spec: the environment wanted; it may differ from the old one, also in what can't be changed in place.
+        confirm: the environment's name and region, typed, such as cnpg-canadacentral.
+        strategy: blue_green makes and verifies the new generation beside the old one, and only then tears that down;
+            replace tears down first, and asks for half the quota.
+        approval: pause with the plan until a person approves it in the UI, by typing the name and region again.
+        approval_hours: how long that is waited for; then the run fails, and nothing was changed.
+        if_it_fails: with blue_green, what becomes of a new generation that couldn't be made: the old one stays in
+            either case.
+        discard_data: the environment's name and region, typed, to delete databases and volumes without a proven backup.
+        backup_age_min: how old the newest backup of each Postgres cluster may be, in minutes.
+        if_another_run: wait for another run that is writing to this environment, or refuse, naming it.
+
+    Returns:
+        The new generation's outputs, the receipt of the old one's, and the addresses of both.
+
+    Raises:
+        RebuildFailed: the new generation couldn't be made; the old one stays.
+        RebuildRefused: it wasn't approved, or something stands against it; nothing was written.
+        EnvironmentBusy: another run is writing to the environment.
+        TearDownRefused: data without a backup came meanwhile; the new generation is there, and so is the old.
+        ProvisioningError: the first step that failed; running again continues.
+    """
+    words = (confirm, discard_data, backup_age_min)
+    approved = None
+    if approval:
+        # Before the lock: whoever waits for a person keeps nobody from writing.
+        approved = await _approved(spec, await make_rebuild_plan(spec, strategy, *words), approval_hours)
+    async with run_session(spec) as run_journal, one_writer(spec, if_another_run):
+        plan = await make_rebuild_plan(spec, strategy, *words)
+        _refuse(plan, approved)
+        rebuilt = await _rebuild(spec, run_journal, plan, words, if_it_fails)
+        await _tell(spec, rebuilt)
+    return Completed(message=f"{plan.headline}: done", data=rebuilt)
+
+
+async def make_rebuild_plan(
+    spec: EnvironmentSpec, strategy: Strategy, confirm: str, discard_data: str | None, backup_age_min: int
+) -> RebuildPlan:
+    """Find out what a rebuild would do, and everything that stands against it; write nothing.
+
+    An interrupted rebuild is finished: what is there decides how, whatever the strategy.
+    """
+    async with run_session(spec, planning=True):
+        found = await look_at_generations(spec)
+        target, old, first = _choose(found, strategy)
+        going = (*old, *(one.generation for one in found.live if one.state == "retiring"))
+        subscription = ""
+        refusals: list[str] = []
+        try:
+            inventory = await take_inventory.fn(spec, confirm, None, discard_data, backup_age_min, going)
+            subscription = inventory.subscription
+        except TearDownRefused as refused:
+            refusals += refused.problems
+        shown = next((one for one in reversed(found.alive) if one.state == "current"), None)
+        addresses = await read_addresses(shown) if shown else None
+    # What goes first leaves its quota, and its immutable fields don't matter.
+    planned = await make_plan(spec, recorded=False, generation=None if first else target)
+    refusals += [step.reason for step in planned.refusals if step.step == "preflight" or not (first and old)]
+    return RebuildPlan(
+        environment=environment_key(spec),
+        subscription=subscription or planned.subscription,
+        strategy=strategy,
+        target=target,
+        is_there=any(one.generation == target for one in found.live),
+        old=old,
+        first=first,
+        addresses=addresses,
+        refusals=tuple(refusals),
+        warnings=planned.warnings,
+        cost=cost_of(spec),
+    )
+
+
+def _choose(found: Generations, strategy: Strategy) -> tuple[int, tuple[int, ...], bool]:
+    """The generation to have at the end, those that go, and whether they go first."""
+    alive = found.alive
+    if not alive:
+        return found.next, (), False
+    newest = alive[-1]
+    if len(alive) > 1:
+        # Interrupted while two were there: the newer one is finished.
+        return newest.generation, tuple(one.generation for one in alive[:-1]), False
+    is_interrupted = any(one.generation < newest.generation for one in found.live if one.state == "retiring")
+    if newest.state == "building" or is_interrupted:
+        return newest.generation, (), False
+    return found.next, (newest.generation,), strategy == "replace"
+
+
+def _refuse(plan: RebuildPlan, approved: str | None) -> None:
+    if plan.refusals:
+        problems = "\n".join(f"  - {problem}" for problem in plan.refusals)
+        count = "1 problem" if len(plan.refusals) == 1 else f"{len(plan.refusals)} problems"
+        raise RebuildRefused(
+            f"rebuild of {plan.environment} is refused for {count}; nothing was written:\n{problems}"
+        )
+    if approved is not None and approved != plan.digest:
+        raise RebuildRefused(
+            f"rebuild of {plan.environment}: plan {approved} was approved, and what would be done now is another "
+            f"({plan.digest}: {plan.headline}). Nothing was written. Look at the new plan and approve that."
+        )
+
+
+async def _approved(spec: EnvironmentSpec, plan: RebuildPlan, hours: int) -> str:
+    """The digest of the plan that a person has approved.
+
+    A suspended run starts again from the top; then the answer is there, and names the plan that was shown.
+    """
+    _refuse(plan, None)
+    text = plan_text(plan)
+    await acreate_markdown_artifact(text, key=f"rebuild-plan-{plan.environment}", description=plan.headline)
+    # Prefect drops what a field says about itself when it gets a value to begin with.
+    shown = Field(plan.digest, description=Approval.model_fields["plan"].description)
+    form = Approval.with_initial_data(description=text, plan=shown)
+    # A worker's run frees its process meanwhile; one from the terminal has nobody to start it again.
+    try:
+        answer: Approval
+        if deployment.id:
+            answer = await suspend_flow_run(wait_for_input=form, timeout=hours * 3600)  # type: ignore[arg-type]
+        else:
+            answer = await pause_flow_run(wait_for_input=form, timeout=hours * 3600, poll_interval=2)  # type: ignore[arg-type]
+    except FlowPauseTimeout:
+        raise RebuildRefused(
+            f"rebuild of {plan.environment}: nobody approved it within {hours} hours. Nothing was written. Run it "
+            "again, or give approval_hours more."
+        ) from None
+    if answer.confirm != plan.environment:
+        raise RebuildRefused(
+            f"rebuild of {plan.environment} wasn't approved: {answer.confirm!r} was typed, and {plan.environment} "
+            "would have approved it. Nothing was written."
+        )
+    return str(answer.plan)
+
+
+async def _rebuild(
+    spec: EnvironmentSpec,
+    run_journal: Journal,
+    plan: RebuildPlan,
+    words: tuple[str, str | None, int],
+    if_it_fails: str,
+) -> Rebuilt:
+    confirm, discard_data, backup_age_min = words
+    run_journal.note(plan.headline)
+    receipts: list[Receipt] = []
+    await finish_tear_down(spec, discard_data=discard_data, backup_age_min=backup_age_min)
+    if plan.first and plan.old:
+        receipts.append(await retire(spec, plan.old, confirm, discard_data, backup_age_min))
+    try:
+        outputs = await make_environment(spec, run_journal, plan.target)
+    except (PreflightFailed, OperationNotDone):
+        raise  # nothing was made, or Azure is still making it: running again goes on
+    except ProvisioningError as error:
+        if not plan.old or plan.first:
+            raise
+        kept = f"generation {plan.old[-1]} stays as it was"
+        if if_it_fails == "keep":
+            raise RebuildFailed(
+                f"{error}\nGeneration {plan.target} is kept for a look, and {kept}. Running again goes on with it."
+            ) from error
+        try:
+            await retire(spec, (plan.target,), confirm, None, backup_age_min)
+        except ProvisioningError as second:
+            raise RebuildFailed(
+                f"{error}\nGeneration {plan.target} couldn't be removed, and {kept}. {second}"
+            ) from error
+        raise RebuildFailed(f"{error}\nGeneration {plan.target} was removed, and {kept}.") from error
+    if plan.old and not plan.first:
+        receipts.append(await retire(spec, plan.old, confirm, discard_data, backup_age_min))
+    return Rebuilt(
+        strategy=plan.strategy,
+        outputs=outputs,
+        receipts=tuple(receipts),
+        old=plan.addresses if plan.addresses and plan.addresses.generation != plan.target else None,
+        new=Addresses.of(outputs),
+    )
+
+
+async def _tell(spec: EnvironmentSpec, rebuilt: Rebuilt) -> None:
+    key = environment_key(spec)
+    await acreate_markdown_artifact(
+        rebuilt_text(rebuilt), key=f"rebuild-{key}", description=f"Rebuild of {key}: old and new addresses"
+    )
+    emit_event(
+        REBUILT_EVENT,
+        occurred=datetime.now(UTC),
+        resource={"prefect.resource.id": f"aks-postgres.environment.{key}", "prefect.resource.name": key},
+        payload={
+            "strategy": rebuilt.strategy,
+            "old": rebuilt.old.model_dump() if rebuilt.old else None,
+            "new": rebuilt.new.model_dump(),
+        },
+    )

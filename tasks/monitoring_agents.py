@@ -1,0 +1,63 @@
+"""Guide: none. Agents that AKS started before their data collection rule was associated with the cluster.
+
+Only with `cluster_requests: single`, where cluster and agents come from one write and the associations from others
+beside it. Without its rule an agent restarts again and again, with minutes between the attempts
+(https://github.com/Azure/AKS/issues/5229).
+"""
+
+from __future__ import annotations
+
+from cloud.answers import ArmFault, Json
+from cloud.calls import all_ended
+from cloud.kubernetes_api import KubernetesApi, kubernetes_api
+from environment.outputs import UNCHANGED, ApiServerOutputs, Change, ClusterOutputs, FieldChange, StepOutputs
+from tasks._cluster import is_planned
+from tasks._policy import arm_task
+
+_PODS = "/api/v1/namespaces/kube-system/pods"
+# ama-metrics, ama-metrics-node, ama-metrics-ksm, ama-logs, ama-logs-rs and their like; they share no label.
+_AGENTS = ("ama-metrics", "ama-logs")
+
+
+def is_stuck(pod: Json) -> bool:
+    """Whether it is an agent's pod that has started more than once and still isn't ready."""
+    containers = (pod.get("status") or {}).get("containerStatuses") or []
+    return str(pod["metadata"]["name"]).startswith(_AGENTS) and any(
+        container.get("restartCount") and not container.get("ready") for container in containers
+    )
+
+
+@arm_task("restart_stuck_agents {cluster.name}")
+async def restart_stuck_agents(cluster: ClusterOutputs, api_server: ApiServerOutputs) -> StepOutputs:
+    """Delete the agents' pods that restart again and again; their controllers make new ones at once.
+
+    Guide: none; the guide's order, associations before agents, needs no restart.
+    REST: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+
+    Args:
+        cluster: the cluster, associated with both rules.
+        api_server: proof that its API server answers.
+
+    Returns:
+        The pods deleted.
+    """
+    if is_planned(cluster):
+        return StepOutputs(change=UNCHANGED)
+    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+        found = await api.get(_PODS) or {}
+        stuck = [pod["metadata"]["name"] for pod in found.get("items") or [] if is_stuck(pod)]
+        await all_ended(_delete(api, name) for name in stuck)
+    fields = tuple(FieldChange(field=f"pod {name}", old="restarts", new="made anew") for name in stuck)
+    return StepOutputs(change=Change(kind="updated", fields=fields) if fields else UNCHANGED)
+
+
+async def _delete(api: KubernetesApi, name: str) -> None:
+    async def attempt() -> Json:
+        try:
+            return await api.request("DELETE", f"{_PODS}/{name}")
+        except ArmFault as fault:
+            if fault.status == 404:
+                return {}
+            raise
+
+    await api.write(f"pod {name}", attempt)

@@ -1,0 +1,47 @@
+"""`storage.identity: separate`: backups have a managed identity of their own, from the first run to the tear-down."""
+
+import pytest
+
+from cli.guide_variables import guide_variables
+from flows.plan import make_plan
+from flows.tear_down import tear_down
+
+from ..conftest import spec_for
+from ..sandbox.conftest import SandboxProcess
+from .conftest import quicken, run_provision
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+NETWORK_CONTRIBUTOR = "4d97b98b-1d4f-4787-a291-c67834d212e7"
+
+
+def roles_of(azure: SandboxProcess, principal_id: str) -> set[str]:
+    found = azure.control("GET", "resources")["resources"]
+    return {
+        one["properties"]["roleDefinitionId"].rsplit("/", 1)[-1]
+        for one in found
+        if one["type"].casefold() == "microsoft.authorization/roleassignments"
+        and one["properties"]["principalId"] == principal_id
+    }
+
+
+async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(azure: SandboxProcess) -> None:
+    quicken(azure)
+    spec = spec_for(azure, storage={"identity": "separate"})
+    outputs = (await run_provision(azure, spec)).outputs
+    cluster, backups = outputs.identity, outputs.backup_identity
+    assert (roles_of(azure, cluster.principal_id), roles_of(azure, backups.principal_id)) == (
+        {NETWORK_CONTRIBUTOR},
+        {CONTRIBUTOR},
+    )
+    assert guide_variables(outputs)["AKS_UAMI_WORKLOAD_CLIENTID"] == backups.client_id
+    plan = await make_plan(spec, recorded=False)
+    assert [step for step in plan.steps if step.action != "nothing"] == []
+
+    receipt = await tear_down(spec, "cnpg-canadacentral")
+    gone = {item.name for item in receipt.deleted}
+    assert {cluster.name, backups.name} <= gone
+    assert roles_of(azure, backups.principal_id) == set()
+    left = {one["id"] for one in azure.control("GET", "resources")["resources"]}
+    assert not any(cluster.name in one or backups.name in one for one in left)
