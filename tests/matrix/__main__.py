@@ -1,0 +1,135 @@
+"""`python -m tests.matrix faults seeded kills races`: runs what isn't done yet, and writes docs/resilience.md.
+
+What was done is kept in `.matrix/`, one line a case; `--again` forgets it. Interrupted, it goes on the next time;
+defects are run again.
+`python -m tests.matrix sample` runs each fault once and a few kills, and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any
+
+from .faults import Case, cases, seeded
+from .kept import KEPT, kept
+from .kills import kills
+from .plain import FLOWS
+from .pool import Job, judged, open_world, outcome
+from .races import races
+from .report import write_report
+from .world import World, world
+
+SEED = 1
+SEEDED_RUNS = 200
+PARTS = ("faults", "seeded", "kills", "races")
+
+
+def main() -> int:
+    """Run a part of the matrix, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
+    parser.add_argument("part", choices=[*PARTS, "report", "sample"], nargs="*")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--minutes", type=float, default=180, help="when to stop; the next run goes on")
+    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--flow", action="append", choices=FLOWS)
+    parser.add_argument("--cases", type=int, help="only so many of each part, drawn by a seed")
+    parser.add_argument("--again", action="store_true", help="forget what was done")
+    given = parser.parse_args()
+    if given.part == ["sample"]:
+        return _sample(given.cases or 40)
+    KEPT.mkdir(exist_ok=True)
+    defects = 0
+    for part in given.part or PARTS:
+        if part != "report":
+            defects += _run(part, given)
+    write_report()
+    return 1 if defects else 0
+
+
+def _run(part: str, given: argparse.Namespace) -> int:
+    file = KEPT / f"{part}.jsonl"
+    if given.again:
+        file.unlink(missing_ok=True)
+    done = {one["id"] for one in kept(part) if one["verdict"] != "defect"}
+    with world() as first:
+        every = list(_jobs(part, first, list(FLOWS)))
+    (KEPT / f"{part}.count").write_text(json.dumps(Counter(job.flow for job in every)))
+    jobs = [job for job in every if given.only in job.id and job.flow in (given.flow or FLOWS)]
+    random.Random(SEED).shuffle(jobs)
+    if given.cases:
+        jobs = jobs[: given.cases]
+    todo = [job for job in jobs if job.id not in done]
+    print(f"{part}: {len(jobs)} cases, {len(jobs) - len(todo)} done before", flush=True)
+    ends_s = time.monotonic() + given.minutes * 60
+    defects = 0
+    with (
+        file.open("a") as lines,
+        ProcessPoolExecutor(
+            given.processes, mp_context=multiprocessing.get_context("spawn"), initializer=open_world
+        ) as pool,
+    ):
+        waiting = iter(todo)
+        running = {
+            pool.submit(outcome, job) for _, job in zip(range(2 * given.processes), waiting, strict=False)
+        }
+        count = 0
+        while running:
+            for ended in as_completed(running):
+                running.remove(ended)
+                break
+            found = ended.result()
+            count += 1
+            lines.write(json.dumps(found.as_json()) + "\n")
+            lines.flush()
+            if found.verdict == "defect":
+                defects += 1
+                print(f"DEFECT {found.id}\n    {found.detail}", flush=True)
+            if count % 100 == 0:
+                print(f"{count} of {len(todo)}", flush=True)
+            if time.monotonic() < ends_s and (job := next(waiting, None)) is not None:
+                running.add(pool.submit(outcome, job))
+    print(f"{part}: {dict(Counter(one['verdict'] for one in kept(part)))}", flush=True)
+    return defects
+
+
+def _sample(count: int) -> int:
+    """Each fault once, wherever a seed says, and kills for the rest."""
+    draw = random.Random(SEED)
+    with world() as its:
+        chosen: dict[str, Job] = {}
+        for part, flows in (("faults", FLOWS[:2]), ("kills", FLOWS[:3])):
+            jobs = list(_jobs(part, its, list(flows)))
+            draw.shuffle(jobs)
+            for job in jobs:
+                chosen.setdefault(job.hits[0].name if isinstance(job, Case) else job.id, job)
+        found = [judged(its, job) for job in list(chosen.values())[:count]]
+    for one in found:
+        print(f"{one.verdict}: {one.id}" + (f"\n    {one.detail}" if one.detail else ""))
+    print(dict(Counter(one.verdict for one in found)))
+    return 1 if any(one.verdict == "defect" for one in found) else 0
+
+
+def _jobs(part: str, first: World, flows: list[Any]) -> Iterator[Job]:
+    for flow in flows:
+        clean = first.clean(flow)
+        if part == "faults":
+            yield from cases(flow, clean.ledger, clean.operations)
+        elif part == "seeded":
+            yield from seeded(flow, clean.ledger, clean.operations, SEEDED_RUNS // len(FLOWS), SEED)
+        elif part == "kills":
+            yield from kills(flow, clean.ledger)
+        else:
+            yield from races(flow, clean.ledger)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

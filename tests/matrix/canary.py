@@ -1,0 +1,357 @@
+"""`python -m tests.matrix.canary`: plant recognisable secrets, run provision in four ways, and look for them.
+
+Planted: the client secret, a client certificate's key and the token in the cluster's kubeconfig, a storage key and a
+bearer token in Azure's own error text; every access token that Entra hands out is known by its form. Runs that succeed,
+fail, crash (kill -9) and are interrupted, on a Prefect server, all loggers at DEBUG. Searched: what the runs print, the
+Prefect database (logs, artifacts, parameters, results, events, variables), home and temporary files, the sandbox's
+ledger, and the arguments of every process while they run. At the end a leak is planted, which the search must find.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import datetime
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ..bench.processes import prefect_server
+from ..conftest import point_at, spec_for
+from ..sandbox.conftest import SandboxProcess, start
+from .kept import KEPT, REPOSITORY
+
+Json = dict[str, Any]
+
+WAYS = ("succeeds", "fails", "crashes", "is interrupted")
+LEAK = "leaks"
+SPEED = 1000
+STORAGE_KEY = base64.b64encode(b"canary of a storage account's key, sixty-four bytes in all.....!").decode()
+BEARER = "eyJjYW5hcnkiOiJiZWFyZXIifQ.eyJjYW5hcnkiOiJvZiBhbiBhY2Nlc3MgdG9rZW4ifQ.Y2FuYXJ5LXNpZ25hdHVyZQ"
+# Any token of Entra's or Kubernetes': three parts, the first two JSON.
+_TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{20,}\.eyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}")
+_LONGEST_S = 300
+# Not `asyncio`: Prefect then stops in the middle of logging how it logs.
+_LOGGERS = "azure,kubernetes,aks_postgres,cloud"
+
+
+def main() -> int:
+    """Plant, run, search."""
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix.canary", description=__doc__)
+    parser.add_argument(
+        "way", nargs="?", choices=[*WAYS, LEAK], help="one run, in this process; as the search starts it"
+    )
+    parser.add_argument("spec", nargs="?")
+    given = parser.parse_args()
+    if given.way:
+        return asyncio.run(_run(given.way, json.loads(given.spec)))
+    with (
+        tempfile.TemporaryDirectory(prefix="aks-postgres-canary-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        return _search(Path(folder), patch)
+
+
+def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
+    for variable, name in (("HOME", "home"), ("TMPDIR", "tmp"), ("XDG_STATE_HOME", "home/state")):
+        (folder / name).mkdir(exist_ok=True, parents=True)
+        patch.setenv(variable, str(folder / name))
+    patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
+    process = start(folder / "sandbox", "--speed", str(SPEED), "--seed", "1")
+    try:
+        azure = SandboxProcess(folder / "sandbox")
+        with prefect_server(folder, None) as server:
+            patch.setenv("PREFECT_API_URL", server.api)
+            patch.setenv("PREFECT_HOME", str(folder / "home" / ".prefect"))
+            point_at(azure, patch)
+            secrets = {"client secret": azure.description["client_secret"], "storage key": STORAGE_KEY}
+            arguments = _Arguments()
+            with arguments.watched():
+                for way in WAYS:
+                    secrets |= _one(folder, azure, way)
+                    time.sleep(3)  # Prefect sends logs in batches
+            found = search(folder, secrets) + arguments.holding(secrets)
+            ways = dict(_ended(folder))
+            lines = _log_lines(folder / "prefect" / "prefect.db")
+            _one(folder, azure, LEAK)
+            deadline = time.monotonic() + 30
+            while not _is_seen(planted := search(folder, secrets)) and time.monotonic() < deadline:
+                time.sleep(1)
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+    where = sorted({place for place, _ in planted})
+    is_seeing = any("prefect.db" in place for place in where) and any(
+        place.endswith(".out") for place in where
+    )
+    files = sum(1 for _ in _files(folder))
+    print(
+        f"runs: {ways}; {len(secrets)} secrets and every access token; {files} files, {lines} lines of log searched"
+    )
+    print(f"found: {len(found)}" + "".join(f"\n    {name} in {place}" for place, name in found))
+    print(f"a planted leak is found: {is_seeing} ({', '.join(where)})")
+    KEPT.mkdir(exist_ok=True)
+    summary = {
+        "runs": ways,
+        "secrets": sorted(secrets),
+        "files": files,
+        "log_lines": lines,
+        "processes": len(arguments.seen),
+        "found": len(found),
+        "finds_a_planted_one": is_seeing,
+    }
+    (KEPT / "canary.json").write_text(json.dumps(summary))
+    as_meant = ways == {
+        "succeeds": 0,
+        "fails": 1,
+        "crashes": -signal.SIGKILL,
+        "is interrupted": ways.get("is interrupted"),
+    }
+    if not as_meant or ways["is interrupted"] == 0:
+        print("the runs didn't end as they were meant to; see their output")
+        for way in WAYS:
+            print((folder / f"{way}.out").read_text()[-1500:])
+    return 0 if not found and is_seeing and as_meant else 1
+
+
+def _log_lines(database: Path) -> int:
+    """How many lines of log the Prefect server keeps."""
+    with closing(sqlite3.connect(database)) as connection:
+        (count,) = connection.execute("select count(*) from log").fetchone()
+    return int(count)
+
+
+def _is_seen(found: list[tuple[str, str]]) -> bool:
+    """Whether a leak shows in the Prefect database and in what the run printed."""
+    places = {place for place, _ in found}
+    return any("prefect.db" in place for place in places) and f"{LEAK}.out" in places
+
+
+def _ended(folder: Path) -> Iterator[tuple[str, int]]:
+    for way in WAYS:
+        yield way, int((folder / f"{way}.code").read_text())
+
+
+def _one(folder: Path, azure: SandboxProcess, way: str) -> dict[str, str]:
+    """Run it one way, from an empty subscription; returns the secrets that were planted for it."""
+    azure.control("POST", "reset", {"seed": 1, "speed": SPEED})
+    azure.settings(
+        registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True}, spontaneous_operations=False
+    )
+    secrets = _plant_kubeconfig(azure)
+    if way == "is interrupted":
+        azure.settings(durations={"aks_pool_add": _LONGEST_S * SPEED})
+    if way == "fails":
+        text = f"Refused for Bearer {BEARER}: AccountKey={STORAGE_KEY};secret={azure.description['client_secret']}"
+        refused = {"status": 403, "code": "RequestDisallowedByPolicy", "message": text}
+        azure.fault(refused, operation="PublicIPAddresses_CreateOrUpdate", times=9)
+    debug = {
+        # The tests' own settings, which came along with their fixtures, don't send any.
+        "PREFECT_LOGGING_TO_API_ENABLED": "true",
+        "PREFECT_LOGGING_LEVEL": "DEBUG",
+        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": _LOGGERS,
+    }
+    command = [sys.executable, "-m", "tests.matrix.canary", way, spec_for(azure).model_dump_json()]
+    with (folder / f"{way}.out").open("wb") as out:
+        child = subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | debug, stdout=out, stderr=out)
+        try:
+            if way == "is interrupted":
+                _wait_for_write(azure, "AgentPools_CreateOrUpdate", child)
+                child.send_signal(signal.SIGINT)
+            child.wait(timeout=_LONGEST_S)
+        except subprocess.TimeoutExpired:
+            print((folder / f"{way}.out").read_text()[-3000:])
+            raise
+        finally:
+            child.kill()
+            child.wait()
+    (folder / f"{way}.code").write_text(str(child.returncode))
+    return secrets
+
+
+def _wait_for_write(azure: SandboxProcess, operation: str, child: subprocess.Popen[bytes]) -> None:
+    while child.poll() is None and not azure.ledger(operation=operation, method="PUT"):
+        time.sleep(0.05)
+
+
+def _plant_kubeconfig(azure: SandboxProcess) -> dict[str, str]:
+    """Have the cluster's credentials come with a client certificate and its key, beside the token."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "canary")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    user = {
+        "client-certificate-data": base64.b64encode(
+            certificate.public_bytes(serialization.Encoding.PEM)
+        ).decode(),
+        "client-key-data": base64.b64encode(pem.encode()).decode(),
+    }
+    threading.Thread(target=_keep_planting, args=(azure, user), daemon=True).start()
+    inner = "".join(pem.splitlines()[1:-1])
+    return {"kubeconfig key": inner, "kubeconfig key, encoded": user["client-key-data"]}
+
+
+def _keep_planting(azure: SandboxProcess, user: Json) -> None:
+    """As soon as there is a cluster, answer for it with a kubeconfig that has more in it."""
+    other = SandboxProcess(Path(azure.description["ca_file"]).parent)
+    deadline = time.monotonic() + _LONGEST_S
+    while time.monotonic() < deadline:
+        try:
+            resources = other.control("GET", "resources")["resources"]
+        except requests.ConnectionError:  # the sandbox has ended
+            return
+        for resource in resources:
+            if str(resource["type"]).lower() != "microsoft.containerservice/managedclusters":
+                continue
+            answer = other.arm(
+                "POST", f"{resource['id']}/listClusterUserCredential", api_version="2026-06-01"
+            )
+            if answer.status_code != 200:
+                continue
+            body = answer.json()
+            config = yaml.safe_load(base64.b64decode(body["kubeconfigs"][0]["value"]))
+            config["users"][0]["user"] |= user
+            body["kubeconfigs"][0]["value"] = base64.b64encode(yaml.safe_dump(config).encode()).decode()
+            planted = {"status": 200, "raw_body": json.dumps(body)}
+            other.fault(planted, operation="ManagedClusters_ListClusterUserCredentials", times=99)
+            return
+        time.sleep(0.05)
+
+
+class _Arguments:
+    """The arguments of every process there was while it watched."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(0.1):
+                for process in Path("/proc").glob("[0-9]*/cmdline"):
+                    try:
+                        self.seen.add(process.read_bytes())
+                    except OSError:
+                        continue
+
+        watching = threading.Thread(target=look)
+        watching.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watching.join()
+
+    def holding(self, secrets: dict[str, str]) -> list[tuple[str, str]]:
+        return [("a process's arguments", name) for one in self.seen for name in names_in(one, secrets)]
+
+
+def search(folder: Path, secrets: dict[str, str]) -> list[tuple[str, str]]:
+    """Where any secret is: file and name of the secret."""
+    return [
+        (str(path.relative_to(folder)), name)
+        for path in _files(folder)
+        for name in names_in(path.read_bytes(), secrets)
+    ]
+
+
+def names_in(content: bytes, secrets: dict[str, str]) -> list[str]:
+    """Which secrets are in it: as they are, in base64, quoted for a URL or for JSON; and any access token."""
+    found = [
+        name
+        for name, secret in secrets.items()
+        if any(
+            form in content
+            for form in {
+                secret.encode(),
+                base64.b64encode(secret.encode()),
+                quote(secret, safe="").encode(),
+                json.dumps(secret)[1:-1].encode(),
+            }
+        )
+    ]
+    return found + (["an access token"] if _TOKEN.search(content) else [])
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file that runs, Prefect and the sandbox left; but the sandbox's own credentials, which are its to keep."""
+    for path in sorted(folder.rglob("*")):
+        is_its_own = path.parent == folder / "sandbox" and path.name != "ledger.jsonl"
+        if path.is_file() and not path.is_symlink() and not is_its_own:
+            yield path
+
+
+async def _run(way: str, given: Json) -> int:
+    """One run, in a process of its own."""
+    from environment.spec import EnvironmentSpec
+
+    spec = EnvironmentSpec.model_validate(given)
+    if way == LEAK:
+        await _leak()
+        return 0
+    from flows.provision import provision
+
+    from .world import each_request
+
+    async def crash(method: str, path: str) -> None:
+        if method == "PUT" and "/agentPools/" in path:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if way == "crashes":
+        with each_request(after=crash):
+            await provision(spec)
+    await provision(spec)
+    return 0
+
+
+async def _leak() -> None:
+    from prefect import flow
+    from prefect.artifacts import acreate_markdown_artifact
+    from prefect.logging import get_run_logger
+
+    @flow
+    async def leaks() -> None:
+        text = f"the secret is {os.environ['AZURE_CLIENT_SECRET']}"
+        get_run_logger().info(text)
+        await acreate_markdown_artifact(text, key="leak")
+
+    await leaks()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""`python -m tests.matrix.mutations`: take away one guard after the other, and see the test that stands for it fail.
+
+Each is a text edit in a copy of the repository, where that one test is run before and after. A guard whose text is no
+longer there, and a test that doesn't fail without it, are defects of this list or of the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .kept import KEPT, REPOSITORY
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A guard, how it is taken away, and who notices.
+
+    Args:
+        guard: what is taken away.
+        file: where it is.
+        text: as it stands there, once.
+        instead: what stands there then.
+        test: the test that fails without it; the part in brackets, if any, chooses among its cases.
+    """
+
+    guard: str
+    file: str
+    text: str
+    instead: str
+    test: str
+
+
+MUTATIONS = (
+    Mutation(
+        "an operation that runs on a resource is waited for before it is written",
+        "cloud/resources.py",
+        "        live = await _settled(resource)\n        decision = decision_for(live)",
+        "        live = await _look(resource)\n        decision = decision_for(live)",
+        "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
+    ),
+    Mutation(
+        "a cluster that is busy is waited for and asked again",
+        "cloud/rules.py",
+        '        return _stop("Choose a cluster.kubernetes_version among the available upgrades.")\n'
+        '    return _UNKNOWN if fault.status == 400 and "in progress" not in text else BUSY',
+        '        return _stop("Choose a cluster.kubernetes_version among the available upgrades.")\n'
+        "    return _UNKNOWN",
+        "tests/tasks/test_cluster_writes.py::test_a_busy_cluster_is_asked_again_until_it_isnt",
+    ),
+    Mutation(
+        "an operation that runs on a resource ends before it is deleted",
+        "cloud/deletion.py",
+        "await _settled(resource) if resource.waits else await _look(resource)",
+        "await _look(resource)",
+        "tests/tasks/test_clean_up.py::test_an_operation_that_runs_on_it_ends_before_it_is_deleted",
+    ),
+    Mutation(
+        "the tags of what tear_down deletes are read",
+        "tasks/_removal.py",
+        'if not is_ours(live.get("tags"), spec):',
+        "if False:",
+        "tests/tasks/test_clean_up.py::test_what_has_lost_its_tags_stays",
+    ),
+    Mutation(
+        "foreign resources in the group stop a tear_down",
+        "tasks/_owned.py",
+        '        if is_known and is_ours(resource.get("tags"), spec):\n            continue',
+        "        continue",
+        "tests/tasks/test_owned.py::test_our_tags_on_what_we_dont_make_dont_make_it_ours",
+    ),
+    Mutation(
+        "provision leaves alone what has our name and not our tags",
+        "tasks/_ownership.py",
+        'if live is None or is_ours(live.get("tags"), spec) or spec.adopt == group:',
+        "if True:",
+        "tests/tasks/test_every_resource.py::test_an_untagged_resource_of_our_name_is_not_ours",
+    ),
+    Mutation(
+        "the lock: one writer per environment",
+        "flows/_one_writer.py",
+        "upsert_global_concurrency_limit_by_name(self._name, limit=1)",
+        "upsert_global_concurrency_limit_by_name(self._name, limit=9)",
+        "tests/flows/test_one_writer.py::test_a_second_run_is_refused_where_that_is_wanted_and_told_who_writes",
+    ),
+    Mutation(
+        "the claim of a run on another Prefect server is heeded",
+        "tasks/claim.py",
+        "return None if is_over or server == self._server else",
+        "return None if True else",
+        "tests/flows/test_claim.py::test_a_live_claim_of_another_server_refuses_and_says_whose",
+    ),
+    Mutation(
+        "live data without a proven backup stops a tear_down",
+        "tasks/_live_data.py",
+        "        if reasons:\n",
+        "        if False:\n",
+        "tests/tasks/test_live_data.py::test_a_cluster_without_a_fresh_backup_is_named",
+    ),
+    Mutation(
+        "a write whose answer was lost isn't sent again before a look",
+        "cloud/session.py",
+        "        middlewares=(answered_or_not,),\n",
+        "",
+        "tests/tasks/test_every_resource.py::test_a_lost_answer_is_looked_up_and_the_write_not_repeated",
+    ),
+    Mutation(
+        "If-Match on writes of the cluster",
+        "tasks/_cluster.py",
+        "if_match=True,",
+        "if_match=False,",
+        "tests/tasks/test_cluster_writes.py::test_a_change_by_somebody_in_between_is_kept",
+    ),
+    Mutation(
+        "the access token goes to ARM's host only",
+        "cloud/session.py",
+        'if host != ours and not host.endswith(f".{ours}"):',
+        "if False:",
+        "tests/cloud/test_session.py::test_the_token_goes_to_no_host_but_arm_s",
+    ),
+    Mutation(
+        "a token that has expired is renewed",
+        "cloud/session.py",
+        "            await self._renewable.renew()\n",
+        "",
+        "tests/cloud/test_session.py::test_a_token_that_expires_before_a_write_is_renewed_and_the_write_sent_once_more",
+    ),
+    Mutation(
+        "a resource that is Failed or Canceled is written again",
+        "cloud/desired.py",
+        'if state.casefold() in ("failed", "canceled"):',
+        "if False:",
+        "tests/tasks/test_every_resource.py::test_a_failed_resource_is_written_again",
+    ),
+    Mutation(
+        "success is believed only when the resource agrees",
+        "cloud/resources.py",
+        "        again = decision_for(live)\n        if again.needs_write:",
+        "        again = decision_for(live)\n        if False:",
+        "tests/tasks/test_cluster_writes.py::test_succeeded_without_the_change_is_written_again",
+    ),
+    Mutation(
+        "Grafana's link is written again when its update was canceled",
+        "tasks/grafana.py",
+        'if state.casefold() in ("failed", "canceled"):',
+        "if False:",
+        "tests/tasks/test_grafana.py::test_an_update_that_was_canceled_is_sent_again_though_the_link_is_there",
+    ),
+    Mutation(
+        "locks on what goes stop a tear_down",
+        "tasks/_locks.py",
+        "return target == scope or target.startswith",
+        "return False and target.startswith",
+        "tests/tasks/test_locks.py::test_a_lock_above_on_or_below_what_goes_is_named",
+    ),
+    Mutation(
+        "tokens and keys in Azure's texts are cut out",
+        "cloud/answers.py",
+        '_SECRET.sub("(removed)", text).split()',
+        "text.split()",
+        "tests/cloud/test_answers.py::test_secrets_in_foreign_text_are_removed",
+    ),
+    Mutation(
+        "a run that only reads deletes nothing",
+        "cloud/deletion.py",
+        "        if cloud().read_only:",
+        "        if False:",
+        "tests/tasks/test_clean_up.py::test_a_run_that_only_reads_deletes_nothing",
+    ),
+    Mutation(
+        "backups of an environment that is there don't change their identity",
+        "tasks/managed_identity.py",
+        'if spec.storage.identity == "shared":',
+        "if False:",
+        "tests/tasks/test_managed_identity.py::test_the_other_way_takes_a_rebuild",
+    ),
+    Mutation(
+        "a kubeconfig on disk is its owner's only",
+        "cli/kubeconfig_file.py",
+        '(dir=file.parent, prefix=f".{file.name}.")',
+        '(dir=file.parent, prefix=f".{file.name}."); os.chmod(name, 0o644)',
+        "tests/cli/test_kubeconfig_file.py::test_an_earlier_one_is_replaced_and_ends_with_mode_0600",
+    ),
+)
+
+
+def main() -> int:
+    """Try each, and keep what was found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix.mutations", description=__doc__)
+    parser.add_argument("--only", default="", help="guards whose text holds this")
+    given = parser.parse_args()
+    chosen = [mutation for mutation in MUTATIONS if given.only in mutation.guard]
+    found = {one["guard"]: one for one in _earlier()}
+    survived = 0
+    with tempfile.TemporaryDirectory(prefix="aks-postgres-mutations-") as folder:
+        copy = Path(folder) / "copy"
+        _copy_to(copy)
+        for mutation in chosen:
+            verdict = _verdict(copy, mutation)
+            survived += verdict != "caught"
+            print(f"{verdict}: {mutation.guard} ({mutation.test})", flush=True)
+            found[mutation.guard] = {"guard": mutation.guard, "test": mutation.test, "verdict": verdict}
+            KEPT.mkdir(exist_ok=True)
+            (KEPT / "mutations.json").write_text(json.dumps(list(found.values()), indent=1))
+    return 1 if survived else 0
+
+
+def _earlier() -> list[dict[str, str]]:
+    file = KEPT / "mutations.json"
+    return list(json.loads(file.read_text())) if file.exists() else []
+
+
+def _copy_to(copy: Path) -> None:
+    shown = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    for name in shown.stdout.splitlines():
+        if (REPOSITORY / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(REPOSITORY / name, copy / name)
+
+
+def _verdict(copy: Path, mutation: Mutation) -> str:
+    file = copy / mutation.file
+    whole = file.read_text()
+    if whole.count(mutation.text) != 1:
+        return f"the guard's text stands there {whole.count(mutation.text)} times"
+    if _exit_code(copy, mutation.test):
+        return "the test fails with the guard in place"
+    try:
+        file.write_text(whole.replace(mutation.text, mutation.instead))
+        code = _exit_code(copy, mutation.test)
+    finally:
+        file.write_text(whole)
+    # 1 is pytest's code for tests that failed; others mean that it couldn't run them.
+    return "caught" if code == 1 else f"survived (pytest ended with {code})"
+
+
+def _exit_code(copy: Path, test: str) -> int:
+    # As a module, so that the copy comes first on the import path.
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n", "0", test]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False, timeout=600)
+    return ended.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

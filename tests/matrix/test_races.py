@@ -1,0 +1,45 @@
+"""provision against tear_down on one Prefect server: one after the other, never both."""
+
+import asyncio
+
+import pytest
+
+from cloud.errors import EnvironmentBusy
+from environment.names import environment_key
+from environment.spec import EnvironmentSpec
+from flows.provision import provision
+from flows.tear_down import tear_down
+
+from ..flows.conftest import writes
+from ..sandbox.conftest import SandboxProcess
+from .world import empty
+
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("prefect_api")]
+
+LONG_S = 1_000_000
+
+
+async def test_a_tear_down_beside_a_provision_is_refused_or_waits_for_its_end(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    empty(azure)
+    azure.settings(durations={"aks_pool_add": LONG_S})
+    making = asyncio.create_task(provision(spec))
+    while not azure.ledger(operation="AgentPools_CreateOrUpdate", method="PUT"):
+        await asyncio.sleep(0.05)
+    with pytest.raises(EnvironmentBusy, match="provision cnpg in canadacentral"):
+        await tear_down(spec, environment_key(spec), if_another_run="refuse")
+    waiting = asyncio.create_task(tear_down(spec, environment_key(spec)))
+    await asyncio.sleep(0.5)
+    assert azure.ledger(method="DELETE") == []
+    azure.settings(durations={"aks_pool_add": 5})
+    azure.step(LONG_S)
+    assert (await making).place.generation == 1
+    await waiting
+    kinds = [one["method"] for one in writes(azure.ledger()) if one["operation"] != "Tags_UpdateAtScope"]
+    first = kinds.index("DELETE")
+    made = [one for one in azure.ledger(operation="AgentPools_CreateOrUpdate") if one["method"] == "PUT"]
+    assert len(made) == 1
+    # Groups are marked during a tear-down; nothing else is made any more.
+    later = [one["operation"] for one in writes(azure.ledger())[first:] if one["method"] == "PUT"]
+    assert set(later) <= {"ResourceGroups_CreateOrUpdate"}

@@ -1,0 +1,194 @@
+"""A sandbox of one process's own, the places that flows start from, and runs that are hindered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+# Azure seconds per real second; read when `tasks` is imported.
+SPEED = 1000
+os.environ["AKS_POSTGRES_TIME_SCALE"] = str(SPEED)
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from yarl import URL
+
+from environment.spec import EnvironmentSpec
+
+from ..conftest import point_at, spec_for
+from ..flows.conftest import quicken, writes
+from ..sandbox.conftest import SandboxProcess, start
+from .end_state import end_state
+from .plain import FLOWS, Flow, run_flow, without_prefect
+
+Json = dict[str, Any]
+
+# Real seconds; a run takes one or two, and no wait of ours is longer than an Azure hour.
+LONGEST_RUN_S = 60.0
+# Real seconds instead of a minute: the sandbox answers within milliseconds.
+READ_TIMEOUT_S = 0.7
+Hook = Callable[[str, str], Awaitable[None]]
+
+
+@dataclass
+class Clean:
+    """A flow's run with nothing in its way.
+
+    Args:
+        ledger: its requests.
+        operations: REST operation ids of the writes that Azure goes on working on.
+        end: what it leaves.
+    """
+
+    ledger: list[Json]
+    operations: set[str]
+    end: Json
+
+
+@dataclass
+class World:
+    """A sandbox, the spec of the environment, and the state that every flow but `provision` starts from."""
+
+    azure: SandboxProcess
+    spec: EnvironmentSpec
+    finished: Json
+    cleans: dict[Flow, Clean] = field(default_factory=dict)
+
+    def go_to_start(self, flow: Flow) -> None:
+        """Go back to where a flow starts: an empty subscription, or a finished environment."""
+        if flow == "provision":
+            empty(self.azure)
+        else:
+            self.azure.control("PUT", "state", self.finished)
+
+    def clean(self, flow: Flow) -> Clean:
+        """The run of that flow with nothing in its way."""
+        if flow not in self.cleans:
+            self.go_to_start(flow)
+            self.run(flow)
+            ledger = self.azure.ledger()
+            operations = {one["operation"] for one in self.azure.control("GET", "operations")["operations"]}
+            self.cleans[flow] = Clean(ledger, operations, end_state(self.azure, self.spec))
+        return self.cleans[flow]
+
+    def run(self, flow: Flow, server: str = "matrix") -> None:
+        """Run a flow from where the sandbox is.
+
+        Raises:
+            ProvisioningError: as the flow does.
+            TimeoutError: it hangs.
+        """
+        with without_prefect(server):
+            asyncio.run(asyncio.wait_for(run_flow(flow, self.spec), LONGEST_RUN_S))
+
+    def end(self) -> Json:
+        """What there is now, once nothing goes on any more."""
+        return end_state(self.azure, self.spec)
+
+    def writes(self, since: int = 0) -> list[Json]:
+        """The writes of the ledger, but for claims."""
+        return [
+            one for one in writes(self.azure.ledger()[since:]) if one["operation"] != "Tags_UpdateAtScope"
+        ]
+
+
+def empty(azure: SandboxProcess) -> None:
+    """An empty subscription whose operations last moments."""
+    azure.control("POST", "reset", {"seed": 1, "speed": SPEED})
+    azure.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
+    quicken(azure)
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """Start a sandbox and make a finished environment in it."""
+    logging.disable(logging.WARNING)
+    with (
+        tempfile.TemporaryDirectory(prefix="aks-postgres-matrix-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        process = start(Path(folder) / "sandbox", "--speed", str(SPEED), "--seed", "1")
+        try:
+            azure = SandboxProcess(Path(folder) / "sandbox")
+            yield world_on(azure, patch)
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+def world_on(azure: SandboxProcess, patch: pytest.MonkeyPatch) -> World:
+    """The same on a sandbox that runs."""
+    point_at(azure, patch)
+    patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
+    patch.setattr("cloud.session._READ_TIMEOUT_S", READ_TIMEOUT_S)
+    patch.setattr("cloud.kubernetes_api._REQUEST_TIMEOUT_S", READ_TIMEOUT_S)
+    made = World(azure, spec_for(azure), {})
+    made.clean("provision")
+    made.finished = azure.control("GET", "state")
+    return made
+
+
+@contextmanager
+def each_request(before: Hook | None = None, after: Hook | None = None) -> Iterator[None]:
+    """Call these with method and path around every request that leaves this process."""
+    send = aiohttp.ClientSession._request
+
+    async def hooked(self: aiohttp.ClientSession, method: str, url: Any, **options: Any) -> Any:
+        path = URL(url).path
+        if before:
+            await before(method, path)
+        answer = await send(self, method, url, **options)
+        if after:
+            await after(method, path)
+        return answer
+
+    with mock.patch.object(aiohttp.ClientSession, "_request", hooked):
+        yield
+
+
+@contextmanager
+def refusing_connections(method: str, path: str, nth: int) -> Iterator[list[str]]:
+    """Let the n-th request of that method and path find nobody listening; yields those that did."""
+    hit: list[str] = []
+    seen = 0
+
+    async def refuse(its_method: str, its_path: str) -> None:
+        nonlocal seen
+        if its_method == method and re.fullmatch(path, its_path, re.I):
+            seen += 1
+            if seen == nth:
+                hit.append(its_path)
+                key = ConnectionKey("127.0.0.1", 443, True, True, None, None, None)
+                raise aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "Connection refused"))
+
+    with each_request(before=refuse):
+        yield hit
+
+
+def shown(value: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(value, sort_keys=True)
+
+
+__all__ = [
+    "FLOWS",
+    "SPEED",
+    "Clean",
+    "Flow",
+    "World",
+    "each_request",
+    "refusing_connections",
+    "world",
+    "world_on",
+]
