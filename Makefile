@@ -22,8 +22,6 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # Processes that run tests side by side: two more than cores, as tests also wait; 0 is one after the other.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
 
-AZ_TESTS ?= tests/az
-
 .PHONY: demo stop test test-thorough test-az test-end-to-end bench bench-real-time bench-sandbox matrix matrix-sample canary mutations check clean
 
 demo: $(STAMP)
@@ -37,9 +35,10 @@ test: $(STAMP)
 
 test-thorough: $(STAMP)
 	$(VENV)/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m thorough
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal -m hypothesis --hypothesis-profile drawn
 
 test-az: $(STAMP)
-	$(VENV)/bin/pytest -p no:cacheprovider -m az $(AZ_TESTS)
+	$(VENV)/bin/pytest -p no:cacheprovider -m az tests/az
 
 test-end-to-end: $(STAMP)
 	$(VENV)/bin/pytest -p no:cacheprovider -s -m end_to_end tests/end_to_end

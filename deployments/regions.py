@@ -32,7 +32,9 @@ def _timezone(name: str) -> str:
 
 Cron = Annotated[str, AfterValidator(_cron)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
-Tag = Annotated[str, Field(pattern=r"^[\w.:-]{1,50}$", description="Letters, digits, '.', ':', '-' and '_'.")]
+Tag = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,50}$", description="Letters, digits, '.', ':', '-' and '_'.")
+]
 
 
 class Entry(BaseModel):

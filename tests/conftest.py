@@ -9,8 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_asyncio
+
+# The same examples each time, so that a change is judged by itself; `make test-thorough` draws more of them anew.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("drawn", max_examples=1000)
+hypothesis.settings.load_profile("repeatable")
 
 # Read when `tasks` is imported (the delays of Prefect's retries), so it comes before any import of ours.
 SPEED = 1000

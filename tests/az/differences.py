@@ -174,6 +174,9 @@ EACH_RUN = (
     (ROLE, "properties.updatedOn"),
     (CLUSTER, "properties.oidcIssuerProfile.issuerURL"),
     (CLUSTER, "properties.linuxProfile.ssh.publicKeys"),
+    # Another one after every write of the pool, and the two orders of writes touch it unlike often.
+    (CLUSTER, "properties.agentPoolProfiles.*.eTag"),
+    (POOL, "properties.eTag"),
     ("microsoft.operationalinsights/workspaces", "properties.createdDate"),
     ("microsoft.operationalinsights/workspaces", "properties.modifiedDate"),
     ("microsoft.operationalinsights/workspaces", "properties.sku.lastSkuUpdate"),

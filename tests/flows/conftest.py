@@ -80,6 +80,9 @@ async def runs(sandbox_process: SandboxProcess, prefect_api: None) -> AsyncItera
         point_at(sandbox_process, patch)
         patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
         spec = spec_for(sandbox_process)
+        # So long that a busy machine's pauses are short beside them.
+        slow = {"storage_account_create": 120, "log_workspace_create": 120, "grafana_create": 400}
+        sandbox_process.settings(durations=slow)
         # https://github.com/Azure/azure-cli (addonconfiguration.py): the CLI repeats on this, 5 times 15 s.
         not_ready = {"status": 400, "code": "InvalidOutputTable", "message": "Table is not available."}
         sandbox_process.fault(not_ready, path="dataCollectionRules/MSCI-", method="PUT", nth=1)

@@ -38,17 +38,25 @@ BUSY = {
 }
 
 
+_ENDS = ("Completed", "Failed", "NotReady")
+
+
 async def last_flow_run() -> FlowRun:
     async with get_client() as client:
         runs = await client.read_flow_runs(limit=200)
     return max(runs, key=lambda run: run.created)  # type: ignore[arg-type,return-value]
 
 
-async def task_runs_of(flow_run: FlowRun) -> dict[str, TaskRun]:
+async def task_runs_of(flow_run: FlowRun, *wanted: str) -> dict[str, TaskRun]:
+    """The task runs by step, once those wanted have ended: the server takes them from events, a moment later."""
     mine = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
-    async with get_client() as client:
-        runs = await client.read_task_runs(flow_run_filter=mine, limit=200)
-    return {run.name.split()[0]: run for run in runs}
+    async with asyncio.timeout(30), get_client() as client:
+        while True:
+            runs = await client.read_task_runs(flow_run_filter=mine, limit=200)
+            found = {run.name.split()[0]: run for run in runs}
+            if all(name in found and found[name].state_name in _ENDS for name in wanted):
+                return found
+            await asyncio.sleep(0.2)
 
 
 async def history_of(task_run: TaskRun) -> list[str]:
@@ -96,7 +104,7 @@ async def test_step_that_gives_up_on_a_busy_cluster_is_retried_by_prefect(
     run = await run_provision(azure, spec)
     assert run.outputs.postgres_pool.change.kind == "created"
     flow_run = await last_flow_run()
-    node_pool = (await task_runs_of(flow_run))["ensure_node_pool"]
+    node_pool = (await task_runs_of(flow_run, "ensure_node_pool"))["ensure_node_pool"]
     history = await history_of(node_pool)
     assert "AwaitingRetry" in history
     assert history.index("AwaitingRetry") < history.index("Completed")
@@ -142,7 +150,9 @@ async def test_failed_step_lets_its_siblings_finish_and_a_rerun_continues(
         AzureRefused, match=r"Managed Grafana grafana-cnpg-\w+: HTTP 403 RequestDisallowedByPolicy"
     ):
         await provision(spec)
-    runs = await task_runs_of(await last_flow_run())
+    runs = await task_runs_of(
+        await last_flow_run(), "ensure_grafana", "ensure_container_insights", "verify_environment"
+    )
     assert runs["ensure_grafana"].state_name == "Failed"
     assert runs["ensure_container_insights"].state_name == "Completed"
     not_ready = {run.state_name for name, run in runs.items() if name.startswith("verify_environment")}
