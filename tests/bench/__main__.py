@@ -3,7 +3,8 @@
 Each part writes its figures into docs/benchmark.json and the report of all of them into docs/benchmark.md:
 
     scaled     five alternating runs of the guide's az and of both of ours, on a faster sandbox; 15 minutes
-    fleet      1, 10, 50 and 100 environments at once, on PostgreSQL, and 50 on SQLite; 50 minutes
+    fleet      1, 10, 50 and 100 environments at once, on PostgreSQL, 50 on SQLite, and 10 and 50 through deployments
+               and 4 process workers; 75 minutes
     real-time  one run of each at Azure's own speed, side by side; 25 minutes
 """
 
@@ -75,12 +76,14 @@ def real_time(folder: Path, options: argparse.Namespace) -> Json:
 def fleet(folder: Path, options: argparse.Namespace) -> list[Json]:
     """Fleets one after another, each on servers of its own; an earlier figure of the same kind is replaced."""
     found: list[Json] = []
-    wanted = [(count, False) for count in options.counts] + [(count, True) for count in options.sqlite]
-    for count, sqlite in wanted:
-        name = f"{count}-{'sqlite' if sqlite else 'postgresql'}"
-        say(f"fleet of {name}")
-        found.append(measure_fleet(folder / name, count, options.fleet_speed, sqlite=sqlite))
-        say(f"fleet of {name}: {found[-1]['wall_s']:.0f} s, {found[-1]['states']}")
+    wanted: list[Json] = [{"count": count} for count in options.counts]
+    wanted += [{"count": count, "sqlite": True} for count in options.sqlite]
+    wanted += [{"count": count, "workers": options.workers} for count in options.deployed]
+    for one in wanted:
+        name = "-".join(f"{key}-{value}" for key, value in one.items())
+        say(f"fleet: {name}")
+        found.append(measure_fleet(folder / name, speed=options.fleet_speed, **one))
+        say(f"fleet: {name}: {found[-1]['wall_s']:.0f} s, {found[-1]['states']}")
     return found
 
 
@@ -119,6 +122,10 @@ def main() -> int:
         "--counts", type=int, nargs="*", default=[1, 10, 50, 100], help="environments at once"
     )
     parser.add_argument("--sqlite", type=int, nargs="*", default=[50], help="the same on SQLite")
+    parser.add_argument(
+        "--deployed", type=int, nargs="*", default=[10, 50], help="the same through deployments and workers"
+    )
+    parser.add_argument("--workers", type=int, default=4, help="process workers, of --deployed")
     options = parser.parse_args()
     for part in options.parts:
         if part == "report":

@@ -1,4 +1,4 @@
-"""Many environments at once in one process of ours, on a Prefect server of its own."""
+"""Many environments at once, in one process of ours or through deployments, on a Prefect server of its own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from .deployed import deploy, start_worker
 from .processes import Database, cpu_s, postgresql, prefect_server, resident_mib
 from .runs import Json, our_environment, sandbox, spec, worker, writes
 
@@ -32,31 +34,51 @@ _QUOTA = {"*": 100_000, "cores": 100_000, "ManagedClusters": 1000}
 _SAMPLE_S = 2.0
 
 
-def measure_fleet(folder: Path, count: int, speed: float, *, sqlite: bool = False) -> Json:
-    """Provision that many environments at once: `count` up to 10 is a region each, more are several names a region."""
+def measure_fleet(folder: Path, count: int, speed: float, *, sqlite: bool = False, workers: int = 0) -> Json:
+    """Provision that many environments at once: `count` up to 10 is a region each, more are several names a region.
+
+    Args:
+        folder: a new one, for everything.
+        count: environments; above ten, a multiple of ten.
+        speed: of the sandbox.
+        sqlite: keep Prefect's database in SQLite instead of PostgreSQL.
+        workers: process workers that carry out a run a process each; 0 is all in one process of ours.
+    """
     folder.mkdir(parents=True)
     if sqlite:
-        return _measure(folder, count, speed, None)
+        return _measure(folder, count, speed, None, workers)
     with postgresql(folder) as database:
-        return _measure(folder, count, speed, database)
+        return _measure(folder, count, speed, database, workers)
 
 
-def _measure(folder: Path, count: int, speed: float, database: Database | None) -> Json:
+def _measure(folder: Path, count: int, speed: float, database: Database | None, workers: int) -> Json:
     regions = list(REGIONS[: min(count, len(REGIONS))])
     names = [f"f{number:02}" for number in range(count // len(regions))]
     with (
         prefect_server(folder, database) as server,
         sandbox(folder / "sandbox", speed, quota=_QUOTA) as (running, pid),
+        ExitStack() as stack,
     ):
-        servers = {"sandbox": pid, "server": server.pid} | ({"database": database.pid} if database else {})
         specs = [spec(running, name=name) for name in names]
-        before = {name: cpu_s(one) for name, one in servers.items()}
+        environment = our_environment(running, server.api, folder, speed)
+        servers = {"sandbox": [pid], "server": [server.pid]}
+        if database:
+            servers["database"] = [database.pid]
+        if workers:
+            entries = [{"spec": {"name": "fleet", "region": region}} for region in regions]
+            deploy(folder / "deployed", entries, environment)
+            servers["workers"] = [
+                stack.enter_context(_worker(folder, f"worker-{number + 1}", environment))
+                for number in range(workers)
+            ]
+        before = {name: sum(map(cpu_s, pids)) for name, pids in servers.items()}
         began_s = time.monotonic()
         with _Peaks(servers) as peaks:
-            environment = our_environment(running, server.api, folder, speed)
-            found = worker(folder, {"what": "fleet", "specs": specs, "regions": regions}, environment)
+            wanted = {"what": "fleet", "specs": specs, "regions": regions}
+            wanted["runs"] = "deployments" if workers else "here"
+            found = worker(folder, wanted, environment)
         took_s = time.monotonic() - began_s
-        used = {name: cpu_s(one) - before[name] for name, one in servers.items()}
+        used = {name: sum(map(cpu_s, pids)) - before[name] for name, pids in servers.items()}
         ledger = running.ledger()
         rows = found.pop("regions")
         states = Counter(row["state"] for row in rows)
@@ -70,6 +92,8 @@ def _measure(folder: Path, count: int, speed: float, database: Database | None) 
             "states": dict(states),
             "failures": sorted({failure[:300] for failure in failures}),
             "flow_runs": _flow_runs(server.api),
+            "workers": workers,
+            "workers_cpu_s": used.get("workers"),
             "server_cpu_s": used["server"],
             "database_cpu_s": used.get("database"),
             "sandbox_cpu_s": used["sandbox"],
@@ -84,7 +108,7 @@ def _measure(folder: Path, count: int, speed: float, database: Database | None) 
 class _Peaks:
     """The most that processes have had resident while this was open."""
 
-    def __init__(self, pids: dict[str, int], read: Callable[[int], float] = resident_mib) -> None:
+    def __init__(self, pids: dict[str, list[int]], read: Callable[[int], float] = resident_mib) -> None:
         self.found = dict.fromkeys(pids, 0.0)
         self._pids, self._read = pids, read
         self._stop = threading.Event()
@@ -92,8 +116,8 @@ class _Peaks:
 
     def _watch(self) -> None:
         while not self._stop.wait(_SAMPLE_S):
-            for name, pid in self._pids.items():
-                self.found[name] = max(self.found[name], self._read(pid))
+            for name, pids in self._pids.items():
+                self.found[name] = max(self.found[name], sum(map(self._read, pids)))
 
     def __enter__(self) -> _Peaks:
         self._thread.start()
@@ -102,6 +126,17 @@ class _Peaks:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+
+@contextmanager
+def _worker(folder: Path, name: str, environment: Mapping[str, str]) -> Iterator[int]:
+    """A process worker's process ID; it ends with the runs that it still has."""
+    process = start_worker(folder, name, environment)
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def _flow_runs(api: str) -> dict[str, int]:

@@ -65,6 +65,21 @@ _FLEET_HEADER = (
     "requests a second",
     "429",
 )
+_DEPLOYED_HEADER = (
+    "at once",
+    "workers",
+    "wall",
+    "to one process",
+    "finished",
+    "memory",
+    "each",
+    "CPU of each",
+    "server CPU",
+    "each",
+    "database CPU",
+    "requests a second",
+    "429",
+)
 _NAMES = {"guide": "the guide, by az", "step_by_step": "ours, step by step", "single": "ours, single"}
 
 
@@ -79,7 +94,7 @@ def write_figures(part: str, measured: Any, about: Json) -> None:
 
     Args:
         part: `scaled`, `real-time` or `fleet`.
-        measured: its figures; a fleet replaces only fleets of its size and database.
+        measured: its figures; a fleet replaces only fleets of its size, database and workers.
         about: machine, versions and durations that they were measured with.
     """
     figures = read_figures()
@@ -94,8 +109,8 @@ def write_figures(part: str, measured: Any, about: Json) -> None:
     REPORT.write_text(report(figures))
 
 
-def _kind(fleet: Json) -> tuple[bool, int]:
-    return fleet["database"] == "SQLite", fleet["count"]
+def _kind(fleet: Json) -> tuple[int, bool, int]:
+    return fleet.get("workers", 0), fleet["database"] == "SQLite", fleet["count"]
 
 
 def report(figures: Json) -> str:
@@ -306,7 +321,8 @@ def _step_names(run: Json) -> set[str]:
 
 
 def _fleet(part: Json) -> str:
-    fleets = part["measured"]
+    fleets = [one for one in part["measured"] if not one.get("workers")]
+    deployed = [one for one in part["measured"] if one.get("workers")]
     alone_s = next(
         (one["wall_s"] for one in fleets if one["count"] == 1 and one["database"] != "SQLite"), None
     )
@@ -330,7 +346,7 @@ def _fleet(part: Json) -> str:
     ]
     failures = [
         f"- {one['count']} on {one['database']}: {'; '.join(one['failures'])}"
-        for one in fleets
+        for one in part["measured"]
         if one["failures"]
     ]
     return "\n\n".join(
@@ -350,20 +366,54 @@ def _fleet(part: Json) -> str:
             "Peak memory of the others, where pages that PostgreSQL's processes share count for each of them; and how "
             "the server says that its flow runs, the fleets' own included, ended:",
             "\n".join(map(_others, fleets)),
+            *(_deployed(deployed, fleets) if deployed else []),
             "### What would be next to run out",
-            _next(max(fleets, key=lambda one: (one["database"] != "SQLite", one["count"]))),
+            _next(max(fleets, key=lambda one: (one["database"] != "SQLite", one["count"])), deployed),
             _ADVICE,
         ]
     )
 
 
+def _deployed(deployed: list[Json], fleets: list[Json]) -> list[str]:
+    """Fleets through deployments, beside those of their size in one process."""
+    here = {one["count"]: one for one in fleets if one["database"] != "SQLite"}
+    rows = []
+    for one in deployed:
+        beside = here.get(one["count"])
+        rows.append(
+            [
+                f"{one['count']}",
+                f"{one['workers']}",
+                _s(one["wall_s"]),
+                f"{one['wall_s'] / beside['wall_s']:.2f}" if beside else "",
+                f"{one['states'].get('Completed', 0)} of {one['count']}",
+                f"{one['peaks_mib']['workers']:.0f} MiB",
+                f"{one['peaks_mib']['workers'] / one['count']:.0f} MiB",
+                f"{one['workers_cpu_s'] / one['count']:.1f} s",
+                f"{one['server_cpu_s']:.0f} s",
+                f"{one['server_cpu_s'] / one['count']:.1f} s",
+                f"{one['database_cpu_s']:.0f} s",
+                f"{one['requests_a_s']:.0f}",
+                str(sum(one["throttled"].values())),
+            ]
+        )
+    return [
+        "### Through deployments",
+        "The same with `runs: deployments`: process workers carry out each environment as a run and a process of its "
+        "own, all on this machine. Memory and CPU are those of the workers and of all their runs.",
+        _table(_DEPLOYED_HEADER, rows),
+        "\n".join(map(_others, deployed)),
+    ]
+
+
 def _others(fleet: Json) -> str:
     memory = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in sorted(fleet["peaks_mib"].items()))
     states = ", ".join(f"{count} {state}" for state, count in sorted(fleet["flow_runs"].items()))
-    return f"- {fleet['count']} on {fleet['database']}: {memory}; {states}"
+    how = f", by {fleet['workers']} workers" if fleet.get("workers") else ""
+    return f"- {fleet['count']} on {fleet['database']}{how}: {memory}; {states}"
 
 
-def _next(fleet: Json) -> str:
+def _next(fleet: Json, deployed: list[Json]) -> str:
     cores = {
         "our process": fleet["cpu_s"] / fleet["wall_s"],
         "the Prefect server": fleet["server_cpu_s"] / fleet["wall_s"],
@@ -379,12 +429,26 @@ def _next(fleet: Json) -> str:
         "Kubernetes' included; ARM takes 25 reads of a caller and subscription. All runs of a process share these "
         "(`cloud/pace.py`): "
         "their looks get rarer before anything is refused.\n\n"
-        "- The process is full: `runs: deployments` and several process workers. They don't know of each other's "
-        "requests, but each believes what ARM says that it has left. Not measured here.\n"
-        "- The server is full: several of `prefect server start --no-services` beside one `prefect server services "
-        "start`, with Redis between them. Not measured here.\n"
+        f"- The process is full: at these figures with about {_full(fleet, 'cpu_s')} at once. Then `runs: deployments` "
+        "and several process workers, on several machines: a process each costs more memory and CPU (above), and is "
+        "bound by no core of another's. They don't know of each other's requests, but each believes what ARM says that "
+        "it has left.\n"
+        f"- The server is full: with about {_full(fleet, 'server_cpu_s')} at once from one process"
+        + (
+            f", and {_full(max(deployed, key=lambda one: int(one['count'])), 'server_cpu_s')} through deployments"
+            if deployed
+            else ""
+        )
+        + ". Then several of `prefect server start --no-services` beside one `prefect server services start`, with "
+        "Redis between them; how that scales wasn't measured, as it takes more than two cores.\n"
         "- ARM's reads are full: a caller of its own, or a subscription, for each part of the fleet."
     )
+
+
+def _full(fleet: Json, cpu: str) -> str:
+    """How many environments keep a core busy, of a fleet that had them work at the sandbox's speed; at Azure's own."""
+    per_s = fleet[cpu] / fleet["count"] / fleet["wall_s"] / fleet["speed"]
+    return f"{1 / per_s:.0f}"
 
 
 _ADVICE = """\

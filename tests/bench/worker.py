@@ -40,7 +40,7 @@ async def _ours(wanted: Json) -> Json:
 
     specs = [EnvironmentSpec.model_validate(spec) for spec in wanted["specs"]]
     if wanted["what"] == "fleet":
-        return await _fleet(specs, wanted["regions"])
+        return await _fleet(specs, wanted["regions"], wanted["runs"])
     from flows.plan import plan
     from flows.provision import provision
 
@@ -58,13 +58,15 @@ async def _ours(wanted: Json) -> Json:
     return {"state": state.name, "changed": changed, "steps": steps, "cluster": outputs.cluster.id}
 
 
-async def _fleet(specs: list[Any], regions: list[str]) -> Json:
-    """Every environment at once: a fleet of regions for each name, side by side in this process."""
+async def _fleet(specs: list[Any], regions: list[str], runs: Any) -> Json:
+    """Every environment at once: a fleet of regions for each name, side by side, here or through deployments."""
     from flows.provision_fleet import provision_fleet
 
     async def one(spec: Any) -> list[Json]:
         try:
-            state: Any = await provision_fleet(spec, regions, at_once=len(regions), return_state=True)
+            state: Any = await provision_fleet(
+                spec, regions, at_once=len(regions), runs=runs, return_state=True
+            )
             fleet = await state.result(raise_on_failure=False)
             if isinstance(fleet, Exception):
                 raise fleet

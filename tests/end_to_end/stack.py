@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import yaml
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -28,15 +26,14 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from cli.sandbox_client import running_sandbox
-from deployments.rendering import WORK_POOL
 from environment.spec import EnvironmentSpec
 from flows._one_writer import lock_name
 
+from ..bench.deployed import command, deploy, start_worker
 from ..bench.processes import Database, free_port, prefect_server
 from ..sandbox.conftest import SandboxProcess
 from ..sandbox.conftest import start as start_sandbox
 
-REPOSITORY = Path(__file__).parents[2]
 Json = dict[str, Any]
 
 # Of the work pool; each has a worker and a sandbox of its own: one where everything lasts moments, one where there is
@@ -93,15 +90,7 @@ class Stack:
 
     def deploy(self) -> None:
         """Register what the regions say, as a person does it: docs/deployments.md, "In short"."""
-        deployed = self.folder / "deployed"
-        deployed.mkdir(exist_ok=True)
-        (deployed / "regions.yaml").write_text(yaml.safe_dump(self.regions))
-        files = ["--regions", str(deployed / "regions.yaml"), "--output", str(deployed / "prefect.yaml")]
-        self.command("deployments", *files)
-        self.command("deployments", "setup", cwd=deployed)
-        self.command(
-            "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(deployed / "prefect.yaml")
-        )
+        deploy(self.folder / "deployed", self.regions, self.environment())
 
     def spec(self, queue: str = QUICK, **fields: Any) -> Json:
         """A spec for that queue's sandbox, with its operator's manifest."""
@@ -122,30 +111,13 @@ class Stack:
         }
         return ours | running_sandbox(self.folder / f"sandbox-{queue}").variables() if queue else ours
 
-    def command(self, module: str, *arguments: str, cwd: Path = REPOSITORY) -> str:
+    def command(self, module: str, *arguments: str) -> str:
         """Run one of our commands, or Prefect's, to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=cwd,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return command(self.environment(), module, *arguments)
 
     def start_worker(self, queue: str, sandbox: str | None = None) -> subprocess.Popen[bytes]:
         """A process worker with its sandbox's credentials in its environment."""
-        command = ["prefect", "worker", "start", "--pool", WORK_POOL, "--name", queue, "--work-queue", queue]
-        with (self.folder / f"worker-{queue}.log").open("wb") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", *command],
-                stdout=log,
-                stderr=log,
-                env=self.environment(sandbox or queue),
-                cwd=self.folder,
-            )
+        worker = start_worker(self.folder, queue, self.environment(sandbox or queue), queue)
         self._processes.append(worker)
         return worker
 

@@ -15,8 +15,8 @@ Json = dict[str, Any]
 
 _READ_ONLY_POSTS = ("StorageAccounts_CheckNameAvailability", "ManagedClusters_ListClusterUserCredentials")
 _PAGE = "<html><body><h1>Bad Gateway</h1></body></html>"
-# Sandbox seconds, at its speed more than our read time-out.
-_TOO_LATE_S = 1500
+# Sandbox seconds: a minute and a half more than our read time-out. ARM itself gives a request up after a minute.
+_TOO_LATE_S = 800
 _BUSY = (
     "Operation is not allowed: Another operation (Updating) is in progress, please wait for it to finish before "
     "starting a new operation. See https://aka.ms/aks-pending-operation for more details"
