@@ -15,8 +15,8 @@ from environment.journal import Event, journal
 
 # Real seconds between looks; a wait shorter than that shows no bar.
 _EVERY_S = 1.5
-# Points of a hundred that it must have moved to be worth a request: a fleet's bars would keep the server busy.
-_STEP = 3.0
+# Points of a hundred that it must have moved to be worth a request: at 3, bars were a quarter of a run's CPU seconds.
+_STEP = 10.0
 # Azure seconds; what usually takes less isn't worth a bar.
 _WORTH_SHOWING_S = 60
 
