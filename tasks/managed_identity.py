@@ -20,8 +20,6 @@ from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
 from tasks._roles import STORAGE_BLOB_DATA_CONTRIBUTOR, assignments_of
 
-_KIND = "Microsoft.ManagedIdentity/userAssignedIdentities"
-
 
 @arm_task("ensure_managed_identity {place.names.identity}")
 async def ensure_managed_identity(
@@ -112,7 +110,7 @@ async def _ensure_identity(
     operations = cloud().identities.user_assigned_identities
     resource = arm_resource(
         label,
-        place.resource_id(_KIND, name),
+        place.resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", name),
         operations.get,
         operations.create_or_update,
         group.name,

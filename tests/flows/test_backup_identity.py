@@ -3,8 +3,10 @@
 import pytest
 
 from cli.guide_variables import guide_variables
+from flows._session import run_session
 from flows.plan import make_plan
 from flows.tear_down import tear_down
+from tasks.inventory import look_at_generations, read_addresses
 
 from ..conftest import spec_for
 from ..sandbox.conftest import SandboxProcess
@@ -26,7 +28,10 @@ def roles_of(azure: SandboxProcess, principal_id: str) -> set[str]:
     }
 
 
-async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(azure: SandboxProcess) -> None:
+@pytest.mark.parametrize("at_the_end", ["separate", "shared"])
+async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(
+    azure: SandboxProcess, at_the_end: str
+) -> None:
     quicken(azure)
     spec = spec_for(azure, storage={"identity": "separate"})
     outputs = (await run_provision(azure, spec)).outputs
@@ -38,8 +43,16 @@ async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(azure
     assert guide_variables(outputs)["AKS_UAMI_WORKLOAD_CLIENTID"] == backups.client_id
     plan = await make_plan(spec, recorded=False)
     assert [step for step in plan.steps if step.action != "nothing"] == []
+    async with run_session(spec):
+        (site,) = (await look_at_generations(spec)).live
+        addresses = await read_addresses(site)
+    assert (addresses.identity_client_id, addresses.identity_principal_id) == (
+        backups.client_id,
+        backups.principal_id,
+    )
 
-    receipt = await tear_down(spec, "cnpg-canadacentral")
+    # Whoever tears down may have another spec by then.
+    receipt = await tear_down(spec_for(azure, storage={"identity": at_the_end}), "cnpg-canadacentral")
     gone = {item.name for item in receipt.deleted}
     assert {cluster.name, backups.name} <= gone
     assert roles_of(azure, backups.principal_id) == set()

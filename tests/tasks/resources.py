@@ -353,25 +353,18 @@ RESOURCES = (
         foreign=COST_CENTER | {"tags.aks-postgres-last-generation": "7"},
         fixed=(Fixed("location", ANOTHER_REGION, "Choose another name or suffix"),),
     ),
-    Resource(
-        "identity",
-        "UserAssignedIdentities_CreateOrUpdate",
-        "2024-11-30",
-        _in_group("Microsoft.ManagedIdentity/userAssignedIdentities", "identity"),
-        identity,
-        drift=("tags.owner", "somebody"),
-        foreign=COST_CENTER,
-        fixed=(REGION,),
-    ),
-    Resource(
-        "backup_identity",
-        "UserAssignedIdentities_CreateOrUpdate",
-        "2024-11-30",
-        _in_group("Microsoft.ManagedIdentity/userAssignedIdentities", "backup_identity"),
-        identity,
-        drift=("tags.owner", "somebody"),
-        foreign=COST_CENTER,
-        fixed=(REGION,),
+    *(
+        Resource(
+            name,
+            "UserAssignedIdentities_CreateOrUpdate",
+            "2024-11-30",
+            _in_group("Microsoft.ManagedIdentity/userAssignedIdentities", name),
+            identity,
+            drift=("tags.owner", "somebody"),
+            foreign=COST_CENTER,
+            fixed=(REGION,),
+        )
+        for name in ("identity", "backup_identity")
     ),
     Resource(
         "storage_account",
