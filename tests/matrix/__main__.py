@@ -25,7 +25,7 @@ from .kills import kills
 from .plain import FLOWS
 from .pool import Job, judged, open_world, outcome
 from .races import races
-from .report import write_report
+from .report import counts, write_figures
 from .world import World, world
 
 SEED = 1
@@ -36,7 +36,7 @@ PARTS = ("faults", "seeded", "kills", "races")
 def main() -> int:
     """Run a part of the matrix, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
-    parser.add_argument("part", choices=[*PARTS, "report", "sample"], nargs="*")
+    parser.add_argument("part", choices=[*PARTS, "sample"], nargs="*")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=180, help="when to stop; the next run goes on")
     parser.add_argument("--only", default="", help="cases whose name holds this")
@@ -49,9 +49,7 @@ def main() -> int:
     KEPT.mkdir(exist_ok=True)
     defects = 0
     for part in given.part or PARTS:
-        if part != "report":
-            defects += _run(part, given)
-    write_report()
+        defects += _run(part, given)
     return 1 if defects else 0
 
 
@@ -62,7 +60,6 @@ def _run(part: str, given: argparse.Namespace) -> int:
     done = {one["id"] for one in kept(part) if one["verdict"] != "defect"}
     with world() as first:
         every = list(_jobs(part, first, list(FLOWS)))
-    (KEPT / f"{part}.count").write_text(json.dumps(Counter(job.flow for job in every)))
     jobs = [job for job in every if given.only in job.id and job.flow in (given.flow or FLOWS)]
     random.Random(SEED).shuffle(jobs)
     if given.cases:
@@ -97,7 +94,9 @@ def _run(part: str, given: argparse.Namespace) -> int:
                 print(f"{count} of {len(todo)}", flush=True)
             if time.monotonic() < ends_s and (job := next(waiting, None)) is not None:
                 running.add(pool.submit(outcome, job))
-    print(f"{part}: {dict(Counter(one['verdict'] for one in kept(part)))}", flush=True)
+    ended = kept(part)
+    print(f"{part}: {dict(Counter(one['verdict'] for one in ended))}", flush=True)
+    write_figures(part, counts(ended, Counter(job.flow for job in every)))
     return defects
 
 

@@ -39,7 +39,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ..bench.processes import prefect_server
 from ..conftest import point_at, spec_for
 from ..sandbox.conftest import SandboxProcess, start
-from .kept import KEPT, REPOSITORY
+from .kept import REPOSITORY
+from .report import write_figures
 
 Json = dict[str, Any]
 
@@ -110,7 +111,6 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
     )
     print(f"found: {len(found)}" + "".join(f"\n    {name} in {place}" for place, name in found))
     print(f"a planted leak is found: {is_seeing} ({', '.join(where)})")
-    KEPT.mkdir(exist_ok=True)
     summary = {
         "runs": ways,
         "secrets": sorted(secrets),
@@ -120,7 +120,7 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
         "found": len(found),
         "finds_a_planted_one": is_seeing,
     }
-    (KEPT / "canary.json").write_text(json.dumps(summary))
+    write_figures("canary", summary)
     as_meant = ways == {
         "succeeds": 0,
         "fails": 1,

@@ -7,7 +7,6 @@ longer there, and a test that doesn't fail without it, are defects of this list 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -16,7 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .kept import KEPT, REPOSITORY
+from .kept import REPOSITORY
+from .report import read_figures, write_figures
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="guards whose text holds this")
     given = parser.parse_args()
     chosen = [mutation for mutation in MUTATIONS if given.only in mutation.guard]
-    found = {one["guard"]: one for one in _earlier()}
+    guards = [mutation.guard for mutation in MUTATIONS]
+    earlier = read_figures().get("mutations", {}).get("guards", [])
+    found = {one["guard"]: one for one in earlier if one["guard"] in guards}
     survived = 0
     with tempfile.TemporaryDirectory(prefix="aks-postgres-mutations-") as folder:
         copy = Path(folder) / "copy"
@@ -207,14 +209,8 @@ def main() -> int:
             survived += verdict != "caught"
             print(f"{verdict}: {mutation.guard} ({mutation.test})", flush=True)
             found[mutation.guard] = {"guard": mutation.guard, "test": mutation.test, "verdict": verdict}
-            KEPT.mkdir(exist_ok=True)
-            (KEPT / "mutations.json").write_text(json.dumps(list(found.values()), indent=1))
+            write_figures("mutations", {"guards": [found[guard] for guard in guards if guard in found]})
     return 1 if survived else 0
-
-
-def _earlier() -> list[dict[str, str]]:
-    file = KEPT / "mutations.json"
-    return list(json.loads(file.read_text())) if file.exists() else []
 
 
 def _copy_to(copy: Path) -> None:

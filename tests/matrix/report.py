@@ -1,4 +1,4 @@
-"""docs/resilience.md, from what is kept in `.matrix/`."""
+"""docs/resilience.md, from the counts in docs/resilience.json, which each part of the matrix replaces by its own."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
-from .kept import KEPT, REPOSITORY, kept
+from .kept import REPOSITORY
 
 Json = dict[str, Any]
 
-PAGE = REPOSITORY / "docs" / "resilience.md"
+FIGURES = REPOSITORY / "docs" / "resilience.json"
+REPORT = FIGURES.with_suffix(".md")
 _VERDICTS = ("same end", "gave up for now, then same end", "refused, then same end", "not met", "defect")
 
 _HEAD = """\
 # Resilience: what was tried, and how it ended
 
-Written by `make matrix`, `make canary` and `make mutations` (`python -m tests.matrix report` writes it anew from what
-they kept). Each command goes on where it stopped. Everything runs against the [sandbox](sandbox.md), never yet against
-Azure.
+Written by `make matrix`, `make canary` and `make mutations` from what they counted, which is in
+[resilience.json](resilience.json); `make matrix` goes on where it stopped. Everything runs against the
+[sandbox](sandbox.md), never yet against Azure.
 
 ## How
 
@@ -60,99 +62,121 @@ it.
 """
 
 
-def write_report() -> None:
-    """Write the page."""
+def read_figures() -> Json:
+    """What was counted until now, by part."""
+    found: Json = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    return found
+
+
+def write_figures(part: str, counted: Json) -> None:
+    """Put a part's counts into docs/resilience.json, and write the page anew.
+
+    Args:
+        part: `faults`, `seeded`, `kills`, `races`, `canary` or `mutations`.
+        counted: its counts.
+    """
+    figures = read_figures() | {part: counted | {"date": f"{datetime.now(UTC):%d %B %Y}"}}
+    FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
+    REPORT.write_text(report(figures))
+
+
+def counts(outcomes: list[Json], whole: dict[str, int]) -> Json:
+    """The counts of a part of the matrix.
+
+    Args:
+        outcomes: of its cases that were run.
+        whole: how many cases there are, by flow.
+    """
+    by_flow: dict[str, Counter[str]] = defaultdict(Counter, {flow: Counter() for flow in whole})
+    by_fault: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in outcomes:
+        by_flow[_flow(one)][one["verdict"]] += 1
+        if fault := re.match(r"[^:]+: (.*?) at [A-Z]+ /", one["id"]):
+            by_fault[fault[1]][one["verdict"]] += 1
+    defects = [one for one in outcomes if one["verdict"] == "defect"]
+    return {
+        "cases": whole,
+        "by_flow": by_flow,
+        "by_fault": by_fault,
+        "took_s": round(sum(one["took_s"] for one in outcomes), 1),
+        "defects": [f"{_short(one['id'])}: {_short(one['detail'])[:400]}" for one in defects],
+    }
+
+
+def report(figures: Json) -> str:
+    """docs/resilience.md."""
     parts = [
         _HEAD,
         _matrix(
             "One fault at every call",
-            "faults",
+            figures.get("faults"),
             "Every call of a clean run, equal reads as first, middle and last, with each fault that makes sense there.",
         ),
-        _by_fault(),
-        _matrix("One to three faults, answers late at random", "seeded", "200 seeded runs."),
+        _by_fault(figures.get("faults")),
+        _matrix("One to three faults, answers late at random", figures.get("seeded"), "200 seeded runs."),
         _matrix(
             "kill -9 before and after every write",
-            "kills",
+            figures.get("kills"),
             "Then run again: the same end, nothing made twice or deleted that isn't in a clean run, and each write at "
             "most once more. In blue_green a complete environment is there at the moment of the kill.",
         ),
         _matrix(
             "Somebody else at the cluster",
-            "races",
+            figures.get("races"),
             "Just before each write to the cluster and its pools: a person's tag, which must stay, and an operation on "
             "a pool that our write then meets.",
         ),
-        _defects(),
+        _defects(figures),
         _FOUND,
-        _canary(),
-        _mutations(),
+        _canary(figures.get("canary")),
+        _mutations(figures.get("mutations")),
     ]
-    PAGE.write_text("\n".join(part.rstrip("\n") + "\n" for part in parts if part))
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
 
-def _matrix(title: str, part: str, about: str) -> str:
-    outcomes = kept(part)
-    count = KEPT / f"{part}.count"
-    whole: Json = json.loads(count.read_text()) if count.exists() else {}
-    if not outcomes:
+def _matrix(title: str, counted: Json | None, about: str) -> str:
+    if counted is None:
         return f"## {title}\n\n{about}\n\nNot run yet."
-    by_flow: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in outcomes:
-        by_flow[_flow(one)][one["verdict"]] += 1
     rows = [
-        [flow, whole.get(flow, "?"), sum(found.values()), *(found[verdict] for verdict in _VERDICTS)]
-        for flow, found in sorted(by_flow.items())
+        [flow, counted["cases"].get(flow, 0), sum(found.values()), *_of_verdicts(found)]
+        for flow, found in sorted(counted["by_flow"].items())
     ]
-    rows += [
-        [flow, number, 0, *[0] * len(_VERDICTS)]
-        for flow, number in sorted(whole.items())
-        if flow not in by_flow
-    ]
-    total = [
-        sum(int(row[at]) for row in rows if str(row[at]).isdigit()) for at in range(1, 3 + len(_VERDICTS))
-    ]
+    total = [sum(int(row[at]) for row in rows) for at in range(1, 3 + len(_VERDICTS))]
     rows.append(["all", *total])
-    took_s = sum(one["took_s"] for one in outcomes) / len(outcomes)
+    each_s = counted["took_s"] / max(1, total[1])
     return (
-        f"## {title}\n\n{about}\n\n"
+        f"## {title}\n\n{about} {counted['date']}.\n\n"
         + _table(["flow", "cases", "run", *_VERDICTS], rows)
-        + f"\n\n{took_s:.1f} s a case on average."
+        + f"\n\n{each_s:.1f} s a case on average."
     )
 
 
-def _by_fault() -> str:
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in kept("faults"):
-        name = re.sub(r"^[^:]+: (.*?) at [A-Z]+ /.*", r"\1", one["id"])
-        found[name][one["verdict"]] += 1
-    if not found:
+def _of_verdicts(found: Json) -> list[int]:
+    return [found.get(verdict, 0) for verdict in _VERDICTS]
+
+
+def _by_fault(counted: Json | None) -> str:
+    if counted is None:
         return ""
     rows = [
-        [name, sum(counts.values()), *(counts[verdict] for verdict in _VERDICTS)]
-        for name, counts in sorted(found.items())
+        [name, sum(found.values()), *_of_verdicts(found)]
+        for name, found in sorted(counted["by_fault"].items())
     ]
     return _table(["fault", "run", *_VERDICTS], rows)
 
 
-def _defects() -> str:
+def _defects(figures: Json) -> str:
     found = [
-        (part, one)
+        f"- {part}: {defect}"
         for part in ("faults", "seeded", "kills", "races")
-        for one in kept(part)
-        if one["verdict"] == "defect"
+        for defect in figures.get(part, {}).get("defects", [])
     ]
-    if not found:
-        return "## Defects that stand\n\nNone among what was run."
-    lines = [f"- {part}: {_short(one['id'])}: {_short(one['detail'])[:400]}" for part, one in found]
-    return "## Defects that stand\n\n" + "\n".join(lines)
+    return "## Defects that stand\n\n" + ("\n".join(found) or "None among what was run.")
 
 
-def _canary() -> str:
-    file = KEPT / "canary.json"
-    if not file.exists():
+def _canary(found: Json | None) -> str:
+    if found is None:
         return "## Secrets\n\nNot run yet."
-    found: Json = json.loads(file.read_text())
     return (
         "## Secrets\n\n"
         f"Planted: {', '.join(found['secrets'])}; every access token is known by its form. Runs of `provision` that "
@@ -162,19 +186,20 @@ def _canary() -> str:
         f"{'found' if found['finds_a_planted_one'] else 'NOT found'}. Storage keys are never asked for; the planted "
         f"one is in an error text of Azure's. The server's table of logs held {found['log_lines']} lines"
         + ("." if found["log_lines"] else ", so nothing can be said of it.")
+        + f" {found['date']}."
     )
 
 
-def _mutations() -> str:
-    file = KEPT / "mutations.json"
-    if not file.exists():
+def _mutations(counted: Json | None) -> str:
+    if counted is None:
         return "## Guards taken away\n\nNot run yet."
-    found: list[Json] = json.loads(file.read_text())
+    found: list[Json] = counted["guards"]
     caught = sum(one["verdict"] == "caught" for one in found)
     rows = [[one["guard"], f"`{one['test'].split('::')[-1]}`", one["verdict"]] for one in found]
     return (
         f"## Guards taken away\n\nEach by itself, in a copy; the named test passes before and must fail then. "
-        f"{caught} of {len(found)} were noticed.\n\n" + _table(["guard", "test", "verdict"], rows)
+        f"{caught} of {len(found)} were noticed. {counted['date']}.\n\n"
+        + _table(["guard", "test", "verdict"], rows)
     )
 
 

@@ -1,0 +1,22 @@
+"""The page says what was counted, and nothing else."""
+
+from .report import REPORT, counts, read_figures, report
+
+
+def test_the_page_is_that_of_the_figures() -> None:
+    """`make matrix`, `make canary` and `make mutations` write both."""
+    assert REPORT.read_text() == report(read_figures())
+
+
+def test_cases_that_were_not_run_and_defects_are_said() -> None:
+    outcomes = [
+        {"id": "provision: 429 at GET /a #1", "verdict": "same end", "detail": "", "took_s": 1},
+        {"id": "provision: 500 at PUT /b #2", "verdict": "defect", "detail": "another end", "took_s": 2},
+    ]
+    counted = counts(outcomes, {"provision": 7, "tear_down": 3}) | {"date": "today"}
+    text = report({"faults": counted})
+    assert "| provision | 7 | 2 | 1 | 0 | 0 | 0 | 1 |" in text
+    assert "| tear_down | 3 | 0 | 0 | 0 | 0 | 0 | 0 |" in text
+    assert "| all | 10 | 2 | 1 | 0 | 0 | 0 | 1 |" in text
+    assert "| 429 | 1 | 1 | 0 | 0 | 0 | 0 |" in text
+    assert "- faults: provision: 500 at PUT /b #2: another end" in text
