@@ -359,9 +359,9 @@ async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]
 def _interval_s(elapsed_s: float, expected_s: float) -> float:
     """Azure seconds to the next look: often when the end is near, within AKS's one read a second and cluster.
 
+    An end is noticed after one or two seconds on average, unless it comes far from when it is expected.
     https://learn.microsoft.com/azure/aks/quotas-skus-regions (60 reads at once, then one a second).
     """
-    near_s = max(120, 2 * expected_s)
-    if (expected_s <= 60 or 0.6 * expected_s <= elapsed_s) and elapsed_s <= near_s:
-        return 2
-    return 8
+    if elapsed_s > max(120, 2 * expected_s) or (expected_s > 60 and elapsed_s < 0.6 * expected_s):
+        return 8
+    return 4 if expected_s > 60 and elapsed_s < 0.85 * expected_s else 2

@@ -10,10 +10,10 @@ from uuid import UUID
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.context import TaskRunContext
 
-from cloud.clock import minutes
+from cloud.clock import minutes, time_scale
 from environment.journal import Event, journal
 
-# Real seconds between looks; a wait shorter than that shows no bar.
+# Real seconds between looks, at the least; a wait shorter than that shows no bar.
 _EVERY_S = 1.5
 # Points of a hundred that it must have moved to be worth a request: at 3, bars were a quarter of a run's CPU seconds.
 _STEP = 10.0
@@ -40,11 +40,14 @@ async def _report(title: str) -> None:
     artifact: UUID | None = None
     shown: Event | None = None
     shown_percent = 0.0
+    pause_s = _EVERY_S
     while True:
-        await asyncio.sleep(_EVERY_S)
+        await asyncio.sleep(pause_s)
         wait = journal().last_wait(title)
         if wait is None or wait is shown or wait.expected_s < _WORTH_SHOWING_S:
             continue
+        # Twice a step of the bar.
+        pause_s = max(_EVERY_S, wait.expected_s * _STEP / 200 / time_scale())
         percent = 100 * wait.elapsed_s / wait.expected_s
         same_wait = shown is not None and wait.text == shown.text
         if same_wait and 0 <= percent - shown_percent < _STEP:
