@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from prefect import flow
+import httpx
+from prefect import flow, get_client
 from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from environment.fleet import Fleet, RegionResult
 from environment.journal import Journal, use_journal
@@ -21,6 +25,11 @@ from environment.spec import EnvironmentSpec
 from flows._fleet_database import refuse_sqlite
 from flows._one_writer import IfAnotherRun
 from flows.provision import provision
+
+# Real seconds: the server is Prefect's, not Azure's.
+LOOK_S = 5.0
+# A server that restarts, or that a fleet's start keeps busy, is back by then.
+AWAY_S = 300.0
 
 Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{2,29}$")]
 
@@ -99,14 +108,54 @@ async def _here(spec: EnvironmentSpec, if_another_run: IfAnotherRun) -> State[An
 
 
 async def _through_deployment(spec: EnvironmentSpec, if_another_run: IfAnotherRun) -> State[Any]:
-    run: FlowRun = await run_deployment(  # type: ignore[misc]
-        f"provision/{spec.region}",
-        parameters={"spec": spec.model_dump(mode="json"), "if_another_run": if_another_run},
-        flow_run_name=f"provision {spec.name} in {spec.region}",
-        poll_interval=2,
-    )
-    assert run.state is not None
-    return run.state
+    # By its key a run whose creation is asked for twice is created once.
+    key = f"{flow_run.id}-{spec.region}"
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception(_is_away),
+        stop=stop_after_delay(AWAY_S),
+        wait=wait_fixed(LOOK_S),
+        reraise=True,
+    ):
+        with attempt:
+            run: FlowRun = await run_deployment(  # type: ignore[misc]
+                f"provision/{spec.region}",
+                parameters={"spec": spec.model_dump(mode="json"), "if_another_run": if_another_run},
+                flow_run_name=f"provision {spec.name} in {spec.region}",
+                idempotency_key=key,
+                timeout=0,
+            )
+    return await end_of(run.id)
+
+
+async def end_of(run_id: UUID) -> State[Any]:
+    """The state that a run ends in; a Prefect server that fails to answer is asked again for minutes.
+
+    Args:
+        run_id: of a flow run.
+
+    Raises:
+        httpx.HTTPError: the server didn't answer all that time.
+    """
+    answered_s = time.monotonic()
+    async with get_client() as client:
+        while True:
+            try:
+                state = (await client.read_flow_run(run_id)).state
+                answered_s = time.monotonic()
+            except httpx.HTTPError as error:
+                if not _is_away(error) or time.monotonic() - answered_s > AWAY_S:
+                    raise
+            else:
+                if state is not None and state.is_final():
+                    return state
+            await asyncio.sleep(LOOK_S)
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether the server didn't answer, or answered that it can't."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500
+    return isinstance(error, httpx.HTTPError)
 
 
 async def _reason(state: State[Any]) -> str:

@@ -182,6 +182,9 @@ def prefect_server(
     }
     if database:
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.url
+        # As docs/deployments.md has them for fleets.
+        environment["PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE"] = "20"
+        environment["PREFECT_SERVER_DATABASE_SQLALCHEMY_MAX_OVERFLOW"] = "60"
     command = [sys.executable, "-P", "-m", "prefect", "server", "start", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
     with (folder / "prefect.log").open("ab") as log:

@@ -37,6 +37,7 @@ _REAL_TIME_HEADER = (
     "requests",
     "client CPU, s",
     "peak memory",
+    "when, load average before",
 )
 _SCALED_HEADER = (
     "run",
@@ -64,6 +65,7 @@ _FLEET_HEADER = (
     "sandbox CPU",
     "requests a second",
     "429",
+    "when, load average before",
 )
 _DEPLOYED_HEADER = (
     "at once",
@@ -79,6 +81,7 @@ _DEPLOYED_HEADER = (
     "database CPU",
     "requests a second",
     "429",
+    "when, load average before",
 )
 _NAMES = {"guide": "the guide, by az", "step_by_step": "ours, step by step", "single": "ours, single"}
 
@@ -99,14 +102,24 @@ def write_figures(part: str, measured: Any, about: Json) -> None:
     """
     figures = read_figures()
     if part == "real-time":
+        measured = {name: run | {"when": _when(about)} for name, run in measured.items()}
         measured = figures.get(part, {}).get("measured", {}) | measured
     if part == "fleet":
+        measured = [one | {"when": _when(about)} for one in measured]
         known = {_kind(one): one for one in figures.get(part, {}).get("measured", [])}
         known |= {_kind(one): one for one in measured}
         measured = [known[kind] for kind in sorted(known)]
-    figures[part] = about | {"date": f"{datetime.now(UTC):%d %B %Y}", "measured": measured}
+    figures[part] = about | {"date": _today(), "measured": measured}
     FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     REPORT.write_text(report(figures))
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%d %B %Y}"
+
+
+def _when(about: Json) -> str:
+    return f"{_today()}, {about['machine']['load']}"
 
 
 def _kind(fleet: Json) -> tuple[int, bool, int]:
@@ -185,6 +198,7 @@ def _real_time(part: Json) -> str:
                 str(run["requests"]),
                 _holds(run["cpu_s"], 5) if ours else f"{run['cpu_s']:.1f}",
                 f"{run['peak_mib']:.0f} MiB",
+                run["when"],
             ]
         )
     again = [
@@ -341,6 +355,7 @@ def _fleet(part: Json) -> str:
             f"{one['sandbox_cpu_s']:.0f} s",
             f"{one['requests_a_s']:.0f}",
             str(sum(one["throttled"].values())),
+            one["when"],
         ]
         for one in fleets
     ]
@@ -395,6 +410,7 @@ def _deployed(deployed: list[Json], fleets: list[Json]) -> list[str]:
                 f"{one['database_cpu_s']:.0f} s",
                 f"{one['requests_a_s']:.0f}",
                 str(sum(one["throttled"].values())),
+                one["when"],
             ]
         )
     return [
@@ -463,6 +479,7 @@ apt-get install postgresql
 sudo -u postgres createuser prefect --pwprompt && sudo -u postgres createdb prefect --owner prefect
 export PREFECT_SERVER_DATABASE_DRIVER=postgresql+asyncpg
 export PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://prefect:PASSWORD@127.0.0.1/prefect
+export PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE=20 PREFECT_SERVER_DATABASE_SQLALCHEMY_MAX_OVERFLOW=60
 export PREFECT_SERVER_API_HOST=127.0.0.1 PREFECT_SERVER_API_PORT=4200
 export PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
 prefect server start

@@ -1,12 +1,20 @@
 """Many regions at once: each its own run, and a failure stays in its region."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import httpx
 import pytest
-from prefect import get_client
+from aiohttp import ClientSession, web
+from prefect import flow, get_client
+from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from environment.fleet import Fleet
 from environment.problems import SpecError
 from environment.spec import EnvironmentSpec
-from flows.provision_fleet import provision_fleet
+from flows.provision_fleet import end_of, provision_fleet
 
 from ..sandbox.conftest import SandboxProcess
 
@@ -44,6 +52,60 @@ async def test_a_deployment_that_is_not_there_is_that_regions_failure(
     fleet: Fleet = await state.aresult(raise_on_failure=False)
     (failed,) = fleet.failed
     assert "provision/canadacentral" in failed.failure
+
+
+async def test_a_server_that_fails_for_a_moment_loses_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a fleet's start a Prefect server answers 500: its database's connections are all in use."""
+    monkeypatch.setattr("flows.provision_fleet.LOOK_S", 0.05)
+
+    @flow
+    def done() -> None:
+        pass
+
+    state: State[None] = done(return_state=True)
+    async with failing_server(answers_from=3) as (url, asked):
+        with temporary_settings({PREFECT_API_URL: url}):
+            assert (await end_of(state.state_details.flow_run_id)).is_completed()
+        assert len(asked) == 3
+
+
+async def test_a_server_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.provision_fleet.LOOK_S", 0.05)
+    monkeypatch.setattr("flows.provision_fleet.AWAY_S", 0.2)
+    async with failing_server(answers_from=1000) as (url, asked):
+        with temporary_settings({PREFECT_API_URL: url}), pytest.raises(httpx.HTTPStatusError, match="500"):
+            await end_of(uuid4())
+        assert len(asked) > 2
+
+
+@asynccontextmanager
+async def failing_server(answers_from: int) -> AsyncIterator[tuple[str, list[str]]]:
+    """A way to the Prefect server on which flow runs can't be read at first; yields its URL and what was asked."""
+    behind = str(PREFECT_API_URL.value())
+    asked: list[str] = []
+
+    async def forward(request: web.Request) -> web.Response:
+        if request.path.startswith("/flow_runs/"):
+            asked.append(request.path)
+            if len(asked) < answers_from:
+                return web.json_response({"exception_message": "Internal Server Error"}, status=500)
+        async with (
+            ClientSession() as client,
+            client.request(request.method, behind + request.path, data=await request.read()) as answer,
+        ):
+            return web.Response(
+                body=await answer.read(), status=answer.status, content_type=answer.content_type
+            )
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", forward)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_region_given_twice_is_refused(azure: SandboxProcess, spec: EnvironmentSpec) -> None:
