@@ -130,13 +130,13 @@ class _Peaks:
 
 @contextmanager
 def _worker(folder: Path, name: str, environment: Mapping[str, str]) -> Iterator[int]:
-    """A process worker's process ID; it ends with the runs that it still has."""
+    """A process worker's process ID; its runs have ended by the end, and it is done with."""
     process = start_worker(folder, name, environment)
     try:
         yield process.pid
     finally:
-        process.terminate()
-        process.wait(timeout=60)
+        process.kill()
+        process.wait()
 
 
 def _flow_runs(api: str) -> dict[str, int]:
