@@ -76,7 +76,7 @@ def shown(given: Any) -> str:
     """A value as a message shows it: short, printable, and without a private key."""
     if isinstance(given, str) and "PRIVATE KEY" in given:
         return "a private key (not shown)"
-    text = _printable(_as_text(given))
+    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in _printable(_as_text(given)))
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
 
 

@@ -169,3 +169,8 @@ def test_a_private_key_given_for_a_public_one_is_not_shown() -> None:
 def test_a_date_is_shown_as_it_was_written() -> None:
     with pytest.raises(SpecError, match='name: "2026-11-24" was given; text is expected'):
         spec_from({"name": datetime.date(2026, 11, 24)})
+
+
+def test_signs_that_nobody_sees_are_shown_by_their_numbers() -> None:
+    with pytest.raises(SpecError, match=r'adopt: "rg\\u200c" was given'):
+        spec_from({"adopt": "rg\u200c"})

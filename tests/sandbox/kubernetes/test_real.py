@@ -121,8 +121,8 @@ async def test_requests_are_told_and_tokens_checked(real: Cluster) -> None:
     answer = await real.send("GET", "/api/v1/nodes", headers={"Authorization": "Bearer wrong"})
     assert answer.error == (401, "Unauthorized")
     await real.done("GET", "/api/v1/nodes")
-    # The actor's own requests stand between.
+    # The actor's own requests stand between, and watches that end late.
+    lists = [entry for entry in real.ledger if entry["operation"] == "list nodes"]
     refused = next(entry for entry in reversed(real.ledger) if entry["status"] == 401)
-    told = next(entry for entry in reversed(real.ledger) if entry["principal"] == "masterclient")
-    assert (refused["status"], refused["error_code"], refused["principal"]) == (401, "Unauthorized", None)
-    assert (told["operation"], told["status"], told["principal"]) == ("list nodes", 200, "masterclient")
+    assert (refused["error_code"], refused["principal"]) == ("Unauthorized", None)
+    assert (200, "masterclient") in [(entry["status"], entry["principal"]) for entry in lists]
