@@ -108,8 +108,8 @@ async def _here(spec: EnvironmentSpec, if_another_run: IfAnotherRun) -> State[An
 
 
 async def _through_deployment(spec: EnvironmentSpec, if_another_run: IfAnotherRun) -> State[Any]:
-    # By its key a run whose creation is asked for twice is created once.
-    key = f"{flow_run.id}-{spec.region}"
+    # By its key a run whose creation is asked for twice is created once; the fleet's next try gets new ones.
+    key = f"{flow_run.id}-{flow_run.run_count}-{spec.region}"
     async for attempt in AsyncRetrying(
         retry=retry_if_exception(_is_away),
         stop=stop_after_delay(AWAY_S),

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from cloud import clock
 from cloud.answers import Json
-from cloud.calls import read
+from cloud.calls import all_ended, read
 from cloud.errors import VerificationFailed
 from cloud.kubernetes_api import KubernetesApi, kubernetes_api
 from cloud.resources import look_at
@@ -30,6 +31,8 @@ METRICS_AGENT = "ama-metrics-node"
 LOGS_AGENT = "ama-logs"
 # Agents appear minutes after their profile is on (https://github.com/Azure/AKS/issues/4973); 15 min is the limit.
 _AGENTS_WITHIN_S = 900
+# A role assignment may be invisible for a moment after the write that made it, as any resource.
+_ROLES_APPEAR_WITHIN_S = 60
 
 
 def cluster_problems(spec: EnvironmentSpec, live: Json | None, workspace_id: str) -> list[str]:
@@ -120,6 +123,18 @@ async def _kubernetes_problems(
     return problems, await _agent_problems(api, (METRICS_AGENT, LOGS_AGENT), len(nodes))
 
 
+async def _lost(role_ids: Sequence[str]) -> Sequence[str]:
+    """Which of these role assignments aren't there, at the first look nor later."""
+    get = cloud().authorization.role_assignments.get_by_id
+    ends_s = clock.now_s() + _ROLES_APPEAR_WITHIN_S
+    while True:
+        live = await all_ended(read("role assignment", get, role_id.lstrip("/")) for role_id in role_ids)
+        role_ids = [role_id for role_id, found in zip(role_ids, live, strict=True) if found is None]
+        if not role_ids or clock.now_s() > ends_s:
+            return role_ids
+        await clock.sleep(5)
+
+
 @arm_task("verify_environment {cluster.name}")
 async def verify_environment(
     spec: EnvironmentSpec,
@@ -180,24 +195,7 @@ async def verify_environment(
                 "Everything was sent; run again to look once more, and see kubectl describe for what is named."
             ) from None
     ids = [role_id for role in roles for role_id in role.ids]
-    lost = [
-        role_id
-        for role_id, live in zip(
-            ids,
-            await asyncio.gather(
-                *(
-                    read(
-                        "role assignment",
-                        cloud().authorization.role_assignments.get_by_id,
-                        role_id.lstrip("/"),
-                    )
-                    for role_id in ids
-                )
-            ),
-            strict=True,
-        )
-        if live is None
-    ]
+    lost = await _lost(ids)
     if lost:
         raise VerificationFailed(
             f"role assignments are gone that this run made or found: {', '.join(lost)}. Somebody removed them; run "

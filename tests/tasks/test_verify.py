@@ -1,10 +1,12 @@
 """The guide's "verify" and "validate": what is looked at, and how all of what isn't so is told at once."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from cloud.errors import VerificationFailed
+from environment.outputs import VerificationOutputs
 from environment.spec import PostgresPoolSpec
 from tasks.verify import agent_problem, cluster_problems, pool_problems, verify_environment
 
@@ -21,7 +23,7 @@ async def finished(world: World) -> None:
     world.azure.step(2000)  # The agents have come up.
 
 
-async def verify(world: World) -> object:
+async def verify(world: World) -> VerificationOutputs:
     made = world.made
     world.mark()
     return await verify_environment.fn(
@@ -114,6 +116,15 @@ async def test_roles_that_somebody_took_away_are_named(world: World) -> None:
         await verify(world)
     assert lost in str(failed.value)
     assert "run again to make them anew" in str(failed.value)
+
+
+async def test_a_role_that_azure_doesnt_show_for_a_moment_isnt_gone(world: World) -> None:
+    await finished(world)
+    shy = world.made["blob_roles"].ids[0]
+    not_found = {"status": 404, "code": "RoleAssignmentNotFound", "message": "It was not found."}
+    world.azure.fault(not_found, service="arm", method="GET", path=f"^{re.escape(shy)}$", times=2)
+    assert "6 role assignments are there" in (await verify(world)).facts
+    assert sum(entry["path"] == shy for entry in world.requests(method="GET")) == 3
 
 
 # Judging, without a cluster.
