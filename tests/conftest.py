@@ -5,13 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import aiohttp
 import hypothesis
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 # The same examples each time, so that a change is judged by itself; `make test-thorough` draws more of them anew.
 hypothesis.settings.register_profile("repeatable", derandomize=True)
@@ -33,6 +37,8 @@ from environment.spec import EnvironmentSpec
 from .sandbox.conftest import SandboxProcess, sandbox, sandbox_process
 
 __all__ = ["sandbox", "sandbox_process"]
+
+Hook = Callable[[str, str], Awaitable[None]]
 
 
 def point_at(sandbox: SandboxProcess, patch: pytest.MonkeyPatch) -> None:
@@ -112,3 +118,21 @@ def _migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
             new.rename(database)
     return database
+
+
+@contextmanager
+def each_request(before: Hook | None = None, after: Hook | None = None) -> Iterator[None]:
+    """Call these with method and path around every request that leaves this process."""
+    send = aiohttp.ClientSession._request
+
+    async def hooked(self: aiohttp.ClientSession, method: str, url: Any, **options: Any) -> Any:
+        path = URL(url).path
+        if before:
+            await before(method, path)
+        answer = await send(self, method, url, **options)
+        if after:
+            await after(method, path)
+        return answer
+
+    with mock.patch.object(aiohttp.ClientSession, "_request", hooked):
+        yield

@@ -326,7 +326,7 @@ async def _run(way: str, given: Json) -> int:
         return 0
     from flows.provision import provision
 
-    from .world import each_request
+    from ..conftest import each_request
 
     async def crash(method: str, path: str) -> None:
         if method == "PUT" and "/agentPools/" in path:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..conftest import each_request
 from ..flows.conftest import writes
 from .end_state import unlike
 from .outcomes import Outcome
 from .plain import Flow, run_flow, without_prefect
-from .world import World, each_request
+from .world import World
 
 Json = dict[str, Any]
 _CLAIMS = "Tags_UpdateAtScope"

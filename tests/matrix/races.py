@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import requests
 
+from ..conftest import each_request
 from .end_state import unlike
 from .outcomes import Outcome
 from .plain import Flow
-from .world import World, each_request
+from .world import World
 
 Json = dict[str, Any]
 

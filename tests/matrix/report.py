@@ -53,12 +53,19 @@ _FOUND = """\
 `cloud/calls.py` | `tests/cloud/test_calls.py`, "no traceback holds" |
 | at its deadline, an operation that never ends was told without what Azure says of it | \
 `cloud/resources.py` | `tests/tasks/test_hangs.py` |
+| a role assignment that Azure didn't show at one look ended a rebuild | \
+`tasks/verify.py` | `tests/tasks/test_verify.py`, "doesnt show for a moment" |
 
 Known and left: a rebuild that is killed after its last write has done its work, and nothing says so; run again, it is
-the next rebuild. A request that Azure carries out long after it let us time out (25 of its minutes in the fault "read
-time-out") can undo what came later: in one of four runs of a drawn case, Grafana's late creation took its link, which
-the next run finds and mends; and once a group's late tags made the group again, empty, after a rebuild had deleted
-it.
+the next rebuild. A change of a node pool that begins and ends between our look at the cluster and our write of it, less
+than a second later, would be undone by it: [such a change leaves the cluster's eTag as it
+was](https://learn.microsoft.com/azure/aks/use-etags), and a cluster's write carries its pools. One that is still under
+way makes Azure refuse our write, and stays.
+
+Whole runs and processes: two runs at once, `tests/flows/test_one_writer.py` and `tests/end_to_end/test_one_writer.py`;
+`provision` against `tear_down`, `tests/matrix/test_races.py`; the real az at work on the cluster meanwhile,
+`tests/az/test_in_the_middle.py`; kill -9 of the flow's process, its worker and the Prefect server,
+`tests/end_to_end/test_death.py` and `tests/end_to_end/test_one_writer.py`.
 """
 
 

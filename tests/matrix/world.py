@@ -8,12 +8,11 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 # Azure seconds per real second; read when `tasks` is imported.
 SPEED = 1000
@@ -22,11 +21,10 @@ os.environ["AKS_POSTGRES_TIME_SCALE"] = str(SPEED)
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
-from yarl import URL
 
 from environment.spec import EnvironmentSpec
 
-from ..conftest import point_at, spec_for
+from ..conftest import each_request, point_at, spec_for
 from ..flows.conftest import quicken, writes
 from ..sandbox.conftest import SandboxProcess, start
 from .end_state import end_state
@@ -38,7 +36,6 @@ Json = dict[str, Any]
 LONGEST_RUN_S = 60.0
 # Real seconds instead of a minute: the sandbox answers within milliseconds.
 READ_TIMEOUT_S = 0.7
-Hook = Callable[[str, str], Awaitable[None]]
 
 
 @dataclass
@@ -140,24 +137,6 @@ def world_on(azure: SandboxProcess, patch: pytest.MonkeyPatch) -> World:
 
 
 @contextmanager
-def each_request(before: Hook | None = None, after: Hook | None = None) -> Iterator[None]:
-    """Call these with method and path around every request that leaves this process."""
-    send = aiohttp.ClientSession._request
-
-    async def hooked(self: aiohttp.ClientSession, method: str, url: Any, **options: Any) -> Any:
-        path = URL(url).path
-        if before:
-            await before(method, path)
-        answer = await send(self, method, url, **options)
-        if after:
-            await after(method, path)
-        return answer
-
-    with mock.patch.object(aiohttp.ClientSession, "_request", hooked):
-        yield
-
-
-@contextmanager
 def refusing_connections(method: str, path: str, nth: int) -> Iterator[list[str]]:
     """Let the n-th request of that method and path find nobody listening; yields those that did."""
     hit: list[str] = []
@@ -187,7 +166,6 @@ __all__ = [
     "Clean",
     "Flow",
     "World",
-    "each_request",
     "refusing_connections",
     "world",
     "world_on",
