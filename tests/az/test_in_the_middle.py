@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.az, pytest.mark.usefixtures("prefect_api"), pytest.mar
 CHANGES = {
     "cluster 2": "az aks update --name $CLUSTER $group --enable-image-cleaner --image-cleaner-interval-hours 48",
     # Still under way when our write arrives: a pool's operation leaves the cluster's eTag as it was.
-    "cluster 3": "az aks nodepool update --cluster-name $CLUSTER --name systempool $group --labels team=theirs --no-wait",
+    "cluster 3": "az aks nodepool update --cluster-name $CLUSTER --name systempool $group --labels team=theirs "
+    "--no-wait",
     "pool 1": "az tag update --resource-id $(az aks show --name $CLUSTER $group --query id --output tsv) "
     "--operation merge --tags theirs=yes",
 }
