@@ -340,8 +340,7 @@ class Operations:
             if order.get("applied", True):
                 self._succeed(operation)
             else:
-                self._revert(operation)
-                self.end(operation, "Succeeded")
+                self._lose(operation)
             message = order.get("message", "Operation is not the latest operation of the resource.")
             operation.error = _error(order.get("code", "NotLatestOperation"), message)
         else:
@@ -397,6 +396,15 @@ class Operations:
             spontaneous=True,
             effect=operation.effect if operation.state == "Creating" else None,
         )
+
+    def _lose(self, operation: Operation) -> None:
+        """End it as Succeeded without what it was to do; what it was to make isn't there."""
+        is_new = operation.state == "Creating"
+        if not is_new:
+            self._revert(operation)
+        self.end(operation, "Succeeded", touch=not is_new)
+        if is_new:
+            self._sandbox.remove(operation.resource)
 
     def _revert(self, operation: Operation) -> None:
         """Put the body back that the write had replaced: the write is lost."""

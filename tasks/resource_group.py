@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from cloud.answers import Json
+from cloud.answers import ArmFault, Json
 from cloud.deletion import is_being_deleted
 from cloud.desired import Decision, decide
 from cloud.resources import ArmResource, arm_resource, ensure, look_at
@@ -110,7 +110,7 @@ async def ensure_backup_group(spec: EnvironmentSpec, place: Place, group: Resour
 
 @arm_task("mark_generation {state}")
 async def mark_generation(
-    spec: EnvironmentSpec, place: Site, state: Literal["building", "current", "retiring", "retired"]
+    spec: EnvironmentSpec, place: Site, state: Literal["current", "retiring", "retired"]
 ) -> ResourceOutputs:
     """Write on the environment's group how far this generation is; `current` once everything is verified.
 
@@ -121,19 +121,36 @@ async def mark_generation(
     Args:
         spec: the environment wanted.
         place: where it is.
-        state: building, current, retiring or, of a group that stays for the backups in it, retired.
+        state: current, retiring or, of a group that stays for the backups in it, retired.
 
     Returns:
         ID and name of the group.
+
+    Raises:
+        NotEffectiveYet: `current`, and for two minutes the group isn't there: it is never made by this step.
     """
-    if state in ("retiring", "retired"):
+    if state == "current":
+        return await _mark_current(spec, place)
 
-        def state_for(live: Json) -> dict[str, str]:
-            return {} if is_retired(live, spec) else {STATE: state}
+    def state_for(live: Json) -> dict[str, str]:
+        return {} if is_retired(live, spec) else {STATE: state}
 
-        return await _tag_group(spec, place, place.names.resource_group, state_for)
-    # The other tags are those of `ensure_resource_group`, and its to compare.
-    return await _ensure_group(spec, place, place.names.resource_group, {STATE: state}, resource_tags(spec))
+    return await _tag_group(spec, place, place.names.resource_group, state_for)
+
+
+async def _mark_current(spec: EnvironmentSpec, place: Site) -> ResourceOutputs:
+    name = place.names.resource_group
+    label = f"resource group {name}"
+
+    def decision(live: Json | None) -> Decision:
+        if live is None and not cloud().planning:
+            raise ArmFault(404, "ResourceGroupNotFound", "the group of this environment isn't there")
+        refuse_foreign(spec, label, live, name)
+        # The other tags are those of `ensure_resource_group`, and its to compare.
+        return decide(label, {"location": spec.region, "tags": {STATE: "current"}}, live)
+
+    _, change = await ensure(_group(name), decision)
+    return ResourceOutputs(id=place.group_id(name), name=name, change=change)
 
 
 @arm_task("remember_generation {site.generation}")

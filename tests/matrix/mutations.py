@@ -188,6 +188,20 @@ MUTATIONS = (
         '(dir=file.parent, prefix=f".{file.name}."); os.chmod(name, 0o644)',
         "tests/cli/test_kubeconfig_file.py::test_an_earlier_one_is_replaced_and_ends_with_mode_0600",
     ),
+    Mutation(
+        "a role assignment that isn't shown is looked for again",
+        "tasks/verify.py",
+        "if not role_ids or clock.now_s() > ends_s:",
+        "if True:",
+        "tests/tasks/test_verify.py::test_a_role_that_azure_doesnt_show_for_a_moment_isnt_gone",
+    ),
+    Mutation(
+        "a group is never made in order to be marked",
+        "tasks/resource_group.py",
+        "if live is None and not cloud().planning:",
+        "if False:",
+        "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
+    ),
 )
 
 

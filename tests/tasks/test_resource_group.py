@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud.errors import NotOurs
+from cloud.errors import NotEffectiveYet, NotOurs
 from tasks.resource_group import mark_generation
 
 from .conftest import world_with
@@ -28,6 +28,26 @@ async def test_marking_a_generation_changes_its_state_and_nothing_else(world: Wo
     assert lasting(world.read(made.id, API)) == lasting(before)
     again = await mark(world, "current")
     assert (world.writes(), again.change.kind) == ([], "unchanged")
+
+
+async def test_a_group_that_azure_doesnt_show_for_a_moment_keeps_its_tags_when_it_is_marked(
+    world: World,
+) -> None:
+    made = await world.run("resource_group")
+    before = world.read(made.id, API)
+    not_found = {"status": 404, "code": "ResourceGroupNotFound", "message": "It could not be found."}
+    world.azure.fault(not_found, operation="ResourceGroups_Get", times=2)
+    await mark(world, "current")
+    put_at(before, "tags.aks-postgres-state", "current")
+    assert lasting(world.read(made.id, API)) == lasting(before)
+
+
+async def test_a_group_that_is_gone_isnt_made_to_be_marked(world: World) -> None:
+    with pytest.raises(NotEffectiveYet, match="the group of this environment isn't there") as failed:
+        await mark(world, "current")
+    assert f"resource group {world.place.names.resource_group}" in str(failed.value)
+    assert "Run again" in str(failed.value)
+    assert world.writes() == []
 
 
 async def test_a_group_adopted_by_name_gets_our_tags_and_keeps_its_own(world: World) -> None:

@@ -85,6 +85,19 @@ def test_succeeded_with_not_latest_operation_may_have_lost_the_write(azure):
     assert states(azure) == ("Succeeded", {"Succeeded"})
 
 
+def test_a_new_pool_whose_write_was_lost_isnt_there(azure):
+    azure.create()
+    azure.order("AgentPools_CreateOrUpdate", {"operation_error_but_succeeds": {"applied": False}})
+    poller = azure.begin_pool()
+    azure.step(1000)
+    with pytest.raises(HttpResponseError) as lost:
+        poller.result()
+    assert lost.value.status_code == 404
+    assert len(azure.clusters.get(azure.group, "c1").agent_pool_profiles) == 1
+    azure.add_pool()
+    assert len(azure.clusters.get(azure.group, "c1").agent_pool_profiles) == 2
+
+
 def test_a_pool_can_fail_while_the_cluster_is_fine(azure):
     """cluster-api-provider-azure#2700."""
     azure.create()
