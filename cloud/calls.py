@@ -20,6 +20,7 @@ from azure.core.exceptions import (
     HttpResponseError,
     ServiceRequestError,
     ServiceResponseError,
+    ServiceResponseTimeoutError,
 )
 
 from cloud import clock
@@ -79,6 +80,8 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
         if not isinstance(error.inner_exception, _NEVER_SENT):
             raise ArmFault(None, "NoAnswer", clean(str(error))) from error
         raise ArmFault(None, "NotSent", clean(str(error)), reached=False) from error
+    except ServiceResponseTimeoutError as error:
+        raise ArmFault(None, "NoAnswerInTime", clean(str(error))) from error
     except ServiceResponseError as error:
         raise ArmFault(None, "NoAnswer", clean(str(error))) from error
     except AzureError as error:

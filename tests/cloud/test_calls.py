@@ -13,6 +13,7 @@ from azure.core.exceptions import (
     HttpResponseError,
     ServiceRequestError,
     ServiceResponseError,
+    ServiceResponseTimeoutError,
 )
 
 from cloud import clock
@@ -242,6 +243,7 @@ NEVER_SENT = aiohttp.ConnectionTimeoutError("connect")
         (ServiceRequestError("no route", error=NEVER_SENT), "NotSent", False),
         (ServiceRequestError("broken off", error=aiohttp.ServerDisconnectedError()), "NoAnswer", True),
         (ServiceResponseError("connection reset"), "NoAnswer", True),
+        (ServiceResponseTimeoutError("a minute"), "NoAnswerInTime", True),
         (HttpResponseError("odd"), "HttpResponseError", True),
         (DeserializationError("not a ManagedCluster"), "UnreadableAnswer", True),
     ],

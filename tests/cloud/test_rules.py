@@ -66,6 +66,7 @@ AGAIN: list[tuple[int | None, str, str, type[TemporaryError]]] = [
     (599, "Unheard", "", AzureUnavailable),
     (None, "NotSent", "", AzureUnavailable),
     (None, "NoAnswer", "", AzureUnavailable),
+    (None, "NoAnswerInTime", "", AzureUnavailable),
     (None, "UnreadableAnswer", "", AzureUnavailable),
     (None, "NotReachable", "", NotEffectiveYet),
     (200, "ZonalAllocationFailed", "", NotEffectiveYet),

@@ -189,6 +189,13 @@ MUTATIONS = (
         "tests/cli/test_kubeconfig_file.py::test_an_earlier_one_is_replaced_and_ends_with_mode_0600",
     ),
     Mutation(
+        "a write that got no answer in time is waited for before the next look",
+        "cloud/resources.py",
+        "            await clock.sleep(_ARRIVES_WITHIN_S)\n",
+        "",
+        "tests/tasks/test_every_resource.py::test_a_write_that_arrives_after_its_time_out_is_waited_for_and_not_repeated",
+    ),
+    Mutation(
         "a role assignment that isn't shown is looked for again",
         "tasks/verify.py",
         "if not role_ids or clock.now_s() > ends_s:",

@@ -229,6 +229,25 @@ async def test_a_lost_answer_is_looked_up_and_the_write_not_repeated(
     assert made.change.kind == "created"
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real seconds for an answer; the sandbox's clock runs a thousand times as fast."""
+    monkeypatch.setattr("cloud.session._READ_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("cloud.resources._ARRIVES_WITHIN_S", 400)
+
+
+@pytest.mark.usefixtures("impatient")
+@each(*(one for one in RESOURCES if one.step in ("resource_group", "grafana", "cluster", "node_pool")))
+async def test_a_write_that_arrives_after_its_time_out_is_waited_for_and_not_repeated(
+    world: World, resource: Resource
+) -> None:
+    await prerequisites(world, resource)
+    world.azure.fault({"delay_s": 550}, operation=resource.operation)
+    made = await world.run(resource.step)
+    assert len(world.writes()) == 1
+    assert made.change.kind == "created"
+
+
 @each(*RESOURCES)
 async def test_a_write_that_never_arrived_is_sent_again(world: World, resource: Resource) -> None:
     await prerequisites(world, resource)
