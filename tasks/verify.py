@@ -31,8 +31,8 @@ METRICS_AGENT = "ama-metrics-node"
 LOGS_AGENT = "ama-logs"
 # Agents appear minutes after their profile is on (https://github.com/Azure/AKS/issues/4973); 15 min is the limit.
 _AGENTS_WITHIN_S = 900
-# A role assignment may be invisible for a moment after the write that made it, as any resource.
-_ROLES_APPEAR_WITHIN_S = 60
+# A role assignment may be invisible for a moment after the write that made it, as any resource: 10 s between looks.
+_LOOKS_FOR_ROLES = 6
 
 
 def cluster_problems(spec: EnvironmentSpec, live: Json | None, workspace_id: str) -> list[str]:
@@ -126,13 +126,13 @@ async def _kubernetes_problems(
 async def _lost(role_ids: Sequence[str]) -> Sequence[str]:
     """Which of these role assignments aren't there, at the first look nor later."""
     get = cloud().authorization.role_assignments.get_by_id
-    ends_s = clock.now_s() + _ROLES_APPEAR_WITHIN_S
-    while True:
+    for _ in range(_LOOKS_FOR_ROLES):
         live = await all_ended(read("role assignment", get, role_id.lstrip("/")) for role_id in role_ids)
         role_ids = [role_id for role_id, found in zip(role_ids, live, strict=True) if found is None]
-        if not role_ids or clock.now_s() > ends_s:
-            return role_ids
-        await clock.sleep(5)
+        if not role_ids:
+            break
+        await clock.sleep(10)
+    return role_ids
 
 
 @arm_task("verify_environment {cluster.name}")
