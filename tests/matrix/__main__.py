@@ -1,7 +1,7 @@
 """`python -m tests.matrix faults seeded kills races`: runs what isn't done yet, and writes docs/resilience.md.
 
 What was done is kept in `.matrix/`, one line a case; `--again` forgets it. Interrupted, it goes on the next time;
-defects are run again.
+defects, and cases whose call wasn't made, are run again.
 `python -m tests.matrix sample` runs each fault once and a few kills, and keeps nothing.
 """
 
@@ -57,7 +57,7 @@ def _run(part: str, given: argparse.Namespace) -> int:
     file = KEPT / f"{part}.jsonl"
     if given.again:
         file.unlink(missing_ok=True)
-    done = {one["id"] for one in kept(part) if one["verdict"] != "defect"}
+    done = {one["id"] for one in kept(part) if one["verdict"] not in ("defect", "not met")}
     with world() as first:
         every = list(_jobs(part, first, list(FLOWS)))
     jobs = [job for job in every if given.only in job.id and job.flow in (given.flow or FLOWS)]
@@ -98,7 +98,8 @@ def _run(part: str, given: argparse.Namespace) -> int:
     ids = {job.id for job in every}
     ended = [one for one in kept(part) if one["id"] in ids]
     print(f"{part}: {dict(Counter(one['verdict'] for one in ended))}", flush=True)
-    write_figures(part, counts(ended, Counter(job.flow for job in every)))
+    counted = counts(ended, Counter(job.flow for job in every))
+    write_figures(part, counted | {"processes": given.processes})
     return defects
 
 

@@ -158,7 +158,7 @@ def _matrix(title: str, counted: Json | None, about: str) -> str:
     return (
         f"## {title}\n\n{about} {counted['date']}.\n\n"
         + _table(["flow", "cases", "run", *_VERDICTS], rows)
-        + f"\n\n{each_s:.1f} s a case on average."
+        + f"\n\n{each_s:.1f} s a case on average, {counted['processes']} at a time."
     )
 
 

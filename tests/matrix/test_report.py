@@ -13,10 +13,11 @@ def test_cases_that_were_not_run_and_defects_are_said() -> None:
         {"id": "provision: 429 at GET /a #1", "verdict": "same end", "detail": "", "took_s": 1},
         {"id": "provision: 500 at PUT /b #2", "verdict": "defect", "detail": "another end", "took_s": 2},
     ]
-    counted = counts(outcomes, {"provision": 7, "tear_down": 3}) | {"date": "today"}
+    counted = counts(outcomes, {"provision": 7, "tear_down": 3}) | {"date": "today", "processes": 2}
     text = report({"faults": counted})
     assert "| provision | 7 | 2 | 1 | 0 | 0 | 0 | 1 |" in text
     assert "| tear_down | 3 | 0 | 0 | 0 | 0 | 0 | 0 |" in text
     assert "| all | 10 | 2 | 1 | 0 | 0 | 0 | 1 |" in text
     assert "| 429 | 1 | 1 | 0 | 0 | 0 | 0 |" in text
+    assert "1.5 s a case on average, 2 at a time." in text
     assert "- faults: provision: 500 at PUT /b #2: another end" in text
