@@ -163,7 +163,8 @@ async def test_a_run_whose_lost_lock_another_has_taken_stops(
                 await asyncio.sleep(20)
 
         with pytest.raises(EnvironmentBusy, match=r"lost this run's lock, and the run .* has taken it"):
-            await lose()
+            async with asyncio.timeout(60):
+                await lose()
         await client.release_concurrency_slots_with_lease(taken[0])
 
 

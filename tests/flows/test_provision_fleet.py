@@ -2,18 +2,23 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from aiohttp import ClientSession, web
 from prefect import flow, get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Failed
 
 from environment.fleet import Fleet
 from environment.problems import SpecError
 from environment.spec import EnvironmentSpec
+from flows.provision import provision
 from flows.provision_fleet import end_of, provision_fleet
 
 from ..sandbox.conftest import SandboxProcess
@@ -76,6 +81,69 @@ async def test_a_server_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPa
         with temporary_settings({PREFECT_API_URL: url}), pytest.raises(httpx.HTTPStatusError, match="500"):
             await end_of(uuid4())
         assert len(asked) > 2
+
+
+async def test_a_run_whose_creation_got_no_answer_is_created_once(
+    azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.provision_fleet.LOOK_S", 0.05)
+    created: list[UUID] = []
+
+    async def losing_two_answers(*arguments: Any, **options: Any) -> FlowRun:
+        run = await run_deployment(*arguments, **options)
+        created.append(run.id)
+        if len(created) < 3:
+            raise httpx.ReadTimeout("no answer")
+        return run
+
+    monkeypatch.setattr("flows.provision_fleet.run_deployment", losing_two_answers)
+    ends = ends_of_runs(monkeypatch, Completed())
+    deployment_id = await deployment("canadacentral")
+    state = await provision_fleet(spec, ["canadacentral"], runs="deployments", return_state=True)
+    assert state.is_completed()
+    assert len(created) == 3
+    assert await runs_of(deployment_id) == ends == set(created)
+
+
+async def test_a_fleet_that_is_tried_again_starts_its_regions_again(
+    azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = ends_of_runs(monkeypatch, Failed(), Completed())
+    deployment_id = await deployment("northeurope")
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "one-fleet")
+    completed = []
+    for count in ("1", "2"):
+        monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", count)
+        state = await provision_fleet(spec, ["northeurope"], runs="deployments", return_state=True)
+        completed.append(state.is_completed())
+    assert completed == [False, True]
+    assert len(ends) == 2
+    assert await runs_of(deployment_id) == ends
+
+
+async def deployment(region: str) -> UUID:
+    """A deployment of `provision` that no worker looks at."""
+    async with get_client() as client:
+        return await client.create_deployment(await client.create_flow(provision), region)
+
+
+async def runs_of(deployment_id: UUID) -> set[UUID]:
+    of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
+    async with get_client() as client:
+        return {run.id for run in await client.read_flow_runs(deployment_filter=of_it)}
+
+
+def ends_of_runs(monkeypatch: pytest.MonkeyPatch, *states: State[None]) -> set[UUID]:
+    """Let runs end in these states, one after the other; the runs that were waited for."""
+    waited_for: set[UUID] = set()
+    coming = iter(states)
+
+    async def end_of(run_id: UUID) -> State[None]:
+        waited_for.add(run_id)
+        return next(coming)
+
+    monkeypatch.setattr("flows.provision_fleet.end_of", end_of)
+    return waited_for
 
 
 @asynccontextmanager
