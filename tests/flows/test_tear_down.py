@@ -4,7 +4,7 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest_asyncio
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from cloud.errors import NotOurs, TearDownRefused
+from cloud.errors import NotOurs, PreflightFailed, TearDownRefused
 from environment.journal import Event, Journal, use_journal
 from environment.names import Names, resource_tags
 from environment.outputs import EnvironmentOutputs
@@ -23,6 +23,7 @@ from environment.receipt import Receipt, Removal
 from environment.spec import EnvironmentSpec
 from flows.plan import make_plan
 from flows.provision import provision
+from flows.rebuild import rebuild
 from flows.tear_down import tear_down
 from tasks._requirements import ACTIONS, DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS
 
@@ -794,16 +795,19 @@ async def test_what_comes_into_the_group_during_a_tear_down_keeps_it(
 # Before, after and beside other flows.
 
 
-async def test_provision_finishes_a_tear_down_that_has_begun_before_it_makes_the_next_generation(
+async def test_provision_refuses_an_unfinished_tear_down_and_a_rebuild_finishes_it(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     await cancelled_at(azure, spec, "DataCollectionRuleAssociations_Delete")
     planned = await make_plan(spec, recorded=False)
-    assert any(
-        f"the tear-down of {environment.resource_group.name} has begun" in warning
-        for warning in planned.warnings
-    )
-    second = await provision(spec)
+    (refusal,) = planned.refusals
+    assert f"{environment.resource_group.name} is tagged aks-postgres-state: retiring" in refusal.reason
+    since = len(azure.ledger())
+    with pytest.raises(PreflightFailed, match="tear_down with confirm cnpg-canadacentral, or rebuild"):
+        await provision(spec)
+    assert writes(azure.ledger()[since:]) == []
+    state = await rebuild(spec, KEY, return_state=True)
+    second = (await state.aresult()).outputs
     assert second.place.generation == 2
     left = resources(azure)
     assert [key for key in left if environment.place.names.suffix in key] == []
@@ -811,31 +815,38 @@ async def test_provision_finishes_a_tear_down_that_has_begun_before_it_makes_the
     assert any(second.cluster.id.casefold() == key.casefold() for key in left)
 
 
-async def test_provision_finishes_a_failed_generation_s_tear_down_and_leaves_the_current_one_alone(
+async def test_provision_refuses_a_failed_generation_s_tear_down_and_names_what_tear_down_would_take_along(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    before = copy.deepcopy(resources(azure))
     names = Names.of(spec, azure.subscription_id, 2)
     group = f"{azure.subscription}/resourceGroups/{names.resource_group}"
     tags = resource_tags(spec) | {"aks-postgres-generation": "2", "aks-postgres-state": "retiring"}
     put(azure, group, GROUPS, {"location": "canadacentral", "tags": tags})
-    again = await provision(spec)
-    assert again.place.generation == environment.place.generation == 1
-    assert again.is_unchanged
-    assert resources(azure).keys() == before.keys()
+    before = copy.deepcopy(resources(azure))
+    with pytest.raises(PreflightFailed, match=f"would take {environment.resource_group.name} along"):
+        await provision(spec)
+    assert resources(azure) == before
 
 
-@pytest.mark.thorough
-async def test_provision_refuses_a_tear_down_that_has_begun_while_live_data_is_in_it(
-    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, tmp_path: Path
+@pytest.mark.parametrize("state", ["retiring", "retired", "current", "building", "", "nonsense"])
+async def test_provision_deletes_nothing_whatever_the_state_tag_of_a_live_environment_says(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, state: str
 ) -> None:
-    await cancelled_at(azure, spec, "ResourceGroups_CreateOrUpdate")
-    azure.step(100)
-    with database(kube_for(azure, environment, tmp_path)):
-        since = len(azure.ledger())
-        with pytest.raises(TearDownRefused, match="Postgres cluster cnpg-database/pg"):
-            await provision(spec)
-        assert writes(azure.ledger()[since:]) == []
+    group = environment.resource_group.id
+    live = azure.arm("GET", group, api_version=GROUPS).json()
+    put(azure, group, GROUPS, {**live, "tags": live["tags"] | {"aks-postgres-state": state}})
+    before = clusters(azure)
+    since = len(azure.ledger())
+    with suppress(PreflightFailed):
+        await provision(spec)
+    assert [entry["path"] for entry in azure.ledger()[since:] if entry["method"] == "DELETE"] == []
+    assert clusters(azure) == before, "no second environment beside the live one"
+
+
+def clusters(azure: SandboxProcess) -> set[str]:
+    """IDs of the AKS clusters in the sandbox."""
+    found = (one for one in resources(azure).values() if one["type"].lower().endswith("/managedclusters"))
+    return {one["id"].lower() for one in found}
 
 
 async def test_data_goes_where_its_name_is_typed(
