@@ -11,6 +11,8 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -48,6 +50,8 @@ class KubernetesApi:
         self._discovery = asyncio.Lock()
         self.label = f"Kubernetes API of {cluster}"
         self.host = str(client.configuration.host)
+        # What its clock said in the last answer; None where it didn't say.
+        self.time: datetime | None = None
 
     async def request(
         self,
@@ -87,6 +91,7 @@ class KubernetesApi:
             # Such as a proxy's page: as good as no answer.
             message = f"status {response.status} with a body that is no JSON object"
             raise ArmFault(None, "UnreadableAnswer", message)
+        self.time = _date_of(response.headers.get("Date"))
         found = found if isinstance(found, dict) else {}
         if response.status < 400:
             return found
@@ -192,6 +197,13 @@ class KubernetesApi:
             journal().waiting(label, elapsed_s=elapsed_s, expected_s=deadline_s / 4)
             await clock.sleep(3)
         return found
+
+
+def _date_of(header: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header or "").astimezone(UTC)
+    except ValueError:
+        return None
 
 
 async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:

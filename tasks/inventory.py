@@ -7,7 +7,6 @@ anything is written. The `_` modules beside this one judge. Not done here: delet
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Literal
 
 from cloud import clock
@@ -34,7 +33,7 @@ from tasks._generation import (
     state_of_generation,
     strays,
 )
-from tasks._live_data import judge_data
+from tasks._live_data import ClusterData, judge_data
 from tasks._locks import judge_locks
 from tasks._owned import foreign, foreign_among_nodes, foreign_backups, untagged
 from tasks._policy import arm_task
@@ -311,25 +310,52 @@ async def _judge_data(site: Site, vaults: Sequence[Vault], backup_age_min: int) 
         live = await settled(deletable_cluster(site))  # it has no API server yet
     if live is None or is_being_deleted(live):
         return []
+    accounts = await _blob_endpoints(vaults)
     try:
         async with kubernetes_api(names.resource_group, names.cluster) as api:
             await _reach(api)
-            postgres, backups, claims = await all_ended(
+            found = await all_ended(
                 [
                     _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", may_lack=True),
                     _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", may_lack=True),
+                    _everywhere(api, "/apis/barmancloud.cnpg.io/v1/objectstores", may_lack=True),
                     _everywhere(api, "/api/v1/persistentvolumeclaims"),
+                    _everywhere(api, "/api/v1/persistentvolumes"),
+                    _everywhere(api, "/apis/snapshot.storage.k8s.io/v1/volumesnapshots", may_lack=True),
+                    _everywhere(
+                        api, "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents", may_lack=True
+                    ),
                 ]
             )
+            now = api.time
+            if now is None:
+                raise ArmFault(None, "NoDate", "its answers have no readable Date, so no age can be told")
     except (ProvisioningError, ArmFault) as error:
         return [
             f"AKS cluster {names.cluster}: whether it holds live data can't be known, as its API server can't be asked "
             f"({error}). Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds "
             "this one's), and start the cluster if it is stopped"
         ]
-    if any(vault.wanted for vault in vaults):
-        backups = []  # they go too, and prove nothing
-    return judge_data(postgres, backups, claims, now=datetime.now(UTC), backup_age_min=backup_age_min)
+    return judge_data(
+        ClusterData(*found),
+        now=now,
+        backup_age_min=backup_age_min,
+        node_group=names.node_resource_group,
+        accounts=accounts,
+    )
+
+
+async def _blob_endpoints(vaults: Sequence[Vault]) -> dict[str, bool]:
+    """The blob endpoints of the accounts that are there, and whether each is to be deleted."""
+    get = cloud().storage.storage_accounts.get_properties
+    found = {}
+    for vault in vaults:
+        live = await read(f"storage account {vault.account}", get, vault.group, vault.account)
+        # Also under its public name, which is what a backup would name.
+        found[f"https://{vault.account}.blob.core.windows.net/"] = vault.wanted or live is None
+        if endpoint := (_properties(live).get("primaryEndpoints") or {}).get("blob"):
+            found[str(endpoint)] = vault.wanted
+    return found
 
 
 async def _reach(api: KubernetesApi) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -524,7 +525,9 @@ async def test_all_problems_come_at_once(standing: Standing) -> None:
 CLUSTERS = "/apis/postgresql.cnpg.io/v1/namespaces/{}/clusters"
 BACKUPS = "/apis/postgresql.cnpg.io/v1/namespaces/{}/backups"
 CLAIMS = "/api/v1/namespaces/{}/persistentvolumeclaims"
+VOLUMES = "/api/v1/persistentvolumes"
 POSTGRES = "postgresql.cnpg.io/v1"
+DESTINATION = "https://elsewhere0001.blob.core.windows.net/backups"
 
 
 @contextmanager
@@ -534,10 +537,14 @@ def database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> 
         "apiVersion": POSTGRES,
         "kind": "Cluster",
         "metadata": {"name": name},
-        "spec": {"instances": 1},
+        "spec": {
+            "instances": 1,
+            "backup": {"barmanObjectStore": {"destinationPath": DESTINATION}},
+        },
     }
-    kube.create(CLUSTERS.format(namespace), cluster)
-    kube.create(CLAIMS.format(namespace), claim(f"{name}-1", labels={"cnpg.io/cluster": name}))
+    uid = kube.create(CLUSTERS.format(namespace), cluster)["metadata"]["uid"]
+    owner = {"apiVersion": POSTGRES, "kind": "Cluster", "name": name, "uid": uid}
+    kube.create(CLAIMS.format(namespace), claim(f"{name}-1", ownerReferences=[owner]))
     try:
         yield
     finally:
@@ -557,8 +564,6 @@ def claim(name: str, **metadata: Any) -> Json:
 def back_up(kube: Kube) -> None:
     """A backup of the database has just ended, and archiving works."""
     archiving(kube, "True")
-    cluster = kube.get(f"{CLUSTERS.format('cnpg-database')}/pg")
-    assert cluster is not None
     path = BACKUPS.format("cnpg-database")
     kube.create(
         path,
@@ -569,8 +574,13 @@ def back_up(kube: Kube) -> None:
             "spec": {"cluster": {"name": "pg"}},
         },
     )
-    # The sandbox's clock may be ahead of ours.
-    stopped = max(datetime.now(UTC), datetime.fromisoformat(cluster["metadata"]["creationTimestamp"]))
+    ended_now(kube)
+
+
+def ended_now(kube: Kube) -> None:
+    """Let the backup have just ended, by the cluster's clock: the sandbox's runs faster than ours."""
+    path = BACKUPS.format("cnpg-database")
+    stopped = parsedate_to_datetime(kube.send("GET", "/version").headers["Date"]).astimezone(UTC)
     status = {"phase": "completed", "stoppedAt": stopped.strftime("%Y-%m-%dT%H:%M:%SZ")}
     kube.merge(f"{path}/last/status", {"status": status})
 
@@ -603,7 +613,11 @@ async def test_a_proven_backup_proves_nothing_when_it_is_to_go_too(standing: Sta
     with database(standing.kube):
         back_up(standing.kube)
         (wrong_word,) = await standing.refusals("no")
-        (problem,) = await standing.refusals(delete_backups=standing.outputs.storage_account.name)
+        account = standing.outputs.storage_account.name
+        own = {"destinationPath": f"https://{account}.blob.core.windows.net/backups"}
+        path = f"{CLUSTERS.format('cnpg-database')}/pg"
+        standing.kube.merge(path, {"spec": {"backup": {"barmanObjectStore": own}}})
+        (problem,) = await standing.refusals(delete_backups=account)
         standing.kube.delete(f"{BACKUPS.format('cnpg-database')}/last")
     assert wrong_word.startswith("confirm: ")
     assert problem.startswith("Postgres cluster cnpg-database/pg: it has no completed backup")
@@ -618,6 +632,32 @@ async def test_a_volume_of_no_database_stops_it(standing: Standing) -> None:
     assert problem.startswith(
         "PersistentVolumeClaim cnpg-database/orphan (20Gi) belongs to no Postgres cluster"
     )
+
+
+async def test_a_released_volume_that_was_to_be_kept_stops_it(standing: Standing) -> None:
+    group = standing.outputs.cluster.node_resource_group_id
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "pvc-kept"},
+        "spec": {
+            "capacity": {"storage": "20Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": "db", "name": "gone", "uid": "5d7e9c1e-0000-4000-8000-000000000000"},
+            "csi": {
+                "driver": "disk.csi.azure.com",
+                "volumeHandle": f"{group}/providers/Microsoft.Compute/disks/pvc-kept",
+            },
+        },
+    }
+    standing.kube.create(VOLUMES, volume)
+    standing.kube.merge(f"{VOLUMES}/pvc-kept/status", {"status": {"phase": "Released"}})
+    try:
+        (problem,) = await standing.refusals()
+    finally:
+        standing.kube.delete(f"{VOLUMES}/pvc-kept")
+    assert problem.startswith("PersistentVolume pvc-kept (20Gi, Released) has no claim")
 
 
 async def test_an_api_server_that_cant_be_reached_stops_it(standing: Standing) -> None:
@@ -680,9 +720,13 @@ async def test_interrupted_anywhere_the_next_run_goes_on_and_repeats_no_deletion
     since = len(azure.ledger())
     with database(kube):
         back_up(kube)
-        await cancelled_at(azure, spec, "ResourceGroups_CreateOrUpdate")
-        await cancelled_at(azure, spec, "DataCollectionRuleAssociations_Delete")
-        await cancelled_at(azure, spec, "ManagedClusters_Delete")
+        for operation in (
+            "ResourceGroups_CreateOrUpdate",
+            "DataCollectionRuleAssociations_Delete",
+            "ManagedClusters_Delete",
+        ):
+            ended_now(kube)
+            await cancelled_at(azure, spec, operation)
     for operation in (
         "DataCollectionRules_Delete",
         "AzureMonitorWorkspaces_Delete",
