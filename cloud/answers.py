@@ -18,6 +18,8 @@ from typing import Any
 from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.polling import AsyncPollingMethod
 
+from environment import foreign_text
+
 Json = dict[str, Any]
 
 # ARM's pages hold a hundred entries or more, and a subscription 980 resource groups and 4,000 role assignments.
@@ -27,14 +29,6 @@ _is_listing: ContextVar[bool] = ContextVar("is_listing", default=False)
 _MAX_TEXT = 600
 # Azure's own are at most some minutes; no broken header may stop a run for days.
 _LONGEST_RETRY_AFTER_S = 3600.0
-_SECRET = re.compile(
-    r"eyJ[\w-]{10,}\.[\w.-]+"
-    r"|(?i:bearer)\s+[\w.~+/-]{8,}=*"
-    # An action such as Microsoft.Resource/type/listSecrets/action is as long and holds nothing else.
-    r"|(?<![A-Za-z0-9+/])(?<!(?i:Microsoft)\.)[A-Za-z0-9+/]{60,}={0,2}"
-    r"|(?i:(?<=[?&])sig|(?:client_?|account_?|shared_?access_?)?(?:secret|key|password)|(?:client_)?assertion"
-    r"|(?:access|refresh|id)_token)=[^\s&;,\"']+"
-)
 
 
 @dataclass(frozen=True)
@@ -150,7 +144,7 @@ class ArmFault(Exception):
             status=response.status_code,
             correlation_id=headers.get("x-ms-correlation-request-id", ""),
             retry_after_s=retry_after_of(headers),
-            fallback=headers.get("x-ms-error-code") or f"HTTP{response.status_code}",
+            fallback=clean(headers.get("x-ms-error-code", "")) or f"HTTP{response.status_code}",
         )
 
     @classmethod
@@ -174,9 +168,9 @@ class ArmFault(Exception):
         ]
         return cls(
             status,
-            str(found.get("code") or fallback),
+            clean(str(found.get("code") or fallback)) or fallback,
             clean(str(found.get("message") or "")) or "no message",
-            correlation_id,
+            clean(correlation_id),
             retry_after_s,
             details="; ".join(filter(None, details))[:_MAX_TEXT],
         )
@@ -251,5 +245,4 @@ def retry_after_of(headers: dict[str, str]) -> float | None:
 
 def clean(text: str) -> str:
     """Foreign text on one line, cut, and without anything that looks like a token or key."""
-    text = " ".join(_SECRET.sub("(removed)", text).split())
-    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
+    return foreign_text.clean(text)

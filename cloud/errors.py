@@ -26,12 +26,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from environment.foreign_text import shown
+
 if TYPE_CHECKING:
     from environment.outputs import FieldChange
 
 
 class ProvisioningError(Exception):
     """Root of the tree; `str()` is a whole message: what, where, Azure's words, and what to do."""
+
+    def __init__(self, message: str = "", *more: object) -> None:
+        super().__init__(shown(message), *more)
 
 
 class TemporaryError(ProvisioningError):

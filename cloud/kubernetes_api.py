@@ -24,6 +24,7 @@ from cloud.calls import persistently, refusal, send
 from cloud.errors import WouldWrite
 from cloud.responses import read_bounded
 from cloud.session import cloud
+from environment.foreign_text import keep_secret
 from environment.journal import journal
 
 if TYPE_CHECKING:
@@ -334,10 +335,13 @@ async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
         answer = await send(operation, resource_group, cluster)
         try:
             found = base64.b64decode(answer.body["kubeconfigs"][0]["value"])
-            _connection(found)
+            *_, user = _connection(found)
         except (LookupError, TypeError, ValueError, AttributeError, StopIteration, yaml.YAMLError):
             # Nothing of it is told.
             raise unreadable("it holds no kubeconfig") from None
+        for name in ("token", "password", "client-key-data"):
+            keep_secret(user.get(name))
+        keep_secret(base64.b64decode(str(user.get("client-key-data") or "")))
         return found
 
     known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
