@@ -181,7 +181,7 @@ def test_no_sign_that_cant_be_read_comes_through() -> None:
         ):
             # With \x9b, which begins a command, b is its end.
             assert found in (("a",) if sign == "\x9b" else ("ab", "a b")), hex(ord(sign))
-        assert shown(f"a{sign} b") in ("a b", "a  b", "a\n b", "ab"), hex(ord(sign))
+        assert shown(f"a{sign}") in ("a", "a ", "a\n"), hex(ord(sign))
 
 
 @pytest.mark.parametrize(
