@@ -4,6 +4,7 @@ ProvisioningError
 ├── TemporaryError            another attempt may work; Prefect retries the step
 │   ├── ClusterBusy           AKS kept answering "another operation is in progress" for the whole budget
 │   ├── AzureUnavailable      throttled, 5xx or unreachable for the whole budget
+│   ├── NotUnderstood         an answer isn't what its documentation says
 │   └── NotEffectiveYet       something made by us hasn't spread yet: identity, role, table, webhook, capacity
 ├── PermanentError            a person must act; retried by nobody
 │   ├── AzureRefused          Azure's code says so
@@ -26,12 +27,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from environment.foreign_text import shown
+
 if TYPE_CHECKING:
     from environment.outputs import FieldChange
 
 
 class ProvisioningError(Exception):
     """Root of the tree; `str()` is a whole message: what, where, Azure's words, and what to do."""
+
+    def __init__(self, message: str = "", *more: object) -> None:
+        super().__init__(shown(message), *more)
 
 
 class TemporaryError(ProvisioningError):
@@ -44,6 +50,10 @@ class ClusterBusy(TemporaryError):
 
 class AzureUnavailable(TemporaryError):
     """Azure didn't answer, or only with 429 and 5xx, for as long as we were willing to wait."""
+
+
+class NotUnderstood(TemporaryError):
+    """Something that was answered isn't what its documentation says, deep inside."""
 
 
 class NotEffectiveYet(TemporaryError):

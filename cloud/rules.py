@@ -170,6 +170,12 @@ RULES: dict[str, Rule] = {
         "If that group belongs to a cluster being deleted, run again when it is gone; else set another "
         "suffix."
     ),
+    "ForeignHost": _stop(
+        "Nothing was sent there. Look at what answers in Azure's place (a proxy, AKS_POSTGRES_ARM_ENDPOINT); then run "
+        "again."
+    ),
+    "EndlessList": _stop("Look at what answers in Azure's place, such as a proxy; then run again."),
+    "TooLarge": _stop("Look at what answers there, such as a proxy or another file; then run again."),
     "NotImplemented": _stop(
         "Azure, or the sandbox, doesn't have this operation; report it with the message."
     ),

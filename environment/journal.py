@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
 
+from environment.foreign_text import shown
+
 Kind = Literal["started", "waiting", "conflict", "note", "created", "updated", "unchanged", "done", "failed"]
 
 
@@ -127,11 +129,16 @@ class Journal:
     def _log(self, text: str) -> None:
         step = _step.get() or _NO_STEP
         if step.log:
-            step.log(f"{step.title}: {text}")
+            step.log(f"{step.title}: {shown(text)}")
 
     def _add(self, kind: Kind, text: str, elapsed_s: float = 0, expected_s: float = 0) -> None:
         event = Event(
-            time.monotonic() - self._began, (_step.get() or _NO_STEP).title, kind, text, elapsed_s, expected_s
+            time.monotonic() - self._began,
+            (_step.get() or _NO_STEP).title,
+            kind,
+            shown(text),
+            elapsed_s,
+            expected_s,
         )
         if kind == "waiting":
             self._last_waits[event.step] = event

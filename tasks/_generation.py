@@ -105,8 +105,8 @@ def find_generation(
     if backups is not None and names.backup_group != names.resource_group:
         verdict += _judge_group(spec, backups)
     for name in retiring:
-        others = [str(group["name"]) for _, group in alive]
-        verdict += _judge_retiring(spec, name, others, is_rebuild=wanted is not None)
+        beside = [str(group["name"]) for _, group in alive]
+        verdict += _judge_retiring(spec, name, beside, is_rebuild=wanted is not None)
     current = [str(group["name"]) for (is_current, _, _), group in alive if is_current]
     if len(current) > 1 and wanted is None:
         verdict += problem(

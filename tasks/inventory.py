@@ -38,10 +38,18 @@ from tasks._locks import judge_locks
 from tasks._owned import foreign, foreign_among_nodes, foreign_backups, untagged
 from tasks._policy import arm_task
 from tasks._requirements import lacking_for_tear_down
+from tasks._second_look import hidden_claims, hidden_groups, hidden_resources, locks_at
 from tasks._soft_delete import deleted_workspaces, soft_deleted
 
 _LOCKS_API = "2020-05-01"
 _PERMISSIONS_API = "2022-04-01"
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CLUSTERS_CRD, BACKUPS_CRD = (f"{_DEFINITIONS}/{kind}.postgresql.cnpg.io" for kind in ("clusters", "backups"))
+STORES_CRD = f"{_DEFINITIONS}/objectstores.barmancloud.cnpg.io"
+SNAPSHOTS_CRD, CONTENTS_CRD = (
+    f"{_DEFINITIONS}/{kind}.snapshot.storage.k8s.io" for kind in ("volumesnapshots", "volumesnapshotcontents")
+)
+_SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1"
 _STATES: dict[str, Literal["current", "retiring"]] = {"current": "current", "retiring": "retiring"}
 # Packets from outside the authorized ranges are dropped after some seconds each; a person waits for this.
 _REACH_TRIES = 3
@@ -97,6 +105,8 @@ async def take_inventory(
         f"{spec.suffix or '(unset)'}. Set the suffix that it was made with, then run again."
         for name in strays(spec, groups, [one.names for one in every])
     ]
+    newest = next_generation(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
+    problems += await hidden_groups(spec, subscription_id, groups, newest)
     problems += await _judge_rights(subscription_id, deletes_backups=any(vault.wanted for vault in vaults))
     problems += await _judge_groups(spec, sites, vaults, groups)
     if discard_data != key:
@@ -124,6 +134,9 @@ async def look_at_generations(spec: EnvironmentSpec) -> Generations:
     subscription_id = cloud().subscription_id
     groups, deleted = await all_ended([_groups(), deleted_workspaces()])
     gone = [str(workspace["name"]) for workspace in deleted]
+    newest = next_generation(spec, subscription_id, groups, gone)
+    if hidden := await hidden_groups(spec, subscription_id, groups, newest):
+        raise TearDownRefused(environment_key(spec), hidden)
     return Generations(
         live=tuple(
             LiveGeneration(
@@ -135,7 +148,7 @@ async def look_at_generations(spec: EnvironmentSpec) -> Generations:
             for one in live_groups(spec, subscription_id, groups, gone)
             if one.is_ours and not is_retired(one.group, spec)
         ),
-        next=next_generation(spec, subscription_id, groups, gone),
+        next=newest,
     )
 
 
@@ -277,6 +290,7 @@ async def _judge_groups(
         sites, await all_ended([contents_of(site.names.resource_group) for site in sites]), strict=True
     ):
         problems += foreign(spec, site, contents)
+        problems += await hidden_resources(spec, site, contents)
         problems += foreign_among_nodes(await contents_of(site.names.node_resource_group))
     apart = [vault for vault in vaults if vault.apart and vault.is_there]
     for vault in apart:
@@ -297,7 +311,12 @@ async def _judge_groups(
     written = [vault.group_id for vault in apart if not vault.wanted]
     if doomed:
         path = f"/subscriptions/{cloud().subscription_id}/providers/Microsoft.Authorization/locks"
-        problems += judge_locks(await pages("locks", path, _LOCKS_API), doomed, written)
+        locks = await pages("locks", path, _LOCKS_API)
+        for more in await all_ended([locks_at(group, _LOCKS_API) for group in (*doomed, *written)]):
+            locks += more
+        problems += judge_locks(
+            list({str(lock["id"]).casefold(): lock for lock in locks}.values()), doomed, written
+        )
     return problems
 
 
@@ -316,14 +335,14 @@ async def _judge_data(site: Site, vaults: Sequence[Vault], backup_age_min: int) 
             await _reach(api)
             found = await all_ended(
                 [
-                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", may_lack=True),
-                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", may_lack=True),
-                    _everywhere(api, "/apis/barmancloud.cnpg.io/v1/objectstores", may_lack=True),
-                    _everywhere(api, "/api/v1/persistentvolumeclaims"),
-                    _everywhere(api, "/api/v1/persistentvolumes"),
-                    _everywhere(api, "/apis/snapshot.storage.k8s.io/v1/volumesnapshots", may_lack=True),
+                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", "Cluster", CLUSTERS_CRD),
+                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", "Backup", BACKUPS_CRD),
+                    _everywhere(api, "/apis/barmancloud.cnpg.io/v1/objectstores", "ObjectStore", STORES_CRD),
+                    _everywhere(api, "/api/v1/persistentvolumeclaims", "PersistentVolumeClaim"),
+                    _everywhere(api, "/api/v1/persistentvolumes", "PersistentVolume"),
+                    _everywhere(api, f"{_SNAPSHOTS}/volumesnapshots", "VolumeSnapshot", SNAPSHOTS_CRD),
                     _everywhere(
-                        api, "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents", may_lack=True
+                        api, f"{_SNAPSHOTS}/volumesnapshotcontents", "VolumeSnapshotContent", CONTENTS_CRD
                     ),
                 ]
             )
@@ -336,8 +355,10 @@ async def _judge_data(site: Site, vaults: Sequence[Vault], backup_age_min: int) 
             f"({error}). Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds "
             "this one's), and start the cluster if it is stopped"
         ]
-    return judge_data(
-        ClusterData(*found),
+    data = ClusterData(*found)
+    hidden = hidden_claims(await contents_of(names.node_resource_group), data.claims)
+    return hidden + judge_data(
+        data,
         now=now,
         backup_age_min=backup_age_min,
         node_group=names.node_resource_group,
@@ -370,10 +391,9 @@ async def _reach(api: KubernetesApi) -> None:
             return
 
 
-async def _everywhere(api: KubernetesApi, path: str, *, may_lack: bool = False) -> list[Json]:
-    """The objects of all namespaces; of a kind that the cluster doesn't know, none."""
-    found = await api.get(path)
-    if found is None and not may_lack:
+async def _everywhere(api: KubernetesApi, path: str, kind: str, definition: str | None = None) -> list[Json]:
+    """The objects of all namespaces; of a kind whose definition the cluster doesn't have either, none."""
+    found = await api.list_of(path, kind)
+    if found is None and (definition is None or await api.get(definition) is not None):
         raise ArmFault(404, "NotFound", f"the API server doesn't list {path}")
-    items: list[Json] = (found or {}).get("items") or []
-    return items
+    return found or []

@@ -114,9 +114,9 @@ async def _kubernetes_problems(
     """What is wrong in the cluster, and what with its agents."""
     deployments = f"/apis/apps/v1/namespaces/{operator.namespace}/deployments"
     listed, deployment = await asyncio.gather(
-        api.get("/api/v1/nodes"), api.get(f"{deployments}/{operator.deployment}")
+        api.list_of("/api/v1/nodes", "Node"), api.get(f"{deployments}/{operator.deployment}")
     )
-    nodes = (listed or {}).get("items") or []
+    nodes = listed or []
     problems = [*pool_problems(spec.system_pool, nodes), *pool_problems(spec.postgres_pool, nodes)]
     if ((deployment or {}).get("status") or {}).get("availableReplicas", 0) < 1:
         problems.append(f"deployment {operator.namespace}/{operator.deployment} isn't available")
