@@ -61,6 +61,7 @@ async def ensure_monitor_workspace(
         name=live["name"],
         location=live["location"],
         query_endpoint=live["properties"]["metrics"]["prometheusQueryEndpoint"],
+        account_id=live["properties"].get("accountId") or "",
         change=change,
     )
 
@@ -114,4 +115,10 @@ async def ensure_log_workspace(
         return decide(label, wanted, live, immutable=("location",))
 
     live, change = await ensure(resource, decision)
-    return LogWorkspaceOutputs(id=resource.id, name=live["name"], location=live["location"], change=change)
+    return LogWorkspaceOutputs(
+        id=resource.id,
+        name=live["name"],
+        location=live["location"],
+        customer_id=live["properties"].get("customerId") or "",
+        change=change,
+    )
