@@ -20,6 +20,12 @@ from tasks._verdict import FINE, Verdict, problem, warning
 # https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states
 _TAKES_WRITES = ("enabled", "pastdue")
 _IN_THE_MAKING = ("creating", "deleting")
+# What `workspaceCapping.dataIngestionStatus` says of a workspace that takes nothing until a person acts, by the models
+# of azure-mgmt-loganalytics. OverQuota isn't among them: it ends at the next reset of the daily cap.
+_INGESTION_OFF = {
+    "forceoff": "A service setting stopped its ingestion: ask Azure's support to switch it on",
+    "subscriptionsuspended": "Have the subscription's owner enable it again",
+}
 
 
 def is_stopped(live: Json | None) -> bool:
@@ -119,3 +125,17 @@ def subscription_problem(found: Json) -> str | None:
         "its owner enable it (https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled), "
         "then run again."
     )
+
+
+def refuse_ingestion_off(label: str, live: Json) -> None:
+    """Refuse a Log Analytics workspace that takes no data, and won't by waiting.
+
+    Raises:
+        LastingState: its ingestion is off.
+    """
+    capping = live["properties"].get("workspaceCapping")
+    status = str((capping if isinstance(capping, dict) else {}).get("dataIngestionStatus") or "")
+    if way_out := _INGESTION_OFF.get(status.casefold()):
+        raise LastingState(
+            label, f"takes no data (dataIngestionStatus {status})", f"{way_out}, then run again."
+        )

@@ -115,3 +115,11 @@ def with_destinations(decision: Decision, live: Json | None, workspace: str) -> 
         for one in body["properties"]["destinations"].get(kind) or []:
             one.pop(key, None)  # Azure's to fill in, by the workspace's name
     return Decision(Change(kind="updated", fields=(*decision.change.fields, *stale)), body)
+
+
+def internal_id(live: Json, key: str) -> str:
+    """The ID that Azure has for a workspace beside its name; in a plan of a new one unknown, empty where not shown."""
+    try:
+        return str(live["properties"][key])
+    except KeyError:
+        return ""

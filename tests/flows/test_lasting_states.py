@@ -13,7 +13,7 @@ from flows.tear_down import tear_down
 
 from ..conftest import spec_for
 from .conftest import writes
-from .stage import API_VERSIONS, CLUSTER, IDENTITY, POOLS, POSTGRES, Stage, delete
+from .stage import API_VERSIONS, CLUSTER, IDENTITY, LOGS, POOLS, POSTGRES, Stage, delete
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -195,3 +195,13 @@ async def test_a_rule_of_an_earlier_workspace_is_written_again(
     outputs = await provision(spec)
     assert outputs.changes[step].kind == "updated"
     assert (await make_plan(spec, recorded=False)).is_empty
+
+
+@pytest.mark.parametrize("status", ["ForceOff", "SubscriptionSuspended"])
+async def test_a_workspace_that_takes_no_data_is_named(stage: Stage, status: str) -> None:
+    stage.one(LOGS)["properties"]["workspaceCapping"] = {"dataIngestionStatus": status}
+    stage.azure.control("PUT", "state", stage.state)
+    found = await make_plan(spec_for(stage.azure), recorded=False)
+    (refusal,) = [step for step in found.refusals if step.step == "log_workspace"]
+    assert f"dataIngestionStatus {status}" in refusal.reason
+    assert "then run again" in refusal.reason
