@@ -11,6 +11,7 @@ ProvisioningError
 │   ├── PreflightFailed       problems found before the first write
 │   ├── ImmutableChange       the spec wants what Azure can't change in place
 │   ├── NotOurs               the name is taken by something without our tags
+│   ├── LastingState          stopped, disabled or half gone: what is there won't come right by waiting
 │   ├── CredentialsRefused    no credential, a wrong one, or no subscription to see
 │   ├── VerificationFailed    the environment isn't what it should be
 │   ├── TearDownRefused       problems found before the first deletion
@@ -117,6 +118,15 @@ class ImmutableChange(PermanentError):
 
 class NotOurs(PermanentError):
     """A resource has our name but not our tags."""
+
+
+class LastingState(PermanentError):
+    """What is there is in a state that doesn't pass by itself, and that no write of ours ends."""
+
+    def __init__(self, label: str, state: str, way_out: str) -> None:
+        self.label = label
+        self.way_out = way_out
+        super().__init__(f"{label} {state}. {way_out}")
 
 
 class CredentialsRefused(PermanentError):

@@ -183,6 +183,13 @@ RULES: dict[str, Rule] = {
     "DenyAssignmentAuthorizationFailed": _stop("The resource is managed by Azure itself; leave it alone."),
 }
 
+# AKS's words: https://learn.microsoft.com/azure/aks/start-stop-cluster, https://github.com/MicrosoftDocs/azure-docs/issues/85161
+STOPPED = _stop(
+    "The cluster or pool was stopped. Start it (az aks start, az aks nodepool start), or set cluster.if_stopped: "
+    "start; then run again."
+)
+_SAYS_STOPPED = re.compile(r"\bstopped state\b|power ?state\W+stopped|\(succeeded, ?stopped\)")
+
 _UNKNOWN = _stop("Read Azure's words above; mend it, then run again.")
 # Often another operation under a code of its own, sometimes for good: a few tries tell.
 _UNKNOWN_CONFLICT = _again("something else on this resource is in the way", 120, 10)
@@ -197,6 +204,8 @@ def rule_for(fault: ArmFault) -> Rule:
     text = f"{fault.message} {fault.details}".casefold()
     if fault.status == 429:
         return THROTTLED
+    if _SAYS_STOPPED.search(text) and fault.status in (400, 409):
+        return STOPPED
     if fault.code == "OperationNotAllowed":
         return _not_allowed(fault, text)
     if "failed calling webhook" in text:

@@ -123,12 +123,14 @@ class MonitorWorkspaceOutputs(ResourceOutputs):
 
     location: str
     query_endpoint: str
+    account_id: str = ""
 
 
 class LogWorkspaceOutputs(ResourceOutputs):
     """The Log Analytics workspace."""
 
     location: str
+    customer_id: str = ""
 
 
 class GrafanaOutputs(ResourceOutputs):

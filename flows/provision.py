@@ -284,7 +284,7 @@ def start_environment(
     roles = [blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role]
     last: list[Step[Any]] = [node_pool, rule_groups, grafana_link, public_ip, *([agents] if agents else [])]
     verified = (
-        start(verify_environment, spec, cluster, log_workspace, operator, roles, after=last)
+        start(verify_environment, spec, cluster, log_workspace, operator, roles, identity, after=last)
         if verify
         else None
     )

@@ -33,6 +33,7 @@ from tasks._generation import (
     state_of_generation,
     strays,
 )
+from tasks._lasting import is_stopped, start_cluster_command, subscription_problem
 from tasks._live_data import ClusterData, judge_data
 from tasks._locks import judge_locks
 from tasks._owned import foreign, foreign_among_nodes, foreign_backups, untagged
@@ -99,6 +100,7 @@ async def take_inventory(
     vaults = vaults_of(spec, sites, groups, subscription_id, delete_backups)
 
     problems = judge_words(key, vaults, confirm, delete_backups, discard_data)
+    problems += [text] if (text := subscription_problem(subscription)) else []
     problems += [untagged(spec, f"resource group {one.group['name']}") for one in found if not one.is_ours]
     problems += [
         f"resource group {name} is this environment's by its tags, and its name doesn't follow from suffix "
@@ -329,6 +331,12 @@ async def _judge_data(site: Site, vaults: Sequence[Vault], backup_age_min: int) 
         live = await settled(deletable_cluster(site))  # it has no API server yet
     if live is None or is_being_deleted(live):
         return []
+    if is_stopped(live):
+        command = start_cluster_command(names.resource_group, names.cluster)
+        return [
+            f"AKS cluster {names.cluster} is stopped, so whether it holds live data can't be known. Start it "
+            f"({command})"
+        ]
     accounts = await _blob_endpoints(vaults)
     try:
         async with kubernetes_api(names.resource_group, names.cluster) as api:

@@ -25,6 +25,7 @@ from tasks._contents import contents_of
 from tasks._facts import RegionFacts, ask_about_subscription, ask_region, ask_subscription, together
 from tasks._generation import find_generation, is_retired
 from tasks._kubernetes_version import choose_version, judge_ends, offered_versions, unasked_version
+from tasks._lasting import judge_standing, subscription_problem
 from tasks._policy import arm_task
 from tasks._requirements import judge_permissions, missing_providers
 from tasks._services import (
@@ -97,6 +98,7 @@ async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None)
     kubernetes_version, more = judge_region_facts(
         spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
     )
+    verdict += judge_standing(spec, generation.names, region.cluster, facts.groups)
     verdict += more + judge_admins(spec, caller_type) + judge_installer(spec, has_helm=is_installed())
     if verdict.problems:
         raise PreflightFailed(verdict.problems)
@@ -172,16 +174,9 @@ async def _subscription_name(subscription_id: str) -> str:
                 f"({cloud().credential.source}) can't see it. {refused}"
             ]
         ) from refused
-    name, state = str(found.get("displayName", "")), str(found.get("state", "Enabled"))
-    # https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states
-    if state not in ("Enabled", "PastDue"):
-        raise PreflightFailed(
-            [
-                f"subscription_id: {subscription_id} ({name}) is {state} and takes no writes; have it "
-                "enabled, or choose another subscription."
-            ]
-        )
-    return name
+    if text := subscription_problem(found):
+        raise PreflightFailed([f"subscription_id: {text}"])
+    return str(found.get("displayName", ""))
 
 
 async def _worker_address(spec: EnvironmentSpec) -> tuple[str | None, Verdict]:
