@@ -120,10 +120,17 @@ class ShapePolicy(AsyncHTTPPolicy[Any, Any]):
 
 async def whole(request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> Any:
     """The HTTP response with its body, which a `begin_` operation leaves unread."""
+    found = response.http_response
     if request.context.options.get("stream"):
         with suppress(StreamConsumedError):  # read before, and empty
-            await response.http_response.read()
-    return response.http_response
+            if not await found.read():
+                # azure-core takes an empty body for one that wasn't read, and refuses to read it a second time.
+                found.read = _nothing
+    return found
+
+
+async def _nothing() -> bytes:
+    return b""
 
 
 # --- size ----------------------------------------------------------------------------------------------------------
