@@ -96,3 +96,17 @@ def test_a_disabled_subscription_takes_deletions_but_no_writes(azure, state):
         azure.update()
     assert (caught.value.status_code, caught.value.error.code) == (409, "ReadOnlyDisabledSubscription")
     azure.clusters.begin_delete(azure.group, "c1")
+
+
+def test_a_pool_cannot_be_written_once_the_node_resource_group_is_gone(azure):
+    """https://github.com/MicrosoftDocs/azure-docs/issues/14880: nobody can bring the group back."""
+    azure.create()
+    group = azure.clusters.get(azure.group, "c1").node_resource_group
+    deletion = azure.resources.resource_groups.begin_delete(group)
+    azure.step(3000)
+    deletion.result()
+    poller = azure.pools.begin_create_or_update(azure.group, "c1", USER, {"properties": azure.pool(USER)})
+    azure.step(1000)
+    with pytest.raises(HttpResponseError) as caught:
+        poller.result()
+    assert caught.value.error.code == "ResourceGroupNotFound"
