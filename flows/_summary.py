@@ -129,7 +129,7 @@ def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:
             began.setdefault(event.step, event.at_s)
         elif event.kind in ("created", "updated", "unchanged", "done", "failed"):
             start = began.get(event.step, event.at_s)
-            found[event.step] = (event.step, start, event.at_s - start, event.kind)
+            found[event.step] = (event.step, start, event.at_s - start, event.ending)
     return sorted(found.values(), key=lambda row: row[1])
 
 

@@ -119,7 +119,11 @@ def reads(ledger: list[Json]) -> dict[str, str]:
             "StorageAccounts_CheckNameAvailability",
         )
         # What isn't there has no body that could be odd.
-        if one["status"] == 200 and one["service"] in ("arm", "kubernetes") and (one["method"] == "GET" or posted):
+        if (
+            one["status"] == 200
+            and one["service"] in ("arm", "kubernetes")
+            and (one["method"] == "GET" or posted)
+        ):
             found.setdefault(f"{one['service']} {one['operation']}", set()).add(re.escape(one["path"]))
     return {operation: "|".join(sorted(paths)) for operation, paths in sorted(found.items())}
 
