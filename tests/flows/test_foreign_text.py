@@ -72,9 +72,18 @@ def is_clean(text: str) -> bool:
     )
 
 
+def _texts_of(kind: type[Exception]) -> int:
+    """How many texts an error is made of."""
+    made = vars(kind).get("__init__")
+    if made is None:
+        return 1
+    named = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return sum(one.kind is named for one in inspect.signature(made).parameters.values()) - 1
+
+
 def _error(text: str) -> str:
     return "".join(
-        str(kind(text, *(["code"] if kind is errors.AzureRefused else [])))
+        str(kind(*[text] * _texts_of(kind)))
         for _, kind in inspect.getmembers(errors, inspect.isclass)
         if issubclass(kind, errors.ProvisioningError)
         and kind not in (errors.PreflightFailed, errors.TearDownRefused, errors.ImmutableChange)

@@ -100,7 +100,7 @@ def kubernetes_lies(path: str) -> dict[str, Any]:
 
 
 # `make test` tells these; `make test-thorough` all.
-SHOWN = ("{}", "an array of nulls", "entries of another kind", "first page only", "another kind")
+SHOWN = ("{}", "first page only")
 
 
 def case(operation: str, lie: str) -> Any:
