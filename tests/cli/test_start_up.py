@@ -29,10 +29,12 @@ def used_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+@pytest.mark.thorough
 def test_help_takes_half_a_second_at_most() -> None:
     assert least_s(0.5, "-m", "cli.main", "--help") <= 0.5
 
 
+@pytest.mark.thorough
 def test_importing_the_flow_takes_two_seconds_at_most() -> None:
     assert least_s(2.0, "-c", "import flows.provision") <= 2.0
 

@@ -60,7 +60,8 @@ async def test_the_clock_wakes_sleepers_at_its_speed() -> None:
     running = asyncio.create_task(clock.run())
     began = time.monotonic()
     await clock.sleep(50)
-    assert 0.04 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.04
+    assert clock.now_s() >= 50
     running.cancel()
 
 

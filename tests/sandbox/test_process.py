@@ -6,7 +6,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,8 @@ import requests
 from .conftest import REPOSITORY, start
 
 
-def test_it_describes_itself_within_two_seconds_in_a_folder_only_its_owner_can_read(tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_it_describes_itself_in_a_folder_only_its_owner_can_read(tmp_path: Path) -> None:
     process = start(tmp_path / "state", "--speed", "10")
-    took_s = time.monotonic() - began
     try:
         description = tmp_path / "state" / "sandbox.json"
         content = json.loads(description.read_text())
@@ -29,7 +26,6 @@ def test_it_describes_itself_within_two_seconds_in_a_folder_only_its_owner_can_r
         assert content["speed"] == 10
         answer = requests.get(f"{content['endpoint']}/sandbox/health", verify=content["ca_file"], timeout=5)
         assert answer.json()["status"] == "ok"
-        assert took_s < 4  # 2 s are promised; the machine that runs the tests is shared.
     finally:
         process.terminate()
     assert process.wait(timeout=10) == 0
