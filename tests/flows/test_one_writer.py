@@ -208,7 +208,14 @@ async def test_the_lease_comes_before_the_heartbeat_and_both_before_any_write(
 # Sleepers.
 
 
-@pytest.mark.parametrize("meanwhile", ["takes over and goes on", "takes over and ends", "nobody came"])
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "takes over and ends",
+        pytest.param("takes over and goes on", marks=pytest.mark.thorough),
+        pytest.param("nobody came", marks=pytest.mark.thorough),
+    ],
+)
 async def test_whoever_slept_writes_only_if_nobody_came_meanwhile(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, meanwhile: str
 ) -> None:
@@ -284,7 +291,13 @@ DEAD: dict[str, tuple[str | None, bool]] = {
 }
 
 
-@pytest.mark.parametrize("left", DEAD)
+@pytest.mark.parametrize(
+    "left",
+    [
+        one if one.startswith(("overdue, under", "none")) else pytest.param(one, marks=pytest.mark.thorough)
+        for one in DEAD
+    ],
+)
 async def test_what_a_dead_run_left_is_taken_over(
     azure: SandboxProcess, changed: EnvironmentSpec, environment: EnvironmentOutputs, left: str
 ) -> None:
@@ -347,6 +360,7 @@ async def test_of_many_that_take_over_at_once_one_does(
     assert is_free(azure, environment)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("operation", ["BlobContainers_Lease", "Tags_UpdateAtScope", "BlobContainers_Create"])
 @pytest.mark.parametrize("cut", ["before", "after"])
 async def test_an_answer_about_the_lock_that_gets_lost_is_asked_for_again(
@@ -393,7 +407,11 @@ FLOWS: dict[str, Callable[[EnvironmentSpec], Awaitable[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize(
+    "name",
+    # A rebuild holds the other two.
+    ["rebuild", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("provision", "tear_down"))],
+)
 async def test_every_write_has_passed_the_gate(
     azure: SandboxProcess, spec: EnvironmentSpec, request: pytest.FixtureRequest, name: str
 ) -> None:
@@ -475,7 +493,7 @@ def test_time_passes_while_a_process_or_its_machine_sleeps(monkeypatch: pytest.M
 # Twice the same rebuild.
 
 
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.thorough)])
 async def test_a_rebuild_that_waited_for_the_same_rebuild_changes_nothing(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, again: bool
 ) -> None:
@@ -499,6 +517,7 @@ async def test_a_rebuild_that_waited_for_the_same_rebuild_changes_nothing(
         assert "again: true" in message
 
 
+@pytest.mark.thorough
 async def test_a_rebuild_to_another_spec_isnt_called_done_by_anothers(
     azure: SandboxProcess, spec: EnvironmentSpec, changed: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
