@@ -91,6 +91,7 @@ TEAR_DOWN_ACTIONS: dict[str, str] = {
     "Microsoft.Resources/subscriptions/resourceGroups/resources/read": "what is in the group",
     "Microsoft.Resources/subscriptions/resourceGroups/delete": "resource group",
     "Microsoft.Authorization/locks/read": "locks",
+    "Microsoft.Authorization/denyAssignments/read": "deny assignments",
     "Microsoft.Authorization/roleAssignments/read": "roles of the identity and of Grafana",
     "Microsoft.Authorization/roleAssignments/delete": "roles of the identity and of Grafana",
     "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "live data",

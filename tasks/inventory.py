@@ -11,6 +11,7 @@ from typing import Literal
 
 from cloud.answers import Json, wire_items
 from cloud.calls import all_ended, read, read_list
+from cloud.credentials import caller
 from cloud.desired import state_of
 from cloud.errors import TearDownRefused
 from cloud.session import cloud
@@ -22,6 +23,7 @@ from environment.spec import EnvironmentSpec
 from environment.words import confirm_problem, delete_backups_problem, discard_data_problem
 from tasks._contents import contents_of
 from tasks._facts import ask_about_subscription, pages
+from tasks._forbidden import judge_denials, judge_vault
 from tasks._generation import (
     deleted_generations,
     is_retired,
@@ -35,12 +37,14 @@ from tasks._lasting import subscription_problem
 from tasks._locks import judge_locks
 from tasks._owned import foreign, foreign_backups, untagged
 from tasks._policy import arm_task
-from tasks._requirements import lacking_for_tear_down
+from tasks._requirements import DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS, lacking_for_tear_down
 from tasks._second_look import hidden_groups, hidden_resources, locks_at
 from tasks._soft_delete import deleted_workspaces, soft_deleted
 
 _LOCKS_API = "2020-05-01"
 _PERMISSIONS_API = "2022-04-01"
+_DENIALS_API = "2022-04-01"
+_CONTAINERS_API = "2025-08-01"
 _STATES: dict[str, Literal["current", "retiring"]] = {"current": "current", "retiring": "retiring"}
 
 
@@ -99,6 +103,8 @@ async def take_inventory(
     problems += await hidden_groups(spec, subscription_id, groups, newest)
     problems += await _judge_rights(subscription_id, deletes_backups=any(vault.wanted for vault in vaults))
     problems += await _judge_groups(spec, sites, vaults, groups)
+    problems += await _judge_denials(sites, vaults)
+    problems += await _judge_vaults(spec, vaults)
     lets_go = discard_data == key
     going = {str(group["name"]).casefold() for group in groups if state_of(group).casefold() == "deleting"}
     for among_nodes, data in await all_ended(
@@ -299,4 +305,42 @@ async def _judge_groups(
         problems += judge_locks(
             list({str(lock["id"]).casefold(): lock for lock in locks}.values()), doomed, written
         )
+    return problems
+
+
+async def _judge_denials(sites: Sequence[Site], vaults: Sequence[Vault]) -> list[str]:
+    """What deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
+    doomed = [site.group_id(site.names.resource_group) for site in sites]
+    doomed += [vault.group_id for vault in vaults if vault.wanted and vault.apart and vault.is_there]
+    if not doomed:
+        return []
+    caller_id, _, _ = await caller(cloud().credential, cloud().endpoint)
+    found = await all_ended(
+        pages("deny assignments", f"{group}/providers/Microsoft.Authorization/denyAssignments", _DENIALS_API)
+        for group in doomed
+    )
+    wanted = any(vault.wanted for vault in vaults)
+    return judge_denials(
+        [denial for each in found for denial in each],
+        caller_id,
+        doomed,
+        [vault.account_id for vault in vaults if not vault.wanted],
+        [*TEAR_DOWN_ACTIONS, *([DELETE_BACKUPS_ACTION] if wanted else [])],
+    )
+
+
+async def _judge_vaults(spec: EnvironmentSpec, vaults: Sequence[Vault]) -> list[str]:
+    """What in the storage accounts that go isn't ours, or mustn't go yet."""
+    get = cloud().storage.storage_accounts.get_properties
+    problems = []
+    for vault in vaults:
+        live = (
+            await read(f"storage account {vault.account}", get, vault.group, vault.account)
+            if vault.wanted
+            else None
+        )
+        if live is not None:
+            path = f"{vault.account_id}/blobServices/default/containers"
+            containers = await pages(f"blob containers of {vault.account}", path, _CONTAINERS_API)
+            problems += judge_vault(live, spec.storage.container, containers)
     return problems

@@ -10,7 +10,7 @@ from flows.tear_down import tear_down
 from ..conftest import spec_for
 from ..tasks.test_node_group import TAGS, THEIRS
 from .conftest import writes
-from .stage import CLUSTER, Stage
+from .stage import CLUSTER, Stage, put
 from .test_lasting_states import STOPPED
 from .test_tear_down import KEY, VOLUMES
 
@@ -134,3 +134,48 @@ async def test_a_node_group_that_has_lost_its_cluster_is_left_to_a_person(stage:
     problems = await refused(stage)
     assert [one for one in problems if one.startswith(f"resource group {group}: AKS cluster ")]
     assert f"az group delete --name {group}" in " ".join(problems)
+
+
+# What Azure would forbid half-way, and what would go along with the backups.
+
+DENIALS, STORAGE = "2022-04-01", "2025-08-01"
+EVERYONE = {"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}
+
+
+async def test_a_deny_assignment_is_met_before_anything_is_deleted(stage: Stage) -> None:
+    stage.azure.control("PUT", "state", stage.state)
+    name = "0f000000-0000-4000-8000-000000000000"
+    path = f"{stage.outputs.cluster.id}/providers/Microsoft.Authorization/denyAssignments/{name}"
+    permissions = [{"actions": ["*/delete"], "notActions": []}]
+    properties = {"denyAssignmentName": "hands off", "permissions": permissions, "principals": [EVERYONE]}
+    put(stage.azure, path, DENIALS, {"properties": properties})
+    answer = stage.azure.arm("DELETE", stage.outputs.cluster.id, api_version="2026-06-01")
+    assert answer.json()["error"]["code"] == "DenyAssignmentAuthorizationFailed"
+    (problem,) = await refused(stage)
+    assert problem.startswith("deny assignment hands off on ")
+
+
+@pytest.mark.parametrize("what", ["container", "hold", "locked policy"])
+async def test_what_is_kept_with_the_backups_stops_their_deletion_only(stage: Stage, what: str) -> None:
+    stage.azure.control("PUT", "state", stage.state)
+    account = stage.outputs.storage_account
+    path = f"{account.id}/blobServices/default/containers/{'archive' if what == 'container' else 'backups'}"
+    if what == "container":
+        put(stage.azure, path, STORAGE, {"properties": {}})
+    elif what == "hold":
+        body: Json = {"tags": ["case7"]}
+        assert stage.azure.arm("POST", f"{path}/setLegalHold", body, api_version=STORAGE).ok
+    else:
+        put(
+            stage.azure,
+            f"{path}/immutabilityPolicies/default",
+            STORAGE,
+            {"properties": {"immutabilityPeriodSinceCreationInDays": 30}},
+        )
+        assert stage.azure.arm("POST", f"{path}/immutabilityPolicies/default/lock", api_version=STORAGE).ok
+    if what != "container":
+        assert stage.azure.arm("DELETE", account.id, api_version=STORAGE).status_code == 409
+    (problem,) = await refused(stage, delete_backups=account.name)
+    assert problem.startswith(f"blob container {path.rpartition('/')[2]} in storage account {account.name}")
+    receipt = await tear_down(spec_for(stage.azure), KEY)
+    assert "AKS cluster" in {item.what for item in receipt.deleted}

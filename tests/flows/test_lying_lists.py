@@ -42,6 +42,7 @@ ARM: dict[str, tuple[str, Hazard]] = {
     "Permissions_ListForResource": ("the caller's permissions", ""),
     "Resources_ListByResourceGroup": ("resources in rg-", "resource"),
     "ManagementLocks_ListByScope": ("locks", "lock"),
+    "DenyAssignments_ListForScope": ("deny assignments", ""),
     "RoleAssignments_ListForScope": ("role assignments on ", ""),
 }
 KUBERNETES: dict[str, tuple[str, Hazard]] = {
