@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cloud.answers import Json, clean
+from cloud.write_lock import CONTAINER as LOCK_CONTAINER
 from tasks._owned import WAY_OUT
 from tasks._requirements import granting
 
 _EVERYONE = "00000000-0000-0000-0000-000000000000"
 _PEOPLE = ("user", "serviceprincipal")
-# The lock on an environment has a container of its own in the account.
-LOCK_CONTAINER = "aks-postgres-lock"
 # Made by the storage service itself for its logs and its change feed.
 _AZURES = frozenset({"$logs", "$blobchangefeed"})
 

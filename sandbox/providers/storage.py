@@ -1,7 +1,7 @@
 """Microsoft.Storage: accounts, keys, names, SKUs, and the containers as ARM sees them.
 
-Left out: queues, tables, files, SAS, encryption scopes, management policies, private endpoints, restore of
-deleted accounts. The blob data plane is `sandbox/blobs.py`,
+Left out: what soft delete and versioning keep (both are settings only), queues, tables, files, SAS, encryption scopes,
+management policies, private endpoints, restore of deleted accounts. The blob data plane is `sandbox/blobs.py`,
 leases and limits `storage_leases.py`, immutability policies and legal holds `storage_immutable.py`.
 
 Shapes (202 without a body, Location only, 17 s):
@@ -380,8 +380,19 @@ def blob_services_get_service_properties(call: Call) -> Response:
 
 @provider.put(SERVICE)
 def blob_services_set_service_properties(call: Call) -> Response:
-    """BlobServices_SetServiceProperties: replace the settings of the blob service."""
+    """BlobServices_SetServiceProperties: replace the settings of the blob service.
+
+    REST: https://learn.microsoft.com/rest/api/storagerp/blob-services/set-service-properties (1 to 365 days)
+    """
+    policy = {"enabled": bool, "days": int}
+    policies = ("deleteRetentionPolicy", "containerDeleteRetentionPolicy")
+    call.check_shape({"properties": {"isVersioningEnabled": bool, **dict.fromkeys(policies, policy)}})
     account = _account(call)
+    for name in policies:
+        sent = call.properties.get(name) or {}
+        if sent.get("enabled") and not 1 <= sent.get("days", 0) <= 365:
+            text = f"The value for {name}.days is out of range: it must be from 1 to 365."
+            raise ArmError(400, "InvalidValuesForRequestParameters", text, target=f"{name}.days")
     account.notes["blob service"] = dict(call.properties)
     return Response(200, _service(account))
 
