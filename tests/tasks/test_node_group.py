@@ -232,6 +232,9 @@ def test_of_every_type_somebody_elses_is_named(one: tuple[str, str, Json], tags:
 @pytest.mark.parametrize("one", OF_PRIVATE, ids=named)
 def test_what_a_private_cluster_has_is_foreign_beside_another(one: tuple[str, str, Json]) -> None:
     assert len(judged(listed(one))) == 1
+    once = copy.deepcopy(PRIVATE)
+    once["properties"]["apiServerAccessProfile"]["enablePrivateCluster"] = False
+    assert len(judged(listed(one), cluster=once)) == 1
 
 
 def test_an_address_that_aks_was_given_is_its_owners_though_aks_uses_it() -> None:
