@@ -49,8 +49,22 @@ STATIC_ADDRESSES = 1000
 
 provider = Provider("Microsoft.Network")
 provider.type("publicIPAddresses", api_versions=API_VERSIONS, delete_duration="public_ip_delete")
-for _name in ("virtualNetworks", "loadBalancers", "networkSecurityGroups"):
+for _name in (
+    "virtualNetworks",
+    "loadBalancers",
+    "networkSecurityGroups",
+    # Known as types only, for what stands in a group.
+    "applicationGateways",
+    "natGateways",
+    "networkInterfaces",
+    "privateDnsZones",
+    "privateEndpoints",
+    "privateLinkServices",
+    "publicIPPrefixes",
+    "routeTables",
+):
     provider.type(_name, api_versions=API_VERSIONS)
+provider.type("privateDnsZones/virtualNetworkLinks", api_versions=API_VERSIONS, tracked=True)
 provider.type("locations/usages", api_versions=API_VERSIONS, tracked=False)
 provider.type("locations/CheckDnsNameAvailability", api_versions=API_VERSIONS, tracked=False)
 

@@ -42,6 +42,7 @@ ARM: dict[str, tuple[str, Hazard]] = {
     "Permissions_ListForResource": ("the caller's permissions", ""),
     "Resources_ListByResourceGroup": ("resources in rg-", "resource"),
     "ManagementLocks_ListByScope": ("locks", "lock"),
+    "DenyAssignments_ListForScope": ("deny assignments", ""),
     "RoleAssignments_ListForScope": ("role assignments on ", ""),
 }
 KUBERNETES: dict[str, tuple[str, Hazard]] = {
@@ -49,6 +50,8 @@ KUBERNETES: dict[str, tuple[str, Hazard]] = {
     "list backups.postgresql.cnpg.io": ("/apis/postgresql.cnpg.io/v1/backups", "database"),
     "list persistentvolumeclaims": ("/api/v1/persistentvolumeclaims", "volume"),
     "list persistentvolumes": ("/api/v1/persistentvolumes", "volume"),
+    "list services": ("/api/v1/services", ""),
+    "list nodes": ("/api/v1/nodes", ""),
 }
 # First met after the first deletion.
 LATE = ("RoleAssignments_ListForScope",)
@@ -73,6 +76,8 @@ KINDS = {
     "backups": "Backup",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "persistentvolumes": "PersistentVolume",
+    "services": "Service",
+    "nodes": "Node",
 }
 
 
