@@ -118,6 +118,10 @@ RULES: dict[str, Rule] = {
     "InternalOperationError": HEALING,
     "CreateVMSSAgentPoolFailed": HEALING,
     "ReconcileVMSSAgentPoolFailed": HEALING,
+    # Recorded in status documents of operations that AKS ended well all the same (azure-cli's recordings, e.g.
+    # test_aks_create_update_fips_flow.yaml); `Reconcile*Error` is in `rule_for`.
+    "OverlaymgrReconcileError": HEALING,
+    "ContextDeadlineExceeded": HEALING,
     "VMExtensionProvisioningError": _again("nodes didn't come up", 600, 60, NotEffectiveYet),
     # --- a person must act ----------------------------------------------------------------------------------
     "AuthorizationFailed": _stop(
@@ -134,6 +138,18 @@ RULES: dict[str, Rule] = {
     "InvalidAuthenticationTokenTenant": _stop(
         "Set AZURE_TENANT_ID to the tenant that the subscription belongs to."
     ),
+    # https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled
+    "ReadOnlyDisabledSubscription": _stop(
+        "The subscription is disabled, so nothing in it can be written. Ask its owner to enable it again "
+        "(portal: Subscriptions, Reactivate), then run again."
+    ),
+    # https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
+    "UnmatchedPrincipalType": _stop(
+        "The principal has another type than was said: set its `type` in monitoring.grafana_admins or "
+        "storage.blob_owners to User, Group or ServicePrincipal, whichever it is, then run again."
+    ),
+    # A reference to what was just made; Azure Service Operator repeats it too (error_classifier.go).
+    "InvalidResourceReference": _again(SPREADING, 120, 5, NotEffectiveYet),
     "SubscriptionNotFound": _stop("Check subscription_id, and that the caller has a role in it."),
     "RequestDisallowedByPolicy": _stop(
         "Ask whoever owns the named policy assignment for an exemption, or change the spec; then run again."
@@ -203,6 +219,8 @@ def rule_for(fault: ArmFault) -> Rule:
         return _stop("The name is held by a soft-deleted resource elsewhere; set another suffix.")
     if fault.code in RULES:
         return RULES[fault.code]
+    if re.fullmatch(r"Reconcile\w*Error", fault.code) or "aks will continuously retry" in text:
+        return HEALING
     if fault.code.startswith("RetryableError"):
         return CONFLICT
     if fault.status == 409 and "another operation" in text:

@@ -1,0 +1,33 @@
+"""What the status document of a long-running operation says: its `status` decides, never an `error` beside it.
+
+AKS's documents name errors that it is still working on while they say InProgress, and errors that it got over while
+they say Succeeded; Grafana's say `"error": {}` with Succeeded (recordings of azure-cli's own tests, such as
+test_aks_create_update_fips_flow.yaml and test_amg_crud.yaml).
+"""
+
+from __future__ import annotations
+
+from cloud.answers import ArmFault, Json
+
+_WENT_WRONG = frozenset({"failed", "canceled"})
+
+
+def has_error(status: Json) -> bool:
+    """Whether the document names an error, of whatever weight; `{}` is none."""
+    error = status.get("error")
+    return isinstance(error, dict) and bool(error)
+
+
+def fault_of_operation(status: Json, fallback: str = "") -> ArmFault | None:
+    """Why the operation went wrong; None unless its status says that it did.
+
+    Args:
+        status: the document.
+        fallback: the code for an operation that gives none.
+    """
+    said = str(status.get("status") or "")
+    if said.casefold() not in _WENT_WRONG:
+        return None
+    if not has_error(status):
+        return ArmFault(200, fallback or said, f"the operation ended as {said} and Azure gave no reason")
+    return ArmFault.of_body(status, status=200, fallback=fallback or said)
