@@ -9,6 +9,7 @@ import typer
 
 from cli import demo, environment, removal, sandbox
 from cli.exit_codes import ExitCode, failure_of
+from environment.foreign_text import shown
 
 app = typer.Typer(
     name="aks-postgres",
@@ -51,7 +52,7 @@ def main() -> None:
         failure = failure_of(error)
         if failure is None:
             raise
-        print(f"aks-postgres: {failure}", file=sys.stderr)
+        print(shown(f"aks-postgres: {failure}"), file=sys.stderr)
         sys.exit(failure.code)
 
 

@@ -58,7 +58,7 @@ def waiting_words(event: Event) -> str:
 def ending_words(event: Event) -> str:
     """How a step ended: the fields it changed, or the first line of what went wrong."""
     first = event.text.strip().partition("\n")[0]
-    return f"{event.kind}: {first}" if first and event.kind in ("failed", "updated") else event.kind
+    return f"{event.ending}: {first}" if first and event.kind in ("failed", "updated") else event.ending
 
 
 class PlainProgress(AbstractContextManager["PlainProgress"]):

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterable, Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.polling import AsyncPollingMethod
 
+from environment import foreign_text
+
 Json = dict[str, Any]
 
+# ARM's pages hold a hundred entries or more, and a subscription 980 resource groups and 4,000 role assignments.
+MOST_PAGES = 200
+
+_is_listing: ContextVar[bool] = ContextVar("is_listing", default=False)
 _MAX_TEXT = 600
 # Azure's own are at most some minutes; no broken header may stop a run for days.
 _LONGEST_RETRY_AFTER_S = 3600.0
-_SECRET = re.compile(
-    r"eyJ[\w-]{10,}\.[\w.-]+"
-    r"|(?i:bearer)\s+[\w.~+/-]{8,}=*"
-    # An action such as Microsoft.Resource/type/listSecrets/action is as long and holds nothing else.
-    r"|(?<![A-Za-z0-9+/])(?<!(?i:Microsoft)\.)[A-Za-z0-9+/]{60,}={0,2}"
-    r"|(?i:(?<=[?&])sig|(?:client_?|account_?|shared_?access_?)?(?:secret|key|password)|(?:client_)?assertion"
-    r"|(?:access|refresh|id)_token)=[^\s&;,\"']+"
-)
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def answer_of(response: Any) -> Answer:
         ArmFault: the body is no JSON, such as a proxy's page; as good as no answer.
     """
     try:
-        body = _parsed(response)
-    except (ValueError, RecursionError) as error:
+        body = parsed(response)
+    except (ValueError, LookupError, RecursionError) as error:
         message = f"status {response.status_code} with a body that is no JSON: {error}"
         raise ArmFault(None, "UnreadableAnswer", clean(message)) from None
     headers = {key.lower(): value for key, value in response.headers.items()}
@@ -63,12 +63,17 @@ def answer_of(response: Any) -> Answer:
 def json_of(response: Any) -> Any:
     """The JSON in a response, or {} where there is none."""
     try:
-        return _parsed(response)
-    except (ValueError, RecursionError):  # no text, no JSON, or JSON nested without end
+        return parsed(response)
+    except (ValueError, LookupError, RecursionError):  # no text, no JSON, or JSON nested without end
         return {}
 
 
-def _parsed(response: Any) -> Any:
+def parsed(response: Any) -> Any:
+    """The JSON in a response; {} where there is no text.
+
+    Raises:
+        ValueError, LookupError, RecursionError: it is no JSON, in no known encoding, or nested without end.
+    """
     text = response.text() if callable(getattr(response, "text", None)) else response.body().decode()
     return json.loads(text) if text else {}
 
@@ -101,14 +106,6 @@ class FirstAnswer(AsyncPollingMethod[Answer]):
     def resource(self) -> Answer:
         """The answer to the request itself."""
         return self._answer
-
-
-async def wire_items(items: AsyncIterable[Any]) -> list[Json]:
-    """The elements of an SDK's list operation as ARM sent them."""
-    return [
-        item.as_dict() if isinstance(item, MutableMapping) else item.serialize(keep_readonly=True)  # type: ignore[attr-defined]
-        async for item in items
-    ]
 
 
 @dataclass(eq=False)
@@ -147,7 +144,7 @@ class ArmFault(Exception):
             status=response.status_code,
             correlation_id=headers.get("x-ms-correlation-request-id", ""),
             retry_after_s=retry_after_of(headers),
-            fallback=headers.get("x-ms-error-code") or f"HTTP{response.status_code}",
+            fallback=clean(headers.get("x-ms-error-code", "")) or f"HTTP{response.status_code}",
         )
 
     @classmethod
@@ -171,12 +168,70 @@ class ArmFault(Exception):
         ]
         return cls(
             status,
-            str(found.get("code") or fallback),
+            clean(str(found.get("code") or fallback)) or fallback,
             clean(str(found.get("message") or "")) or "no message",
-            correlation_id,
+            clean(correlation_id),
             retry_after_s,
             details="; ".join(filter(None, details))[:_MAX_TEXT],
         )
+
+
+def unreadable(message: str) -> ArmFault:
+    """An answer that is as good as none."""
+    return ArmFault(None, "UnreadableAnswer", clean(message))
+
+
+class Turned:
+    """The links from page to page of one list: each once, and not without end."""
+
+    def __init__(self) -> None:
+        self._links: set[str] = set()
+
+    def to(self, link: str) -> None:
+        """Go on to the next page.
+
+        Raises:
+            ArmFault: the link came before, or there are more pages than any list has.
+        """
+        if link in self._links:
+            raise ArmFault(200, "EndlessList", "a page names a next page that was read before")
+        self._links.add(link)
+        if len(self._links) >= MOST_PAGES:
+            raise ArmFault(200, "EndlessList", f"it has more than {MOST_PAGES} pages")
+
+
+@contextmanager
+def listing() -> Iterator[None]:
+    """Every answer inside is a page of a list, whatever its URL looks like (`cloud.responses`)."""
+    token = _is_listing.set(True)
+    try:
+        yield
+    finally:
+        _is_listing.reset(token)
+
+
+def is_listing() -> bool:
+    """Whether the answer that comes now is a page of a list."""
+    return _is_listing.get()
+
+
+async def wire_items(items: Any) -> list[Json]:
+    """The elements of all pages of an SDK's list operation (`AsyncItemPaged`) as ARM sent them.
+
+    Raises:
+        ArmFault: there is no end of pages.
+    """
+    found: list[Json] = []
+    turned, pages = Turned(), items.by_page()
+    with listing():
+        async for page in pages:
+            found += [
+                item.as_dict() if isinstance(item, MutableMapping) else item.serialize(keep_readonly=True)  # type: ignore[attr-defined]
+                async for item in page
+            ]
+            if pages.continuation_token:
+                turned.to(str(pages.continuation_token))
+    return found
 
 
 def retry_after_of(headers: dict[str, str]) -> float | None:
@@ -190,5 +245,4 @@ def retry_after_of(headers: dict[str, str]) -> float | None:
 
 def clean(text: str) -> str:
     """Foreign text on one line, cut, and without anything that looks like a token or key."""
-    text = " ".join(_SECRET.sub("(removed)", text).split())
-    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
+    return foreign_text.clean(text)

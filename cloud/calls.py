@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from json import JSONDecodeError
 from typing import Any, TypeVar
 
 import aiohttp
@@ -24,7 +23,7 @@ from azure.core.exceptions import (
 )
 
 from cloud import clock
-from cloud.answers import Answer, ArmFault, Json, as_answer, clean
+from cloud.answers import Answer, ArmFault, Json, as_answer, clean, unreadable
 from cloud.errors import (
     AzureRefused,
     AzureUnavailable,
@@ -86,9 +85,17 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
         raise ArmFault(None, "NoAnswer", clean(str(error))) from error
     except AzureError as error:
         raise ArmFault(None, type(error).__name__, clean(str(error))) from None
-    except (DeserializationError, JSONDecodeError) as error:
-        # JSON that isn't what the SDK client expects, or an empty body where there must be one.
-        raise ArmFault(None, "UnreadableAnswer", clean(str(error))) from None
+    except (
+        DeserializationError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # JSON that isn't what the SDK client expects, or an empty body where there must be one: each of the three
+        # generations of clients stumbles in another way.
+        raise unreadable(f"{type(error).__name__}: {error}") from None
 
 
 async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -187,7 +194,10 @@ async def read(
 
     async def attempt() -> Json | None:
         try:
-            return (await send(operation, *arguments, **options)).body
+            answer = await send(operation, *arguments, **options)
+            if not answer.body:
+                raise unreadable(f"status {answer.status} with an empty body")
+            return answer.body
         except ArmFault as fault:
             if fault.status == 404:
                 return None

@@ -8,19 +8,23 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceResponseError
 
-from cloud.answers import clean
+from cloud.answers import ArmFault, clean
 from cloud.errors import CredentialsRefused
+from environment.foreign_text import keep_secret
 
 ARM_ENDPOINT_VARIABLE = "AKS_POSTGRES_ARM_ENDPOINT"
 PUBLIC_ARM_ENDPOINT = "https://management.azure.com"
 # Real seconds: a token comes within 2; az alone may take 10 to start.
 _FIRST_TOKEN_S = 9.5
+# Certificates with their chain and key have some kilobytes.
+_LONGEST_FILE = 65536
 
 
 def arm_endpoint() -> str:
@@ -72,18 +76,39 @@ def _choose(transport: Any) -> tuple[str, Callable[[], Any]]:
     )
 
 
+def keep_secrets_of_environment() -> None:
+    """What this process signs in with stays out of every text."""
+    for name in ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"):
+        keep_secret(os.environ.get(name))
+    for name in ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"):
+        if path := os.environ.get(name):
+            with suppress(OSError), Path(path).open("rb") as file:
+                keep_secret(file.read(_LONGEST_FILE))
+
+
 class RenewableCredential:
     """The run's credential; `renew` forgets the cached token, which azure-identity itself can't do."""
 
     def __init__(self, transport: Any) -> None:
         self.source, self._make = _choose(transport)
         self._inner: Any = None
+        self._token = ""
 
     async def get_token(self, *scopes: str, **options: Any) -> Any:
         """A token for the scopes, from azure-identity's cache if it is good."""
         if self._inner is None:
             self._inner = self._make()
-        return await self._inner.get_token(*scopes, **options)
+        try:
+            found = await self._inner.get_token(*scopes, **options)
+        except (AttributeError, LookupError, RecursionError, TypeError) as error:
+            # azure-identity reads what Entra answers as if it were always what it has to be.
+            raise ServiceResponseError(
+                f"Microsoft Entra ID's answer can't be read ({type(error).__name__})"
+            ) from None
+        if found.token != self._token:
+            self._token = found.token
+            keep_secret(found.token)
+        return found
 
     async def renew(self) -> None:
         """Start over with an empty cache."""
@@ -113,6 +138,7 @@ async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[Renewa
     Raises:
         CredentialsRefused: names the source that was tried and what to do.
     """
+    keep_secrets_of_environment()
     credential = RenewableCredential(transport)
     source = credential.source
     hint = (
@@ -132,7 +158,7 @@ async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[Renewa
                 f"Microsoft Entra ID refused the credential; source tried: {source}. "
                 f"It said: {clean(error.message)} {hint}"
             ) from None
-        except (AzureError, ValueError, OSError) as error:
+        except (AzureError, ArmFault, ValueError, OSError) as error:
             raise CredentialsRefused(
                 f"no token could be had; source tried: {source}. Reason: {clean(str(error))} {hint}"
             ) from None

@@ -4,12 +4,14 @@ ProvisioningError
 ├── TemporaryError            another attempt may work; Prefect retries the step
 │   ├── ClusterBusy           AKS kept answering "another operation is in progress" for the whole budget
 │   ├── AzureUnavailable      throttled, 5xx or unreachable for the whole budget
+│   ├── NotUnderstood         an answer isn't what its documentation says
 │   └── NotEffectiveYet       something made by us hasn't spread yet: identity, role, table, webhook, capacity
 ├── PermanentError            a person must act; retried by nobody
 │   ├── AzureRefused          Azure's code says so
 │   ├── PreflightFailed       problems found before the first write
 │   ├── ImmutableChange       the spec wants what Azure can't change in place
 │   ├── NotOurs               the name is taken by something without our tags
+│   ├── LastingState          stopped, disabled or half gone: what is there won't come right by waiting
 │   ├── CredentialsRefused    no credential, a wrong one, or no subscription to see
 │   ├── VerificationFailed    the environment isn't what it should be
 │   ├── TearDownRefused       problems found before the first deletion
@@ -26,12 +28,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from environment.foreign_text import shown
+
 if TYPE_CHECKING:
     from environment.outputs import FieldChange
 
 
 class ProvisioningError(Exception):
     """Root of the tree; `str()` is a whole message: what, where, Azure's words, and what to do."""
+
+    def __init__(self, message: str = "", *more: object) -> None:
+        super().__init__(shown(message), *more)
 
 
 class TemporaryError(ProvisioningError):
@@ -44,6 +51,10 @@ class ClusterBusy(TemporaryError):
 
 class AzureUnavailable(TemporaryError):
     """Azure didn't answer, or only with 429 and 5xx, for as long as we were willing to wait."""
+
+
+class NotUnderstood(TemporaryError):
+    """Something that was answered isn't what its documentation says, deep inside."""
 
 
 class NotEffectiveYet(TemporaryError):
@@ -107,6 +118,15 @@ class ImmutableChange(PermanentError):
 
 class NotOurs(PermanentError):
     """A resource has our name but not our tags."""
+
+
+class LastingState(PermanentError):
+    """What is there is in a state that doesn't pass by itself, and that no write of ours ends."""
+
+    def __init__(self, label: str, state: str, way_out: str) -> None:
+        self.label = label
+        self.way_out = way_out
+        super().__init__(f"{label} {state}. {way_out}")
 
 
 class CredentialsRefused(PermanentError):

@@ -11,18 +11,22 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import yaml
 
 from cloud import clock
-from cloud.answers import ArmFault, Json, clean
+from cloud.answers import ArmFault, Json, Turned, clean, unreadable
 from cloud.calls import persistently, refusal, send
 from cloud.errors import WouldWrite
+from cloud.responses import read_bounded
 from cloud.session import cloud
+from environment.foreign_text import keep_secret
 from environment.journal import journal
 
 if TYPE_CHECKING:
@@ -48,6 +52,8 @@ class KubernetesApi:
         self._discovery = asyncio.Lock()
         self.label = f"Kubernetes API of {cluster}"
         self.host = str(client.configuration.host)
+        # What its clock said in the last answer; None where it didn't say.
+        self.time: datetime | None = None
 
     async def request(
         self,
@@ -72,7 +78,7 @@ class KubernetesApi:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
         try:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
-            data = await response.read()  # type: ignore[no-untyped-call]
+            data = await read_bounded(response.response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ArmFault(
                 None, "NotReachable", clean(f"{type(error).__name__} {error}"), reached=False
@@ -81,31 +87,68 @@ class KubernetesApi:
             raise ArmFault(None, "NoAnswer", clean(f"{type(error).__name__} {error}")) from None
         try:
             found = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if response.status < 400 and not isinstance(found, dict):
             # Such as a proxy's page: as good as no answer.
             message = f"status {response.status} with a body that is no JSON object"
             raise ArmFault(None, "UnreadableAnswer", message)
+        self.time = _date_of(response.headers.get("Date"))
         found = found if isinstance(found, dict) else {}
         if response.status < 400:
             return found
         raise ArmFault(
             response.status,
-            str(found.get("reason") or f"HTTP{response.status}"),
+            clean(str(found.get("reason") or f"HTTP{response.status}")),
             clean(str(found.get("message") or data[:200])),
         )
 
     async def get(self, path: str, **query: str) -> Json | None:
-        """Read an object or a list, persistently; None when it isn't there."""
+        """Read an object, persistently; None when it isn't there."""
 
         async def attempt() -> Json | None:
             try:
-                return await self.request("GET", path, **query)
+                found = await self.request("GET", path, **query)
             except ArmFault as fault:
                 if fault.status == 404:
                     return None
                 raise
+            if problem := object_problem(found, path):
+                raise unreadable(problem)
+            return found
+
+        return await persistently(f"{self.label}, GET {path}", attempt)
+
+    async def list_of(self, path: str, kind: str, **query: str) -> list[Json] | None:
+        """Read all pages of a list, persistently; None when the API server doesn't know the kind.
+
+        Args:
+            path: of the list.
+            kind: of its objects, such as `Pod`.
+            query: selectors.
+        """
+
+        async def attempt() -> list[Json] | None:
+            found: list[Json] = []
+            turned, page_of = Turned(), query
+            while True:
+                try:
+                    page = await self.request("GET", path, **page_of)
+                except ArmFault as fault:
+                    if page_of is not query and fault.status in (404, 410):
+                        # https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
+                        raise unreadable(f"the list changed while its pages were read ({fault})") from None
+                    if fault.status == 404:
+                        return None
+                    raise
+                if problem := list_problem(page, path, kind):
+                    raise unreadable(problem)
+                found += page["items"]
+                token = (page.get("metadata") or {}).get("continue")
+                if not token:
+                    return found
+                turned.to(token)
+                page_of = {**query, "continue": token}
 
         return await persistently(f"{self.label}, GET {path}", attempt)
 
@@ -157,12 +200,7 @@ class KubernetesApi:
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         async with self._discovery:  # objects applied side by side ask once
             if body["kind"] not in self._plurals.get(version, {}):
-                found = await self.get(base) or {}
-                self._plurals[version] = {
-                    item["kind"]: (item["name"], item["namespaced"])
-                    for item in found.get("resources", [])
-                    if "/" not in item["name"]
-                }
+                self._plurals[version] = await self._types(base)
         if body["kind"] not in self._plurals[version]:
             unknown = ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
             raise refusal(self.label, unknown)
@@ -170,6 +208,27 @@ class KubernetesApi:
         metadata = body["metadata"]
         namespace = f"/namespaces/{metadata.get('namespace', 'default')}" if is_namespaced else ""
         return f"{base}{namespace}/{plural}/{metadata['name']}"
+
+    async def _types(self, base: str) -> dict[str, tuple[str, bool]]:
+        """The types of a version of an API group: plural and whether it is namespaced, by kind."""
+
+        async def attempt() -> dict[str, tuple[str, bool]]:
+            try:
+                found = await self.request("GET", base)
+            except ArmFault as fault:
+                if fault.status == 404:
+                    return {}
+                raise
+            try:
+                return {
+                    str(item["kind"]): (str(item["name"]), bool(item["namespaced"]))
+                    for item in found["resources"]
+                    if "/" not in item["name"]
+                }
+            except (LookupError, TypeError):
+                raise unreadable("it isn't a list of types") from None
+
+        return await persistently(f"{self.label}, GET {base}", attempt)
 
     async def wait(self, label: str, look: Callable[[], Awaitable[T | None]], *, deadline_s: float) -> T:
         """Look every few seconds until there is something.
@@ -194,6 +253,83 @@ class KubernetesApi:
         return found
 
 
+def _date_of(header: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header or "").astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def object_problem(found: Json, path: str) -> str:
+    """What is wrong with the answer to a read of one object; empty if nothing is."""
+    metadata, name = found.get("metadata"), unquote(path).rstrip("/").rpartition("/")[2]
+    if not isinstance(metadata, dict) or metadata.get("name") != name:
+        return f"a JSON object that isn't {name}: its kind is {clean(str(found.get('kind') or 'not said'))}"
+    return _metadata_problem(found) or _parts_problem(found)
+
+
+def list_problem(page: Json, path: str, kind: str) -> str:
+    """What is wrong with a page of a list; empty if nothing is.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#collections
+
+    Args:
+        page: the answer.
+        path: that was asked for.
+        kind: of the objects wanted.
+    """
+    parts = path.strip("/").split("/")
+    version = parts[1] if parts[0] == "api" else "/".join(parts[1:3])
+    said = clean(f"{page.get('apiVersion') or 'no version'} {page.get('kind') or 'no kind'}")
+    if (page.get("apiVersion"), page.get("kind")) != (version, f"{kind}List"):
+        return f"it says that it is {said}, not {version} {kind}List"
+    items, metadata = page.get("items"), page.get("metadata")
+    if not isinstance(items, list):
+        return f"the {kind}List has no array of items"
+    if not isinstance(metadata, dict | None):
+        return f"the metadata of the {kind}List is no JSON object"
+    token, left = (metadata or {}).get("continue"), (metadata or {}).get("remainingItemCount")
+    if not isinstance(token, str | None) or not isinstance(left, int | None) or (left and not token):
+        return f"the {kind}List says that it goes on, and not where"
+    for item in items:
+        if not isinstance(item, dict) or not isinstance(item.get("metadata"), dict):
+            return f"the {kind}List holds something that is no object of Kubernetes'"
+        if item.get("kind", kind) != kind or item.get("apiVersion", version) != version:
+            return f"the {kind}List holds an object of another kind"
+        if problem := _metadata_problem(item) or _parts_problem(item):
+            return f"the {kind}List holds {problem}"
+    return ""
+
+
+def _metadata_problem(item: Json) -> str:
+    metadata = item["metadata"]
+    if not isinstance(metadata.get("name"), str) or not metadata["name"]:
+        return "an object without a name"
+    if not isinstance(metadata.get("namespace"), str | None):
+        return "an object whose namespace is no text"
+    for field in ("labels", "annotations"):
+        values = metadata.get(field)
+        if not isinstance(values, dict | None) or not all(
+            isinstance(v, str) for v in (values or {}).values()
+        ):
+            return f"an object whose {field} aren't texts"
+    return ""
+
+
+def _parts_problem(item: Json) -> str:
+    """What is wrong with spec and status; their insides are up to whoever reads them."""
+    for part in ("spec", "status"):
+        if not isinstance(item.get(part), dict | None):
+            return f"an object whose {part} is no JSON object"
+    conditions = (item.get("status") or {}).get("conditions")
+    if not isinstance(conditions, list | None) or not all(
+        isinstance(one, dict) and isinstance(one.get("type"), str) and isinstance(one.get("status"), str)
+        for one in conditions or []
+    ):
+        return "an object whose conditions aren't conditions"
+    return ""
+
+
 async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
     """The cluster user's kubeconfig. Secret: use it where it is asked for, and drop it.
 
@@ -209,10 +345,38 @@ async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
 
     async def attempt() -> bytes:
         answer = await send(operation, resource_group, cluster)
-        return base64.b64decode(answer.body["kubeconfigs"][0]["value"])
+        try:
+            found = base64.b64decode(answer.body["kubeconfigs"][0]["value"])
+            *_, user = _connection(found)
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration, yaml.YAMLError):
+            # Nothing of it is told.
+            raise unreadable("it holds no kubeconfig") from None
+        for name in ("token", "password", "client-key-data"):
+            keep_secret(user.get(name))
+        keep_secret(base64.b64decode(str(user.get("client-key-data") or "")))
+        return found
 
     known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
     return known[key]
+
+
+def _connection(kubeconfig: bytes) -> tuple[str, str, Json]:
+    """Server, its certificate authority and the user of a kubeconfig's current context.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError, StopIteration, YAMLError: it is none.
+    """
+    config = yaml.safe_load(kubeconfig)
+    context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
+    server = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
+    user: Json = next(u["user"] for u in config["users"] if u["name"] == context["user"])
+    host = str(server["server"]).rstrip("/")
+    if urlsplit(host).scheme != "https" or not isinstance(user.get("token"), str | None):
+        raise ValueError("no https server, or no text as token")
+    authority = base64.b64decode(server["certificate-authority-data"]).decode()
+    base64.b64decode(str(user.get("client-certificate-data") or ""))
+    base64.b64decode(str(user.get("client-key-data") or ""))
+    return host, authority, user
 
 
 @asynccontextmanager
@@ -221,13 +385,10 @@ async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[Kub
     # Its import takes 0.15 s, which a run has while the cluster is being created.
     from kubernetes.aio.client import ApiClient, Configuration
 
-    config = yaml.safe_load(await kubeconfig_of(resource_group, cluster))
-    context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
-    server = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
-    user = next(u["user"] for u in config["users"] if u["name"] == context["user"])
+    host, authority, user = _connection(await kubeconfig_of(resource_group, cluster))
     configuration = Configuration(
-        host=server["server"].rstrip("/"),
-        ca_cert_data=base64.b64decode(server["certificate-authority-data"]).decode(),
+        host=host,
+        ca_cert_data=authority,
         api_key={"BearerToken": f"Bearer {user['token']}"} if user.get("token") else None,
     )
     configuration.proxy = proxy_for(configuration.host)

@@ -186,12 +186,25 @@ RULES: dict[str, Rule] = {
         "If that group belongs to a cluster being deleted, run again when it is gone; else set another "
         "suffix."
     ),
+    "ForeignHost": _stop(
+        "Nothing was sent there. Look at what answers in Azure's place (a proxy, AKS_POSTGRES_ARM_ENDPOINT); then run "
+        "again."
+    ),
+    "EndlessList": _stop("Look at what answers in Azure's place, such as a proxy; then run again."),
+    "TooLarge": _stop("Look at what answers there, such as a proxy or another file; then run again."),
     "NotImplemented": _stop(
         "Azure, or the sandbox, doesn't have this operation; report it with the message."
     ),
     "PropertyChangeNotAllowed": _stop("Azure can't change this in place; rebuild the environment."),
     "DenyAssignmentAuthorizationFailed": _stop("The resource is managed by Azure itself; leave it alone."),
 }
+
+# AKS's words: https://learn.microsoft.com/azure/aks/start-stop-cluster, https://github.com/MicrosoftDocs/azure-docs/issues/85161
+STOPPED = _stop(
+    "The cluster or pool was stopped. Start it (az aks start, az aks nodepool start), or set cluster.if_stopped: "
+    "start; then run again."
+)
+_SAYS_STOPPED = re.compile(r"\bstopped state\b|power ?state\W+stopped|\(succeeded, ?stopped\)")
 
 _UNKNOWN = _stop("Read Azure's words above; mend it, then run again.")
 # Often another operation under a code of its own, sometimes for good: a few tries tell.
@@ -207,6 +220,8 @@ def rule_for(fault: ArmFault) -> Rule:
     text = f"{fault.message} {fault.details}".casefold()
     if fault.status == 429:
         return THROTTLED
+    if _SAYS_STOPPED.search(text) and fault.status in (400, 409):
+        return STOPPED
     if fault.code == "OperationNotAllowed":
         return _not_allowed(fault, text)
     if "failed calling webhook" in text:

@@ -9,16 +9,15 @@ import functools
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from azure.core import AsyncPipelineClient
-from azure.core.exceptions import HttpResponseError, StreamConsumedError
+from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import AsyncPipeline, PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
     AsyncBearerTokenCredentialPolicy,
@@ -34,8 +33,8 @@ from azure.core.rest import HttpRequest
 
 from cloud.answers import Answer, answer_of, json_of
 from cloud.credentials import RenewableCredential, arm_endpoint, open_credential
-from cloud.errors import AzureRefused
 from cloud.pace import PacePolicy, bucket
+from cloud.responses import BoundedResponse, OwnHostPolicy, ShapePolicy, TimeLimitPolicy, whole
 from environment.journal import journal
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 
 # Real seconds. A new connection takes well under a second; ARM answers within 60 s or not at all.
 _CONNECT_TIMEOUT_S = 10
-_READ_TIMEOUT_S = 60
+_READ_TIMEOUT_S = 60  # from one piece of an answer to the next; the whole may take twice that
 
 
 class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
@@ -69,7 +68,7 @@ class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
         response = await super().send(request)
         if (
             response.http_response.status_code == 401
-            and "expired" in str(json_of(await _whole(request, response))).casefold()
+            and "expired" in str(json_of(await whole(request, response))).casefold()
         ):
             journal().note("the access token had expired; going on with a new one")
             await self._renewable.renew()
@@ -102,16 +101,8 @@ class ErrorPolicy(AsyncHTTPPolicy[Any, Any]):
         """Send, and raise unless it went well."""
         response = await self.next.send(request)
         if response.http_response.status_code >= 400 and request.http_request.method != "HEAD":
-            raise HttpResponseError(response=await _whole(request, response))
+            raise HttpResponseError(response=await whole(request, response))
         return response
-
-
-async def _whole(request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> Any:
-    """The HTTP response with its body, which a `begin_` operation leaves unread."""
-    if request.context.options.get("stream"):
-        with suppress(StreamConsumedError):  # read before, and empty
-            await response.http_response.read()
-    return response.http_response
 
 
 @dataclass
@@ -222,11 +213,6 @@ class Cloud:
             query: further query parameters, without the leading `$`, which is added.
         """
         url = path_or_url if path_or_url.startswith("https://") else f"{self.endpoint}{path_or_url}"
-        host, ours = urlsplit(url).netloc, urlsplit(self.endpoint).netloc
-        if host != ours and not host.endswith(f".{ours}"):  # regional ARM is below it
-            raise AzureRefused(
-                f"{url}: not ARM's host ({ours}), so the access token isn't sent there", "ForeignHost"
-            )
         params = {f"${key}": value for key, value in query.items()}
         if api_version:
             params["api-version"] = api_version
@@ -279,6 +265,7 @@ async def open_cloud(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=True,
         middlewares=(answered_or_not,),
+        response_class=BoundedResponse,
     )
     try:
         transport = AioHttpTransport(
@@ -293,8 +280,11 @@ async def open_cloud(
             pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
                 transport,
                 policies=[
+                    OwnHostPolicy(endpoint),
+                    ShapePolicy(),
                     ErrorPolicy(),
                     PacePolicy(account),
+                    TimeLimitPolicy(2 * _READ_TIMEOUT_S),
                     RequestIdPolicy(),
                     HeadersPolicy(),
                     UserAgentPolicy("aks-postgres"),

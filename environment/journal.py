@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
 
+from environment.foreign_text import shown
+
 Kind = Literal["started", "waiting", "conflict", "note", "created", "updated", "unchanged", "done", "failed"]
 
 
@@ -28,6 +30,14 @@ class Event:
     """For `waiting`: Azure seconds waited so far."""
     expected_s: float = 0
     """For `waiting`: how long that usually takes, in Azure seconds."""
+    is_planned: bool = False
+    """For how a step ended: whether it only said what it would do."""
+
+    @property
+    def ending(self) -> str:
+        """How the step ended, in words: what a plan would create isn't created."""
+        is_change = self.kind in ("created", "updated")
+        return f"would be {self.kind}" if self.is_planned and is_change else self.kind
 
 
 @dataclass
@@ -103,9 +113,8 @@ class Journal:
             text: more about it.
             planned: whether it only said what it would do.
         """
-        self._add(kind, text)
-        word = f"would be {kind}" if planned and kind in ("created", "updated") else kind
-        self._log(f"{word} {text}".strip())
+        event = self._add(kind, text, is_planned=planned)
+        self._log(f"{event.ending} {text}".strip())
 
     def operation_began(self, label: str) -> None:
         """A write is being sent; told to no one who listens."""
@@ -127,11 +136,14 @@ class Journal:
     def _log(self, text: str) -> None:
         step = _step.get() or _NO_STEP
         if step.log:
-            step.log(f"{step.title}: {text}")
+            step.log(f"{step.title}: {shown(text)}")
 
-    def _add(self, kind: Kind, text: str, elapsed_s: float = 0, expected_s: float = 0) -> None:
+    def _add(
+        self, kind: Kind, text: str, elapsed_s: float = 0, expected_s: float = 0, *, is_planned: bool = False
+    ) -> Event:
+        step = (_step.get() or _NO_STEP).title
         event = Event(
-            time.monotonic() - self._began, (_step.get() or _NO_STEP).title, kind, text, elapsed_s, expected_s
+            time.monotonic() - self._began, step, kind, shown(text), elapsed_s, expected_s, is_planned
         )
         if kind == "waiting":
             self._last_waits[event.step] = event
@@ -139,6 +151,7 @@ class Journal:
             self.events.append(event)
         for listener in self._listeners:
             listener(event)
+        return event
 
 
 _current: ContextVar[Journal | None] = ContextVar("journal", default=None)

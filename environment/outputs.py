@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from environment.foreign_text import shown_inside
 from environment.names import Names
 from environment.spec import EnvironmentSpec
 
@@ -14,6 +15,11 @@ class Outputs(BaseModel):
     """Frozen data that a step returns."""
 
     model_config = ConfigDict(frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _shown(cls, value: Any) -> Any:
+        return shown_inside(value)
 
 
 class FieldChange(Outputs):
@@ -117,12 +123,14 @@ class MonitorWorkspaceOutputs(ResourceOutputs):
 
     location: str
     query_endpoint: str
+    account_id: str = ""
 
 
 class LogWorkspaceOutputs(ResourceOutputs):
     """The Log Analytics workspace."""
 
     location: str
+    customer_id: str = ""
 
 
 class GrafanaOutputs(ResourceOutputs):

@@ -14,13 +14,14 @@ class PlannedStep(Outputs):
     """One step of the plan.
 
     `reason` says why it can't be done, with the way out, or why it wasn't looked at; `not visible` is what the caller's
-    rights don't reach.
+    rights don't reach. `in_place` says that only a change in place can't be done: a new resource could be made.
     """
 
     step: str
     action: Action
     fields: tuple[FieldChange, ...] = ()
     reason: str = ""
+    in_place: bool = False
 
 
 class Plan(Outputs):
@@ -41,6 +42,11 @@ class Plan(Outputs):
     def refusals(self) -> tuple[PlannedStep, ...]:
         """The steps that can't be done."""
         return tuple(step for step in self.steps if step.action == "can't")
+
+    @property
+    def unknown(self) -> tuple[PlannedStep, ...]:
+        """The steps that can't be done, or of which it isn't known: with one of these nothing may be started."""
+        return tuple(step for step in self.steps if step.action in ("can't", "not visible", "not looked at"))
 
     @property
     def is_empty(self) -> bool:

@@ -220,6 +220,14 @@ class ClusterSpec(SpecModel):
             json_schema_extra=at(2),
         ),
     ] = None
+    if_stopped: Annotated[
+        Literal["refuse", "start"],
+        Field(
+            description="What to do about a cluster, or one of its two node pools, that somebody stopped: refuse, "
+            "naming the command that starts it, or start it and go on.",
+            json_schema_extra=at(3),
+        ),
+    ] = "refuse"
 
     @field_validator("ssh_public_key")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from environment.cost import cost_text
+from environment.foreign_text import in_markdown
 from environment.rebuild import Addresses, RebuildPlan, Rebuilt
 from flows._receipt import receipt_text
 
@@ -21,10 +22,11 @@ def plan_text(plan: RebuildPlan) -> str:
     """The plan as Markdown."""
     parts = [
         f"# Rebuild of {plan.environment}",
-        f"Subscription **{plan.subscription}**. {plan.headline}. Backups stay. Plan `{plan.digest}`.",
+        f"Subscription **{in_markdown(plan.subscription)}**. {in_markdown(plan.headline)}. Backups stay. "
+        f"Plan `{plan.digest}`.",
         cost_text(plan.cost, doubled=bool(plan.old) and not plan.first),
-        *(f"**Warning:** {warning}" for warning in plan.warnings),
-        *(f"**Refused:** {refusal}" for refusal in plan.refusals),
+        *(f"**Warning:** {in_markdown(warning)}" for warning in plan.warnings),
+        *(f"**Refused:** {in_markdown(refusal)}" for refusal in plan.refusals),
         "## What others know it by",
         _table(plan.addresses, None),
     ]
@@ -48,5 +50,5 @@ def _table(old: Addresses | None, new: Addresses | None) -> str:
     for title, field in _ROWS.items():
         was = getattr(old, field) if old else None
         then = getattr(new, field) if new else "known after creation"
-        lines.append(f"| {title} | {was or 'none'} | {then or 'none'} |")
+        lines.append(f"| {title} | {in_markdown(was or 'none')} | {in_markdown(then or 'none')} |")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from environment.foreign_text import in_markdown
 from environment.receipt import Receipt, Removal
 
 
@@ -12,12 +13,13 @@ def receipt_text(receipt: Receipt) -> str:
     generations = ", ".join(map(str, receipt.generations)) or "none there"
     parts = [
         f"# Tear-down of {receipt.environment}",
-        f"Subscription **{receipt.subscription}**. Generations: {generations}. {receipt.headline}.",
+        f"Subscription **{in_markdown(receipt.subscription)}**. Generations: {generations}. "
+        f"{in_markdown(receipt.headline)}.",
     ]
     if receipt.failures:
         parts += [
             "## Not finished",
-            "\n".join(f"- {failure}" for failure in receipt.failures),
+            "\n".join(f"- {in_markdown(failure)}" for failure in receipt.failures),
             "Run it again: it goes on from here.",
         ]
     for title, items in (
@@ -37,7 +39,5 @@ def _table(items: Sequence[Removal]) -> str:
         note = "; ".join(
             filter(None, [f"purged by {item.purged_by.isoformat()}" if item.purged_by else "", item.reason])
         )
-        lines.append(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in (item.what, item.name, note)) + " |"
-        )
+        lines.append("| " + " | ".join(map(in_markdown, (item.what, item.name, note))) + " |")
     return "\n".join(lines)

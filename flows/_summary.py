@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import quote
 
+from environment.foreign_text import in_code, in_markdown
 from environment.journal import Event
 from environment.outputs import EnvironmentOutputs
 
@@ -21,7 +23,7 @@ def summary(outputs: EnvironmentOutputs, events: Iterable[Event], critical_path:
         [
             f"# {outputs.spec.name} in {outputs.spec.region}",
             _headline(outputs),
-            *(f"**Warning:** {warning}" for warning in outputs.place.warnings),
+            *(f"**Warning:** {in_markdown(warning)}" for warning in outputs.place.warnings),
             "## What exists",
             _resources(outputs),
             "## How to connect",
@@ -43,8 +45,8 @@ def _headline(outputs: EnvironmentOutputs) -> str:
         for kind in ("created", "updated", "unchanged")
     }
     return (
-        f"Subscription **{place.subscription_name}** (`{place.subscription_id}`). "
-        f"Generation {place.generation}, Kubernetes {outputs.cluster.kubernetes_version}. "
+        f"Subscription **{in_markdown(place.subscription_name)}** (`{in_code(place.subscription_id)}`). "
+        f"Generation {place.generation}, Kubernetes {in_markdown(outputs.cluster.kubernetes_version)}. "
         f"Steps: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged."
     )
 
@@ -53,9 +55,15 @@ def _portal(outputs: EnvironmentOutputs, resource_id: str) -> str:
     return f"https://portal.azure.com/#@{outputs.place.tenant_id}/resource{resource_id}/overview"
 
 
+def _address(url: str) -> str:
+    """A URL between angle brackets, where spaces and brackets would end it."""
+    return quote(url, safe=":/?#@!$&'()*+,;=%~-._")
+
+
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    """Cells are Markdown already."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _resources(outputs: EnvironmentOutputs) -> str:
@@ -74,7 +82,11 @@ def _resources(outputs: EnvironmentOutputs) -> str:
         ("Public IP", outputs.public_ip, "public_ip"),
     ]
     rows = [
-        (what, f"[{resource.name}]({_portal(outputs, resource.id)})", outputs.changes[key].kind)
+        (
+            what,
+            f"[{in_markdown(resource.name)}](<{_address(_portal(outputs, resource.id))}>)",
+            outputs.changes[key].kind,
+        )
         for what, resource, key in made
         if key in outputs.changes  # one identity may do for both
     ]
@@ -82,7 +94,7 @@ def _resources(outputs: EnvironmentOutputs) -> str:
     rows.append(
         (
             "CloudNativePG operator",
-            f"{operator.version}, `{operator.namespace}/{operator.deployment}`",
+            f"{in_markdown(operator.version)}, `{in_code(f'{operator.namespace}/{operator.deployment}')}`",
             outputs.changes["operator"].kind,
         )
     )
@@ -93,10 +105,10 @@ def _connect(outputs: EnvironmentOutputs) -> str:
     spec = outputs.spec
     return "\n".join(
         [
-            f"- Grafana: <{outputs.grafana.endpoint}>",
-            f"- Public IP for PostgreSQL: `{outputs.public_ip.ip_address}`",
-            f"- OIDC issuer: <{outputs.cluster.oidc_issuer_url}>",
-            f"- Backups: `{outputs.storage_account.blob_endpoint}{outputs.container.name}`",
+            f"- Grafana: <{_address(outputs.grafana.endpoint)}>",
+            f"- Public IP for PostgreSQL: `{in_code(outputs.public_ip.ip_address)}`",
+            f"- OIDC issuer: <{_address(outputs.cluster.oidc_issuer_url)}>",
+            f"- Backups: `{in_code(f'{outputs.storage_account.blob_endpoint}{outputs.container.name}')}`",
             "- kubectl: `aks-postgres kubeconfig "
             f"--name {spec.name} --region {spec.region} --file cluster.kubeconfig`, then "
             "`kubectl --kubeconfig cluster.kubeconfig get nodes`",
@@ -117,14 +129,17 @@ def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:
             began.setdefault(event.step, event.at_s)
         elif event.kind in ("created", "updated", "unchanged", "done", "failed"):
             start = began.get(event.step, event.at_s)
-            found[event.step] = (event.step, start, event.at_s - start, event.kind)
+            found[event.step] = (event.step, start, event.at_s - start, event.ending)
     return sorted(found.values(), key=lambda row: row[1])
 
 
 def _timings(events: list[Event]) -> str:
     return _table(
         ("Step", "Began after", "Took", "Ended"),
-        [(step, f"{start:.1f} s", f"{took:.1f} s", kind) for step, start, took, kind in timings(events)],
+        [
+            (in_markdown(step), f"{start:.1f} s", f"{took:.1f} s", kind)
+            for step, start, took, kind in timings(events)
+        ],
     )
 
 
@@ -136,6 +151,7 @@ def _conflicts(events: list[Event], warnings: Iterable[str]) -> str:
     if not found:
         return "Nothing: Azure took every request at once."
     return "\n".join(
-        f"- **{step}** at {same[0].at_s:.1f} s{f', {len(same)} times' if len(same) > 1 else ''}: {same[-1].text}"
+        f"- **{in_markdown(step)}** at {same[0].at_s:.1f} s{f', {len(same)} times' if len(same) > 1 else ''}: "
+        f"{in_markdown(same[-1].text)}"
         for (step, _), same in found.items()
     )

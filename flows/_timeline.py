@@ -13,6 +13,7 @@ from html import escape
 
 from prefect.artifacts import acreate_markdown_artifact
 
+from environment.foreign_text import in_markdown
 from environment.journal import Event, Journal
 from environment.names import environment_key
 from environment.spec import EnvironmentSpec
@@ -147,7 +148,7 @@ def timeline_table(found: Sequence[Bar], *, every_step: bool = False) -> str:
     rows = [
         f"| {f'**{bar.name}**' if every_step and bar.is_critical else bar.name} | {bar.began_s:.1f} s "
         f"| {f'after {bar.after}' if bar.after else 'the run began'}, +{bar.began_s - ended_s.get(bar.after, 0):.1f} s "
-        f"| {bar.took_s:.1f} s | {bar.azure_s:.1f} s | {'; '.join(bar.waits).replace('|', ' ') or 'reading'} |"
+        f"| {bar.took_s:.1f} s | {bar.azure_s:.1f} s | {in_markdown('; '.join(bar.waits)) or 'reading'} |"
         for bar in (found if every_step else path)
     ]
     return "\n".join(

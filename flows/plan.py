@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from cloud.errors import AzureRefused, PreflightFailed, is_permanent
+from cloud.errors import AzureRefused, ImmutableChange, PreflightFailed, is_permanent
 from environment.cost import Cost, cost_of, cost_text
 from environment.names import environment_key
 from environment.outputs import Place
@@ -99,7 +99,7 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
             raise problem
         place: Place = await started.place.result()
         looked: dict[str, PlannedStep] = {}
-        stopped: dict[str, tuple[str, Action]] = {}
+        stopped: dict[str, PlannedStep] = {}
         for name, step in started.by_name().items():
             if failure := await steps.cause(step):
                 looked[name] = _stopped(name, failure, stopped)
@@ -115,19 +115,21 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
         )
 
 
-def _stopped(name: str, failure: Exception, stopped: dict[str, tuple[str, Action]]) -> PlannedStep:
+def _stopped(name: str, failure: Exception, stopped: dict[str, PlannedStep]) -> PlannedStep:
     """A step that couldn't say what it would do; what stopped an earlier one is told once, with that one."""
     text = str(failure)
-    if text in stopped:
-        earlier, action = stopped[text]
-        after: Action = "not looked at" if action == "can't" else action
-        return PlannedStep(step=name, action=after, reason=f"comes after {earlier}")
+    if earlier := stopped.get(text):
+        after: Action = "not looked at" if earlier.action == "can't" else earlier.action
+        reason = f"comes after {earlier.step}"
+        return PlannedStep(step=name, action=after, reason=reason, in_place=earlier.in_place)
+    action: Action
     if isinstance(failure, AzureRefused) and failure.code == "AuthorizationFailed":
         action = "not visible"  # a plan only reads, and a run may have more rights
     else:
         action = "can't" if is_permanent(failure) else "not looked at"
-    stopped[text] = name, action
-    return PlannedStep(step=name, action=action, reason=text)
+    in_place = isinstance(failure, ImmutableChange)
+    stopped[text] = PlannedStep(step=name, action=action, reason=text, in_place=in_place)
+    return stopped[text]
 
 
 def headline(found: Plan) -> str:

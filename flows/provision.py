@@ -39,7 +39,6 @@ from environment.outputs import (
 )
 from environment.spec import EnvironmentSpec
 from flows._one_writer import IfAnotherRun, one_writer
-from flows._retirement import finish_tear_down
 from flows._session import run_session
 from flows._steps import Step, Steps
 from flows._summary import summary
@@ -77,6 +76,8 @@ from tasks.verify import verify_environment
 async def provision(spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait") -> EnvironmentOutputs:
     """Create one environment; run again, it changes only what differs, and a finished one not at all.
 
+    It never deletes: an unfinished tear-down is a refusal that says how to finish it.
+
     Guide: Create infrastructure, and Deploy, "Install the CloudNativePG operator ...".
 
     Args:
@@ -89,11 +90,9 @@ async def provision(spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait"
     Raises:
         EnvironmentBusy: another run is writing to the environment.
         PreflightFailed: problems found before the first write, all at once.
-        TearDownRefused: an earlier generation's tear-down has begun, and something stands against finishing it.
         ProvisioningError: the first step that failed; running again continues.
     """
     async with run_session(spec) as journal, one_writer(spec, if_another_run):
-        await finish_tear_down(spec)
         return await make_environment(spec, journal)
 
 
@@ -285,7 +284,7 @@ def start_environment(
     roles = [blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role]
     last: list[Step[Any]] = [node_pool, rule_groups, grafana_link, public_ip, *([agents] if agents else [])]
     verified = (
-        start(verify_environment, spec, cluster, log_workspace, operator, roles, after=last)
+        start(verify_environment, spec, cluster, log_workspace, operator, roles, identity, after=last)
         if verify
         else None
     )

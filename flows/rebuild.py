@@ -129,9 +129,13 @@ async def make_rebuild_plan(
             refusals += refused.problems
         shown = next((one for one in reversed(found.alive) if one.state == "current"), None)
         addresses = await read_addresses(shown) if shown else None
-    # What goes first leaves its quota, and its immutable fields don't matter.
-    planned = await make_plan(spec, recorded=False, generation=None if first else target)
-    refusals += [step.reason for step in planned.refusals if step.step == "preflight" or not (first and old)]
+    # What goes first leaves its quota, and what can't be changed in it is made anew.
+    planned = await make_plan(spec, recorded=False, generation=old[-1] if first and old else target)
+    refusals += [
+        f"{step.step}: {step.action}: {step.reason}"
+        for step in planned.unknown
+        if not (step.in_place and first and old)
+    ]
     return RebuildPlan(
         environment=environment_key(spec),
         subscription=subscription or planned.subscription,
@@ -222,11 +226,11 @@ async def _rebuild(
         receipts.append(await retire(spec, plan.old, confirm, discard_data, backup_age_min))
     try:
         outputs = await make_environment(spec, run_journal, plan.target)
-    except (PreflightFailed, OperationNotDone):
-        raise  # nothing was made, or Azure is still making it: running again goes on
     except ProvisioningError as error:
-        if not plan.old or plan.first:
-            raise
+        if plan.first and plan.old:
+            raise RebuildFailed(_after_deletion(plan, error)) from error
+        if isinstance(error, (PreflightFailed, OperationNotDone)) or not plan.old:
+            raise  # nothing was made, or Azure is still making it: running again goes on
         kept = f"generation {plan.old[-1]} stays as it was"
         if if_it_fails == "keep":
             raise RebuildFailed(
@@ -247,6 +251,16 @@ async def _rebuild(
         receipts=tuple(receipts),
         old=plan.addresses if plan.addresses and plan.addresses.generation != plan.target else None,
         new=Addresses.of(outputs),
+    )
+
+
+def _after_deletion(plan: RebuildPlan, error: ProvisioningError) -> str:
+    """What is gone, what is left, and how to go on, where the old generation went first."""
+    gone = ", ".join(map(str, plan.old))
+    return (
+        f"{error}\nGeneration {gone} of {plan.environment} is deleted, as strategy replace does it first; its backups "
+        f"are kept. Generation {plan.target} is missing or unfinished. Mend what is said above, then run provision, or "
+        "rebuild again with the same words: either goes on with it and deletes nothing more."
     )
 
 

@@ -128,6 +128,7 @@ class Gateway:
         if address.group and route.checks_group:
             self._check_group(call)
         if request.writes:
+            self._check_subscription(call)
             self._check_locks(call)
             self._check_registration(call)
             call.body = self._body(request)
@@ -267,6 +268,21 @@ class Gateway:
             permission = permission.format(namespace=self._sandbox.router.namespaces.get(sent.lower(), sent))
             scope = self._sandbox.subscription
         self._sandbox.rbac.check(call.principal, permission, scope)
+
+    def _check_subscription(self, call: Call) -> None:
+        """Refuse every write to a disabled subscription but deletions.
+
+        https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states; the words are those
+        of https://learn.microsoft.com/troubleshoot/azure (ReadOnlyDisabledSubscription), for a POST unverified.
+        """
+        state = self._sandbox.settings["subscription_state"]
+        if state in ("Enabled", "PastDue") or call.method not in ("PUT", "PATCH"):
+            return
+        text = (
+            f"The subscription '{self._sandbox.subscription_id}' is disabled and therefore marked as read only. You "
+            "cannot perform any write actions on this subscription until it is re-enabled."
+        )
+        raise ArmError(409, "ReadOnlyDisabledSubscription", text, headers=GATEWAY)
 
     def _check_group(self, call: Call) -> None:
         group = self._sandbox.store.get(f"{self._sandbox.subscription}/resourceGroups/{call.group}")

@@ -15,6 +15,8 @@ DEFAULTS: dict[str, Any] = {
     # after each update too.
     "spontaneous_operations": True,
     "spontaneous_operations_after_updates": False,
+    # As the subscription says it is: Enabled, PastDue, Warned, Disabled or Deleted.
+    "subscription_state": "Enabled",
     # The autoscaler brings idle pools to their minimum.
     "autoscaler": True,
     # vCPU that a size must have for a system pool.
@@ -101,6 +103,7 @@ def check(values: dict[str, Any]) -> None:
             raise ValueError(f"there is no duration {', '.join(sorted(unknown))}")
 
 
+SUBSCRIPTION_STATES = ("Enabled", "PastDue", "Warned", "Disabled", "Deleted")
 AMOUNTS = ("quota", "durations", "poll_interval_s")
 FACTS: dict[str, dict[str, type]] = {
     "regions": {"zrs": bool, "grafana": bool, "grafana_zone_redundant": bool},
@@ -111,6 +114,8 @@ FACTS: dict[str, dict[str, type]] = {
 
 def _fits(name: str, value: Any) -> bool:
     default = DEFAULTS[name]
+    if name == "subscription_state":
+        return value in SUBSCRIPTION_STATES
     if isinstance(default, bool):
         return isinstance(value, bool)
     if isinstance(default, int | float):

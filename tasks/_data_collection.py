@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 
 from cloud.answers import Json
-from cloud.desired import decide
+from cloud.desired import Decision, decide
 from cloud.resources import arm_resource, ensure
 from cloud.session import cloud
 from environment.names import resource_tags
 from environment.outputs import Place, ResourceOutputs
 from environment.spec import EnvironmentSpec
+from tasks._links import with_destinations
 
 
 def plain_region(location: str) -> str:
@@ -23,9 +24,25 @@ def plain_region(location: str) -> str:
 
 
 async def ensure_rule(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, name: str, region: str, properties: Json
+    spec: EnvironmentSpec,
+    place: Place,
+    group: ResourceOutputs,
+    name: str,
+    region: str,
+    properties: Json,
+    workspace: str = "",
 ) -> ResourceOutputs:
-    """Create a data collection rule, or bring it to these properties."""
+    """Create a data collection rule, or bring it to these properties.
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        group: the environment's resource group.
+        name: the rule's.
+        region: where it goes.
+        properties: what it shall be.
+        workspace: the internal ID of the workspace that it writes to now.
+    """
     label = f"data collection rule {name}"
     operations = cloud().monitor.data_collection_rules
     resource = arm_resource(
@@ -37,7 +54,11 @@ async def ensure_rule(
         name,
     )
     wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec), "properties": properties}
-    _, change = await ensure(resource, lambda live: decide(label, wanted, live, immutable=("location",)))
+
+    def decision(live: Json | None) -> Decision:
+        return with_destinations(decide(label, wanted, live, immutable=("location",)), live, workspace)
+
+    _, change = await ensure(resource, decision)
     return ResourceOutputs(id=resource.id, name=name, change=change)
 
 

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cloud.answers import Answer, Json, wire_items
-from cloud.calls import persistently, read, read_list, read_path, send
+from cloud.answers import Answer, ArmFault, Json, Turned, listing, wire_items
+from cloud.calls import persistently, read, read_list, read_path, refusal, send
 from cloud.errors import AzureRefused
 from cloud.session import cloud
 from environment.names import Names
@@ -190,11 +190,17 @@ async def _get(label: str, path_or_url: str, api_version: str | None = None, **q
 
 async def pages(label: str, path: str, api_version: str, **query: str) -> list[Json]:
     """All pages of a listing that no SDK client of ours has."""
-    page = await _get(label, path, api_version, **query)
-    found = list(page.get("value") or [])
-    while url := page.get("nextLink"):
-        page = await _get(label, str(url))
-        found += page.get("value") or []
+    turned = Turned()
+    with listing():
+        page = await _get(label, path, api_version, **query)
+        found = list(page["value"])
+        while url := page.get("nextLink"):
+            try:
+                turned.to(str(url))
+            except ArmFault as fault:
+                raise refusal(label, fault) from None
+            page = await _get(label, str(url))
+            found += page["value"]
     return found
 
 

@@ -105,14 +105,38 @@ def find_generation(
     if backups is not None and names.backup_group != names.resource_group:
         verdict += _judge_group(spec, backups)
     for name in retiring:
-        verdict += warning(
-            "name", f"the tear-down of {name} has begun; a run of provision finishes it before anything else."
+        beside = [str(group["name"]) for _, group in alive]
+        verdict += _judge_retiring(spec, name, beside, is_rebuild=wanted is not None)
+    current = [str(group["name"]) for (is_current, _, _), group in alive if is_current]
+    if len(current) > 1 and wanted is None:
+        verdict += problem(
+            "name",
+            f"{' and '.join(current)} are both tagged {STATE}: current, and an environment has one current generation. "
+            f"Run rebuild with confirm {environment_key(spec)}: it keeps the newer one and tears the other down; or "
+            "correct the tag of the one that isn't.",
         )
     verdict += _judge_strays(spec, ours, every.values())
     verdict += _judge_adopt(spec, names, every.values())
     there = {alive_number: every[alive_number] for (_, _, alive_number), _ in alive}
     others = tuple(found for alive_number, found in there.items() if alive_number != number)
     return Generation(number, names, number in there, others), verdict
+
+
+def _judge_retiring(spec: EnvironmentSpec, name: str, others: Sequence[str], *, is_rebuild: bool) -> Verdict:
+    """A tear-down that has begun; only who typed the environment's name goes on with one."""
+    if is_rebuild:
+        return warning("name", f"the tear-down of {name} has begun; this rebuild finishes it first.")
+    ways = f"rebuild with confirm {environment_key(spec)}, which also makes the environment anew"
+    if others:
+        ways += f" (tear_down would take {' and '.join(others)} along)"
+    else:
+        ways = f"tear_down with confirm {environment_key(spec)}, or {ways}"
+    return problem(
+        "name",
+        f"resource group {name} is tagged {STATE}: retiring, so its tear-down has begun and isn't finished. "
+        f"This flow deletes nothing. Finish it with {ways}. If somebody set the tag by hand, set it back to current, "
+        "then run again.",
+    )
 
 
 def next_generation(

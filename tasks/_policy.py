@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
@@ -14,17 +17,20 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
+from cloud.answers import clean
 from cloud.clock import time_scale
-from cloud.errors import is_temporary
+from cloud.errors import NotUnderstood, is_temporary
 from cloud.session import is_planning
 from environment.journal import journal
 from environment.outputs import StepOutputs
+from environment.problems import SpecError
 from environment.receipt import Removals
 from tasks._progress import progress_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_HOUSE = f"{Path(__file__).parents[1]}/"
 RETRIES = 2
 # Azure seconds between attempts. Waits that Azure makes normal happen inside a step (cloud.calls); these are for
 # what outlasts them, so they are minutes.
@@ -52,6 +58,30 @@ def _run_log() -> Callable[[str], None]:
         return logging.getLogger("aks_postgres").info
 
 
+@contextmanager
+def understanding(label: str) -> Iterator[None]:
+    """Say in one sentence that something inside wasn't what its documentation says: no person can read a traceback.
+
+    The pipeline looks at what every answer has (`cloud.responses`); what is deep inside one shows where it is used.
+
+    Raises:
+        NotUnderstood: what and where, with the traceback as its cause.
+    """
+    try:
+        yield
+    except SpecError:
+        raise
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _HOUSE in frame.filename]
+        where = (
+            f"{frames[-1].filename.rpartition(_HOUSE)[2]}, line {frames[-1].lineno}" if frames else "unknown"
+        )
+        raise NotUnderstood(
+            f"{label}: an answer of Azure's or Kubernetes' isn't what its documentation says ({clean(repr(error))}; "
+            f"{where}). Run again; if it stays so, report it with this text."
+        ) from error
+
+
 def arm_task(title: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
     """Make a step of a coroutine function.
 
@@ -69,7 +99,8 @@ def arm_task(title: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task
             name = title.format(**bound.arguments)
             with journal().step(name, _run_log()):
                 async with progress_of(name):
-                    outputs = await function(*args, **kwargs)
+                    with understanding(name):
+                        outputs = await function(*args, **kwargs)
                 if isinstance(outputs, StepOutputs):
                     fields = "; ".join(map(str, outputs.change.fields))
                     journal().ended(outputs.change.kind, fields, planned=is_planning())

@@ -11,6 +11,7 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 from prefect.context import TaskRunContext
 
 from cloud.clock import minutes, time_scale
+from environment.foreign_text import in_markdown
 from environment.journal import Event, journal
 
 # Real seconds between looks, at the least; a wait shorter than that shows no bar.
@@ -53,7 +54,7 @@ async def _report(title: str) -> None:
         if same_wait and 0 <= percent - shown_percent < _STEP:
             continue
         shown, shown_percent = wait, percent
-        text = f"{title}: {wait.text} for {minutes(wait.elapsed_s)}, usually {minutes(wait.expected_s)}"
+        text = f"{title}: {in_markdown(wait.text)} for {minutes(wait.elapsed_s)}, usually {minutes(wait.expected_s)}"
         if artifact is None:
             found = await acreate_progress_artifact(min(99.0, percent), description=text)
             artifact = found if isinstance(found, UUID) else None

@@ -12,7 +12,7 @@ from cloud import clock
 from cloud.answers import Answer, Json
 from cloud.calls import persistently
 from cloud.desired import FINAL_STATES, Decision, decide, merged
-from cloud.errors import NotEffectiveYet, TemporaryError
+from cloud.errors import NotEffectiveYet, ProvisioningError, TemporaryError
 from cloud.kubernetes_api import kubernetes_api
 from cloud.resources import arm_resource, begin, ensure, look_at
 from cloud.session import cloud
@@ -39,8 +39,11 @@ from tasks._cluster import (
     metrics_on,
 )
 from tasks._kubernetes_version import is_covered
+from tasks._lasting import is_stopped, stopped_cluster, stopped_pool
+from tasks._links import rebinding
 from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
+from tasks._power import refuse_stopped, start_if_stopped, together, would_start
 
 # A pool takes 2 to 9 minutes: https://github.com/Azure/AKS/issues/1439
 _POOL_S = 325
@@ -306,6 +309,7 @@ async def ensure_cluster(
 
     Raises:
         ImmutableChange: the live cluster has another VM size, zones or network; the message says the way out.
+        LastingState: it is stopped and `cluster.if_stopped` is refuse, or AKS keeps to an identity that is gone.
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
@@ -315,9 +319,18 @@ async def ensure_cluster(
     if requested is not None and requested.change.kind == "created" and not cloud().planning:
         url = requested.operation_url
         begun = Answer(202, {}, {"azure-asyncoperation": url} if url else {})
-    live, change = await ensure(
-        resource, lambda live: cluster_decision(spec, place, identity.id, live), begun
-    )
+    started = UNCHANGED
+    if spec.cluster.if_stopped == "start" and begun is None:
+        started = await start_if_stopped(resource, group.name, place.names.cluster)
+    resource, rebound = rebinding(resource, identity)
+
+    def decision(live: Json | None) -> Decision:
+        if is_stopped(live) and not cloud().planning:
+            raise stopped_cluster(group.name, place.names.cluster)
+        return rebound(cluster_decision(spec, place, identity.id, live), live)
+
+    live, change = await ensure(resource, decision, begun)
+    change = together(started, change)
     return cluster_outputs(
         live, place, ResourceOutputs(id=resource_id, name=place.names.cluster, change=change)
     )
@@ -340,6 +353,7 @@ async def ensure_node_pool(spec: EnvironmentSpec, place: Place, cluster: Cluster
 
     Raises:
         ImmutableChange: the live pool has another VM size or zones.
+        LastingState: it is stopped, and `cluster.if_stopped` is refuse.
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
@@ -372,9 +386,14 @@ async def ensure_node_pool(spec: EnvironmentSpec, place: Place, cluster: Cluster
     )
 
     def decision(live: Json | None) -> Decision:
+        compared = to_compare(spec, properties, live and live["properties"])
+        if is_stopped(live):
+            if spec.cluster.if_stopped == "refuse":
+                raise stopped_pool(cluster.resource_group, cluster.name, pool.name)
+            compared = {**compared, "powerState": {"code": "Running"}}
         return decide(
             label,
-            {"properties": to_compare(spec, properties, live and live["properties"])},
+            {"properties": compared},
             live,
             only_at_creation={"properties": first},
             immutable=("properties.vmSize", "properties.availabilityZones", "properties.osType"),
@@ -410,14 +429,19 @@ async def reach_api_server(place: Place, cluster: ClusterOutputs) -> ApiServerOu
 
     Raises:
         NotEffectiveYet: no answer in time; the message names the address that Azure sees and what to do.
+        LastingState: the cluster was stopped meanwhile.
     """
     if is_planned(cluster):
         return ApiServerOutputs(kubernetes_version=place.kubernetes_version, waited_s=0, change=UNCHANGED)
+    if would_start(cluster):
+        raise ProvisioningError(f"AKS cluster {cluster.name} is stopped: what is in it shows once it runs.")
     started_s = clock.now_s()
     async with kubernetes_api(cluster.resource_group, cluster.name) as api:
         try:
             version = await persistently(api.label, lambda: api.request("GET", "/version"))
         except TemporaryError as error:
+            whole = cluster_resource(cluster.id, cluster.resource_group, cluster.name, CREATE_S)
+            await refuse_stopped(whole, cluster.resource_group, cluster.name)
             seen = place.worker_address or "not looked up (network.add_worker_address is off)"
             raise NotEffectiveYet(
                 f"{error} Address: {api.host}. Ranges that may reach it: "

@@ -87,11 +87,14 @@ async def _operators(api: KubernetesApi) -> list[Json]:
     path = "/apis/apps/v1/deployments"
     lists = await all_ended(
         [
-            api.get(path, labelSelector=_LABEL),
-            *(api.get(path, fieldSelector=f"metadata.name={name}") for name in DEPLOYMENTS.values()),
+            api.list_of(path, "Deployment", labelSelector=_LABEL),
+            *(
+                api.list_of(path, "Deployment", fieldSelector=f"metadata.name={name}")
+                for name in DEPLOYMENTS.values()
+            ),
         ]
     )
-    return [item for found in lists for item in (found or {}).get("items") or []]
+    return [item for found in lists for item in found or []]
 
 
 def refuse_other(operators: Sequence[Json], installer: str, namespace: str) -> None:

@@ -60,7 +60,9 @@ async def ensure_logs_rule(
         "dataFlows": [{"streams": [_STREAM], "destinations": ["la-workspace"]}],
         "destinations": {"logAnalytics": [{"workspaceResourceId": workspace.id, "name": "la-workspace"}]},
     }
-    return await ensure_rule(spec, place, group, place.names.logs_rule(region), region, properties)
+    return await ensure_rule(
+        spec, place, group, place.names.logs_rule(region), region, properties, workspace.customer_id
+    )
 
 
 @arm_task("ensure_logs_association {cluster.name}")

@@ -7,7 +7,6 @@ anything is written. The `_` modules beside this one judge. Not done here: delet
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Literal
 
 from cloud import clock
@@ -34,15 +33,24 @@ from tasks._generation import (
     state_of_generation,
     strays,
 )
-from tasks._live_data import judge_data
+from tasks._lasting import is_stopped, start_cluster_command, subscription_problem
+from tasks._live_data import ClusterData, judge_data
 from tasks._locks import judge_locks
 from tasks._owned import foreign, foreign_among_nodes, foreign_backups, untagged
 from tasks._policy import arm_task
 from tasks._requirements import lacking_for_tear_down
+from tasks._second_look import hidden_claims, hidden_groups, hidden_resources, locks_at
 from tasks._soft_delete import deleted_workspaces, soft_deleted
 
 _LOCKS_API = "2020-05-01"
 _PERMISSIONS_API = "2022-04-01"
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CLUSTERS_CRD, BACKUPS_CRD = (f"{_DEFINITIONS}/{kind}.postgresql.cnpg.io" for kind in ("clusters", "backups"))
+STORES_CRD = f"{_DEFINITIONS}/objectstores.barmancloud.cnpg.io"
+SNAPSHOTS_CRD, CONTENTS_CRD = (
+    f"{_DEFINITIONS}/{kind}.snapshot.storage.k8s.io" for kind in ("volumesnapshots", "volumesnapshotcontents")
+)
+_SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1"
 _STATES: dict[str, Literal["current", "retiring"]] = {"current": "current", "retiring": "retiring"}
 # Packets from outside the authorized ranges are dropped after some seconds each; a person waits for this.
 _REACH_TRIES = 3
@@ -92,12 +100,15 @@ async def take_inventory(
     vaults = vaults_of(spec, sites, groups, subscription_id, delete_backups)
 
     problems = judge_words(key, vaults, confirm, delete_backups, discard_data)
+    problems += [text] if (text := subscription_problem(subscription)) else []
     problems += [untagged(spec, f"resource group {one.group['name']}") for one in found if not one.is_ours]
     problems += [
         f"resource group {name} is this environment's by its tags, and its name doesn't follow from suffix "
         f"{spec.suffix or '(unset)'}. Set the suffix that it was made with, then run again."
         for name in strays(spec, groups, [one.names for one in every])
     ]
+    newest = next_generation(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
+    problems += await hidden_groups(spec, subscription_id, groups, newest)
     problems += await _judge_rights(subscription_id, deletes_backups=any(vault.wanted for vault in vaults))
     problems += await _judge_groups(spec, sites, vaults, groups)
     if discard_data != key:
@@ -125,6 +136,9 @@ async def look_at_generations(spec: EnvironmentSpec) -> Generations:
     subscription_id = cloud().subscription_id
     groups, deleted = await all_ended([_groups(), deleted_workspaces()])
     gone = [str(workspace["name"]) for workspace in deleted]
+    newest = next_generation(spec, subscription_id, groups, gone)
+    if hidden := await hidden_groups(spec, subscription_id, groups, newest):
+        raise TearDownRefused(environment_key(spec), hidden)
     return Generations(
         live=tuple(
             LiveGeneration(
@@ -136,7 +150,7 @@ async def look_at_generations(spec: EnvironmentSpec) -> Generations:
             for one in live_groups(spec, subscription_id, groups, gone)
             if one.is_ours and not is_retired(one.group, spec)
         ),
-        next=next_generation(spec, subscription_id, groups, gone),
+        next=newest,
     )
 
 
@@ -278,6 +292,7 @@ async def _judge_groups(
         sites, await all_ended([contents_of(site.names.resource_group) for site in sites]), strict=True
     ):
         problems += foreign(spec, site, contents)
+        problems += await hidden_resources(spec, site, contents)
         problems += foreign_among_nodes(await contents_of(site.names.node_resource_group))
     apart = [vault for vault in vaults if vault.apart and vault.is_there]
     for vault in apart:
@@ -298,7 +313,12 @@ async def _judge_groups(
     written = [vault.group_id for vault in apart if not vault.wanted]
     if doomed:
         path = f"/subscriptions/{cloud().subscription_id}/providers/Microsoft.Authorization/locks"
-        problems += judge_locks(await pages("locks", path, _LOCKS_API), doomed, written)
+        locks = await pages("locks", path, _LOCKS_API)
+        for more in await all_ended([locks_at(group, _LOCKS_API) for group in (*doomed, *written)]):
+            locks += more
+        problems += judge_locks(
+            list({str(lock["id"]).casefold(): lock for lock in locks}.values()), doomed, written
+        )
     return problems
 
 
@@ -311,25 +331,60 @@ async def _judge_data(site: Site, vaults: Sequence[Vault], backup_age_min: int) 
         live = await settled(deletable_cluster(site))  # it has no API server yet
     if live is None or is_being_deleted(live):
         return []
+    if is_stopped(live):
+        command = start_cluster_command(names.resource_group, names.cluster)
+        return [
+            f"AKS cluster {names.cluster} is stopped, so whether it holds live data can't be known. Start it "
+            f"({command})"
+        ]
+    accounts = await _blob_endpoints(vaults)
     try:
         async with kubernetes_api(names.resource_group, names.cluster) as api:
             await _reach(api)
-            postgres, backups, claims = await all_ended(
+            found = await all_ended(
                 [
-                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", may_lack=True),
-                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", may_lack=True),
-                    _everywhere(api, "/api/v1/persistentvolumeclaims"),
+                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", "Cluster", CLUSTERS_CRD),
+                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", "Backup", BACKUPS_CRD),
+                    _everywhere(api, "/apis/barmancloud.cnpg.io/v1/objectstores", "ObjectStore", STORES_CRD),
+                    _everywhere(api, "/api/v1/persistentvolumeclaims", "PersistentVolumeClaim"),
+                    _everywhere(api, "/api/v1/persistentvolumes", "PersistentVolume"),
+                    _everywhere(api, f"{_SNAPSHOTS}/volumesnapshots", "VolumeSnapshot", SNAPSHOTS_CRD),
+                    _everywhere(
+                        api, f"{_SNAPSHOTS}/volumesnapshotcontents", "VolumeSnapshotContent", CONTENTS_CRD
+                    ),
                 ]
             )
+            now = api.time
+            if now is None:
+                raise ArmFault(None, "NoDate", "its answers have no readable Date, so no age can be told")
     except (ProvisioningError, ArmFault) as error:
         return [
             f"AKS cluster {names.cluster}: whether it holds live data can't be known, as its API server can't be asked "
             f"({error}). Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds "
             "this one's), and start the cluster if it is stopped"
         ]
-    if any(vault.wanted for vault in vaults):
-        backups = []  # they go too, and prove nothing
-    return judge_data(postgres, backups, claims, now=datetime.now(UTC), backup_age_min=backup_age_min)
+    data = ClusterData(*found)
+    hidden = hidden_claims(await contents_of(names.node_resource_group), data.claims)
+    return hidden + judge_data(
+        data,
+        now=now,
+        backup_age_min=backup_age_min,
+        node_group=names.node_resource_group,
+        accounts=accounts,
+    )
+
+
+async def _blob_endpoints(vaults: Sequence[Vault]) -> dict[str, bool]:
+    """The blob endpoints of the accounts that are there, and whether each is to be deleted."""
+    get = cloud().storage.storage_accounts.get_properties
+    found = {}
+    for vault in vaults:
+        live = await read(f"storage account {vault.account}", get, vault.group, vault.account)
+        # Also under its public name, which is what a backup would name.
+        found[f"https://{vault.account}.blob.core.windows.net/"] = vault.wanted or live is None
+        if endpoint := (_properties(live).get("primaryEndpoints") or {}).get("blob"):
+            found[str(endpoint)] = vault.wanted
+    return found
 
 
 async def _reach(api: KubernetesApi) -> None:
@@ -344,10 +399,9 @@ async def _reach(api: KubernetesApi) -> None:
             return
 
 
-async def _everywhere(api: KubernetesApi, path: str, *, may_lack: bool = False) -> list[Json]:
-    """The objects of all namespaces; of a kind that the cluster doesn't know, none."""
-    found = await api.get(path)
-    if found is None and not may_lack:
+async def _everywhere(api: KubernetesApi, path: str, kind: str, definition: str | None = None) -> list[Json]:
+    """The objects of all namespaces; of a kind whose definition the cluster doesn't have either, none."""
+    found = await api.list_of(path, kind)
+    if found is None and (definition is None or await api.get(definition) is not None):
         raise ArmFault(404, "NotFound", f"the API server doesn't list {path}")
-    items: list[Json] = (found or {}).get("items") or []
-    return items
+    return found or []

@@ -112,7 +112,8 @@ async def ensure_metrics_rule(
             "monitoringAccounts": [{"accountResourceId": workspace.id, "name": "MonitoringAccount1"}]
         },
     }
-    return await ensure_rule(spec, place, group, place.names.metrics_rule(region), region, properties)
+    name = place.names.metrics_rule(region)
+    return await ensure_rule(spec, place, group, name, region, properties, workspace.account_id)
 
 
 @arm_task("ensure_metrics_association {cluster.name}")

@@ -12,6 +12,8 @@ from cloud.session import cloud
 from environment.names import resource_tags
 from environment.outputs import LogWorkspaceOutputs, MonitorWorkspaceOutputs, Place, ResourceOutputs
 from environment.spec import EnvironmentSpec
+from tasks._lasting import refuse_ingestion_off
+from tasks._links import internal_id
 from tasks._ownership import refuse_foreign
 from tasks._policy import arm_task
 
@@ -61,6 +63,7 @@ async def ensure_monitor_workspace(
         name=live["name"],
         location=live["location"],
         query_endpoint=live["properties"]["metrics"]["prometheusQueryEndpoint"],
+        account_id=internal_id(live, "accountId"),
         change=change,
     )
 
@@ -85,6 +88,7 @@ async def ensure_log_workspace(
     Raises:
         NotOurs: a workspace of that name exists without our tags.
         AzureRefused: the name is held by a soft-deleted workspace elsewhere.
+        LastingState: it takes no data, and won't by waiting.
     """
     name = place.names.log_workspace
     label = f"Log Analytics workspace {name}"
@@ -114,4 +118,11 @@ async def ensure_log_workspace(
         return decide(label, wanted, live, immutable=("location",))
 
     live, change = await ensure(resource, decision)
-    return LogWorkspaceOutputs(id=resource.id, name=live["name"], location=live["location"], change=change)
+    refuse_ingestion_off(label, live)
+    return LogWorkspaceOutputs(
+        id=resource.id,
+        name=live["name"],
+        location=live["location"],
+        customer_id=internal_id(live, "customerId"),
+        change=change,
+    )

@@ -44,8 +44,8 @@ async def restart_stuck_agents(cluster: ClusterOutputs, api_server: ApiServerOut
     if is_planned(cluster):
         return StepOutputs(change=UNCHANGED)
     async with kubernetes_api(cluster.resource_group, cluster.name) as api:
-        found = await api.get(_PODS) or {}
-        stuck = [pod["metadata"]["name"] for pod in found.get("items") or [] if is_stuck(pod)]
+        pods = await api.list_of(_PODS, "Pod") or []
+        stuck = [pod["metadata"]["name"] for pod in pods if is_stuck(pod)]
         await all_ended(_delete(api, name) for name in stuck)
     fields = tuple(FieldChange(field=f"pod {name}", old="restarts", new="made anew") for name in stuck)
     return StepOutputs(change=Change(kind="updated", fields=fields) if fields else UNCHANGED)

@@ -17,13 +17,15 @@ from cloud.errors import AzureRefused, PreflightFailed
 from cloud.helm import is_installed
 from cloud.session import cloud
 from environment.journal import journal
-from environment.names import WORKER_ADDRESS, Names
+from environment.names import STATE, WORKER_ADDRESS, Names, environment_key
 from environment.outputs import Place
 from environment.spec import EnvironmentSpec
 from tasks._access import authorized_ranges, needs_worker_address
+from tasks._contents import contents_of
 from tasks._facts import RegionFacts, ask_about_subscription, ask_region, ask_subscription, together
-from tasks._generation import find_generation
+from tasks._generation import find_generation, is_retired
 from tasks._kubernetes_version import choose_version, judge_ends, offered_versions, unasked_version
+from tasks._lasting import judge_standing, subscription_problem
 from tasks._policy import arm_task
 from tasks._requirements import judge_permissions, missing_providers
 from tasks._services import (
@@ -81,7 +83,7 @@ async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None)
     generation, more = find_generation(
         spec, subscription_id, facts.groups, facts.deleted_workspaces, wanted_generation
     )
-    verdict += more
+    verdict += more + await _judge_retired(spec, facts.groups)
     if cloud().planning and address:
         # Which machine plans is no drift: the address that a run let through counts.
         address = recorded_address(facts.groups, generation.names) or address
@@ -96,6 +98,7 @@ async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None)
     kubernetes_version, more = judge_region_facts(
         spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
     )
+    verdict += judge_standing(spec, generation.names, region.cluster, facts.groups)
     verdict += more + judge_admins(spec, caller_type) + judge_installer(spec, has_helm=is_installed())
     if verdict.problems:
         raise PreflightFailed(verdict.problems)
@@ -142,6 +145,24 @@ async def locate(spec: EnvironmentSpec) -> Names:
     return generation.names
 
 
+async def _judge_retired(spec: EnvironmentSpec, groups: Sequence[Json]) -> Verdict:
+    """A group that is tagged as torn down holds nothing but backups; anything else says that the tag is wrong."""
+    verdict = FINE
+    for name in (str(group["name"]) for group in groups if is_retired(group, spec)):
+        listed = await contents_of(name)
+        others = [
+            one for one in listed if str(one.get("type")).casefold() != "microsoft.storage/storageaccounts"
+        ]
+        if others:
+            verdict += problem(
+                "name",
+                f"resource group {name} is tagged {STATE}: retired, and {len(others)} resources are in it, such as "
+                f"{others[0].get('name')} ({others[0].get('type')}). Set the tag back to current if the environment "
+                f"lives, or take it away with tear_down and confirm {environment_key(spec)}; then run again.",
+            )
+    return verdict
+
+
 async def _subscription_name(subscription_id: str) -> str:
     """The subscription's name, if the credential sees it and it takes writes."""
     try:
@@ -153,16 +174,9 @@ async def _subscription_name(subscription_id: str) -> str:
                 f"({cloud().credential.source}) can't see it. {refused}"
             ]
         ) from refused
-    name, state = str(found.get("displayName", "")), str(found.get("state", "Enabled"))
-    # https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states
-    if state not in ("Enabled", "PastDue"):
-        raise PreflightFailed(
-            [
-                f"subscription_id: {subscription_id} ({name}) is {state} and takes no writes; have it "
-                "enabled, or choose another subscription."
-            ]
-        )
-    return name
+    if text := subscription_problem(found):
+        raise PreflightFailed([f"subscription_id: {text}"])
+    return str(found.get("displayName", ""))
 
 
 async def _worker_address(spec: EnvironmentSpec) -> tuple[str | None, Verdict]:

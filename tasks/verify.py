@@ -18,6 +18,7 @@ from cloud.session import cloud
 from environment.outputs import (
     UNCHANGED,
     ClusterOutputs,
+    IdentityOutputs,
     LogWorkspaceOutputs,
     OperatorOutputs,
     RoleOutputs,
@@ -25,6 +26,8 @@ from environment.outputs import (
 )
 from environment.spec import EnvironmentSpec, NodePoolSpec
 from tasks._cluster import UPDATE_S, cluster_resource
+from tasks._lasting import is_stopped, stopped_cluster, stopped_pool, stopped_pools
+from tasks._links import identity_problem
 from tasks._policy import arm_task
 
 METRICS_AGENT = "ama-metrics-node"
@@ -114,9 +117,9 @@ async def _kubernetes_problems(
     """What is wrong in the cluster, and what with its agents."""
     deployments = f"/apis/apps/v1/namespaces/{operator.namespace}/deployments"
     listed, deployment = await asyncio.gather(
-        api.get("/api/v1/nodes"), api.get(f"{deployments}/{operator.deployment}")
+        api.list_of("/api/v1/nodes", "Node"), api.get(f"{deployments}/{operator.deployment}")
     )
-    nodes = (listed or {}).get("items") or []
+    nodes = listed or []
     problems = [*pool_problems(spec.system_pool, nodes), *pool_problems(spec.postgres_pool, nodes)]
     if ((deployment or {}).get("status") or {}).get("availableReplicas", 0) < 1:
         problems.append(f"deployment {operator.namespace}/{operator.deployment} isn't available")
@@ -142,6 +145,7 @@ async def verify_environment(
     log_workspace: LogWorkspaceOutputs,
     operator: OperatorOutputs,
     roles: Sequence[RoleOutputs],
+    identity: IdentityOutputs,
 ) -> VerificationOutputs:
     """Look at everything again, in Azure and in the cluster, and wait for what comes up late.
 
@@ -156,12 +160,14 @@ async def verify_environment(
         log_workspace: the workspace that Container insights must write to.
         operator: the operator's deployment.
         roles: the role assignments that must be there.
+        identity: the identity that the control plane must have, by its principal.
 
     Returns:
         What was found to be so.
 
     Raises:
         VerificationFailed: names everything that isn't so after 15 minutes.
+        LastingState: the cluster or a pool is stopped; told at once.
     """
     resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
     found: list[str] = []
@@ -178,10 +184,14 @@ async def verify_environment(
                 found[:] = late.values()
                 if late:
                     return None
-            live, (inside, late) = await asyncio.gather(
-                look_at(resource), _kubernetes_problems(api, spec, operator)
-            )
-            found[:] = [*cluster_problems(spec, live, log_workspace.id), *inside, *late.values()]
+            live = await look_at(resource)
+            if is_stopped(live):
+                raise stopped_cluster(cluster.resource_group, cluster.name)
+            for pool in stopped_pools(spec, live):
+                raise stopped_pool(cluster.resource_group, cluster.name, pool)
+            inside, late = await _kubernetes_problems(api, spec, operator)
+            linked = [text] if (text := identity_problem(live, identity)) else []
+            found[:] = [*cluster_problems(spec, live, log_workspace.id), *linked, *inside, *late.values()]
             return True if not found else None
 
         try:

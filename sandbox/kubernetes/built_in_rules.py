@@ -202,6 +202,7 @@ _FIRST_STATUS: dict[str, Json] = {
         "numberReady": 0,
     },
     "Node": {},
+    "PersistentVolume": {"phase": "Pending"},
     "PersistentVolumeClaim": {"phase": "Pending"},
     "PodDisruptionBudget": {},
 }

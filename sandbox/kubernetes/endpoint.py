@@ -5,7 +5,8 @@ AKS serves nobody unauthenticated: without a token that the cluster knows, every
 
 import logging
 import time
-from email.utils import formatdate
+from collections.abc import MutableMapping
+from email.utils import format_datetime
 from typing import Any
 
 from sandbox.kubernetes import discovery, errors, openapi, tables
@@ -67,6 +68,7 @@ class Endpoint:
         if scope["type"] != "http":
             await refuse_upgrade(scope, receive, send)
             return
+        send = self._dated(send)
         started = time.monotonic()
         self._clock.run_due()
         request = await read(scope, receive)
@@ -91,6 +93,18 @@ class Endpoint:
             )
         finally:
             self._tell(request, code, error, started)
+
+    def _dated(self, send: Send) -> Send:
+        """Let answers have the time of the clock that their objects' timestamps come from."""
+
+        async def dated(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                date = format_datetime(self._clock.now(), usegmt=True).encode()
+                headers = [pair for pair in message["headers"] if pair[0] != b"date"]
+                message = {**message, "headers": [*headers, (b"date", date)]}
+            await send(message)
+
+        return dated
 
     def _authenticated(self, request: ApiRequest) -> str:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -145,7 +159,7 @@ class Endpoint:
     async def _watch(self, request: ApiRequest, send: Send) -> None:
         type_ = self._verbs.find_type(request)
         watch = Watch(self._verbs.store, type_, request, self._verbs.selected(type_, request))
-        headers = [(b"content-type", b"application/json"), (b"date", formatdate(usegmt=True).encode())]
+        headers = [(b"content-type", b"application/json")]
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             # Empty, so that the headers leave before the first event.

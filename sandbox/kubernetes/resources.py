@@ -71,6 +71,7 @@ v1
   Secret                         secrets                         N -        -                               -
   ServiceAccount                 serviceaccounts                 N sa       token                           -
   PersistentVolumeClaim          persistentvolumeclaims          N pvc      status                          -
+  PersistentVolume               persistentvolumes               C pv       status                          -
   Event                          events                          N ev       -                               -
 apps/v1
   Deployment                     deployments                     N deploy   status,scale                    g

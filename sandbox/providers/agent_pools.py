@@ -12,6 +12,7 @@ from sandbox.providers import (
     aks_background,
     aks_defaults,
     aks_node_group,
+    aks_power,
     aks_shapes,
     aks_versions,
 )
@@ -55,7 +56,9 @@ def agent_pools_create_or_update(call: Call) -> Response:
     check_deletion(call, cluster, call.live, "Creating" if call.live is None else "Updating")
     call.check_if_match(bare=True)
     check_not_busy(call, cluster)
+    aks_power.check_running(cluster, "updating")
     aks_shapes.check_pool(call.properties)
+    aks_power.check_pool_power(call)
     if call.live is None:
         pool, duration, state = _new_pool(call, cluster), "aks_pool_add", "Creating"
     else:
@@ -105,7 +108,9 @@ def _check_last_system_pool(sandbox: Sandbox, cluster: Resource, pool: Resource)
 
 
 def _written(sandbox: Sandbox, cluster: Resource, pool: Resource) -> None:
+    aks_node_group.check_group(sandbox, cluster)
     pool.notes["has_nodes"] = True
+    aks_power.switch_pool(pool)
     finish_pools(sandbox, cluster)
     aks_node_group.sync_scale_sets(sandbox, cluster)
     aks_api_server.sync_nodes(sandbox, cluster)
@@ -162,6 +167,7 @@ def agent_pools_delete(call: Call) -> Response:
     if already is not None and already.deletes:
         return Response(202, headers=WITHOUT_RESULT.headers(already, call.base_url))
     check_not_busy(call, cluster)
+    aks_power.check_running(cluster, "deleting")
     _check_last_system_pool(call.sandbox, cluster, pool)
     pool.notes["follows_cluster"] = False
     return call.begin_delete(duration="aks_pool_delete", polling=WITHOUT_RESULT)

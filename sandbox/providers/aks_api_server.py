@@ -319,6 +319,8 @@ def gets_through(sandbox: Sandbox, cluster: Resource) -> bool:
 
     The cluster's own outbound address always does.
     """
+    if at(cluster.properties, "powerState.code") == "Stopped":
+        return False
     ranges: list[str] = cluster.notes.get("ranges") or []
     if not ranges:
         return True
@@ -326,6 +328,13 @@ def gets_through(sandbox: Sandbox, cluster: Resource) -> bool:
     own = aks_node_group.outbound_address(sandbox, cluster)
     allowed = [*ranges, f"{own}/32"] if own else ranges
     return any(caller in ipaddress.ip_network(value, strict=False) for value in allowed)
+
+
+def look_again(sandbox: Sandbox, cluster: Resource) -> None:
+    """Open or block the port anew, after the cluster was stopped."""
+    server = find(sandbox, cluster)
+    if server is not None:
+        _watch_callers(sandbox, cluster, server)
 
 
 def _watch_callers(sandbox: Sandbox, cluster: Resource, server: ApiServer) -> None:

@@ -7,7 +7,7 @@ set for each pool, a virtual network, a load balancer with its outbound address,
 import re
 from typing import Any
 
-from sandbox.arm import Resource
+from sandbox.arm import ArmError, Resource
 from sandbox.gateway import policy_error
 from sandbox.instance import Sandbox
 from sandbox.providers.aks_validation import at
@@ -51,13 +51,30 @@ def make_node_group(sandbox: Sandbox, cluster: Resource) -> Resource:
     if profile.get("restrictionLevel") == "ReadOnly":
         # https://learn.microsoft.com/azure/aks/node-resource-group-lockdown
         group.notes["deny_assignment"] = "AKS node resource group lockdown"
-    # https://learn.microsoft.com/azure/aks/use-managed-identity: Contributor on the node resource group.
+    let_identity_in(sandbox, cluster)
+    return group
+
+
+def let_identity_in(sandbox: Sandbox, cluster: Resource) -> None:
+    """Give the cluster's identity Contributor on the node resource group, as AKS does at each write that sets it.
+
+    https://learn.microsoft.com/azure/aks/use-managed-identity
+    """
     identity = cluster.body.get("identity") or {}
     principals = [value["principalId"] for value in (identity.get("userAssignedIdentities") or {}).values()]
     for principal_id in principals or [identity.get("principalId")]:
         if principal_id:
-            sandbox.assign(CONTRIBUTOR, principal_id, group.id)
-    return group
+            sandbox.assign(CONTRIBUTOR, principal_id, group_id(sandbox, cluster))
+
+
+def check_group(sandbox: Sandbox, cluster: Resource) -> None:
+    """Without its node resource group a pool's operation fails: its scale set has no place to be.
+
+    https://github.com/MicrosoftDocs/azure-docs/issues/14880: what was in the group can't be recovered.
+    """
+    if sandbox.store.get(group_id(sandbox, cluster)) is None:
+        name = cluster.properties["nodeResourceGroup"]
+        raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
 
 
 def fill_node_group(sandbox: Sandbox, cluster: Resource) -> None:

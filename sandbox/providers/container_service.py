@@ -11,7 +11,7 @@ How AKS answers, by source:
   https://learn.microsoft.com/azure/aks/quotas-skus-regions#throttling-limits-on-aks-resource-provider-apis
 - etags: https://learn.microsoft.com/azure/aks/use-etags
 
-Left out: snapshots, maintenance configurations, trusted access, run command, start and stop, certificate
+Left out: snapshots, maintenance configurations, trusted access, run command, certificate
 rotation, Windows pools, Entra integration of the Kubernetes API, private clusters.
 """
 

@@ -8,6 +8,7 @@ https://learn.microsoft.com/rest/api/monitor/data-collection-rules
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Provider, Resource, Response
@@ -164,12 +165,32 @@ def make_rule(
     live = sandbox.store.get(rule_id)
     known = live.properties if live is not None else {}
     shown = {key: value for key, value in properties.items() if value is not None}
+    if shown.get("destinations"):
+        shown["destinations"] = _with_internal_ids(sandbox, shown["destinations"])
     shown["immutableId"] = known.get("immutableId") or _immutable(sandbox, "dcr", rule_id)
     shown["provisioningState"] = "Succeeded"
     content = {**(body or {}), "location": region_name(location), "properties": shown}
     rule = sandbox.store.put(rule_id, RULE_TYPE, content)
     rule.body["etag"] = f'"{rule.etag}"'
     return rule
+
+
+def _with_internal_ids(sandbox: Sandbox, destinations: Json) -> Json:
+    """What a rule is to write to, with the workspaces' own IDs as they are at this write; read-only in the schema.
+
+    https://learn.microsoft.com/azure/templates/microsoft.insights/datacollectionrules
+    """
+    kinds = (
+        ("logAnalytics", "workspaceResourceId", "workspaceId", "customerId"),
+        ("monitoringAccounts", "accountResourceId", "accountId", "accountId"),
+    )
+    shown = copy.deepcopy(destinations)
+    for kind, reference, key, source in kinds:
+        for one in shown.get(kind) or []:
+            workspace = sandbox.store.get(str(one.get(reference)))
+            if workspace is not None and workspace.properties.get(source):
+                one[key] = workspace.properties[source]
+    return shown
 
 
 def _check_rule(call: Call) -> None:

@@ -12,6 +12,7 @@ from sandbox.providers import (
     aks_background,
     aks_defaults,
     aks_node_group,
+    aks_power,
     aks_shapes,
     aks_versions,
 )
@@ -121,6 +122,7 @@ def _new_pools(call: Call, sent: list[Json], cluster: Json, location: str) -> di
 
 def _update(call: Call, cluster: Resource) -> Response:
     check_not_busy(call, cluster)
+    aks_power.check_running(cluster, "updating")
     sandbox, sent, live = call.sandbox, dict(call.properties), cluster.properties
     rules.check_identity(call)
     rules.check_cluster_change(live, sent)
@@ -327,6 +329,7 @@ def _updated(sandbox: Sandbox, cluster: Resource, before: Json) -> None:
         _created(sandbox, cluster)
         return
     aks_node_group.fill_node_group(sandbox, cluster)
+    aks_node_group.let_identity_in(sandbox, cluster)
     aks_api_server.sync_nodes(sandbox, cluster)
     aks_api_server.vouch(sandbox, cluster)
     if before.get("apiServerAccessProfile") != cluster.properties.get("apiServerAccessProfile"):
@@ -358,6 +361,7 @@ def managed_clusters_update_tags(call: Call) -> Response:
     check_deletion(call, cluster, None, "Updating")
     call.check_if_match(bare=True)
     check_not_busy(call, cluster)
+    aks_power.check_running(cluster, "updating")
     tags = call.body.get("tags") or {}
     call.put({**cluster.body, "tags": tags})
     return call.begin(cluster, duration="aks_tags_update", polling=WRITE, status=200)

@@ -44,7 +44,7 @@ def _subscription(sandbox: Sandbox) -> Json:
         "subscriptionId": sandbox.subscription_id,
         "tenantId": sandbox.tenant_id,
         "displayName": sandbox.subscription_name,
-        "state": "Enabled",
+        "state": sandbox.settings["subscription_state"],
         "subscriptionPolicies": {
             "locationPlacementId": "Public_2014-09-01",
             "quotaId": "PayAsYouGo_2014-09-01",

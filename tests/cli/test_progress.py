@@ -1,10 +1,12 @@
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from cli.progress import LiveProgress, PlainProgress, progress
-from environment.journal import Event, Kind
+from environment.journal import Event, Journal, Kind
+from flows._summary import timings
 
 
 def event(at_s: float, step: str, kind: Kind, text: str = "", **waited: float) -> Event:
@@ -40,6 +42,23 @@ def test_without_a_terminal_each_end_and_conflict_is_a_line_and_a_long_wait_is_m
         "45.0 s ensure_cluster a: created (45.0 s)",
         "46.0 s ensure_pool b: failed: first line (45.0 s)",
     ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("kind", ["created", "updated", "unchanged", "done"])
+@pytest.mark.parametrize("planned", [True, False])
+def test_what_a_plan_would_do_isnt_told_as_done(kind: Any, planned: bool, terminal: bool) -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=terminal, color_system=None)
+    journal = Journal()
+    with progress(console) as view:
+        journal.subscribe(view)
+        with journal.step("ensure_cluster a"):
+            journal.ended(kind, "", planned=planned)
+    assert isinstance(console.file, io.StringIO)
+    would = planned and kind in ("created", "updated")
+    assert (f"would be {kind}" in console.file.getvalue()) is would
+    assert f"{kind}" in console.file.getvalue()
+    assert [row[3] for row in timings(journal.events)] == [f"would be {kind}" if would else kind]
 
 
 @pytest.mark.parametrize("words", ["created", "AKS is busy; again in 20 s", "failed: first line"])

@@ -219,3 +219,23 @@ def test_every_fault_has_a_rule(
     found = rule(status, code, message, retry_after_s=retry_after_s)
     assert found.advice
     assert found.reaction == "stop" or found.budget_s > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The cluster is in the Stopped state; only start and delete are allowed.",
+        "managed cluster is in Provisioning State(Succeeded) and Power State(Stopped), stopping cannot be performed",
+        "managed cluster is in (Succeeded,Stopped) state, stopping cannot be performed",
+    ],
+)
+@pytest.mark.parametrize(("status", "code"), [(409, "OperationNotAllowed"), (400, "BadRequest")])
+def test_what_is_stopped_is_never_waited_for(text: str, status: int, code: str) -> None:
+    rule = rule_for(ArmFault(status, code, text))
+    assert rule.reaction == "stop"
+    assert "az aks start" in rule.advice
+
+
+def test_an_unknown_conflict_is_still_waited_for_with_its_bound() -> None:
+    rule = rule_for(ArmFault(409, "SomethingNew", "The service stopped responding."))
+    assert (rule.reaction, rule.budget_s) == ("again", 120)

@@ -10,7 +10,7 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
 
-from cloud.errors import EnvironmentBusy, RebuildFailed, RebuildRefused
+from cloud.errors import AzureRefused, EnvironmentBusy, RebuildFailed, RebuildRefused
 from environment.names import Names
 from environment.outputs import EnvironmentOutputs
 from environment.rebuild import Rebuilt
@@ -86,6 +86,60 @@ def give_blobs(azure: SandboxProcess, environment: EnvironmentOutputs) -> None:
     )
     assert answer.status_code == 201, answer.text
     azure.step(1000)
+
+
+DEAD = "https://localhost:9/operator.yaml"
+
+
+@pytest.mark.parametrize("strategy", ["blue_green", "replace"])
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"manifest_url": DEAD}, "NotSent"),
+        ({"manifest_sha256": "0" * 64}, "SHA-256"),
+    ],
+)
+async def test_a_plan_with_a_step_that_failed_starts_and_deletes_nothing(
+    azure: SandboxProcess,
+    spec: EnvironmentSpec,
+    environment: EnvironmentOutputs,
+    strategy: str,
+    fields: Json,
+    said: str,
+) -> None:
+    wrong = spec.model_copy(update={"operator": spec.operator.model_copy(update=fields)})
+    since = len(azure.ledger())
+    with pytest.raises(RebuildRefused, match=f"operator: (can't|not looked at): .*{said}"):
+        await rebuilt(wrong, strategy=strategy)
+    assert writes(azure.ledger()[since:]) == []
+
+
+@pytest.mark.parametrize("strategy", ["blue_green", "replace"])
+async def test_what_a_plan_may_not_see_starts_nothing_either(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, strategy: str
+) -> None:
+    denied = {"status": 403, "code": "AuthorizationFailed", "message": "You may not read this."}
+    azure.fault(denied, operation="Grafana_Get", times=None)
+    since = len(azure.ledger())
+    with pytest.raises((RebuildRefused, AzureRefused), match="AuthorizationFailed"):
+        await rebuilt(spec, strategy=strategy)
+    assert writes(azure.ledger()[since:]) == []
+
+
+async def test_what_fails_after_the_deletion_says_what_is_gone_and_how_to_go_on(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    azure.fault(REFUSED, operation="ManagedClusters_CreateOrUpdate", nth=1)
+    with pytest.raises(RebuildFailed) as failed:
+        await rebuilt(spec, strategy="replace")
+    for text in (
+        "RequestDisallowedByPolicy",
+        "Generation 1 of cnpg-canadacentral is deleted",
+        "Generation 2",
+    ):
+        assert text in str(failed.value)
+    assert suffixes_left(azure, spec) == [2]
+    assert (await provision(spec)).place.generation == 2
 
 
 @pytest.mark.parametrize("strategy", ["blue_green", pytest.param("replace", marks=pytest.mark.thorough)])

@@ -4,9 +4,10 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest_asyncio
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from cloud.errors import NotOurs, TearDownRefused
+from cloud.errors import NotOurs, PreflightFailed, TearDownRefused
 from environment.journal import Event, Journal, use_journal
 from environment.names import Names, resource_tags
 from environment.outputs import EnvironmentOutputs
@@ -23,6 +24,7 @@ from environment.receipt import Receipt, Removal
 from environment.spec import EnvironmentSpec
 from flows.plan import make_plan
 from flows.provision import provision
+from flows.rebuild import rebuild
 from flows.tear_down import tear_down
 from tasks._requirements import ACTIONS, DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS
 
@@ -523,7 +525,9 @@ async def test_all_problems_come_at_once(standing: Standing) -> None:
 CLUSTERS = "/apis/postgresql.cnpg.io/v1/namespaces/{}/clusters"
 BACKUPS = "/apis/postgresql.cnpg.io/v1/namespaces/{}/backups"
 CLAIMS = "/api/v1/namespaces/{}/persistentvolumeclaims"
+VOLUMES = "/api/v1/persistentvolumes"
 POSTGRES = "postgresql.cnpg.io/v1"
+DESTINATION = "https://elsewhere0001.blob.core.windows.net/backups"
 
 
 @contextmanager
@@ -533,10 +537,14 @@ def database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> 
         "apiVersion": POSTGRES,
         "kind": "Cluster",
         "metadata": {"name": name},
-        "spec": {"instances": 1},
+        "spec": {
+            "instances": 1,
+            "backup": {"barmanObjectStore": {"destinationPath": DESTINATION}},
+        },
     }
-    kube.create(CLUSTERS.format(namespace), cluster)
-    kube.create(CLAIMS.format(namespace), claim(f"{name}-1", labels={"cnpg.io/cluster": name}))
+    uid = kube.create(CLUSTERS.format(namespace), cluster)["metadata"]["uid"]
+    owner = {"apiVersion": POSTGRES, "kind": "Cluster", "name": name, "uid": uid}
+    kube.create(CLAIMS.format(namespace), claim(f"{name}-1", ownerReferences=[owner]))
     try:
         yield
     finally:
@@ -556,8 +564,6 @@ def claim(name: str, **metadata: Any) -> Json:
 def back_up(kube: Kube) -> None:
     """A backup of the database has just ended, and archiving works."""
     archiving(kube, "True")
-    cluster = kube.get(f"{CLUSTERS.format('cnpg-database')}/pg")
-    assert cluster is not None
     path = BACKUPS.format("cnpg-database")
     kube.create(
         path,
@@ -568,8 +574,13 @@ def back_up(kube: Kube) -> None:
             "spec": {"cluster": {"name": "pg"}},
         },
     )
-    # The sandbox's clock may be ahead of ours.
-    stopped = max(datetime.now(UTC), datetime.fromisoformat(cluster["metadata"]["creationTimestamp"]))
+    ended_now(kube)
+
+
+def ended_now(kube: Kube) -> None:
+    """Let the backup have just ended, by the cluster's clock: the sandbox's runs faster than ours."""
+    path = BACKUPS.format("cnpg-database")
+    stopped = parsedate_to_datetime(kube.send("GET", "/version").headers["Date"]).astimezone(UTC)
     status = {"phase": "completed", "stoppedAt": stopped.strftime("%Y-%m-%dT%H:%M:%SZ")}
     kube.merge(f"{path}/last/status", {"status": status})
 
@@ -602,7 +613,11 @@ async def test_a_proven_backup_proves_nothing_when_it_is_to_go_too(standing: Sta
     with database(standing.kube):
         back_up(standing.kube)
         (wrong_word,) = await standing.refusals("no")
-        (problem,) = await standing.refusals(delete_backups=standing.outputs.storage_account.name)
+        account = standing.outputs.storage_account.name
+        own = {"destinationPath": f"https://{account}.blob.core.windows.net/backups"}
+        path = f"{CLUSTERS.format('cnpg-database')}/pg"
+        standing.kube.merge(path, {"spec": {"backup": {"barmanObjectStore": own}}})
+        (problem,) = await standing.refusals(delete_backups=account)
         standing.kube.delete(f"{BACKUPS.format('cnpg-database')}/last")
     assert wrong_word.startswith("confirm: ")
     assert problem.startswith("Postgres cluster cnpg-database/pg: it has no completed backup")
@@ -617,6 +632,32 @@ async def test_a_volume_of_no_database_stops_it(standing: Standing) -> None:
     assert problem.startswith(
         "PersistentVolumeClaim cnpg-database/orphan (20Gi) belongs to no Postgres cluster"
     )
+
+
+async def test_a_released_volume_that_was_to_be_kept_stops_it(standing: Standing) -> None:
+    group = standing.outputs.cluster.node_resource_group_id
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "pvc-kept"},
+        "spec": {
+            "capacity": {"storage": "20Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": "db", "name": "gone", "uid": "5d7e9c1e-0000-4000-8000-000000000000"},
+            "csi": {
+                "driver": "disk.csi.azure.com",
+                "volumeHandle": f"{group}/providers/Microsoft.Compute/disks/pvc-kept",
+            },
+        },
+    }
+    standing.kube.create(VOLUMES, volume)
+    standing.kube.merge(f"{VOLUMES}/pvc-kept/status", {"status": {"phase": "Released"}})
+    try:
+        (problem,) = await standing.refusals()
+    finally:
+        standing.kube.delete(f"{VOLUMES}/pvc-kept")
+    assert problem.startswith("PersistentVolume pvc-kept (20Gi, Released) has no claim")
 
 
 async def test_an_api_server_that_cant_be_reached_stops_it(standing: Standing) -> None:
@@ -679,9 +720,13 @@ async def test_interrupted_anywhere_the_next_run_goes_on_and_repeats_no_deletion
     since = len(azure.ledger())
     with database(kube):
         back_up(kube)
-        await cancelled_at(azure, spec, "ResourceGroups_CreateOrUpdate")
-        await cancelled_at(azure, spec, "DataCollectionRuleAssociations_Delete")
-        await cancelled_at(azure, spec, "ManagedClusters_Delete")
+        for operation in (
+            "ResourceGroups_CreateOrUpdate",
+            "DataCollectionRuleAssociations_Delete",
+            "ManagedClusters_Delete",
+        ):
+            ended_now(kube)
+            await cancelled_at(azure, spec, operation)
     for operation in (
         "DataCollectionRules_Delete",
         "AzureMonitorWorkspaces_Delete",
@@ -794,16 +839,19 @@ async def test_what_comes_into_the_group_during_a_tear_down_keeps_it(
 # Before, after and beside other flows.
 
 
-async def test_provision_finishes_a_tear_down_that_has_begun_before_it_makes_the_next_generation(
+async def test_provision_refuses_an_unfinished_tear_down_and_a_rebuild_finishes_it(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     await cancelled_at(azure, spec, "DataCollectionRuleAssociations_Delete")
     planned = await make_plan(spec, recorded=False)
-    assert any(
-        f"the tear-down of {environment.resource_group.name} has begun" in warning
-        for warning in planned.warnings
-    )
-    second = await provision(spec)
+    (refusal,) = planned.refusals
+    assert f"{environment.resource_group.name} is tagged aks-postgres-state: retiring" in refusal.reason
+    since = len(azure.ledger())
+    with pytest.raises(PreflightFailed, match="tear_down with confirm cnpg-canadacentral, or rebuild"):
+        await provision(spec)
+    assert writes(azure.ledger()[since:]) == []
+    state = await rebuild(spec, KEY, return_state=True)
+    second = (await state.aresult()).outputs
     assert second.place.generation == 2
     left = resources(azure)
     assert [key for key in left if environment.place.names.suffix in key] == []
@@ -811,31 +859,38 @@ async def test_provision_finishes_a_tear_down_that_has_begun_before_it_makes_the
     assert any(second.cluster.id.casefold() == key.casefold() for key in left)
 
 
-async def test_provision_finishes_a_failed_generation_s_tear_down_and_leaves_the_current_one_alone(
+async def test_provision_refuses_a_failed_generation_s_tear_down_and_names_what_tear_down_would_take_along(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    before = copy.deepcopy(resources(azure))
     names = Names.of(spec, azure.subscription_id, 2)
     group = f"{azure.subscription}/resourceGroups/{names.resource_group}"
     tags = resource_tags(spec) | {"aks-postgres-generation": "2", "aks-postgres-state": "retiring"}
     put(azure, group, GROUPS, {"location": "canadacentral", "tags": tags})
-    again = await provision(spec)
-    assert again.place.generation == environment.place.generation == 1
-    assert again.is_unchanged
-    assert resources(azure).keys() == before.keys()
+    before = copy.deepcopy(resources(azure))
+    with pytest.raises(PreflightFailed, match=f"would take {environment.resource_group.name} along"):
+        await provision(spec)
+    assert resources(azure) == before
 
 
-@pytest.mark.thorough
-async def test_provision_refuses_a_tear_down_that_has_begun_while_live_data_is_in_it(
-    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, tmp_path: Path
+@pytest.mark.parametrize("state", ["retiring", "retired", "current", "building", "", "nonsense"])
+async def test_provision_deletes_nothing_whatever_the_state_tag_of_a_live_environment_says(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, state: str
 ) -> None:
-    await cancelled_at(azure, spec, "ResourceGroups_CreateOrUpdate")
-    azure.step(100)
-    with database(kube_for(azure, environment, tmp_path)):
-        since = len(azure.ledger())
-        with pytest.raises(TearDownRefused, match="Postgres cluster cnpg-database/pg"):
-            await provision(spec)
-        assert writes(azure.ledger()[since:]) == []
+    group = environment.resource_group.id
+    live = azure.arm("GET", group, api_version=GROUPS).json()
+    put(azure, group, GROUPS, {**live, "tags": live["tags"] | {"aks-postgres-state": state}})
+    before = clusters(azure)
+    since = len(azure.ledger())
+    with suppress(PreflightFailed):
+        await provision(spec)
+    assert [entry["path"] for entry in azure.ledger()[since:] if entry["method"] == "DELETE"] == []
+    assert clusters(azure) == before, "no second environment beside the live one"
+
+
+def clusters(azure: SandboxProcess) -> set[str]:
+    """IDs of the AKS clusters in the sandbox."""
+    found = (one for one in resources(azure).values() if one["type"].lower().endswith("/managedclusters"))
+    return {one["id"].lower() for one in found}
 
 
 async def test_data_goes_where_its_name_is_typed(

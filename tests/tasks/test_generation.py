@@ -57,7 +57,10 @@ def found(groups: list[dict[str, Any]], deleted: Sequence[str] = (), spec: Envir
 def test_generation_is_the_live_one_or_one_more_than_the_highest_seen(
     groups: list[dict[str, Any]], deleted: list[str], number: int, exists: bool
 ) -> None:
-    assert found(groups, deleted) == (number, exists, ())
+    found_number, found_exists, problems = found(groups, deleted)
+    assert (found_number, found_exists) == (number, exists)
+    assert all("retiring, so its tear-down has begun" in problem for problem in problems)
+    assert len(problems) == sum((one.get("tags") or {}).get(STATE) == "retiring" for one in groups)
 
 
 def test_group_whose_state_tag_is_lost_still_lives() -> None:
@@ -75,7 +78,8 @@ def test_generation_tag_that_is_no_number_is_ignored() -> None:
 def test_tag_names_are_read_in_any_case() -> None:
     alive = ours(1, "retiring")
     alive["tags"] = {key.upper(): value for key, value in alive["tags"].items()}
-    assert found([alive]) == (2, False, ())
+    number, exists, problems = found([alive])
+    assert (number, exists, len(problems)) == (2, False, 1)
 
 
 def test_another_environments_groups_count_nothing() -> None:
@@ -135,7 +139,8 @@ def test_group_that_somebody_deletes_is_named(name: str) -> None:
 
 
 def test_group_that_tear_down_deletes_makes_way_for_the_next_generation() -> None:
-    assert found([ours(1, "retiring", properties={"provisioningState": "Deleting"})]) == (2, False, ())
+    number, exists, problems = found([ours(1, "retiring", properties={"provisioningState": "Deleting"})])
+    assert (number, exists, len(problems)) == (2, False, 1)
 
 
 def test_environment_under_another_suffix_is_not_built_twice() -> None:
@@ -157,12 +162,37 @@ def test_backups_in_the_environments_group_are_judged_once() -> None:
     assert len(problems) == 1
 
 
-def test_a_tear_down_that_has_begun_is_said() -> None:
-    _, verdict = find_generation(SPEC, SUBSCRIPTION, [ours(1, "retiring"), ours(2, "current")], [])
+@pytest.mark.parametrize("others", [[], [ours(2, "current")], [ours(2, "building")]])
+def test_a_tear_down_that_has_begun_is_refused_with_both_ways_to_finish_it(
+    others: list[dict[str, Any]],
+) -> None:
+    _, verdict = find_generation(SPEC, SUBSCRIPTION, [ours(1, "retiring"), *others], [])
+    (problem,) = verdict.problems
+    for text in (named(1).resource_group, "retiring", "tear_down", "rebuild", "confirm cnpg-canadacentral"):
+        assert text in problem
+
+
+def test_a_rebuild_is_told_that_it_finishes_the_tear_down_that_has_begun() -> None:
+    groups = [ours(1, "retiring"), ours(2, "current")]
+    _, verdict = find_generation(SPEC, SUBSCRIPTION, groups, [], 2)
+    assert verdict.problems == ()
     (warning,) = verdict.warnings
     assert f"the tear-down of {named(1).resource_group} has begun" in warning
+
+
+def test_a_generation_that_is_retired_is_nothing_to_say() -> None:
     _, verdict = find_generation(SPEC, SUBSCRIPTION, [ours(1, "retired"), ours(2, "current")], [])
-    assert verdict.warnings == ()
+    assert (verdict.warnings, verdict.problems) == ((), ())
+
+
+def test_two_current_generations_are_refused_by_name_but_for_a_rebuild() -> None:
+    groups = [ours(1, "current"), ours(2, "current")]
+    _, verdict = find_generation(SPEC, SUBSCRIPTION, groups, [])
+    (problem,) = verdict.problems
+    assert named(1).resource_group in problem
+    assert named(2).resource_group in problem
+    _, verdict = find_generation(SPEC, SUBSCRIPTION, groups, [], 2)
+    assert verdict.problems == ()
 
 
 def test_every_generation_that_is_there_is_found_whoever_s_it_is() -> None:

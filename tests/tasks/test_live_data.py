@@ -1,33 +1,62 @@
 """Whether a cluster's data could be got back: data in, words out."""
 
+import copy
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tasks._live_data import judge_data
+from tasks._live_data import ClusterData, judge_data
 
 Json = dict[str, Any]
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+NODES = "rg-nodes"
+OWN = "https://hacnpgpsa00000000.blob.core.windows.net/"
+ELSEWHERE = "https://elsewhere0001.blob.core.windows.net/backups"
+PLUGIN = "barman-cloud.cloudnative-pg.io"
+OWNER = {
+    "apiVersion": "postgresql.cnpg.io/v1",
+    "kind": "Cluster",
+    "name": "pg",
+    "uid": "uid-pg",
+    "controller": True,
+}
 
 
 def metadata(name: str, namespace: str = "db", **more: Any) -> Json:
     return {"name": name, "namespace": namespace, **more}
 
 
-def cluster(archiving: str | None = "True", created: str = "2026-11-01T00:00:00Z") -> Json:
+def cluster(
+    archiving: str | None = "True", created: str = "2026-11-01T00:00:00Z", path: Any = ELSEWHERE
+) -> Json:
     conditions = [{"type": "Ready", "status": "True"}]
     if archiving:
         conditions.append({"type": "ContinuousArchiving", "status": archiving, "message": "barman says no"})
-    return {"metadata": metadata("pg", creationTimestamp=created), "status": {"conditions": conditions}}
+    plugin = {"name": PLUGIN, "parameters": {"barmanObjectName": "store"}}
+    return {
+        "metadata": metadata("pg", creationTimestamp=created, uid="uid-pg"),
+        "spec": {"backup": {"barmanObjectStore": {"destinationPath": path}}, "plugins": [plugin]},
+        "status": {"conditions": conditions},
+    }
+
+
+def object_store(path: Any = ELSEWHERE, name: str = "store", namespace: str = "db", **more: Any) -> Json:
+    return {
+        "metadata": metadata(name, namespace),
+        "spec": {"configuration": {"destinationPath": path, **more}},
+    }
 
 
 def backup(
     minutes: int = 10, *, name: str = "pg", namespace: str = "db", method: str = "", **status: Any
 ) -> Json:
     stopped = (NOW - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
-    spec = {"cluster": {"name": name}} | ({"method": method} if method else {})
+    spec: Json = {"cluster": {"name": name}} | ({"method": method} if method else {})
+    if method == "plugin":
+        spec["pluginConfiguration"] = {"name": PLUGIN}
     return {
         "metadata": metadata("b", namespace),
         "spec": spec,
@@ -35,23 +64,46 @@ def backup(
     }
 
 
-def claim(name: str = "pg-1", namespace: str = "db", **labels: str) -> Json:
+def claim(name: str = "pg-1", namespace: str = "db", owners: Any = (OWNER,), **labels: str) -> Json:
     return {
-        "metadata": metadata(name, namespace, labels=labels),
+        "metadata": metadata(name, namespace, labels=labels, uid=f"uid-{name}", ownerReferences=list(owners)),
         "spec": {"resources": {"requests": {"storage": "8Gi"}}},
     }
 
 
+def volume(claimed_by: str | None = None, group: str = NODES, **spec: Any) -> Json:
+    handle = f"/subscriptions/s/resourceGroups/{group}/providers/Microsoft.Compute/disks/pvc-1"
+    return {
+        "metadata": {"name": "pvc-1"},
+        "spec": {
+            "capacity": {"storage": "8Gi"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"name": "pg-1", "namespace": "db", "uid": claimed_by},
+            "csi": {"driver": "disk.csi.azure.com", "volumeHandle": handle},
+        }
+        | spec,
+        "status": {"phase": "Bound" if claimed_by else "Released"},
+    }
+
+
 def judged(
-    clusters: list[Json], backups: list[Json], claims: list[Json] | None = None, age_min: int = 60
+    clusters: list[Json],
+    backups: list[Json],
+    claims: list[Json] | None = None,
+    age_min: int = 60,
+    accounts: Mapping[str, bool] | None = None,
+    **more: list[Json],
 ) -> list[str]:
-    return judge_data(clusters, backups, claims or [], now=NOW, backup_age_min=age_min)
+    more.setdefault("object_stores", [object_store()])
+    data = ClusterData(clusters=clusters, backups=backups, claims=claims or [], **more)
+    return judge_data(
+        data, now=NOW, backup_age_min=age_min, node_group=NODES, accounts=accounts or {OWN: False}
+    )
 
 
 @pytest.mark.parametrize("method", ["", "barmanObjectStore", "plugin"])
 def test_a_fresh_backup_and_working_archiving_prove_a_cluster_and_its_volumes(method: str) -> None:
-    mine = {"cnpg.io/cluster": "pg"}
-    assert judged([cluster()], [backup(500), backup(59, method=method)], [claim(**mine)]) == []
+    assert judged([cluster()], [backup(500), backup(59, method=method)], [claim()]) == []
 
 
 @pytest.mark.parametrize(
@@ -104,16 +156,204 @@ def test_a_cluster_whose_archiving_doesnt_work_is_named(archiving: str | None, r
     assert reason in problem
 
 
+OTHER_KIND = OWNER | {"kind": "Pooler"}
+OTHER_API = OWNER | {"apiVersion": "cluster.x-k8s.io/v1beta1"}
+OTHER_UID = OWNER | {"uid": "uid-of-an-earlier-pg"}
+
+
 @pytest.mark.parametrize(
     "orphan",
     [
-        claim("data"),
-        claim("pg-1", "elsewhere", **{"cnpg.io/cluster": "pg"}),
-        claim("old-1", **{"cnpg.io/cluster": "old"}),
+        claim("data", owners=()),
+        claim("labelled", owners=(), **{"cnpg.io/cluster": "pg"}),
+        claim("pg-1", "elsewhere"),
+        claim("kind", owners=[OTHER_KIND]),
+        claim("api", owners=[OTHER_API]),
+        claim("uid", owners=[OTHER_UID]),
+        claim("none", owners=[OWNER | {"uid": None}]),
+        claim("words", owners=["pg"]),
     ],
+    ids=lambda one: one["metadata"]["name"],
 )
-def test_a_volume_of_no_cluster_that_is_there_is_named(orphan: Json) -> None:
+def test_a_volume_that_no_cluster_owns_is_named_whatever_its_label_says(orphan: Json) -> None:
     (problem,) = judged([cluster()], [backup()], [orphan])
     assert problem.startswith(
         f"PersistentVolumeClaim {orphan['metadata']['namespace']}/{orphan['metadata']['name']} (8Gi)"
     )
+
+
+WRONG: list[Any] = [None, "", "2099", 7, True, [], ["x"], {}, {"x": 1}]
+FIELDS = [
+    ("spec",),
+    ("spec", "cluster"),
+    ("spec", "cluster", "name"),
+    ("status",),
+    ("status", "phase"),
+    ("status", "stoppedAt"),
+    ("spec", "method"),
+    ("status", "method"),
+    ("spec", "pluginConfiguration"),
+    ("spec", "pluginConfiguration", "name"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize("path", FIELDS, ids=".".join)
+def test_a_backup_with_any_field_wrong_proves_nothing(path: tuple[str, ...], wrong: Any) -> None:
+    taken = backup(method="plugin")
+    taken["status"]["method"] = "plugin"
+    assert judged([cluster()], [taken]) == []
+    if path[-1] == "method" and wrong is None:
+        pytest.skip("said once is enough")
+    part = taken
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = wrong
+    (problem,) = judged([cluster()], [taken])
+    assert "no completed backup in object storage outside the cluster" in problem
+
+
+@pytest.mark.parametrize("path", FIELDS[:6] + FIELDS[8:], ids=".".join)
+def test_a_backup_with_any_field_missing_proves_nothing(path: tuple[str, ...]) -> None:
+    taken = backup(method="plugin")
+    part = taken
+    for name in path[:-1]:
+        part = part[name]
+    del part[path[-1]]
+    (problem,) = judged([cluster()], [taken])
+    assert "no completed backup in object storage outside the cluster" in problem
+
+
+@pytest.mark.parametrize("minutes", [6, 60, 3 * 24 * 60, 73 * 365 * 24 * 60])
+def test_a_backup_that_ended_in_the_future_proves_nothing(minutes: int) -> None:
+    (problem,) = judged([cluster()], [backup(-minutes)])
+    assert "backup b ended in the future" in problem
+    assert judged([cluster()], [backup(-minutes), backup(10)]) == []
+
+
+def test_a_clock_a_little_ahead_is_no_future() -> None:
+    assert judged([cluster()], [backup(-5)]) == []
+
+
+@pytest.mark.parametrize("method", ["barmanobjectstore", "pgdump", "velero"])
+def test_a_backup_by_an_unknown_method_proves_nothing(method: str) -> None:
+    (problem,) = judged([cluster()], [backup(method=method)])
+    assert f"unknown method, {method}" in problem
+
+
+def test_a_backup_whose_spec_and_status_name_two_methods_proves_nothing() -> None:
+    (problem,) = judged(
+        [cluster()],
+        [
+            backup(method="plugin")
+            | {"status": backup(method="barmanObjectStore")["status"] | {"method": "barmanObjectStore"}}
+        ],
+    )
+    assert "unknown method, barmanObjectStore and plugin" in problem
+
+
+def test_a_backup_of_an_unknown_plugin_proves_nothing() -> None:
+    taken = backup(method="plugin")
+    taken["spec"]["pluginConfiguration"]["name"] = "backup.example.org"
+    (problem,) = judged([cluster()], [taken])
+    assert "unknown plugin, backup.example.org" in problem
+
+
+UNKNOWN_DESTINATIONS: list[Any] = [
+    None,
+    "",
+    7,
+    ["https://elsewhere0001.blob.core.windows.net/backups"],
+    "s3://backups/",
+    "gs://backups/",
+    "file:///backups",
+    "http://elsewhere0001.blob.core.windows.net/backups",
+    "https://minio.db.svc/backups",
+    "https://azurite.db.svc.cluster.local:10000/account/backups",
+    "https://blob.core.windows.net.db.svc/backups",
+    "https://.blob.core.windows.net/backups",
+    "https://a.b.blob.core.windows.net/backups",
+    "https://elsewhere0001.blob.core.windows.net@minio.db.svc/backups",
+    "https://[",
+]
+
+
+@pytest.mark.parametrize("path", UNKNOWN_DESTINATIONS, ids=repr)
+@pytest.mark.parametrize("where", ["cluster", "backup", "endpoint", "plugin", "plugin endpoint"])
+def test_a_destination_not_known_to_be_outside_proves_nothing(where: str, path: Any) -> None:
+    mine, taken, store = cluster(), backup(), object_store()
+    if where == "cluster":
+        mine = cluster(path=path)
+    elif where == "backup":
+        taken["status"]["destinationPath"] = path
+    elif where == "endpoint":
+        mine["spec"]["backup"]["barmanObjectStore"]["endpointURL"] = path
+    else:
+        taken = backup(method="plugin")
+        store = object_store(path) if where == "plugin" else object_store(endpointURL=path)
+    if path is None and where in ("backup", "endpoint", "plugin endpoint"):
+        pytest.skip("left out: the cluster's destination counts")
+    (problem,) = judged([mine], [taken], object_stores=[store])
+    assert "no completed backup in object storage outside the cluster (backup b " in problem
+
+
+@pytest.mark.parametrize(
+    "stores",
+    [[], [object_store(name="other")], [object_store(namespace="elsewhere")]],
+    ids=["none", "name", "namespace"],
+)
+def test_a_plugin_whose_object_store_isnt_there_proves_nothing(stores: list[Json]) -> None:
+    (problem,) = judged([cluster()], [backup(method="plugin")], object_stores=stores)
+    assert "has no known destination" in problem
+
+
+@pytest.mark.parametrize(
+    "plugins", [None, "x", [], [{"name": "other"}], [{"name": PLUGIN, "enabled": False}]], ids=repr
+)
+def test_a_cluster_that_doesnt_use_the_plugin_has_no_destination_by_it(plugins: Any) -> None:
+    mine = copy.deepcopy(cluster())
+    mine["spec"]["plugins"] = plugins
+    (problem,) = judged([mine], [backup(method="plugin")])
+    assert "has no known destination" in problem
+
+
+@pytest.mark.parametrize("method", ["barmanObjectStore", "plugin"])
+def test_backups_in_this_environments_account_prove_only_while_it_stays(method: str) -> None:
+    mine, stores = cluster(path=f"{OWN}backups"), [object_store(f"{OWN}backups")]
+    taken = [backup(method=method)]
+    assert judged([mine], taken, object_stores=stores, accounts={OWN: False}) == []
+    (problem,) = judged([mine], taken, object_stores=stores, accounts={OWN: True})
+    assert "which is deleted too" in problem
+
+
+def test_a_volume_with_a_claim_is_its_claims() -> None:
+    assert judged([cluster()], [backup()], [claim()], volumes=[volume("uid-pg-1")]) == []
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        volume(),
+        volume("uid-of-a-claim-that-is-gone"),
+        volume(claimRef=None),
+        volume(csi={"driver": "file.csi.azure.com", "volumeHandle": "rg#account#share"}),
+        volume(csi={"driver": "disk.csi.azure.com", "volumeHandle": "?"}),
+        volume(csi=None, local={"path": "/mnt"}),
+    ],
+)
+def test_a_volume_without_a_claim_is_named(kept: Json) -> None:
+    (problem,) = judged([cluster()], [backup()], [claim()], volumes=[kept])
+    assert problem.startswith("PersistentVolume pvc-1 (8Gi, ")
+
+
+def test_a_volume_whose_disk_is_in_another_group_stays() -> None:
+    assert judged([], [], volumes=[volume(group="rg-archive")]) == []
+
+
+def test_snapshots_are_named_and_those_whose_object_is_gone_too() -> None:
+    snapshot = {"metadata": metadata("monday")}
+    content = {"metadata": {"name": "c-1"}, "spec": {"volumeSnapshotRef": metadata("monday")}}
+    left = {"metadata": {"name": "c-2"}, "spec": {"volumeSnapshotRef": metadata("sunday")}}
+    first, second = judged([], [], snapshots=[snapshot], snapshot_contents=[content, left])
+    assert first.startswith("VolumeSnapshot db/monday goes with the cluster")
+    assert second.startswith("VolumeSnapshotContent c-2 has no VolumeSnapshot")

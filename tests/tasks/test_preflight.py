@@ -185,12 +185,15 @@ async def test_group_that_is_being_deleted_is_named(
     assert "is being deleted" in (await refused(spec))["name"]
 
 
-async def test_retiring_group_makes_way(azure: Any, journal: Journal, spec: EnvironmentSpec) -> None:
+async def test_a_tear_down_that_has_begun_is_refused_and_a_rebuild_may_go_on(
+    azure: Any, journal: Journal, spec: EnvironmentSpec
+) -> None:
     place = await preflight.fn(spec)
     tags = {**resource_tags(spec), GENERATION: "1", STATE: "retiring"}
     group = place.group_id(place.names.resource_group)
     azure.arm("PUT", group, {"location": spec.region, "tags": tags}, api_version=GROUPS)
-    assert (await preflight.fn(spec)).generation == 2
+    assert "retiring, so its tear-down has begun" in (await refused(spec))["name"]
+    assert (await preflight.fn(spec, 2)).generation == 2
 
 
 async def test_storage_account_without_our_tags_is_refused(

@@ -27,7 +27,12 @@ async def verify(world: World) -> VerificationOutputs:
     made = world.made
     world.mark()
     return await verify_environment.fn(
-        world.spec, made["cluster"], made["log_workspace"], made["operator"], [made[one] for one in ROLES]
+        world.spec,
+        made["cluster"],
+        made["log_workspace"],
+        made["operator"],
+        [made[one] for one in ROLES],
+        made["identity"],
     )
 
 
