@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.environment import IfAnotherRun, Json, as_a_run, find_prefect
+from cli.exit_codes import CommandFailed
 from cli.spec_options import environment_command
 
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ BackupAge = Annotated[
 ]
 
 
+def _refuse_wrong_words(
+    what: str, spec: EnvironmentSpec, confirm: str, delete_backups: str | None, discard_data: str | None
+) -> None:
+    """Refuse a typing error at once, before a server is looked for and a run is made."""
+    from environment.words import refusal, word_problems
+
+    if problems := word_problems(spec, confirm, delete_backups, discard_data):
+        raise CommandFailed(refusal(what, spec, problems))
+
+
 @environment_command(app)
 def tear_down(
     spec: EnvironmentSpec,
@@ -55,6 +66,7 @@ def tear_down(
 
     Refuses before the first deletion. Interrupted or failed, run it again: it goes on where it stopped.
     """
+    _refuse_wrong_words("tear-down", spec, confirm, delete_backups, discard_data)
     find_prefect(quiet)
     words = {
         "confirm": confirm,
@@ -115,6 +127,7 @@ def rebuild(
 
     Refuses before the first write. Interrupted or failed, run it again: it goes on where it stopped.
     """
+    _refuse_wrong_words("rebuild", spec, confirm, None, discard_data)
     find_prefect(quiet)
     options = {
         "confirm": confirm,

@@ -28,6 +28,9 @@ LAST_GENERATION = "aks-postgres-last-generation"
 METRICS_ASSOCIATION = "ContainerInsightsMetricsExtension"
 LOGS_ASSOCIATION = "ContainerInsightsExtension"
 
+# A rebuild a day for five years; a tag that says more was edited by hand.
+MOST_GENERATIONS = 2000
+
 _BASE36 = string.digits + string.ascii_lowercase
 # A fixed namespace of our own, so that a role assignment's GUID depends on nothing but what it assigns.
 _ROLE_ASSIGNMENTS = uuid.UUID("0b9c2e0e-54a8-5b7b-8f5b-4c1c9c0c2f3d")

@@ -34,6 +34,7 @@ from flows._one_writer import IfAnotherRun, one_writer
 from flows._rebuild_text import plan_text, rebuilt_text
 from flows._retirement import BACKUP_AGE_MIN, finish_tear_down, retire
 from flows._session import run_session
+from flows._words import not_confirmed
 from flows.plan import make_plan
 from flows.provision import make_environment
 from tasks.inventory import look_at_generations, read_addresses, take_inventory
@@ -87,7 +88,8 @@ async def rebuild(
         if_another_run: wait for another run that is writing to this environment, or refuse, naming it.
 
     Returns:
-        The new generation's outputs, the receipt of the old one's, and the addresses of both.
+        The new generation's outputs, the receipt of the old one's, and the addresses of both. Cancelled as
+        `NotConfirmed`, with Azure not even asked, if a word is typed wrong.
 
     Raises:
         RebuildFailed: the new generation couldn't be made; the old one stays.
@@ -96,6 +98,8 @@ async def rebuild(
         TearDownRefused: data without a backup came meanwhile; the new generation is there, and so is the old.
         ProvisioningError: the first step that failed; running again continues.
     """
+    if refused := not_confirmed("rebuild", spec, confirm, discard_data=discard_data):
+        return refused
     words = (confirm, discard_data, backup_age_min)
     approved = None
     if approval:

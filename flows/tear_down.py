@@ -22,6 +22,7 @@ from flows._receipt import receipt_text
 from flows._retirement import BACKUP_AGE_MIN, removals_of, start_tear_down
 from flows._session import run_session
 from flows._steps import Steps
+from flows._words import not_confirmed
 from tasks.inventory import take_inventory
 
 
@@ -50,13 +51,15 @@ async def tear_down(
 
     Returns:
         What was deleted, kept, not found, and what Azure keeps for a while; Completed as `NothingLeft` if nothing was
-        there.
+        there. Cancelled as `NotConfirmed`, with Azure not even asked, if a word is typed wrong.
 
     Raises:
         EnvironmentBusy: another run is writing to the environment.
         TearDownRefused: something stands against it; nothing was deleted.
         ProvisioningError: the first step that failed; running again continues.
     """
+    if refused := not_confirmed("tear-down", spec, confirm, delete_backups, discard_data):
+        return refused
     key = environment_key(spec)
     async with run_session(spec), one_writer(spec, if_another_run):
         inventory = await take_inventory(spec, confirm, delete_backups, discard_data, backup_age_min)

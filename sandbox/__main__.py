@@ -123,6 +123,7 @@ async def _serve(sandbox: Sandbox, listener: socket.socket, scenarios: list[Scen
         access_log=False,
         lifespan="off",
         server_header=False,
+        date_header=False,  # an answer's date is the sandbox's clock's
         timeout_graceful_shutdown=1,
         timeout_keep_alive=60,
         backlog=1024,

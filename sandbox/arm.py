@@ -287,6 +287,7 @@ class Provider:
         self.restorals: dict[str, list[Callable[[Resource, Sandbox], None]]] = {}
         self.group_deletes: dict[str, Callable[[Resource, Sandbox], float]] = {}
         self.resets: list[Callable[[Sandbox], Awaitable[None] | None]] = []
+        self.limits: list[Callable[[Call], None]] = []
 
     def type(
         self,
@@ -458,6 +459,11 @@ class Provider:
             return function
 
         return register
+
+    def limit(self, function: Callable[[Call], None]) -> Callable[[Call], None]:
+        """Register `(call)`, called before every operation; raises the provider's own 429."""
+        self.limits.append(function)
+        return function
 
     def reset(self, function: HandlerT) -> HandlerT:
         """Register `(sandbox)`, called at a reset and at the end; may be async."""

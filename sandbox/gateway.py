@@ -136,6 +136,8 @@ class Gateway:
                 self._check_location(call)
             if route.method in ("PUT", "PATCH"):
                 self._check_policies(call)
+        for limit in route.provider.limits:
+            limit(call)
         answer = route.handler(call)
         return answer if isinstance(answer, Response) else await answer
 

@@ -81,6 +81,8 @@ class Ledger:
             "status": None,
             "error_code": None,
             "duration_ms": None,
+            "client_request_id": None,
+            "correlation_id": None,
         }
         entry.update(more)
         entry["body"] = redacted(entry["body"])

@@ -12,6 +12,7 @@ import math
 import urllib.parse
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from email.utils import format_datetime
 from typing import Any
 
 from sandbox.arm import ArmError, Response
@@ -142,6 +143,8 @@ class App:
             api_version=request.api_version,
             operation=name,
             body=_json_or_none(web.raw),
+            client_request_id=web.headers.get("x-ms-client-request-id"),
+            correlation_id=web.headers.get("x-ms-correlation-request-id"),
         )
 
         async def handle(fault: Json | None) -> Response:
@@ -284,6 +287,7 @@ class App:
     async def _send(self, web: Web, response: Response, send: Send) -> None:
         headers = {
             "cache-control": "no-cache",
+            "date": format_datetime(self.sandbox.clock.now(), usegmt=True),
             "x-ms-request-id": str(uuid.uuid4()),
             "x-ms-correlation-request-id": web.headers.get("x-ms-correlation-request-id", str(uuid.uuid4())),
         }

@@ -12,12 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cloud.answers import Json
-from environment.names import ENVIRONMENT, GENERATION, LAST_GENERATION, STATE, Names, environment_key, is_ours
+from environment.names import (
+    ENVIRONMENT,
+    GENERATION,
+    LAST_GENERATION,
+    MOST_GENERATIONS,
+    STATE,
+    Names,
+    environment_key,
+    is_ours,
+)
 from environment.spec import EnvironmentSpec
 from tasks._verdict import FINE, Verdict, problem, warning
-
-# A rebuild a day for five years; a tag that says more was edited by hand and is ignored.
-MOST_GENERATIONS = 2000
 
 
 @dataclass(frozen=True)

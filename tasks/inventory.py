@@ -22,6 +22,7 @@ from environment.outputs import Site
 from environment.rebuild import Addresses, Generations, LiveGeneration
 from environment.receipt import Inventory, Vault
 from environment.spec import EnvironmentSpec
+from environment.words import confirm_problem, delete_backups_problem, discard_data_problem
 from tasks._cluster import deletable_cluster
 from tasks._contents import contents_of
 from tasks._facts import ask_about_subscription, pages
@@ -209,23 +210,12 @@ def judge_words(
     discard_data: str | None,
 ) -> list[str]:
     """What is wrong with the words that a person has to type."""
-    problems = []
-    if confirm != key:
-        problems.append(
-            f"confirm: {confirm!r} was given; type {key}, the environment's name and region, to say that this one goes."
-        )
+    problems = [confirm_problem(key, confirm)]
     if delete_backups is not None and not any(vault.wanted for vault in vaults):
         accounts = " or ".join(vault.account for vault in vaults)
-        problems.append(
-            f"delete_backups: {delete_backups!r} was given, and this environment's backups are in the storage account "
-            f"{accounts}. Type that name to delete them with every backup in it, or leave delete_backups out to keep "
-            "them."
-        )
-    if discard_data is not None and discard_data != key:
-        problems.append(
-            f"discard_data: {discard_data!r} was given; type {key} to let data without a backup go, or leave it out."
-        )
-    return problems
+        problems.append(delete_backups_problem(delete_backups, accounts))
+    problems.append(discard_data_problem(key, discard_data))
+    return [problem for problem in problems if problem]
 
 
 def vaults_of(

@@ -82,6 +82,8 @@ def ledger_entry(cluster: str, request: ApiRequest, code: int, error: str | None
         "status": code,
         "error_code": error,
         "duration_ms": round((time.monotonic() - started) * 1000, 2),
+        # The API server takes a client's ID for its audit log: k8s.io/apiserver, WithAuditInit.
+        "client_request_id": request.headers.get("audit-id"),
     }
 
 

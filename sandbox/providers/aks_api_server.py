@@ -174,7 +174,8 @@ def make_again(cluster: Resource, sandbox: Sandbox) -> None:
 
 
 def _to_ledger(sandbox: Sandbox, entry: Json) -> None:
-    more = {name: entry[name] for name in ("principal", "api_version", "operation", "body", "cluster")}
+    kept = ("principal", "api_version", "operation", "body", "cluster", "client_request_id")
+    more = {name: entry.get(name) for name in kept}
     written = sandbox.ledger.arrived("kubernetes", entry["method"], entry["path"], **more)
     written["real_s"] -= entry["duration_ms"] / 1000
     sandbox.ledger.answered(written, entry["status"], entry["error_code"])

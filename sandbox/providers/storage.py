@@ -1,7 +1,8 @@
 """Microsoft.Storage: accounts, keys, names, SKUs, and the containers as ARM sees them.
 
 Left out: queues, tables, files, SAS, encryption scopes, management policies, private endpoints, restore of
-deleted accounts. The blob data plane is `sandbox/blobs.py`.
+deleted accounts. The blob data plane is `sandbox/blobs.py`,
+leases and limits `storage_leases.py`.
 
 Shapes (202 without a body, Location only, 17 s):
 https://github.com/Azure/azure-powershell (Storage.Management.Test recording TestNewAzureStorageAccount.json)
@@ -428,8 +429,14 @@ def blob_containers_list(call: Call) -> Response:
 
 @provider.delete(f"{SERVICE}/containers/{{container}}")
 def blob_containers_delete(call: Call) -> Response:
-    """BlobContainers_Delete: 200, 204 when there is none; the name stays blocked for half a minute."""
+    """BlobContainers_Delete: 200, 204 when there is none; the name stays blocked for half a minute.
+
+    A lease keeps a container from being deleted: https://learn.microsoft.com/rest/api/storageservices/lease-container
+    """
     _account(call)
+    if call.live is not None and call.live.properties["leaseStatus"] == "Locked":
+        text = "There is currently a lease on the container and no lease ID was specified in the request."
+        raise ArmError(412, "LeaseIdMissing", text)
     return call.delete_now()
 
 

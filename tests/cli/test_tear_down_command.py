@@ -34,6 +34,34 @@ def test_the_name_has_to_be_typed_and_nothing_pre_fills_it(
     assert writes(sandbox) == []
 
 
+TEAR_DOWN, REBUILD = ("tear-down", "--confirm"), ("rebuild", "--confirm")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        (*TEAR_DOWN, "cnpg"),
+        (*TEAR_DOWN, KEY, "--delete-backups", "all"),
+        (*TEAR_DOWN, KEY, "--discard-data", "yes"),
+        (*REBUILD, "cnpg"),
+        (*REBUILD, KEY, "--discard-data", "yes"),
+        (*REBUILD, "cnpg", "--strategy", "replace", "--approval"),
+    ],
+)
+def test_a_word_typed_wrong_is_refused_with_no_server_looked_for_and_no_run_made(
+    run: Run, sandbox: SandboxProcess, state: Path, typed: tuple[str, ...]
+) -> None:
+    # Nobody answers there, which is said of a run that would be made.
+    wrong = run(*typed, "--state", state, PREFECT_API_URL="http://127.0.0.1:9/api", PYTHONVERBOSE="1")
+    assert wrong.returncode == 1
+    assert f"{typed[0]} of {KEY} is refused for 1 problem; nothing was deleted or written" in wrong.stderr
+    # Both take seconds to import.
+    for heavy in ("prefect", "azure.core", "aiohttp"):
+        assert f"import '{heavy}'" not in wrong.stderr
+    assert "import 'environment.spec'" in wrong.stderr
+    assert sandbox.ledger() == []
+
+
 @pytest.mark.thorough
 def test_where_nothing_is_there_it_says_so(
     run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str

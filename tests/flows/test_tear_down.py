@@ -22,11 +22,13 @@ from environment.names import Names, resource_tags
 from environment.outputs import EnvironmentOutputs
 from environment.receipt import Receipt, Removal
 from environment.spec import EnvironmentSpec
+from flows._session import run_session
 from flows.plan import make_plan
 from flows.provision import provision
 from flows.rebuild import rebuild
 from flows.tear_down import tear_down
 from tasks._requirements import ACTIONS, DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS
+from tasks.inventory import take_inventory
 
 from ..conftest import point_at, spec_for
 from ..sandbox.conftest import SandboxProcess
@@ -353,10 +355,20 @@ class Standing:
     async def refusals(self, confirm: str = KEY, **words: Any) -> list[str]:
         """What a tear-down is refused for; it must have written nothing."""
         before, since = resources(self.azure), len(self.azure.ledger())
-        with pytest.raises(TearDownRefused) as refused:
-            await tear_down(self.spec, confirm, **words)
+        state: Any = await tear_down(self.spec, confirm, **words, return_state=True)
         assert writes(self.azure.ledger()[since:]) == []
         assert resources(self.azure) == before
+        if state.name == "NotConfirmed":
+            return [line.removeprefix("  - ") for line in state.message.splitlines()[1:]]
+        with pytest.raises(TearDownRefused) as refused:
+            await state.aresult()
+        return list(refused.value.problems)
+
+    async def found(self, confirm: str, delete_backups: str | None, discard_data: str | None) -> list[str]:
+        """Everything that stands against a tear-down with these words, also where the words end it at once."""
+        async with run_session(self.spec):
+            with pytest.raises(TearDownRefused) as refused:
+                await take_inventory.fn(self.spec, confirm, delete_backups, discard_data, 60)
         return list(refused.value.problems)
 
     @contextmanager
@@ -490,7 +502,7 @@ async def test_a_foreign_resource_beside_the_backups_stops_it_only_if_these_go(s
     )
     with standing.there(theirs, IDENTITIES, {"location": "canadacentral"}):
         (problem,) = await standing.refusals(delete_backups=account.name)
-        (other,) = await standing.refusals("wrong")
+        (other,) = await standing.found("wrong", None, None)
     assert "mi-x in rg-cnpg-backup-" in problem
     assert other.startswith("confirm: ")
 
@@ -510,7 +522,7 @@ async def test_a_caller_without_the_rights_is_told_all_of_them_before_anything_g
 async def test_all_problems_come_at_once(standing: Standing) -> None:
     path = f"{standing.outputs.cluster.id}/providers/Microsoft.Authorization/locks/hands-off"
     with standing.there(path, LOCKS, lock("CanNotDelete")), database(standing.kube):
-        problems = await standing.refusals("no", delete_backups="no", discard_data="no")
+        problems = await standing.found("no", "no", "no")
     assert [problem.split()[0] for problem in problems] == [
         "confirm:",
         "delete_backups:",
@@ -612,7 +624,7 @@ async def test_a_database_without_a_backup_stops_it_whatever_its_namespace(stand
 async def test_a_proven_backup_proves_nothing_when_it_is_to_go_too(standing: Standing) -> None:
     with database(standing.kube):
         back_up(standing.kube)
-        (wrong_word,) = await standing.refusals("no")
+        (wrong_word,) = await standing.found("no", None, None)
         account = standing.outputs.storage_account.name
         own = {"destinationPath": f"https://{account}.blob.core.windows.net/backups"}
         path = f"{CLUSTERS.format('cnpg-database')}/pg"
