@@ -202,7 +202,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
     started_s = clock.now_s()
     while (live := await persistently(resource.label, lambda: _look(resource))) is not None:
         if not is_being_deleted(live):
-            still_runs = answer is not None and await _runs(answer)
+            still_runs = answer is not None and await _runs(answer, resource.id)
             if not still_runs and clock.now_s() - started_s > _DISAPPEARS_WITHIN_S:
                 raise ArmFault(
                     200, "NotLatestOperation", "its deletion has ended and the resource is still there"
@@ -210,7 +210,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
         await _pause(resource, started_s)
 
 
-async def _runs(answer: Answer) -> bool:
+async def _runs(answer: Answer, resource_id: str) -> bool:
     """Whether the operation that a request began is still running, by its own status.
 
     Raises:
@@ -227,7 +227,7 @@ async def _runs(answer: Answer) -> bool:
         if fault.status is None or fault.status == 429 or fault.status >= 500:
             return True
         raise
-    went_wrong = fault_of_operation(status.body)
+    went_wrong = fault_of_operation(status.body, resource_id)
     if went_wrong is not None:
         raise went_wrong
     said = str(status.body.get("status") or "")

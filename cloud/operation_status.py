@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from cloud.answers import ArmFault, Json
 
+_AKS = "/providers/microsoft.containerservice/managedclusters/"
 _WENT_WRONG = frozenset({"failed", "canceled"})
 
 
@@ -18,16 +19,22 @@ def has_error(status: Json) -> bool:
     return isinstance(error, dict) and bool(error)
 
 
-def fault_of_operation(status: Json, fallback: str = "") -> ArmFault | None:
+def fault_of_operation(status: Json, resource_id: str, fallback: str = "") -> ArmFault | None:
     """Why the operation went wrong; None unless its status says that it did.
 
     Args:
         status: the document.
+        resource_id: what the operation works on.
         fallback: the code for an operation that gives none.
     """
     said = str(status.get("status") or "")
     if said.casefold() not in _WENT_WRONG:
         return None
-    if not has_error(status):
-        return ArmFault(200, fallback or said, f"the operation ended as {said} and Azure gave no reason")
-    return ArmFault.of_body(status, status=200, fallback=fallback or said)
+    if has_error(status):
+        fault = ArmFault.of_body(status, status=200, fallback=fallback or said)
+    else:
+        fault = ArmFault(200, fallback or said, f"the operation ended as {said} and Azure gave no reason")
+    # A rule group or an association may have a cluster's ID in its own, but AKS doesn't run their operations.
+    tail = resource_id.casefold().rpartition("/providers/")
+    fault.of_aks_operation = "".join(tail[1:]).startswith(_AKS)
+    return fault

@@ -312,7 +312,7 @@ async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFaul
             status = (await read_path(resource.label, lambda: cloud().get(url))).body
         except PermanentError:  # the status may be gone; the resource's state isn't
             status = {}
-        if fault := fault_of_operation(status, fallback=state_of(live)):
+        if fault := fault_of_operation(status, resource.id, fallback=state_of(live)):
             return fault
     elif location := answer.headers.get("location"):
         try:

@@ -118,10 +118,6 @@ RULES: dict[str, Rule] = {
     "InternalOperationError": HEALING,
     "CreateVMSSAgentPoolFailed": HEALING,
     "ReconcileVMSSAgentPoolFailed": HEALING,
-    # Recorded in status documents of operations that AKS ended well all the same (azure-cli's recordings, e.g.
-    # test_aks_create_update_fips_flow.yaml); `Reconcile*Error` is in `rule_for`.
-    "OverlaymgrReconcileError": HEALING,
-    "ContextDeadlineExceeded": HEALING,
     "VMExtensionProvisioningError": _again("nodes didn't come up", 600, 60, NotEffectiveYet),
     # --- a person must act ----------------------------------------------------------------------------------
     "AuthorizationFailed": _stop(
@@ -206,6 +202,10 @@ STOPPED = _stop(
 )
 _SAYS_STOPPED = re.compile(r"\bstopped state\b|power ?state\W+stopped|\(succeeded, ?stopped\)")
 
+# Recorded in status documents of operations on clusters and pools that AKS ended well all the same (azure-cli's
+# recordings, such as test_aks_create_update_fips_flow.yaml). As an answer to a request, they'd mean something else.
+_HEALS = re.compile(r"Reconcile\w*Error|OverlaymgrReconcileError|ContextDeadlineExceeded")
+
 _UNKNOWN = _stop("Read Azure's words above; mend it, then run again.")
 # Often another operation under a code of its own, sometimes for good: a few tries tell.
 _UNKNOWN_CONFLICT = _again("something else on this resource is in the way", 120, 10)
@@ -234,7 +234,7 @@ def rule_for(fault: ArmFault) -> Rule:
         return _stop("The name is held by a soft-deleted resource elsewhere; set another suffix.")
     if fault.code in RULES:
         return RULES[fault.code]
-    if re.fullmatch(r"Reconcile\w*Error", fault.code) or "aks will continuously retry" in text:
+    if fault.of_aks_operation and (_HEALS.fullmatch(fault.code) or "aks will continuously retry" in text):
         return HEALING
     if fault.code.startswith("RetryableError"):
         return CONFLICT
