@@ -55,12 +55,32 @@ API_VERSIONS = (
 # Status documents are read with the version in the URL that was handed out, or with the client's own.
 STATUS_API_VERSIONS = ("2016-03-30", "2017-08-31", *API_VERSIONS)
 
+
+def progress(operation: Operation, share: float, sandbox: Sandbox) -> str:
+    """What AKS calls the state of a write in its status document, beside InProgress.
+
+    Recorded in https://github.com/Azure/azure-cli-extensions (aks-preview): `ProvisioningControlPlane`,
+    `CreatingAgentPools: 1/3 nodes completed`, `ReconcilingAddons`. When each comes is ours.
+    """
+    resource = operation.resource
+    if operation.state != "Creating" or operation.spontaneous or share < 0.1:
+        return "InProgress"
+    pools = [resource] if resource.type == POOL else pools_of(sandbox, resource)
+    nodes = sum(int(pool.properties.get("count") or 0) for pool in pools)
+    if resource.type == CLUSTER and share < 0.4:
+        return "ProvisioningControlPlane"
+    if resource.type == CLUSTER and share > 0.9:
+        return "ReconcilingAddons"
+    return f"CreatingAgentPools: {int(share * nodes)}/{nodes} nodes completed"
+
+
 LOCATION_PATH = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/locations/{location}"
 WRITE = Polling(
     async_path=f"{LOCATION_PATH}/operations/{{id}}",
     name_swapped=True,
     api_version="2016-03-30",
     preempted="AKSOperationPreempted",
+    progress=progress,
 )
 # Deletions and aborts send both headers; their Location ends in 204 (abort: recording
 # Invoke-AzAksAbortManagedClusterLatestOperation.Recording.json).

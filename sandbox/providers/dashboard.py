@@ -56,7 +56,14 @@ SHAPE = {
     },
 }
 _STATUS = "/providers/Microsoft.Dashboard/locations/{location}/operationStatuses/{id}"
-POLLING = Polling(async_path=_STATUS, location_path=_STATUS, pending="Accepted", id_form="guid*hash")
+# test_amg_crud.yaml of https://github.com/Azure/azure-cli-extensions (amg): `"error": {}` and `"properties": null` with
+# Succeeded in the documents of writes; a deletion's are 202 Deleting, then 200 Succeeded without them.
+POLLING = Polling(
+    async_path=_STATUS, location_path=_STATUS, pending="Accepted", id_form="guid*hash", hollow_success=True
+)
+DELETION = Polling(
+    async_path=_STATUS, location_path=_STATUS, pending="Deleting", id_form="guid*hash", pending_http=202
+)
 ANSWER_HEADERS = {"x-ms-async-operation-timeout": "P6D", "x-ms-providerhub-traffic": "True"}
 
 
@@ -194,7 +201,7 @@ def grafana_delete(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/delete
     """
-    answer = call.begin_delete(duration="grafana_delete", polling=POLLING)
+    answer = call.begin_delete(duration="grafana_delete", polling=DELETION)
     answer.headers |= ANSWER_HEADERS
     return answer
 

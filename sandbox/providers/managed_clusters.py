@@ -11,6 +11,7 @@ from sandbox.providers import (
     aks_api_server,
     aks_background,
     aks_defaults,
+    aks_insights,
     aks_node_group,
     aks_power,
     aks_shapes,
@@ -56,7 +57,7 @@ def managed_clusters_create_or_update(call: Call) -> Response:
 
 
 def _create(call: Call) -> Response:
-    sandbox, sent = call.sandbox, dict(call.properties)
+    sandbox, sent = call.sandbox, aks_insights.agreed(call.properties, None)
     name = call.names["cluster"]
     rules.check_cluster_name(name)
     region = find_region(call.body["location"])
@@ -123,7 +124,8 @@ def _new_pools(call: Call, sent: list[Json], cluster: Json, location: str) -> di
 def _update(call: Call, cluster: Resource) -> Response:
     check_not_busy(call, cluster)
     aks_power.check_running(cluster, "updating")
-    sandbox, sent, live = call.sandbox, dict(call.properties), cluster.properties
+    sandbox, live = call.sandbox, cluster.properties
+    sent = aks_insights.agreed(call.properties, live)
     rules.check_identity(call)
     rules.check_cluster_change(live, sent)
     rules.check_support_plan(sent, _tier(call.body))
