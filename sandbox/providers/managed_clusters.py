@@ -11,6 +11,7 @@ from sandbox.providers import (
     aks_api_server,
     aks_background,
     aks_defaults,
+    aks_enums,
     aks_insights,
     aks_node_group,
     aks_power,
@@ -53,6 +54,7 @@ def managed_clusters_create_or_update(call: Call) -> Response:
         check_deletion(call, call.live, None, "Updating")
     call.check_if_match(bare=True)
     aks_shapes.check_cluster(call.body)
+    call.body = aks_enums.cluster_as_written(call.body)
     return _create(call) if call.live is None else _update(call, call.live)
 
 
@@ -75,7 +77,8 @@ def _create(call: Call) -> Response:
     rules.check_support_plan(sent, _tier(call.body))
     wanted = sent.get("kubernetesVersion") or aks_versions.default_minor()
     aks_versions.check_offered(name, wanted, sent.get("supportPlan") or aks_versions.COMMUNITY)
-    rules.check_network(sent)
+    rules.check_network(sent, sent.get("agentPoolProfiles") or [])
+    rules.check_workload_identity(sent)
     rules.check_authorized_ranges(sent)
     rules.check_workspace(sandbox, sent)
     properties = aks_defaults.cluster_properties(
@@ -130,7 +133,9 @@ def _update(call: Call, cluster: Resource) -> Response:
     rules.check_cluster_change(live, sent)
     rules.check_support_plan(sent, _tier(call.body))
     version = _wanted_version(call, cluster, sent)
-    rules.check_network({"networkProfile": {**live["networkProfile"], **(sent.get("networkProfile") or {})}})
+    network = {**live["networkProfile"], **(sent.get("networkProfile") or {})}
+    rules.check_network({"networkProfile": network}, [pool.properties for pool in pools_of(sandbox, cluster)])
+    rules.check_workload_identity({"oidcIssuerProfile": live.get("oidcIssuerProfile"), **sent})
     rules.check_authorized_ranges(sent)
     rules.check_workspace(sandbox, sent)
     properties = aks_defaults.cluster_properties(
