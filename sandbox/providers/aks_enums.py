@@ -6,10 +6,10 @@ https://github.com/hashicorp/terraform-provider-azurerm (`network_plugin_mode` w
 `overlay`). Which word is refused with which code is known for some only; the others get the one of those.
 """
 
-import copy
 from typing import Any
 
 from sandbox.providers.aks_validation import invalid
+from sandbox.words import Words, as_written
 
 Json = dict[str, Any]
 
@@ -66,20 +66,8 @@ def pool_as_written(properties: Json) -> Json:
     return _as_written(properties, POOL, "agentPoolProfile.")
 
 
-def _as_written(body: Json, words: dict[str, tuple[str, ...]], prefix: str) -> Json:
-    body = copy.deepcopy(body)
-    for path, allowed in words.items():
-        *above, name = path.split(".")
-        holder: Any = body
-        for step in above:
-            holder = holder.get(step) if isinstance(holder, dict) else None
-        given = holder.get(name) if isinstance(holder, dict) else None
-        if not isinstance(given, str) or given == "":
-            continue
-        known = {word.lower(): word for word in allowed}
-        # "SystemAssigned, UserAssigned" is written with a space too.
-        wanted = given.replace(" ", "").lower()
-        if wanted not in known:
-            raise invalid(prefix + path, f"'{given}' isn't one of {', '.join(allowed)}.")
-        holder[name] = known[wanted]
-    return body
+def _as_written(body: Json, words: Words, prefix: str) -> Json:
+    def refused(path: str, given: str, allowed: tuple[str, ...]) -> Exception:
+        return invalid(prefix + path, f"'{given}' isn't one of {', '.join(allowed)}.")
+
+    return as_written(body, words, refused)

@@ -105,6 +105,8 @@ provider.type("locations/operationresults", api_versions=STATUS_API_VERSIONS, tr
 for _name in ("managedClusters/upgradeProfiles", "managedClusters/agentPools/upgradeProfiles"):
     provider.type(_name, api_versions=API_VERSIONS, tracked=False)
 provider.type("locations/kubernetesVersions", api_versions=API_VERSIONS, tracked=False)
+# What clients asked before kubernetesVersions, and Ansible's azure.azcollection still does.
+provider.type("locations/orchestrators", api_versions=("2017-09-30", "2019-04-01"), tracked=False)
 
 
 def refusal(
@@ -266,3 +268,35 @@ def managed_clusters_list_kubernetes_versions(call: Call) -> Response:
     """
     throttle_other(call)
     return Response(200, aks_versions.listing())
+
+
+@provider.get("locations/{location}/orchestrators", scope="subscription")
+def container_services_list_orchestrators(call: Call) -> Response:
+    """ContainerServices_ListOrchestrators: every patch version with its upgrades, in the form of 2019-04-01.
+
+    REST: https://github.com/Azure/azure-rest-api-specs, containerservice, location.json of 2019-04-01
+    """
+    throttle_other(call)
+    orchestrators = [
+        {
+            "orchestratorType": "Kubernetes",
+            "orchestratorVersion": patch,
+            **({"default": True} if minor.default and patch == minor.patches[-1] else {}),
+            **({"isPreview": True} if minor.preview else {}),
+            "upgrades": [
+                {"orchestratorType": "Kubernetes", "orchestratorVersion": after}
+                for after in aks_versions.upgrades_from(patch)
+            ],
+        }
+        for minor in aks_versions.minors().values()
+        for patch in minor.patches
+    ]
+    return Response(
+        200,
+        {
+            "id": call.id,
+            "name": "default",
+            "type": "Microsoft.ContainerService/locations/orchestrators",
+            "properties": {"orchestrators": orchestrators},
+        },
+    )
