@@ -29,13 +29,23 @@ IfAnotherRun = Annotated[
 ]
 
 
-def find_prefect(quiet: bool) -> None:
-    """Get ready for a run, and say where it is recorded if nobody has set that."""
+@contextmanager
+def prefect_found(quiet: bool) -> Iterator[None]:
+    """Have a Prefect server for a run: the configured one, or a temporary one, which is said."""
     from cli.prefect_server import prepare_prefect, require_prefect_server
 
     prepare_prefect()
-    if require_prefect_server() is None and not quiet:
+    if require_prefect_server() is not None:
+        yield
+        return
+    if not quiet:
         print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
+    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+
+    from cli.temporary_server import temporary_server
+
+    with temporary_server() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_UI_URL: ""}):
+        yield
 
 
 @environment_command(app)
@@ -49,8 +59,8 @@ def provision(
 
     Progress goes to standard error. Interrupted or failed, run it again: it goes on where it stopped.
     """
-    find_prefect(quiet)
-    outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, quiet=quiet))
+    with prefect_found(quiet):
+        outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, quiet=quiet))
     if as_json:
         print(outputs.model_dump_json(indent=2))
     if quiet:

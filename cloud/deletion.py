@@ -87,7 +87,6 @@ def deletable(
     async def remove(live: Json) -> Answer:
         if cloud().read_only:
             raise WouldWrite(f"{what} {resource_id.rsplit('/', 1)[-1]}: would be deleted")
-        await cloud().about_to_write()
 
         async def request(headers: Json) -> Answer:
             also = {**({"headers": headers} if headers else {}), **options}

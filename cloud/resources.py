@@ -21,6 +21,7 @@ from cloud.answers import Answer, ArmFault, FirstAnswer, Json, clean
 from cloud.calls import persistently, read_once, read_path, send
 from cloud.desired import FINAL_STATES, Decision, merged, state_of
 from cloud.errors import OperationNotDone, PermanentError, ProvisioningError, WouldWrite
+from cloud.gate import purpose
 from cloud.if_match import send_if_unchanged
 from cloud.operation_status import fault_of_operation, has_error
 from cloud.planned import planned
@@ -89,7 +90,6 @@ def arm_resource(
     async def write(body: Json, live: Json | None) -> Answer:
         if cloud().read_only:
             raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
-        await cloud().about_to_write()
         conditions: dict[str, Any] = {}
         if if_match and live is None:
             conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
@@ -103,9 +103,10 @@ def arm_resource(
                 )
             return await send(put, *key, content, **also)
 
-        if if_match and live is not None:
-            return await send_if_unchanged(request, look, live)
-        return await request({})
+        with purpose("creation" if live is None else "write"):
+            if if_match and live is not None:
+                return await send_if_unchanged(request, look, live)
+            return await request({})
 
     async def look() -> Answer:
         answer = await send(get, *key, **options)

@@ -7,11 +7,11 @@ those of enums included, don't count case.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Json = dict[str, Any]
-Words = dict[str, tuple[str, ...]]
+Words = Mapping[str, tuple[str, ...]]
 
 
 def as_written(
