@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from environment.spec import EnvironmentSpec
 
 app = typer.Typer()
+INTERRUPTED = "interrupted. What Azure has begun goes on; run again to go on from there."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 IfAnotherRun = Annotated[
     Literal["wait", "refuse"],
@@ -31,21 +32,31 @@ IfAnotherRun = Annotated[
 
 @contextmanager
 def prefect_found(quiet: bool) -> Iterator[None]:
-    """Have a Prefect server for a run: the configured one, or a temporary one, which is said."""
+    """Have a Prefect server for a run: the configured one, or a temporary one, which is said.
+
+    Raises:
+        CommandFailed: the run was interrupted; Typer would end the command without a word.
+    """
+    from cli.exit_codes import CommandFailed, ExitCode
     from cli.prefect_server import prepare_prefect, require_prefect_server
 
     prepare_prefect()
-    if require_prefect_server() is not None:
-        yield
-        return
-    if not quiet:
-        print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
-    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+    settings: dict[Any, Any] = {}
+    if require_prefect_server() is None:
+        if not quiet:
+            print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
+        from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 
-    from cli.temporary_server import temporary_server
+        from cli.temporary_server import start_temporary_server
 
-    with temporary_server() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_UI_URL: ""}):
-        yield
+        settings = {PREFECT_API_URL: start_temporary_server(), PREFECT_UI_URL: ""}
+    from prefect.settings import temporary_settings
+
+    try:
+        with temporary_settings(settings):
+            yield
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise CommandFailed(INTERRUPTED, ExitCode.INTERRUPTED) from None
 
 
 @environment_command(app)

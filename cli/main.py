@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -48,8 +49,8 @@ def main() -> None:
     _end_as_by_ctrl_c()
     try:
         app()
-    except KeyboardInterrupt:
-        print("\nInterrupted. What Azure has begun goes on; run again to go on from there.", file=sys.stderr)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print(f"aks-postgres: {environment.INTERRUPTED}", file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
         failure = failure_of(error)

@@ -7,6 +7,7 @@ own, and the kernel ends it with the process that started it (prctl(2), PR_SET_P
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
@@ -17,8 +18,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from cli.exit_codes import CommandFailed, ExitCode
@@ -31,29 +30,33 @@ _GOODBYE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 
 
-@contextmanager
-def temporary_server() -> Iterator[str]:
-    """Have a Prefect server; yields its API's URL.
+def start_temporary_server() -> str:
+    """Start a Prefect server that ends with this process; returns its API's URL.
+
+    It ends after Prefect has sent it the last logs and events, which happens when Python ends.
 
     Raises:
         CommandFailed: it doesn't start; says what it printed.
     """
     port = _free_port()
     command = [sys.executable, "-P", "-m", "cli.temporary_server", str(os.getpid()), str(port)]
-    with tempfile.TemporaryDirectory(prefix="aks-postgres-") as folder:
-        log = Path(folder) / "prefect.log"
-        server = start_detached(command, log, os.environ | {"PREFECT_SERVER_UI_ENABLED": "false"})
-        try:
-            url = f"http://127.0.0.1:{port}/api"
-            _wait_until_ready(server, url, log)
-            yield url
-        finally:
-            server.terminate()
-            try:
-                server.wait(_GOODBYE_S)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+    folder = tempfile.TemporaryDirectory(prefix="aks-postgres-")
+    log = Path(folder.name) / "prefect.log"
+    server = start_detached(command, log, os.environ | {"PREFECT_SERVER_UI_ENABLED": "false"})
+    atexit.register(_stop, server, folder)
+    url = f"http://127.0.0.1:{port}/api"
+    _wait_until_ready(server, url, log)
+    return url
+
+
+def _stop(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+    server.terminate()
+    try:
+        server.wait(_GOODBYE_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+    folder.cleanup()
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

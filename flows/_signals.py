@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-
 _runs: list[asyncio.Task[Any]] = []
 _before: dict[signal.Signals, Any] = {}
 
@@ -21,7 +19,7 @@ def ended_by_signals() -> Iterator[None]:
 
     Prefect's own handler of SIGTERM raises an exception wherever the process happens to be, which may be a task that
     loses it. A cancelled flow ends at its next await, and Prefect knows from its worker whether a person cancelled it.
-    A SIGHUP that is ignored, as under nohup, stays ignored.
+    A SIGHUP that is ignored, as under nohup, stays ignored, and one that the command handles is left to it.
     """
     task = asyncio.current_task()
     if task is None or threading.current_thread() is not threading.main_thread():
@@ -29,10 +27,12 @@ def ended_by_signals() -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
     if not _runs:
-        _before.update({number: signal.getsignal(number) for number in _SIGNALS})
-    for number in _SIGNALS:
-        if _before[number] is not signal.SIG_IGN:
-            loop.add_signal_handler(number, _end_runs)
+        _before.clear()
+        _before[signal.SIGTERM] = signal.getsignal(signal.SIGTERM)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            _before[signal.SIGHUP] = signal.SIG_DFL
+    for number in _before:
+        loop.add_signal_handler(number, _end_runs)
     _runs.append(task)
     try:
         yield
@@ -40,10 +40,9 @@ def ended_by_signals() -> Iterator[None]:
         _runs.remove(task)
         if not _runs:
             for number, handler in _before.items():
-                if handler is not signal.SIG_IGN:
-                    loop.remove_signal_handler(number)
-                    with suppress(TypeError):  # a handler that wasn't set from Python
-                        signal.signal(number, handler)
+                loop.remove_signal_handler(number)
+                with suppress(TypeError):  # a handler that wasn't set from Python
+                    signal.signal(number, handler)
 
 
 def _end_runs() -> None:
