@@ -137,6 +137,7 @@ class Gateway:
             if route.method == "PUT" and route.names_resource:
                 self._check_location(call)
             if route.method in ("PUT", "PATCH"):
+                self._check_identity(call)
                 self._check_policies(call)
         for limit in route.provider.limits:
             limit(call)
@@ -435,6 +436,16 @@ class Gateway:
                 "Please select a new resource name.",
                 headers=GATEWAY,
             )
+
+    def _check_identity(self, call: Call) -> None:
+        """https://github.com/hashicorp/terraform-provider-azurerm/issues/17082 (raw)."""
+        identity = call.body.get("identity")
+        wanted = identity.get("type") if isinstance(identity, dict) else None
+        if not isinstance(wanted, str) or "userassigned" not in wanted.replace(" ", "").lower():
+            return
+        if not identity.get("userAssignedIdentities"):
+            text = f"The identity ids must not be null or empty for '{wanted}' identity type."
+            raise ArmError(400, "MissingIdentityIds", text, headers=GATEWAY)
 
     def _check_policies(self, call: Call) -> None:
         """https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Provider, Resource, Response
 from sandbox.rbac import ROLE_ASSIGNMENT, RoleDefinition, role_definitions
+from sandbox.words import as_written
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -44,6 +45,8 @@ provider.type("denyAssignments", api_versions=DENIAL_VERSIONS, tracked=False)
 provider.type("locks", api_versions=LOCK_VERSIONS, tracked=False)
 
 ASSIGNMENT = "roleAssignments/{assignment}"
+# https://learn.microsoft.com/rest/api/authorization/role-assignments/create
+WORDS = {"properties.principalType": ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")}
 
 
 @provider.put(ASSIGNMENT, scope="any")
@@ -66,6 +69,7 @@ def role_assignments_create(call: Call) -> Response:
     _check_scope(call)
     role = _role(call, str(call.require("properties", "roleDefinitionId")))
     principal_id = str(call.require("properties", "principalId"))
+    call.body = as_written(call.body, WORDS)
     kind = call.properties.get("principalType")
     _check_principal(call, principal_id, kind)
     definition = f"{call.sandbox.subscription}/providers/Microsoft.Authorization/roleDefinitions/{role.id}"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.arm import ArmError, Call, Operation, Polling, Provider, Resource, Response, merge_patch
 from sandbox.blobs import CONTAINER, container_blocked, make_container, valid_container_name
 from sandbox.regions import regions
+from sandbox.words import as_written
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -80,6 +81,15 @@ CREATE = Polling(
 )
 
 
+# https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create
+WORDS = {
+    "kind": KINDS,
+    "sku.name": tuple(SKUS),
+    "properties.accessTier": ("Hot", "Cool", "Cold", "Premium"),
+    "properties.minimumTlsVersion": ("TLS1_0", "TLS1_1", "TLS1_2", "TLS1_3"),
+    "properties.networkAcls.defaultAction": ("Allow", "Deny"),
+    "properties.publicNetworkAccess": ("Enabled", "Disabled", "SecuredByPerimeter"),
+}
 ACCOUNT_SHAPE = {
     "sku": {"name": str},
     "kind": str,
@@ -133,6 +143,7 @@ def storage_accounts_create(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create
     """
     call.check_shape(ACCOUNT_SHAPE)
+    call.body = as_written(call.body, WORDS)
     name, live = call.names["account"], call.live
     sku, kind = str(call.require("sku", "name")), str(call.require("kind"))
     if live is None:
