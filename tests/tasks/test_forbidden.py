@@ -49,7 +49,7 @@ STANDS = {
     "of one action": denial(permissions=[{"actions": ["microsoft.containerservice/managedclusters/DELETE"]}]),
     "of all": denial(permissions=[{"actions": ["*"], "notActions": ["*/read"]}]),
 }
-DOESNT = {
+NOT_FOR_US = {
     "on another group": denial(f"{GROUP}-2"),
     "on the subscription alone": denial(SUBSCRIPTION, doNotApplyToChildScopes=True),
     "on the kept account": denial(ACCOUNT_ID),
@@ -68,9 +68,9 @@ def test_a_deny_assignment_that_would_be_met_half_way_is_named(name: str) -> Non
     assert "Ask whoever set it" in problem
 
 
-@pytest.mark.parametrize("name", DOESNT)
+@pytest.mark.parametrize("name", NOT_FOR_US)
 def test_a_deny_assignment_that_isnt_in_the_way_isnt_named(name: str) -> None:
-    assert judged(DOESNT[name]) == []
+    assert judged(NOT_FOR_US[name]) == []
 
 
 def container(name: str = "backups", **properties: Any) -> Json:
