@@ -43,6 +43,7 @@ def _days(policy: Any) -> int:
 async def ensure_backup_protection(spec: EnvironmentSpec, account: StorageAccountOutputs) -> ResourceOutputs:
     """Let Azure keep deleted and overwritten backups for some days.
 
+    Guide: not in it; it keeps Azure's defaults, which bring nothing back.
     REST: https://learn.microsoft.com/rest/api/storagerp/blob-services/set-service-properties
 
     Args:
