@@ -210,21 +210,22 @@ def role_assignments_list_for_scope(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/list-for-scope
     """
-    scope = call.scope.lower().rstrip("/")
-    wanted = call.query.get("$filter", "")
-    at_scope = "atscope()" in wanted.lower()
-    principal = _principal_of(wanted)
-    shown = []
-    for assignment in call.sandbox.store.of_type(ROLE_ASSIGNMENT):
-        own = assignment.properties["scope"].lower().rstrip("/")
-        above = scope == own or scope.startswith(own + "/")
-        below = own.startswith(scope + "/")
-        if not (above or (below and not at_scope)):
-            continue
-        if principal is not None and assignment.properties["principalId"].lower() != principal:
-            continue
-        shown.append(assignment.body)
+    principal = _principal_of(call.query.get("$filter", ""))
+    shown = [
+        assignment.body
+        for assignment in call.sandbox.store.of_type(ROLE_ASSIGNMENT)
+        if _is_listed(call, assignment.properties["scope"])
+        and principal in (None, assignment.properties["principalId"].lower())
+    ]
     return Response(200, {"value": shown})
+
+
+def _is_listed(call: Call, own: str) -> bool:
+    """Whether a listing for the call's scope shows what is at `own`; below it, not with `atScope()`."""
+    own, scope = own.lower().rstrip("/"), call.scope.lower().rstrip("/")
+    if own == scope or scope.startswith(own + "/"):
+        return True
+    return own.startswith(scope + "/") and "atscope()" not in call.query.get("$filter", "").lower()
 
 
 def _principal_of(wanted: str) -> str | None:
@@ -345,13 +346,8 @@ def deny_assignments_list_for_scope(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/authorization/deny-assignments/list-for-scope
     """
-    scope = call.scope.lower()
-    at_scope = "atscope()" in call.query.get("$filter", "").lower()
-    shown = []
-    for denial in call.sandbox.store.of_type("Microsoft.Authorization/denyAssignments"):
-        own = denial.properties["scope"].lower()
-        if scope == own or scope.startswith(own + "/") or (own.startswith(scope + "/") and not at_scope):
-            shown.append(denial.body)
+    denials = call.sandbox.store.of_type("Microsoft.Authorization/denyAssignments")
+    shown = [denial.body for denial in denials if _is_listed(call, denial.properties["scope"])]
     return Response(200, {"value": shown})
 
 
@@ -396,11 +392,5 @@ def management_locks_delete_by_scope(call: Call) -> Response:
 @provider.list("locks", scope="any")
 def management_locks_list_by_scope(call: Call) -> Response:
     """ManagementLocks_ListByScope: locks at, above and below the scope; `atScope()`: not below."""
-    scope = call.scope.lower()
-    at_scope = "atscope()" in call.query.get("$filter", "").lower()
-    shown = []
-    for lock in call.sandbox.store.of_type("Microsoft.Authorization/locks"):
-        own = lock.notes["scope"].lower()
-        if scope == own or scope.startswith(own + "/") or (own.startswith(scope + "/") and not at_scope):
-            shown.append(lock.body)
-    return Response(200, {"value": shown})
+    locks = call.sandbox.store.of_type("Microsoft.Authorization/locks")
+    return Response(200, {"value": [lock.body for lock in locks if _is_listed(call, lock.notes["scope"])]})

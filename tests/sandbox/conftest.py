@@ -143,3 +143,14 @@ def group(sandbox: SandboxProcess) -> str:
     answer = sandbox.arm("PUT", path, {"location": "canadacentral"}, api_version="2024-11-01")
     assert answer.status_code == 201, answer.text
     return path
+
+
+def body_with(path: str, value: Any) -> dict[str, Any]:
+    """A body that has one value, at a dotted path."""
+    body: dict[str, Any] = {}
+    inner = body
+    *above, name = path.split(".")
+    for step in above:
+        inner = inner.setdefault(step, {})
+    inner[name] = value
+    return body

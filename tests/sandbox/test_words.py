@@ -8,22 +8,12 @@ from azure.mgmt.loganalytics import LogAnalyticsManagementClient
 from sandbox.providers import authorization, dashboard, monitor, network, operational_insights, storage
 from sandbox.words import as_written
 
-from .conftest import SandboxProcess
+from .conftest import SandboxProcess, body_with
 
 BY_SERVICE = {
     module.__name__.rsplit(".", 1)[-1]: module.WORDS
     for module in (authorization, dashboard, monitor, network, operational_insights, storage)
 }
-
-
-def _body(path: str, value: str) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    inner = body
-    *above, name = path.split(".")
-    for step in above:
-        inner = inner.setdefault(step, {})
-    inner[name] = value
-    return body
 
 
 @pytest.mark.parametrize(
@@ -32,10 +22,10 @@ def _body(path: str, value: str) -> dict[str, Any]:
 def test_words_are_taken_in_any_case(service: str, path: str) -> None:
     for word in BY_SERVICE[service][path]:
         for spelt in (word.lower(), word.upper()):
-            sent = _body(path, spelt)
-            assert as_written(sent, BY_SERVICE[service]) == _body(path, word)
-            assert sent == _body(path, spelt)
-    assert as_written(_body(path, "sideways"), BY_SERVICE[service]) == _body(path, "sideways")
+            sent = body_with(path, spelt)
+            assert as_written(sent, BY_SERVICE[service]) == body_with(path, word)
+            assert sent == body_with(path, spelt)
+    assert as_written(body_with(path, "sideways"), BY_SERVICE[service]) == body_with(path, "sideways")
 
 
 RESOURCES: dict[str, tuple[str, str, dict[str, Any], str, str]] = {

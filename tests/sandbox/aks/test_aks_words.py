@@ -6,17 +6,9 @@ import pytest
 
 from sandbox.providers.aks_enums import CLUSTER, POOL, cluster_as_written, pool_as_written
 
+from ..conftest import body_with
+
 OVERLAY = {"networkPlugin": "azure", "networkPluginMode": "overlay", "networkDataplane": "cilium"}
-
-
-def _put(path: str, value: Any) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    inner = body
-    *above, name = path.split(".")
-    for step in above:
-        inner = inner.setdefault(step, {})
-    inner[name] = value
-    return body
 
 
 @pytest.mark.parametrize(
@@ -24,14 +16,14 @@ def _put(path: str, value: Any) -> dict[str, Any]:
 )
 def test_a_clusters_words_are_taken_in_any_case(path: str, word: str) -> None:
     for spelt in (word, word.upper(), word.lower()):
-        body = {"properties": _put(path, spelt)}
-        assert cluster_as_written(body) == {"properties": _put(path, word)}
+        body = {"properties": body_with(path, spelt)}
+        assert cluster_as_written(body) == {"properties": body_with(path, word)}
 
 
 @pytest.mark.parametrize(("path", "word"), [(path, word) for path, words in POOL.items() for word in words])
 def test_a_pools_words_are_taken_in_any_case(path: str, word: str) -> None:
     for spelt in (word, word.upper(), word.lower()):
-        assert pool_as_written(_put(path, spelt)) == _put(path, word)
+        assert pool_as_written(body_with(path, spelt)) == body_with(path, word)
 
 
 def test_a_cluster_in_another_case_is_the_same_cluster(azure: Any) -> None:
@@ -60,7 +52,7 @@ def _refused(azure: Any, **properties: Any) -> tuple[int, str, str, str]:
 @pytest.mark.parametrize("path", ["networkProfile.networkPluginMode", "supportPlan"])
 def test_a_word_that_is_none_is_refused(azure: Any, path: str) -> None:
     """https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update"""
-    status, code, message, target = _refused(azure, **_put(path, "sideways"))
+    status, code, message, target = _refused(azure, **body_with(path, "sideways"))
     assert (status, code, target) == (400, "InvalidParameter", path)
     assert "sideways" in message
 
