@@ -300,6 +300,78 @@ MUTATIONS = (
         "if False:",
         "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
     ),
+    Mutation(
+        "whoever slept before it had the lock writes nothing",
+        "cloud/write_lock.py",
+        "        self._refuse_slept()\n        before = self._sleeps\n",
+        "        before = self._sleeps\n",
+        "tests/flows/test_one_writer.py::test_whoever_slept_before_it_had_the_lock_writes_nothing"
+        "[an environment-by its watch]",
+    ),
+    Mutation(
+        "whoever slept while founding writes nothing",
+        "cloud/write_lock.py",
+        '                self._refuse_slept()\n                return "a foundation',
+        '                return "a foundation',
+        "tests/flows/test_one_writer.py::test_whoever_slept_before_it_had_the_lock_writes_nothing"
+        "[nothing yet-by its watch]",
+    ),
+    Mutation(
+        "what was planned for groups that are gone since isn't written",
+        "cloud/write_lock.py",
+        "        if read and (gone := read - await self._groups_now()):",
+        "        if read and (gone := frozenset[str]()):",
+        "tests/flows/test_one_writer.py::test_a_plan_that_another_run_has_overtaken_is_not_carried_out",
+    ),
+    Mutation(
+        "an address that AKS was given is its owner's",
+        "tasks/_node_group.py",
+        "if one not in given)",
+        "if one)",
+        "tests/tasks/test_node_group.py::test_an_address_that_aks_was_given_is_its_owners_though_aks_uses_it",
+    ),
+    Mutation(
+        "of two numbers nobody knows which is AKS's",
+        "tasks/_node_group.py",
+        "        return found if len(found) == 1 else set()",
+        "        return found",
+        "tests/tasks/test_node_group.py::test_of_two_numbers_nobody_knows_which_is_aks_s",
+    ),
+    Mutation(
+        "what only the cluster's objects explain isn't known without them",
+        "tasks/_node_group.py",
+        'if data is None and str(resource["type"]).casefold() in _OF_OBJECTS:',
+        "if False:",
+        "tests/tasks/test_node_group.py::test_what_only_objects_explain_isnt_known_without_them",
+    ),
+    Mutation(
+        "a deny assignment doesn't count for whom it leaves out",
+        "tasks/_forbidden.py",
+        "    if caller_id in excluded:",
+        "    if False:",
+        "tests/tasks/test_forbidden.py::test_a_deny_assignment_that_would_be_met_half_way_is_named",
+    ),
+    Mutation(
+        "an immutable container is seen before the first deletion",
+        "tasks/_forbidden.py",
+        '        if properties.get("hasImmutabilityPolicy") or policy:',
+        "        if False:",
+        "tests/tasks/test_forbidden.py::test_what_is_kept_in_an_account_is_named",
+    ),
+    Mutation(
+        "a retention that somebody made longer stays",
+        "tasks/backup_protection.py",
+        "max(spec.storage.soft_delete_days, _days(properties.get(name)))",
+        "spec.storage.soft_delete_days",
+        "tests/tasks/test_backup_protection.py::test_a_longer_retention_stays",
+    ),
+    Mutation(
+        "backups keep their versions",
+        "tasks/backup_protection.py",
+        '            "isVersioningEnabled": True,\n',
+        "",
+        "tests/tasks/test_backup_protection.py::test_a_new_account_keeps_what_is_deleted_for_two_weeks",
+    ),
 )
 
 
