@@ -1,7 +1,5 @@
 """What holds for every request to ARM: ids, versions, errors, permissions, and never a crash."""
 
-import time
-
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.msi import ManagedServiceIdentityClient
@@ -235,17 +233,3 @@ def test_an_unregistered_namespace_refuses_writes_and_the_sdk_registers_it(
     sandbox.step(120)
     assert sandbox.arm("GET", provider, api_version="2021-04-01").json()["registrationState"] == "Registered"
     assert sandbox.arm("PUT", path, body, api_version="2024-11-30").status_code == 201
-
-
-def test_a_read_takes_less_than_three_milliseconds(sandbox: SandboxProcess, group: str) -> None:
-    for _ in range(5):
-        sandbox.arm("GET", group, api_version=VERSION)
-    times = []
-    for _ in range(40):
-        began = time.perf_counter()
-        sandbox.arm("GET", group, api_version=VERSION)
-        times.append(time.perf_counter() - began)
-    entries = sandbox.ledger(operation="ResourceGroups_Get")[-40:]
-    own = sorted(entry["duration_ms"] for entry in entries)[20]
-    assert own < 3
-    assert sorted(times)[20] < 0.05  # The client's part, on a shared machine.
