@@ -12,6 +12,7 @@ from .conftest import Run
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.thorough
 def test_demo_shows_an_environment_then_the_same_unchanged_and_stop_ends_both(
     run: Run, tmp_path: Path
 ) -> None:
