@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from environment.spec import EnvironmentSpec
 
 app = typer.Typer()
+INTERRUPTED = "interrupted. What Azure has begun goes on; run again to go on from there."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 IfAnotherRun = Annotated[
     Literal["wait", "refuse"],
@@ -29,13 +30,33 @@ IfAnotherRun = Annotated[
 ]
 
 
-def find_prefect(quiet: bool) -> None:
-    """Get ready for a run, and say where it is recorded if nobody has set that."""
+@contextmanager
+def prefect_found(quiet: bool) -> Iterator[None]:
+    """Have a Prefect server for a run: the configured one, or a temporary one, which is said.
+
+    Raises:
+        CommandFailed: the run was interrupted; Typer would end the command without a word.
+    """
+    from cli.exit_codes import CommandFailed, ExitCode
     from cli.prefect_server import prepare_prefect, require_prefect_server
 
     prepare_prefect()
-    if require_prefect_server() is None and not quiet:
-        print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
+    settings: dict[Any, Any] = {}
+    if require_prefect_server() is None:
+        if not quiet:
+            print("No Prefect server is set (PREFECT_API_URL): using a temporary one.", file=sys.stderr)
+        from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+
+        from cli.temporary_server import start_temporary_server
+
+        settings = {PREFECT_API_URL: start_temporary_server(), PREFECT_UI_URL: ""}
+    from prefect.settings import temporary_settings
+
+    try:
+        with temporary_settings(settings):
+            yield
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise CommandFailed(INTERRUPTED, ExitCode.INTERRUPTED) from None
 
 
 @environment_command(app)
@@ -49,8 +70,8 @@ def provision(
 
     Progress goes to standard error. Interrupted or failed, run it again: it goes on where it stopped.
     """
-    find_prefect(quiet)
-    outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, quiet=quiet))
+    with prefect_found(quiet):
+        outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, quiet=quiet))
     if as_json:
         print(outputs.model_dump_json(indent=2))
     if quiet:

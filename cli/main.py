@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import sys
 from typing import Annotated
 
@@ -43,10 +46,11 @@ def _options(
 
 def main() -> None:
     """Run the command; an error meant for people is one message and an exit code, a bug its traceback."""
+    _end_as_by_ctrl_c()
     try:
         app()
-    except KeyboardInterrupt:
-        print("\nInterrupted. What Azure has begun goes on; run again to go on from there.", file=sys.stderr)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print(f"aks-postgres: {environment.INTERRUPTED}", file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
         failure = failure_of(error)
@@ -54,6 +58,24 @@ def main() -> None:
             raise
         print(shown(f"aks-postgres: {failure}"), file=sys.stderr)
         sys.exit(failure.code)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP, a closed terminal's, end a command in order; under nohup the latter stays ignored."""
+    terminals = [number for number in (1, 2) if os.isatty(number)]
+
+    def interrupt(number: int, _frame: object) -> None:
+        if number == signal.SIGHUP:
+            # What would still be said there ends in an error.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for terminal in terminals:
+                os.dup2(nowhere, terminal)
+            os.close(nowhere)
+        signal.raise_signal(signal.SIGINT)
+
+    for wanted in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(wanted) is not signal.SIG_IGN:
+            signal.signal(wanted, interrupt)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,6 @@ _ANSWER_S = 5.0
 _DEFAULTS = {
     # The view shows every step; Prefect's log of the same run goes to its server and not into the view.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    # Without a server of its own a run starts a temporary one; on a busy machine that takes more than 20 s.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
-    # A lease kept in memory is lost with the server, and with it the lock on an environment.
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
@@ -38,7 +34,7 @@ def require_prefect_server() -> str | None:
     """Make sure that the configured server answers.
 
     Returns:
-        Its API's URL; None when none is configured and Prefect starts a temporary one.
+        Its API's URL; None when none is configured.
 
     Raises:
         CommandFailed: it doesn't answer; says which and where that is set.

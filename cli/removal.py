@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.environment import IfAnotherRun, Json, as_a_run, find_prefect
+from cli.environment import IfAnotherRun, Json, as_a_run, prefect_found
 from cli.exit_codes import CommandFailed
 from cli.spec_options import environment_command
 
@@ -67,7 +67,6 @@ def tear_down(
     Refuses before the first deletion. Interrupted or failed, run it again: it goes on where it stopped.
     """
     _refuse_wrong_words("tear-down", spec, confirm, delete_backups, discard_data)
-    find_prefect(quiet)
     words = {
         "confirm": confirm,
         "delete_backups": delete_backups,
@@ -75,7 +74,8 @@ def tear_down(
         "backup_age_min": backup_age_min,
         "if_another_run": if_another_run,
     }
-    receipt, text = asyncio.run(_run_tear_down(spec, words, quiet=quiet))
+    with prefect_found(quiet):
+        receipt, text = asyncio.run(_run_tear_down(spec, words, quiet=quiet))
     if as_json:
         print(receipt.model_dump_json(indent=2))
     elif not quiet:
@@ -120,6 +120,12 @@ def rebuild(
     discard_data: DiscardData = None,
     backup_age_min: BackupAge = 60,
     if_another_run: IfAnotherRun = "wait",
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Also where another run has made a new generation since this one started."
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no result.")] = False,
 ) -> None:
@@ -128,7 +134,6 @@ def rebuild(
     Refuses before the first write. Interrupted or failed, run it again: it goes on where it stopped.
     """
     _refuse_wrong_words("rebuild", spec, confirm, None, discard_data)
-    find_prefect(quiet)
     options = {
         "confirm": confirm,
         "strategy": strategy,
@@ -138,8 +143,12 @@ def rebuild(
         "discard_data": discard_data,
         "backup_age_min": backup_age_min,
         "if_another_run": if_another_run,
+        "again": again,
     }
-    rebuilt = asyncio.run(_run_rebuild(spec, options, quiet=quiet))
+    with prefect_found(quiet):
+        rebuilt, message = asyncio.run(_run_rebuild(spec, options, quiet=quiet))
+    if message and not quiet:
+        print(message, file=sys.stderr)
     if as_json:
         print(rebuilt.model_dump_json(indent=2))
     elif not quiet:
@@ -151,10 +160,12 @@ def rebuild(
         Console().print(Markdown(rebuilt_text(rebuilt)))
 
 
-async def _run_rebuild(spec: EnvironmentSpec, options: dict[str, Any], *, quiet: bool) -> Rebuilt:
+async def _run_rebuild(
+    spec: EnvironmentSpec, options: dict[str, Any], *, quiet: bool
+) -> tuple[Rebuilt, str | None]:
     from flows.rebuild import rebuild as rebuild_flow
 
     with as_a_run(spec, quiet=quiet):
         run: Any = await rebuild_flow(spec, **options, return_state=True)
     rebuilt: Rebuilt = await run.aresult()
-    return rebuilt
+    return rebuilt, run.message if run.name == "AlreadyRebuilt" else None

@@ -17,6 +17,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ Json = dict[str, Any]
 
 # Real seconds that a cancelled call has to tell Helm's storage that it failed.
 _LAST_WORDS_S = 4.0
+_WATCH_S = 0.1
 
 
 class Session:
@@ -117,9 +119,41 @@ def main() -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
+class _Deadline:
+    """Until when this process may write; past it, it ends, in the middle of a call too.
+
+    Whoever started it says so after each heartbeat of its lock. Time passes while the process or the machine sleeps.
+    """
+
+    def __init__(self) -> None:
+        self._until: tuple[float, float] | None = None
+
+    def move(self, in_s: float | None) -> None:
+        """Set it to so many seconds from now, or to none."""
+        self._until = None if in_s is None else tuple(now + in_s for now in _clocks())  # type: ignore[assignment]
+
+    def watch(self) -> None:
+        """Look at it for ever."""
+        while True:
+            until = self._until
+            if until is not None and any(now > end for now, end in zip(_clocks(), until, strict=True)):
+                os._exit(3)
+            time.sleep(_WATCH_S)
+
+
+def _clocks() -> tuple[float, float]:
+    return time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
+
+
 def _listen(put: Callable[[Json | None], None], context: helm.HelmContext) -> None:
+    deadline = _Deadline()
+    threading.Thread(target=deadline.watch, daemon=True).start()
     for line in sys.stdin.buffer:
-        put(json.loads(line))
+        request = json.loads(line)
+        if "may_write_for_s" in request:
+            deadline.move(request["may_write_for_s"])
+        else:
+            put(request)
     put(None)
     # Python handles no signal while the main thread is inside the SDK, so this thread ends the process.
     last = threading.Timer(_LAST_WORDS_S, os._exit, [1])

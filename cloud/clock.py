@@ -16,6 +16,7 @@ from cloud.errors import PermanentError
 TIME_SCALE_VARIABLE = "AKS_POSTGRES_TIME_SCALE"
 # Below this a waiting loop would only burn CPU; it matters at a scale of 100 and more.
 _SHORTEST_SLEEP_S = 0.02
+_FASTEST_LOCK = 5.0
 
 
 def number_from(variable: str, default: float) -> float:
@@ -44,6 +45,24 @@ def time_scale() -> float:
 def now_s() -> float:
     """Azure seconds since some fixed moment; only differences mean anything."""
     return time.monotonic() * time_scale()
+
+
+def lock_scale() -> float:
+    """How many times as fast as on Azure the lock on an environment is.
+
+    A sandbox's clock, but no faster than this: below it a busy machine's pauses would count as a process that slept.
+    """
+    return min(time_scale(), _FASTEST_LOCK)
+
+
+def lock_real_s(lock_s: float) -> float:
+    """The real seconds of a duration of the lock's."""
+    return lock_s / lock_scale()
+
+
+def lock_azure_s(lock_s: float) -> float:
+    """The seconds by Azure's clock of a duration of the lock's."""
+    return lock_real_s(lock_s) * time_scale()
 
 
 async def sleep(azure_s: float) -> None:

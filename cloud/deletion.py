@@ -83,7 +83,6 @@ def deletable(
     async def remove() -> Answer:
         if cloud().read_only:
             raise WouldWrite(f"{what} {resource_id.rsplit('/', 1)[-1]}: would be deleted")
-        await cloud().about_to_write()
         if delete.__name__.startswith("begin_"):
             return await send(_started, delete, *key, **options)
         return await send(delete, *key, **options)

@@ -17,7 +17,6 @@ ProvisioningError
 │   ├── TearDownRefused       problems found before the first deletion
 │   ├── RebuildRefused        problems found, or no approval given, before anything of a rebuild
 │   ├── EnvironmentBusy       another run is writing to the environment
-│   ├── ForgetfulServer       the Prefect server can't be trusted with the lock on an environment
 │   └── WouldWrite            a read-only run came to something that it would have to write
 ├── RebuildFailed             the new generation couldn't be made; says what became of it
 └── OperationNotDone          our own operation still runs at its deadline; a rerun goes on waiting
@@ -101,10 +100,6 @@ class RebuildRefused(PermanentError):
 
 class EnvironmentBusy(PermanentError):
     """Another run is writing to the environment; says which, where, and since when."""
-
-
-class ForgetfulServer(PermanentError):
-    """The Prefect server would lose the lock on an environment when it restarts."""
 
 
 class ImmutableChange(PermanentError):

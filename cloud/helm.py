@@ -19,6 +19,7 @@ import os
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ from cloud.errors import (
     ProvisioningError,
     WouldWrite,
 )
+from cloud.gate import Write
 from cloud.helm_release import UNTIL_LABEL, Chart, Release
 from cloud.session import cloud
 
@@ -185,8 +187,21 @@ class Helm:
     async def _write(self, name: str, call: str, **arguments: Any) -> None:
         if cloud().read_only:
             raise WouldWrite(f"{self._label(name)}: would be written ({call})")
-        await cloud().about_to_write()
-        await self._call(name, call, _WRITE_DEADLINE_S, **arguments)
+        gate, write = cloud().gate, Write(f"helm {call}", f"{self._namespace}/{name}")
+        await gate.admit(write, str(uuid.uuid4()))
+        fence = gate.fence
+        assert fence is not None
+
+        def tell() -> None:
+            self._write_line({"may_write_for_s": fence.left_s(write)})
+
+        fence.listen(tell)
+        try:
+            tell()
+            await self._call(name, call, _WRITE_DEADLINE_S, **arguments)
+        finally:
+            fence.unlisten(tell)
+            self._write_line({"may_write_for_s": None})
 
     async def _read(self, name: str, call: str) -> Any:
         self._is_reading = True
@@ -221,8 +236,12 @@ class Helm:
 
     async def _send(self, line: Json) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(line).encode() + b"\n")
+        self._write_line(line)
         await self.process.stdin.drain()
+
+    def _write_line(self, line: Json) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(line).encode() + b"\n")
 
     def _last_words(self) -> str:
         text = self._messages.read_text(errors="replace").strip()

@@ -21,6 +21,7 @@ from cloud.answers import Answer, ArmFault, FirstAnswer, Json, clean
 from cloud.calls import persistently, read_once, read_path, send
 from cloud.desired import FINAL_STATES, Decision, merged, state_of
 from cloud.errors import OperationNotDone, PermanentError, ProvisioningError, WouldWrite
+from cloud.gate import purpose
 from cloud.planned import planned
 from cloud.session import cloud
 from environment.journal import journal
@@ -87,7 +88,6 @@ def arm_resource(
     async def write(body: Json, live: Json | None) -> Answer:
         if cloud().read_only:
             raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
-        await cloud().about_to_write()
         conditions: dict[str, Any] = {}
         if if_match:
             have = live or {}
@@ -97,10 +97,11 @@ def arm_resource(
             elif etag:
                 conditions = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
         content = json.dumps(body).encode()
-        if put.__name__.startswith("begin_"):
-            started = functools.partial(_start, put)
-            return await send(started, *key, content, polling=FirstAnswer(), **conditions, **options)
-        return await send(put, *key, content, **conditions, **options)
+        with purpose("creation" if live is None else "write"):
+            if put.__name__.startswith("begin_"):
+                started = functools.partial(_start, put)
+                return await send(started, *key, content, polling=FirstAnswer(), **conditions, **options)
+            return await send(put, *key, content, **conditions, **options)
 
     async def look() -> Answer:
         answer = await send(get, *key, **options)

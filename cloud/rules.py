@@ -68,6 +68,8 @@ RULES: dict[str, Rule] = {
     "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity": CONFLICT,
     "ContainerBeingDeleted": _again("the container's old name is being freed", 300, 10),
     "EtagMismatch": CHANGED,
+    # Our own: the lock was taken after another run had it (`cloud.write_lock`).
+    "EnvironmentWasBusy": CHANGED,
     "PreconditionFailed": CHANGED,
     "OriginalEtagNotExpect": CHANGED,
     "NotLatestOperation": CHANGED,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -33,6 +33,7 @@ from azure.core.rest import HttpRequest
 
 from cloud.answers import Answer, answer_of, json_of
 from cloud.credentials import RenewableCredential, arm_endpoint, open_credential
+from cloud.gate import Gate, GatedRequest, GatePolicy
 from cloud.pace import PacePolicy, bucket
 from cloud.responses import BoundedResponse, OwnHostPolicy, ShapePolicy, TimeLimitPolicy, whole
 from environment.journal import journal
@@ -115,17 +116,19 @@ class Cloud:
     pipeline: AsyncPipeline[Any, Any]
     credential: Any
     http: aiohttp.ClientSession
-    read_only: bool
-    planning: bool
+    gate: Gate
     kubeconfigs: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False)
     """Of clusters, by group and name; secret, in memory only, and gone with the run."""
-    before_first_write: Callable[[], Awaitable[None]] | None = None
-    """Called before every write; what it does, it does once."""
 
-    async def about_to_write(self) -> None:
-        """Whoever writes says so first."""
-        if self.before_first_write is not None:
-            await self.before_first_write()
+    @property
+    def planning(self) -> bool:
+        """Whether the run only says what it would do."""
+        return self.gate.mode == "plan"
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the run writes nothing; a plan doesn't either."""
+        return self.gate.mode != "write"
 
     @property
     def queue_s(self) -> float:
@@ -263,6 +266,7 @@ async def open_cloud(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=True,
         middlewares=(answered_or_not,),
+        request_class=GatedRequest,
         response_class=BoundedResponse,
     )
     try:
@@ -273,6 +277,7 @@ async def open_cloud(
             read_timeout=_READ_TIMEOUT_S,
         )
         async with open_credential(endpoint, transport) as credential:
+            gate = Gate("plan" if planning else "read" if read_only else "write")
             account = f"{endpoint} {subscription_id} {os.environ.get('AZURE_CLIENT_ID', '')}"
             # No retry policy and no provider registration on the side: `cloud.calls` repeats, and says so.
             pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
@@ -289,6 +294,7 @@ async def open_cloud(
                     ProxyPolicy(),
                     ContentDecodePolicy(),
                     FreshTokenPolicy(credential, f"{endpoint}/.default"),
+                    GatePolicy(gate),  # the last: every attempt passes it
                 ],
             )
             opened = Cloud(
@@ -298,8 +304,7 @@ async def open_cloud(
                 pipeline,
                 credential,
                 session,
-                read_only or planning,
-                planning,
+                gate,
             )
             token = _current.set(opened)
             try:

@@ -10,6 +10,7 @@ from cloud.session import open_cloud
 from environment.journal import Journal, use_journal
 from environment.problems import SpecError, SpecProblem
 from environment.spec import EnvironmentSpec
+from flows._signals import ended_by_signals
 
 
 def subscription_of(spec: EnvironmentSpec) -> str:
@@ -36,8 +37,8 @@ def subscription_of(spec: EnvironmentSpec) -> str:
 async def run_session(
     spec: EnvironmentSpec, *, read_only: bool = False, planning: bool = False
 ) -> AsyncIterator[Journal]:
-    """Connect to Azure for one run; yields its journal."""
+    """Connect to Azure for one run, and end it as by Ctrl-C when the process is told to; yields its journal."""
     subscription_id = subscription_of(spec)
-    with use_journal(Journal()) as journal:
+    with use_journal(Journal()) as journal, ended_by_signals():
         async with open_cloud(subscription_id, read_only=read_only, planning=planning):
             yield journal

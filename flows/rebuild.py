@@ -23,7 +23,9 @@ from cloud.errors import (
     RebuildFailed,
     RebuildRefused,
     TearDownRefused,
+    WouldWrite,
 )
+from cloud.write_lock import WriteLock
 from environment.cost import cost_of
 from environment.journal import Journal
 from environment.names import environment_key
@@ -36,7 +38,7 @@ from flows._retirement import BACKUP_AGE_MIN, finish_tear_down, retire
 from flows._session import run_session
 from flows._words import not_confirmed
 from flows.plan import make_plan
-from flows.provision import make_environment
+from flows.provision import make_environment, read_outputs
 from tasks.inventory import look_at_generations, read_addresses, take_inventory
 
 REBUILT_EVENT = "aks-postgres.environment.rebuilt"
@@ -69,6 +71,7 @@ async def rebuild(
     discard_data: str | None = None,
     backup_age_min: Annotated[int, Field(ge=1, le=10080)] = BACKUP_AGE_MIN,
     if_another_run: IfAnotherRun = "wait",
+    again: bool = False,
 ) -> State[Rebuilt]:
     """Make the environment anew; backups survive. Interrupted anywhere, it goes on when it is run again.
 
@@ -86,10 +89,12 @@ async def rebuild(
         discard_data: the environment's name and region, typed, to delete databases and volumes without a proven backup.
         backup_age_min: how old the newest backup of each Postgres cluster may be, in minutes.
         if_another_run: wait for another run that is writing to this environment, or refuse, naming it.
+        again: rebuild also where another run has made a new generation since this one started.
 
     Returns:
         The new generation's outputs, the receipt of the old one's, and the addresses of both. Cancelled as
-        `NotConfirmed`, with Azure not even asked, if a word is typed wrong.
+        `NotConfirmed`, with Azure not even asked, if a word is typed wrong. Completed as `AlreadyRebuilt`, with
+        nothing written, if another run made a new generation meanwhile.
 
     Raises:
         RebuildFailed: the new generation couldn't be made; the old one stays.
@@ -102,13 +107,22 @@ async def rebuild(
         return refused
     words = (confirm, discard_data, backup_age_min)
     approved = None
+    async with run_session(spec, planning=True):
+        found_first = _current(await look_at_generations(spec))
     if approval:
         # Before the lock: whoever waits for a person keeps nobody from writing.
         approved = await _approved(spec, await make_rebuild_plan(spec, strategy, *words), approval_hours)
-    async with run_session(spec) as run_journal, one_writer(spec, if_another_run):
+    async with run_session(spec) as run_journal, one_writer(spec, if_another_run) as lock:
+        if not again and (done := await _rebuilt_meanwhile(spec, strategy, found_first)):
+            return done
+        _refuse(await make_rebuild_plan(spec, strategy, *words), approved)
+        # What was refused left no trace; what goes on is planned again once nobody else can write.
+        await lock.secure()
+        if not again and (done := await _rebuilt_meanwhile(spec, strategy, found_first)):
+            return done
         plan = await make_rebuild_plan(spec, strategy, *words)
         _refuse(plan, approved)
-        rebuilt = await _rebuild(spec, run_journal, plan, words, if_it_fails)
+        rebuilt = await _rebuild(spec, run_journal, lock, plan, words, if_it_fails)
         await _tell(spec, rebuilt)
     return Completed(message=f"{plan.headline}: done", data=rebuilt)
 
@@ -153,6 +167,31 @@ async def make_rebuild_plan(
         warnings=planned.warnings,
         cost=cost_of(spec),
     )
+
+
+def _current(found: Generations) -> int:
+    """The newest generation that is finished; 0 where there is none."""
+    return max((one.generation for one in found.alive if one.state == "current"), default=0)
+
+
+async def _rebuilt_meanwhile(
+    spec: EnvironmentSpec, strategy: Strategy, found_first: int
+) -> State[Rebuilt] | None:
+    """The state to end in if another run has made a generation since this one started."""
+    now = _current(await look_at_generations(spec))
+    if now <= found_first:
+        return None
+    what = f"{environment_key(spec)}: generation {now} was made by another run after this one had started"
+    try:
+        outputs = await read_outputs(spec)
+    except WouldWrite as different:
+        raise RebuildRefused(
+            f"{what}, and isn't what this run's spec says ({different}). Nothing was written. Run provision to change "
+            "it in place, or rebuild again."
+        ) from None
+    rebuilt = Rebuilt(strategy=strategy, outputs=outputs, receipts=(), old=None, new=Addresses.of(outputs))
+    message = f"{what}, so nothing was written. Say again: true to make another one all the same."
+    return Completed(name="AlreadyRebuilt", message=message, data=rebuilt)
 
 
 def _choose(found: Generations, strategy: Strategy) -> tuple[int, tuple[int, ...], bool]:
@@ -218,6 +257,7 @@ async def _approved(spec: EnvironmentSpec, plan: RebuildPlan, hours: int) -> str
 async def _rebuild(
     spec: EnvironmentSpec,
     run_journal: Journal,
+    lock: WriteLock,
     plan: RebuildPlan,
     words: tuple[str, str | None, int],
     if_it_fails: str,
@@ -247,6 +287,7 @@ async def _rebuild(
                 f"{error}\nGeneration {plan.target} couldn't be removed, and {kept}. {second}"
             ) from error
         raise RebuildFailed(f"{error}\nGeneration {plan.target} was removed, and {kept}.") from error
+    await lock.secure_new_homes()
     if plan.old and not plan.first:
         receipts.append(await retire(spec, plan.old, confirm, discard_data, backup_age_min))
     return Rebuilt(

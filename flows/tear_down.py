@@ -61,8 +61,13 @@ async def tear_down(
     if refused := not_confirmed("tear-down", spec, confirm, delete_backups, discard_data):
         return refused
     key = environment_key(spec)
-    async with run_session(spec), one_writer(spec, if_another_run):
-        inventory = await take_inventory(spec, confirm, delete_backups, discard_data, backup_age_min)
+    words = (confirm, delete_backups, discard_data, backup_age_min)
+    async with run_session(spec), one_writer(spec, if_another_run) as lock:
+        inventory = await take_inventory(spec, *words)
+        if inventory.sites or (inventory.vaults and delete_backups):
+            # What was refused left no trace; what goes on looks again once nobody else can write.
+            await lock.secure()
+            inventory = await take_inventory(spec, *words)
         async with Steps(collects_failures=True) as steps:
             started = start_tear_down(steps, spec, inventory)
         failures = await steps.failures()

@@ -145,12 +145,19 @@ def _shown(value: Any) -> Any:
 
 async def _apply(api: KubernetesApi, item: Json) -> list[FieldChange]:
     """Apply one object if it differs; what was done."""
-    live = await api.get(await api.path_of(item))
+    path = await api.path_of(item)
+    live = await api.get(path)
     found = [] if live is None else differing(live, item)
     if live is not None and not found:
         return []
-    await api.apply(item)
     name = f"{item['kind']} {item['metadata']['name']}"
+    compared = [live]
+
+    async def attempt() -> Json:
+        # After a conflict it is applied to what is there then.
+        return await api.apply(item, compared.pop() if compared else await api.get(path))
+
+    await api.write(name, attempt)
     if live is None:
         return [FieldChange(field=name, old=None, new="created")]
     if item["kind"] == "Secret":

@@ -54,6 +54,8 @@ async def see_to_backups(spec: EnvironmentSpec, vault: Vault) -> Removals:
         deadline_s=3600,
     )
     if vault.wanted:
+        if fence := cloud().gate.fence:
+            await fence.let_go(vault.account)
         removed = await remove(spec, account)
         if not vault.apart:
             return removed

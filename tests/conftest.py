@@ -79,12 +79,36 @@ def spec_for(azure: SandboxProcess, **fields: Any) -> EnvironmentSpec:
     return EnvironmentSpec.model_validate({"operator": operator, **fields})
 
 
+class NoLock:
+    """In the place of the lock, for tests of a step alone: everything may be written."""
+
+    async def admit(self, _write: Any) -> str:
+        return "a test"
+
+    def left_s(self, _write: Any) -> float:
+        return 60.0
+
+    def listen(self, _callback: Any) -> None: ...
+
+    def unlisten(self, _callback: Any) -> None: ...
+
+    async def let_go(self, _account: str) -> None: ...
+
+
+def without_lock() -> None:
+    """Let this run write without a lock."""
+    from cloud.session import cloud
+
+    cloud().gate.fence = NoLock()
+
+
 @pytest_asyncio.fixture
 async def journal(azure: SandboxProcess, spec: EnvironmentSpec) -> AsyncIterator[Journal]:
     """An open connection to the sandbox, as a flow opens it, and its journal."""
     from flows._session import run_session
 
     async with run_session(spec) as opened:
+        without_lock()
         yield opened
 
 

@@ -22,6 +22,7 @@ from cloud.rules import rule_for
 from cloud.session import Cloud, open_cloud
 from tasks._facts import pages
 
+from ..conftest import without_lock
 from ..sandbox.conftest import SandboxProcess
 from .test_session import READS, WRITES, write
 
@@ -31,6 +32,7 @@ JSON = {"content-type": "application/json"}
 @pytest_asyncio.fixture
 async def opened(azure: SandboxProcess) -> AsyncIterator[Cloud]:
     async with open_cloud(azure.subscription_id) as found:
+        without_lock()
         yield found
 
 

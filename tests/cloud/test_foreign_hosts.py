@@ -18,6 +18,7 @@ from cloud.responses import is_below
 from cloud.session import Cloud, open_cloud
 from tasks._facts import pages
 
+from ..conftest import without_lock
 from ..sandbox.conftest import SandboxProcess
 
 CLIENTS = [
@@ -31,6 +32,7 @@ FOREIGN = "https://management.azure.example/subscriptions/page"
 @pytest_asyncio.fixture
 async def opened(azure: SandboxProcess) -> AsyncIterator[Cloud]:
     async with open_cloud(azure.subscription_id) as found:
+        without_lock()
         yield found
 
 

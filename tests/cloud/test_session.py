@@ -14,6 +14,7 @@ from cloud.rules import NO_ANSWER, SERVER_TROUBLE, rule_for
 from cloud.session import Cloud, cloud, open_cloud
 from environment.journal import Journal, use_journal
 
+from ..conftest import without_lock
 from ..sandbox.conftest import SandboxProcess
 
 PAGE = "<html><head><title>Gateway</title></head><body>Try later</body></html>"
@@ -45,6 +46,7 @@ WRITES: dict[str, Callable[[Cloud], tuple[Any, ...]]] = {
 @pytest_asyncio.fixture
 async def opened(azure: SandboxProcess) -> AsyncIterator[Cloud]:
     async with open_cloud(azure.subscription_id) as found:
+        without_lock()
         yield found
 
 

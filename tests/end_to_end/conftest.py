@@ -125,7 +125,7 @@ class Deaths:
         await self._died.wait()
         next_id = await stack.submit("provision/canadacentral", spec, SLOW)
         async with asyncio.timeout(300):
-            while str(next_id) not in (await stack.lock(spec, SLOW))[1]:
+            while str(next_id) not in stack.lock(spec, SLOW)[1]:
                 await asyncio.sleep(0.5)
         return Death(name, run_id, died_at, next_id, time.time() - died_at)
 

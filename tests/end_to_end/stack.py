@@ -26,8 +26,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from cli.sandbox_client import running_sandbox
+from cloud.write_lock import CONTAINER, HEARTBEAT
+from environment.names import Names
 from environment.spec import EnvironmentSpec
-from flows._one_writer import lock_name
 
 from ..bench.deployed import command, deploy, start_worker
 from ..bench.processes import Database, free_port, prefect_server
@@ -214,18 +215,17 @@ class Stack:
                     return
                 await asyncio.sleep(0.3)
 
-    async def lock(self, spec: Json, queue: str) -> tuple[int, str]:
-        """How many runs write to an environment by Prefect's count, and the last that took the lock."""
-        wanted = EnvironmentSpec.model_validate(
-            {**spec, "subscription_id": self.sandboxes[queue].subscription_id}
-        )
-        name = lock_name(wanted)
-        async with self.client() as client:
-            limit = await client.read_global_concurrency_limit_by_name(name)
-            variable = await client.read_variable_by_name(name.replace("-", "_"))
-        holder = variable.value if variable else {}
-        assert isinstance(holder, dict)
-        return limit.active_slots, str(holder.get("run"))
+    def lock(self, spec: Json, queue: str) -> tuple[str, str]:
+        """The state of the lease on an environment, and the heartbeat of the run that holds it."""
+        sandbox = self.sandboxes[queue]
+        wanted = EnvironmentSpec.model_validate({**spec, "subscription_id": sandbox.subscription_id})
+        names = Names.of(wanted, sandbox.subscription_id, 1)
+        group = f"{sandbox.subscription}/resourceGroups/{names.backup_group}"
+        account = f"{group}/providers/Microsoft.Storage/storageAccounts/{names.storage_account}"
+        container = f"{account}/blobServices/default/containers/{CONTAINER}"
+        found = sandbox.arm("GET", container, api_version="2024-01-01").json()
+        tags = sandbox.arm("GET", group, api_version="2024-11-01").json().get("tags") or {}
+        return found["properties"]["leaseState"], str(tags.get(HEARTBEAT, ""))
 
 
 def family(pid: int) -> list[int]:

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from cloud.write_lock import CONTAINER
 from environment.journal import Journal, use_journal
 from environment.outputs import EnvironmentOutputs
 from environment.spec import EnvironmentSpec
@@ -53,6 +54,16 @@ def writes(ledger: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if entry["service"] in ("arm", "blob", "kubernetes")
         and entry["method"] not in ("GET", "HEAD", "OPTIONS")
         and entry["operation"] not in READ_ONLY_POSTS
+    ]
+
+
+def without_lock_traffic(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is left without the run's lock: its container, its lease, its heartbeat."""
+    return [
+        entry
+        for entry in entries
+        if entry["operation"] not in ("Tags_UpdateAtScope", "BlobContainers_Lease")
+        and not entry["path"].endswith(f"/containers/{CONTAINER}")
     ]
 
 

@@ -1,25 +1,29 @@
-"""Never two runs that write to one environment: the second waits or is refused, and a lost lock ends a run."""
+"""Never two runs that write to one environment: whoever comes later waits or is refused, whoever slept is stopped."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from unittest import mock
+from uuid import uuid4
 
 import pytest
-from prefect import flow, get_client
-from prefect.client.orchestration import PrefectClient
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect import flow
 
-from cloud.errors import EnvironmentBusy, ForgetfulServer
+from cloud import clock, gate, write_lock
+from cloud.calls import send
+from cloud.errors import EnvironmentBusy, WouldWrite
+from cloud.gate import Elapsed, Gate, Write
+from cloud.session import cloud
+from cloud.write_lock import CONTAINER, HEARTBEAT, WriteLock
 from environment.outputs import EnvironmentOutputs
 from environment.spec import EnvironmentSpec
-from flows import _one_writer
-from flows._one_writer import IfAnotherRun, _server_id, lock_name, one_writer
+from flows._one_writer import IfAnotherRun, lock_of, one_writer
 from flows._session import run_session
+from flows.plan import make_plan
 from flows.provision import provision
+from flows.rebuild import rebuild
 from flows.tear_down import tear_down
 
 from ..conftest import spec_for
@@ -28,17 +32,31 @@ from .conftest import quicken, writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
+KEY = "cnpg-canadacentral"
+THEIRS = "the run brave-otter (1234) on elsewhere"
+AN_UPDATE = Write("PUT", "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/publicIPAddresses/ip")
+
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_one_writer, "LOOK_S", 0.1)
+    """Lock seconds that are too short to work with on Azure, and enough to see an order."""
+    monkeypatch.setattr(write_lock, "LOOK_S", 0.5)
+    monkeypatch.setattr(write_lock, "WATCH_S", 8)
+
+
+@pytest.fixture
+def changed(spec: EnvironmentSpec) -> EnvironmentSpec:
+    """The environment with something to write."""
+    monitoring = spec.monitoring.model_copy(update={"log_retention_days": 60})
+    return spec.model_copy(update={"monitoring": monitoring})
 
 
 @asynccontextmanager
-async def writing(spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait") -> AsyncIterator[None]:
+async def writing(spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait") -> AsyncIterator[WriteLock]:
     """As a run does it that writes."""
-    async with run_session(spec), one_writer(spec, if_another_run):
-        yield
+    async with run_session(spec), one_writer(spec, if_another_run) as lock:
+        await lock.secure()
+        yield lock
 
 
 @flow(name="holder", flow_run_name="hold the lock")
@@ -53,7 +71,8 @@ async def held(spec: EnvironmentSpec) -> AsyncIterator[None]:
     """While inside, a run called `hold the lock` is the one writer."""
     taken, done = asyncio.Event(), asyncio.Event()
     holding = asyncio.create_task(hold(spec, taken, done))
-    await taken.wait()
+    await asyncio.wait([asyncio.ensure_future(taken.wait()), holding], return_when=asyncio.FIRST_COMPLETED)
+    assert not holding.done(), await holding
     try:
         yield
     finally:
@@ -61,32 +80,53 @@ async def held(spec: EnvironmentSpec) -> AsyncIterator[None]:
         await holding
 
 
-async def slots(client: PrefectClient, spec: EnvironmentSpec) -> int:
-    return int((await client.read_global_concurrency_limit_by_name(lock_name(spec))).active_slots)
+def now(azure: SandboxProcess) -> datetime:
+    """Azure's time."""
+    return datetime.fromisoformat(azure.control("GET", "clock")["now"])
 
 
-async def take(client: PrefectClient, spec: EnvironmentSpec) -> UUID:
-    """Take the lock as a run that never renews it."""
-    answer = await client.increment_concurrency_slots_with_lease([lock_name(spec)], 1, "concurrency", 60)
-    return UUID(answer.json()["lease_id"])
+def container_of(outputs: EnvironmentOutputs) -> str:
+    return f"{outputs.storage_account.id}/blobServices/default/containers/{CONTAINER}"
 
 
-async def free(client: PrefectClient, spec: EnvironmentSpec) -> None:
-    """Take away the lock of whoever holds it, as a server does that has lost it."""
-    for path, lease in leases(await folder_of(client)).items():
-        limit = await client.read_global_concurrency_limit_by_name(lock_name(spec))
-        if str(limit.id) in lease["resource_ids"]:
-            await client.release_concurrency_slots_with_lease(UUID(path.stem))
+def lease(azure: SandboxProcess, outputs: EnvironmentOutputs, **body: Any) -> Any:
+    """An action on the lease, as another run does it."""
+    path = container_of(outputs)
+    if azure.arm("GET", path, api_version="2024-01-01").status_code == 404:
+        azure.arm("PUT", path, {"properties": {}}, api_version="2024-01-01")
+    return azure.arm("POST", f"{path}/lease", body, api_version="2024-01-01")
 
 
-async def folder_of(client: PrefectClient) -> Path:
-    settings = (await client.request("GET", "/admin/settings")).json()
-    return Path(settings["home"]) / "concurrency_leases"
+def lease_state(azure: SandboxProcess, outputs: EnvironmentOutputs) -> str:
+    return str(
+        azure.arm("GET", container_of(outputs), api_version="2024-01-01").json()["properties"]["leaseState"]
+    )
 
 
-def leases(folder: Path) -> dict[Path, Any]:
-    found = [path for path in folder.glob("*.json") if path.name != "expirations.json"]
-    return {path: json.loads(path.read_text()) for path in found}
+def write_heartbeat(azure: SandboxProcess, outputs: EnvironmentOutputs, text: str) -> None:
+    path = f"{outputs.backup_group.id}/providers/Microsoft.Resources/tags/default"
+    body = {"operation": "Merge", "properties": {"tags": {HEARTBEAT: text}}}
+    answer = azure.arm("PATCH", path, body, api_version="2024-11-01")
+    assert answer.status_code == 200, answer.text
+
+
+def heartbeat(azure: SandboxProcess, outputs: EnvironmentOutputs) -> str | None:
+    group = azure.arm("GET", outputs.backup_group.id, api_version="2024-11-01").json()
+    return (group.get("tags") or {}).get(HEARTBEAT)
+
+
+def is_free(azure: SandboxProcess, outputs: EnvironmentOutputs) -> bool:
+    return (lease_state(azure, outputs), heartbeat(azure, outputs)) == ("Available", None)
+
+
+def sleep_and_wake(lock: WriteLock) -> None:
+    """Let a run have slept for longer than its heartbeat lasts: nothing of it ran meanwhile."""
+    assert lock._good is not None
+    lock._good._boot_s -= 1000
+    lock._good._wall_s -= 1000
+
+
+# Two runs.
 
 
 async def test_of_two_runs_started_together_one_writes_and_the_other_waits_and_finds_it_done(
@@ -95,32 +135,35 @@ async def test_of_two_runs_started_together_one_writes_and_the_other_waits_and_f
     quicken(azure)
     first, second = await asyncio.gather(provision(spec), provision(spec))
     assert sorted([first.is_unchanged, second.is_unchanged]) == [False, True]
-    puts = [entry for entry in writes(azure.ledger()) if entry["method"] == "PUT" and entry["status"] == 201]
-    created = [entry["path"].lower() for entry in puts]
-    assert len(created) == len(set(created)), "each resource is created once"
-    async with get_client() as client:
-        assert await slots(client, spec) == 0
+    made = [entry["path"].lower() for entry in writes(azure.ledger()) if entry["status"] == 201]
+    # Both may found it, with the same names; what they can't both make is made once.
+    clusters = [path for path in made if "managedclusters" in path or "roleassignments" in path]
+    assert len(clusters) == len(set(clusters))
+    assert is_free(azure, first)
 
 
 async def test_a_second_run_is_refused_where_that_is_wanted_and_told_who_writes(
-    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+    azure: SandboxProcess, changed: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    since = len(azure.ledger())
-    async with held(spec):
+    async with held(changed):
+        since = len(azure.ledger())
         for run in (
-            provision(spec, if_another_run="refuse"),
-            tear_down(spec, "cnpg-canadacentral", if_another_run="refuse"),
+            provision(changed, if_another_run="refuse"),
+            tear_down(changed, KEY, if_another_run="refuse"),
+            rebuild(changed, KEY, if_another_run="refuse"),
         ):
             with pytest.raises(
                 EnvironmentBusy,
-                match=r"^cnpg-canadacentral: the run hold the lock \(.*\) on .*, since 20.* UTC is ",
+                match=r"^cnpg-canadacentral: the run hold the lock \(.*\) on .* is writing to it. Nothing was written",
             ):
                 await run
-    assert writes(azure.ledger()[since:]) == []
-    assert (await provision(spec, if_another_run="refuse")).is_unchanged
+        sent = writes(azure.ledger()[since:])
+        assert {entry["operation"] for entry in sent} <= {"Tags_UpdateAtScope"}, (
+            "but for the holder's heartbeat"
+        )
+    assert not (await provision(changed, if_another_run="refuse")).is_unchanged
 
 
-@pytest.mark.thorough
 async def test_runs_of_other_environments_do_not_wait(spec: EnvironmentSpec, azure: SandboxProcess) -> None:
     async with held(spec):
         for other in (spec_for(azure, region="westus3"), spec_for(azure, name="other")):
@@ -128,80 +171,363 @@ async def test_runs_of_other_environments_do_not_wait(spec: EnvironmentSpec, azu
                 pass
 
 
-async def test_a_flow_inside_another_shares_its_lock(spec: EnvironmentSpec) -> None:
-    async with writing(spec), writing(spec, "refuse"), get_client() as client:
-        assert await slots(client, spec) == 1
-    async with get_client() as client:
-        assert await slots(client, spec) == 0
-
-
-async def test_a_lock_that_the_server_lost_is_taken_again(
-    spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+async def test_a_flow_inside_another_shares_its_lock(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    monkeypatch.setattr(_one_writer, "RENEW_S", 0.2)
-    async with get_client() as client, writing(spec):
-        lost = set(leases(await folder_of(client)))
-        await free(client, spec)
-        async with asyncio.timeout(120):
-            while await slots(client, spec) == 0 or not set(leases(await folder_of(client))) - lost:
-                await asyncio.sleep(0.1)
+    since = len(azure.ledger())
+    async with writing(spec) as outer, writing(spec, "refuse") as inner:
+        assert inner is outer
+        assert lease_state(azure, environment) == "Leased"
+    sent = [entry["body"]["action"] for entry in azure.ledger(operation="BlobContainers_Lease")[-2:]]
+    assert sent == ["Acquire", "Release"]
+    assert len(azure.ledger()) > since
+    assert is_free(azure, environment)
 
 
-async def test_a_run_whose_lost_lock_another_has_taken_stops(
-    spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+async def test_a_run_that_finds_nothing_to_write_leaves_no_trace(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    monkeypatch.setattr(_one_writer, "RENEW_S", 1.0)
-    async with get_client() as client:
-        taken = []
-
-        async def lose() -> None:
-            async with writing(spec):
-                while not taken:
-                    await free(client, spec)
-                    with suppress(PrefectHTTPStatusError):  # the run was quicker and has it again
-                        taken.append(await take(client, spec))
-                await asyncio.sleep(20)
-
-        with pytest.raises(EnvironmentBusy, match=r"lost this run's lock, and the run .* has taken it"):
-            async with asyncio.timeout(60):
-                await lose()
-        await client.release_concurrency_slots_with_lease(taken[0])
+    since = len(azure.ledger())
+    assert (await provision(spec)).is_unchanged
+    assert (await make_plan(spec, recorded=False)).is_empty
+    assert writes(azure.ledger()[since:]) == []
 
 
-async def test_a_lock_that_a_person_switched_off_is_switched_on_again(spec: EnvironmentSpec) -> None:
-    async with writing(spec):
-        pass
-    async with get_client() as client:
-        await client.request(
-            "PATCH", f"/v2/concurrency_limits/{lock_name(spec)}", json={"active": False, "limit": 5}
+async def test_the_lease_comes_before_the_heartbeat_and_both_before_any_write(
+    azure: SandboxProcess, changed: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    since = len(azure.ledger())
+    await provision(changed)
+    sent = [entry["operation"] for entry in writes(azure.ledger()[since:])]
+    assert sent[:2] == ["BlobContainers_Lease", "Tags_UpdateAtScope"]
+    assert sent[-2:] == ["Tags_UpdateAtScope", "BlobContainers_Lease"]
+    assert "Workspaces_CreateOrUpdate" in sent[2:-2]
+    assert is_free(azure, environment)
+
+
+# Sleepers.
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "takes over and ends",
+        pytest.param("takes over and goes on", marks=pytest.mark.thorough),
+        pytest.param("nobody came", marks=pytest.mark.thorough),
+    ],
+)
+async def test_whoever_slept_writes_only_if_nobody_came_meanwhile(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, meanwhile: str
+) -> None:
+    async with run_session(spec):
+        sleeper = lock_of(spec, "the sleeper")
+        await sleeper.secure()
+        assert sleeper._heart is not None
+        sleeper._heart.cancel()
+        azure.step(1000)
+        other = lock_of(spec, THEIRS)
+        if meanwhile != "nobody came":
+            await other.secure()
+        if meanwhile == "takes over and ends":
+            await other._give_back()
+        sleep_and_wake(sleeper)
+        if meanwhile == "nobody came":
+            assert await sleeper.admit(AN_UPDATE) == f"lease {sleeper.guid}"
+            await sleeper._give_back()
+        else:
+            for _ in range(2):
+                with pytest.raises(EnvironmentBusy, match="this run slept"):
+                    await sleeper.admit(AN_UPDATE)
+            since = len(azure.ledger())
+            await sleeper._give_back()
+            sent = [entry["operation"] for entry in writes(azure.ledger()[since:])]
+            assert "Tags_UpdateAtScope" not in sent, "the heartbeat is another run's by now"
+            await other._give_back()
+    assert is_free(azure, environment)
+
+
+async def test_a_run_that_loses_its_lock_is_ended(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    async def lose() -> None:
+        async with writing(spec) as lock:
+            until = (now(azure) + timedelta(seconds=clock.lock_azure_s(60))).isoformat()
+            write_heartbeat(azure, environment, f"{uuid4()} {until} {THEIRS}")
+            sleep_and_wake(lock)
+            await asyncio.sleep(600)
+
+    with pytest.raises(EnvironmentBusy, match="brave-otter"):
+        await lose()
+
+
+async def test_no_write_lasts_longer_than_the_lock_is_certain(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    async with writing(spec) as lock:
+        gate = cloud().gate
+        longest_s = clock.lock_real_s(15)
+        assert gate.limit_s(AN_UPDATE) == pytest.approx(longest_s)
+        assert lock._good is not None
+        lock._good._boot_s -= clock.lock_real_s(35)
+        assert 0 < gate.limit_s(AN_UPDATE) <= clock.lock_real_s(5)
+        lock._good._boot_s -= clock.lock_real_s(10)
+        asked = mock.patch.object(lock, "_beat", side_effect=EnvironmentBusy("asked the lock first"))
+        with asked, pytest.raises(EnvironmentBusy, match="asked the lock first"):
+            await lock.admit(AN_UPDATE)
+
+
+# What dead runs leave.
+
+
+DEAD: dict[str, tuple[str | None, bool]] = {
+    "overdue, under the lease's GUID": ("{guid} {overdue} " + THEIRS, True),
+    "overdue, under another GUID": ("{other} {overdue} " + THEIRS, True),
+    "none": (None, True),
+    "ends in 2099": ("{guid} 2099-01-01T00:00:00+00:00 " + THEIRS, True),
+    "can't be read": ("whatever", True),
+    "of an earlier version, overdue": ("{overdue} abc123 " + THEIRS, False),
+    "written by hand": ("somebody was here", False),
+    "overdue, without a lease": ("{guid} {overdue} " + THEIRS, False),
+}
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        one if one.startswith(("overdue, under", "none")) else pytest.param(one, marks=pytest.mark.thorough)
+        for one in DEAD
+    ],
+)
+async def test_what_a_dead_run_left_is_taken_over(
+    azure: SandboxProcess, changed: EnvironmentSpec, environment: EnvironmentOutputs, left: str
+) -> None:
+    text, is_leased = DEAD[left]
+    guid = str(uuid4())
+    if is_leased:
+        assert (
+            lease(azure, environment, action="Acquire", leaseDuration=-1, proposedLeaseId=guid).status_code
+            == 200
         )
-    async with writing(spec), get_client() as client:
-        found = await client.read_global_concurrency_limit_by_name(lock_name(spec))
-        assert (found.active, found.limit, found.active_slots) == (True, 1, 1)
+    if text is not None:
+        overdue = (now(azure) - timedelta(seconds=5)).isoformat(timespec="seconds")
+        write_heartbeat(azure, environment, text.format(guid=guid, other=uuid4(), overdue=overdue))
+    assert not (await provision(changed)).is_unchanged
+    if is_leased:
+        assert is_free(azure, environment)
+    assert heartbeat(azure, environment) is None
 
 
-async def test_a_server_that_would_forget_the_lock_is_refused(
-    azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_leased", [True, False])
+async def test_whoever_lives_is_waited_for(
+    azure: SandboxProcess, changed: EnvironmentSpec, environment: EnvironmentOutputs, is_leased: bool
 ) -> None:
-    real = PrefectClient.request
+    guid = str(uuid4())
+    if is_leased:
+        lease(azure, environment, action="Acquire", leaseDuration=-1, proposedLeaseId=guid)
+    lives = clock.lock_azure_s(write_lock.LIVES_S)
+    write_heartbeat(
+        azure, environment, f"{guid} {(now(azure) + timedelta(seconds=lives)).isoformat()} {THEIRS}"
+    )
+    since = len(azure.ledger())
+    with pytest.raises(EnvironmentBusy, match="the run brave-otter"):
+        await provision(changed, if_another_run="refuse")
+    assert writes(azure.ledger()[since:]) == []
 
-    async def forgetful(self: PrefectClient, method: Any, path: Any, *args: Any, **options: Any) -> Any:
-        answer = await real(self, method, path, *args, **options)
-        if path == "/admin/settings":
-            text = answer.text.replace("lease_storage.filesystem", "lease_storage.memory")
-            answer._content = text.encode()
-        return answer
 
-    monkeypatch.setattr(PrefectClient, "request", forgetful)
-    with pytest.raises(ForgetfulServer, match="PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"):
-        await provision(spec)
+@pytest.mark.thorough
+async def test_of_many_that_take_over_at_once_one_does(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    guid = str(uuid4())
+    lease(azure, environment, action="Acquire", leaseDuration=-1, proposedLeaseId=guid)
+    write_heartbeat(azure, environment, f"{guid} {(now(azure) - timedelta(seconds=5)).isoformat()} {THEIRS}")
+    inside, most = 0, 0
+
+    async def write(n: int) -> None:
+        nonlocal inside, most
+        lock = lock_of(spec, f"run {n}")
+        await lock.secure()
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.2)
+        assert await lock.admit(AN_UPDATE)
+        inside -= 1
+        await lock._give_back()
+
+    async with run_session(spec):
+        await asyncio.gather(*(write(n) for n in range(6)))
+    assert most == 1
+    assert is_free(azure, environment)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("operation", ["BlobContainers_Lease", "Tags_UpdateAtScope", "BlobContainers_Create"])
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_an_answer_about_the_lock_that_gets_lost_is_asked_for_again(
+    azure: SandboxProcess, changed: EnvironmentSpec, environment: EnvironmentOutputs, operation: str, cut: str
+) -> None:
+    if operation == "BlobContainers_Create":
+        azure.arm("DELETE", container_of(environment), api_version="2024-01-01")
+    azure.fault({"cut": cut}, operation=operation, nth=1)
+    assert not (await provision(changed)).is_unchanged
+    assert is_free(azure, environment)
+
+
+# The gate.
+
+
+@contextmanager
+def gates() -> Iterator[list[Gate]]:
+    """The gates of the sessions that are opened inside."""
+    found: list[Gate] = []
+    made = Gate.__init__
+
+    def noted(self: Gate, mode: gate.Mode) -> None:
+        made(self, mode)
+        found.append(self)
+
+    with mock.patch.object(Gate, "__init__", noted):
+        yield found
+
+
+def without_record(ledger: list[dict[str, Any]], every: list[Gate]) -> list[str]:
+    """Writes that no gate let through."""
+    passed = {one.request_id for each in every for one in each.passed}
+    return [
+        f"{entry['method']} {entry['path']}"
+        for entry in writes(ledger)
+        if entry["client_request_id"] not in passed
+    ]
+
+
+FLOWS: dict[str, Callable[[EnvironmentSpec], Awaitable[Any]]] = {
+    "provision": provision,
+    "tear_down": lambda spec: tear_down(spec, KEY),
+    "rebuild": lambda spec: rebuild(spec, KEY),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    # A rebuild holds the other two.
+    ["rebuild", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("provision", "tear_down"))],
+)
+async def test_every_write_has_passed_the_gate(
+    azure: SandboxProcess, spec: EnvironmentSpec, request: pytest.FixtureRequest, name: str
+) -> None:
+    if name == "provision":
+        azure.settings(registered={"Microsoft.Monitor": False})
+        quicken(azure)
+    else:
+        request.getfixturevalue("environment")
+    since = len(azure.ledger())
+    with gates() as every:
+        await FLOWS[name](spec)
+    ledger = azure.ledger()[since:]
+    assert len(writes(ledger)) > 20
+    assert without_record(ledger, every) == []
+    # Each operation of a run is found in the activity log by one ID.
+    assert {e["correlation_id"] for e in writes(ledger) if e["service"] == "arm"} <= {
+        one.run_id for one in every
+    }
+
+
+async def test_before_there_is_a_lock_only_foundations_are_made(
+    azure: SandboxProcess, spec: EnvironmentSpec
+) -> None:
+    quicken(azure)
+    await provision(spec)
+    sent = writes(azure.ledger())
+    first = next(n for n, entry in enumerate(sent) if entry["operation"] == "BlobContainers_Lease")
+    for entry in sent[:first]:
+        assert Write(entry["method"], entry["path"], "creation").is_foundation, entry["path"]
+        assert entry["status"] in (200, 201, 202), entry
+    kinds = {entry["operation"] for entry in sent[first:]}
+    assert {"ManagedClusters_CreateOrUpdate", "RoleAssignments_Create"} <= kinds
+
+
+async def test_a_group_without_an_account_is_locked_by_its_heartbeat_alone(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    azure.arm("DELETE", environment.storage_account.id, api_version="2024-01-01")
+    async with run_session(spec):
+        first, second = lock_of(spec, "the first"), lock_of(spec, "the second", "refuse")
+        await first.secure()
+        with pytest.raises(EnvironmentBusy, match="the first"):
+            await second.secure()
+        assert await first.admit(AN_UPDATE)
+        await first._give_back()
+
+
+@pytest.mark.parametrize("mode", ["planning", "read_only"])
+async def test_a_run_that_only_reads_can_write_nothing(
+    azure: SandboxProcess, spec: EnvironmentSpec, mode: str
+) -> None:
+    async with run_session(spec, **{mode: True}):
+        with pytest.raises(WouldWrite, match="only reads"):
+            await send(
+                cloud().resources.resource_groups.create_or_update, "rg", b'{"location": "canadacentral"}'
+            )
     assert writes(azure.ledger()) == []
 
 
-def test_servers_on_the_loopback_of_two_machines_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    local, shared = "http://127.0.0.1:4200/api", "https://prefect.example.com/api"
-    here = [_server_id(url) for url in (local, shared)]
-    monkeypatch.setattr("socket.gethostname", lambda: "another machine")
-    there = [_server_id(url) for url in (local, shared)]
-    assert here[0] != there[0]
-    assert here[1] == there[1]
+async def test_a_run_without_a_lock_can_write_nothing(azure: SandboxProcess, spec: EnvironmentSpec) -> None:
+    async with run_session(spec):
+        with pytest.raises(WouldWrite, match="no lock"):
+            await send(
+                cloud().resources.resource_groups.create_or_update, "rg", b'{"location": "canadacentral"}'
+            )
+    assert writes(azure.ledger()) == []
+
+
+def test_time_passes_while_a_process_or_its_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    since = Elapsed()
+    for moved in ("clock_gettime", "time"):
+        with monkeypatch.context() as patch:
+            real = getattr(gate.time, moved)
+            patch.setattr(gate.time, moved, lambda *given, real=real: real(*given) + 500)
+            assert since.real_s() >= 500
+    assert since.real_s() < 400
+
+
+# Twice the same rebuild.
+
+
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.thorough)])
+async def test_a_rebuild_that_waited_for_the_same_rebuild_changes_nothing(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, again: bool
+) -> None:
+    async with held(spec):
+        first = asyncio.create_task(rebuild(spec, KEY, return_state=True))
+        second = asyncio.create_task(rebuild(spec, KEY, return_state=True, again=again))
+        await asyncio.sleep(3)
+        assert not first.done()
+        assert not second.done()
+    states: list[Any] = list(await asyncio.gather(first, second))
+    assert all(state.is_completed() for state in states)
+    names = sorted(str(state.name) for state in states)
+    generations = sorted([(await state.aresult()).new.generation for state in states])
+    if again:
+        assert generations in ([2, 2], [2, 3])
+    else:
+        assert names == ["AlreadyRebuilt", "Completed"]
+        assert generations == [2, 2]
+        (message,) = (state.message for state in states if state.name == "AlreadyRebuilt")
+        assert "generation 2 was made by another run" in message
+        assert "again: true" in message
+
+
+@pytest.mark.thorough
+async def test_a_rebuild_to_another_spec_isnt_called_done_by_anothers(
+    azure: SandboxProcess, spec: EnvironmentSpec, changed: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    async with held(spec):
+        first = asyncio.create_task(rebuild(spec, KEY, return_state=True))
+        await asyncio.sleep(3)
+        second = asyncio.create_task(rebuild(changed, KEY, return_state=True))
+        await asyncio.sleep(3)
+    states = await asyncio.gather(first, second)
+    # Whichever came first, the other one isn't told that its spec is there.
+    assert sorted(state.name for state in states) == ["Completed", "Failed"]
+    (failed,) = (state for state in states if state.is_failed())
+    assert "made by another run" in str(failed.message)

@@ -275,7 +275,8 @@ async def test_refusals_come_before_the_first_write_and_all_at_once(
 async def test_while_another_run_writes_it_is_refused(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    async with run_session(spec), one_writer(spec):
+    async with run_session(spec), one_writer(spec) as lock:
+        await lock.secure()
         other = asyncio.create_task(_elsewhere(lambda: rebuild(spec, KEY, if_another_run="refuse")))
         with pytest.raises(EnvironmentBusy):
             await other
@@ -286,7 +287,7 @@ async def _elsewhere(run: Callable[[], Any]) -> None:
     """Run where the lock of this test isn't held."""
     from flows._one_writer import _held
 
-    _held.set(frozenset())
+    _held.set({})
     await run()
 
 

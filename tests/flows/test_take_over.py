@@ -1,19 +1,21 @@
 """An environment that an earlier version made is taken over: a run writes only what CHANGELOG.md names."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cloud.errors import EnvironmentBusy
+from cloud.write_lock import CONTAINER
 from environment.rebuild import Rebuilt
 from environment.receipt import Receipt
 from environment.spec import EnvironmentSpec
+from flows._one_writer import one_writer
+from flows._session import run_session
 from flows.plan import make_plan
 from flows.provision import provision
 from flows.rebuild import rebuild
 from flows.tear_down import tear_down
-from tasks import claim
 
 from ..cases import shown
 from ..sandbox.conftest import SandboxProcess
@@ -54,6 +56,12 @@ def leave_claim(azure: SandboxProcess, until: datetime) -> None:
         api_version="2024-11-01",
     )
     assert answer.status_code == 200, answer.text
+
+
+def at_real_speed(azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """Let Azure's clock go at the speed of ours; returns what it shows."""
+    monkeypatch.setenv("AKS_POSTGRES_TIME_SCALE", "1")
+    return datetime.fromisoformat(azure.control("POST", "clock", {"speed": 1})["now"])
 
 
 def old_claims(azure: SandboxProcess) -> list[str]:
@@ -124,13 +132,15 @@ async def test_tear_down_takes_all_of_it_and_keeps_the_backups(
     # The identities of a generation lose their roles on the account.
     kept = {one for one in before if "-backup-" in one and "/roleAssignments/" not in one}
     assert len(kept) == 3  # group, account, container
+    (account,) = (one for one in kept if one.count("/") == 8)
+    kept.add(f"{account}/blobServices/default/containers/{CONTAINER}")
     assert {one for one in resources(azure) if "cnpg" in one} == kept
 
 
 async def test_an_old_claim_that_lives_is_heeded(
-    azure: SandboxProcess, spec: EnvironmentSpec, version: str
+    azure: SandboxProcess, spec: EnvironmentSpec, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave_claim(azure, datetime.now(UTC) + timedelta(seconds=100))
+    leave_claim(azure, at_real_speed(azure, monkeypatch) + timedelta(seconds=100))
     since = len(azure.ledger())
     with pytest.raises(EnvironmentBusy, match="the run provision cnpg in canadacentral"):
         await provision(changed(spec), if_another_run="refuse")
@@ -143,7 +153,7 @@ async def test_an_old_claim_that_lives_is_heeded(
 async def test_an_old_claim_that_is_overdue_blocks_nobody(
     azure: SandboxProcess, spec: EnvironmentSpec, version: str, ago: timedelta
 ) -> None:
-    leave_claim(azure, datetime.now(UTC) - ago)
+    leave_claim(azure, datetime.fromisoformat(azure.control("GET", "clock")["now"]) - ago)
     assert (await provision(changed(spec), if_another_run="refuse")).changes[
         "log_workspace"
     ].kind == "updated"
@@ -153,9 +163,9 @@ async def test_an_old_claim_that_is_overdue_blocks_nobody(
 async def test_an_old_claim_that_runs_out_is_waited_for(
     azure: SandboxProcess, spec: EnvironmentSpec, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim, "LOOK_S", 0.05)
-    ends = datetime.now(UTC) + timedelta(seconds=4)
+    ends = at_real_speed(azure, monkeypatch).replace(microsecond=0) + timedelta(seconds=4)
     leave_claim(azure, ends)
-    assert (await provision(changed(spec))).changes["log_workspace"].kind == "updated"
-    assert datetime.now(UTC) >= ends.replace(microsecond=0)
+    async with run_session(spec), one_writer(spec) as lock:
+        assert datetime.fromisoformat(azure.control("GET", "clock")["now"]) >= ends
+        assert [lock.guid in one for one in old_claims(azure)] == [True]
     assert old_claims(azure) == []

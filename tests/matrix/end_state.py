@@ -70,7 +70,6 @@ def end_state(azure: SandboxProcess, spec: EnvironmentSpec) -> dict[str, Any]:
             about = resource["properties"]
             key = alike(f"{about['scope']} {about['roleDefinitionId']} {about['principalId']}")
         body = json.loads(alike(json.dumps(_sorted(resource))))
-        _without_tags_of_claims(body)
         while key in found:  # a duplicate of a role assignment, which Azure has one of only
             key += " again"
         found[key] = body
@@ -124,12 +123,6 @@ def _alike(azure: SandboxProcess, spec: EnvironmentSpec, resources: Iterable[Jso
         return _DRAWN.sub("drawn", _TIME.sub("time", shown))
 
     return alike
-
-
-def _without_tags_of_claims(body: Json) -> None:
-    tags = body.get("tags")
-    if isinstance(tags, dict):
-        tags.pop("aks-postgres-writer", None)
 
 
 def _sorted(value: Any) -> Any:

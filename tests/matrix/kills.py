@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..conftest import each_request
-from ..flows.conftest import writes
+from ..flows.conftest import without_lock_traffic, writes
 from .end_state import unlike
 from .outcomes import Outcome
 from .plain import Flow, run_flow, without_prefect
 from .world import World
 
 Json = dict[str, Any]
-_CLAIMS = "Tags_UpdateAtScope"
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,11 @@ class Kill:
 def kills(flow: Flow, ledger: list[Json]) -> Iterator[Kill]:
     """Before and after every writing call of a clean run."""
     counts: dict[tuple[str, str], int] = defaultdict(int)
+    ours = without_lock_traffic(ledger)
     for entry in writes(ledger):
         key = (str(entry["method"]), str(entry["path"]))
         counts[key] += 1
-        if entry["operation"] != _CLAIMS:
+        if entry in ours:
             for moment in ("before", "after"):
                 yield Kill(flow, moment, *key, counts[key])  # type: ignore[arg-type]
 
@@ -67,6 +67,7 @@ def kill_outcome(world: World, kill: Kill) -> Outcome:
         )
     if kill.flow == "rebuild blue_green":
         problems += _no_environment(world)
+    world.let_heartbeats_end()
     try:
         world.run(kill.flow)
     except BaseException as error:
@@ -79,7 +80,7 @@ def kill_outcome(world: World, kill: Kill) -> Outcome:
 
 def _was_its_last(kill: Kill, ledger: list[Json]) -> bool:
     """Whether a rebuild was killed after its last write."""
-    last = [one for one in writes(ledger) if one["operation"] != _CLAIMS][-1]
+    last = without_lock_traffic(writes(ledger))[-1]
     is_last = (last["method"], str(last["path"]).casefold()) == (kill.method, kill.path.casefold())
     count = sum((one["method"], one["path"]) == (last["method"], last["path"]) for one in writes(ledger))
     return kill.flow.startswith("rebuild") and kill.moment == "after" and is_last and kill.nth == count

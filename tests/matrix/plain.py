@@ -1,6 +1,6 @@
 """The flows as they are, without Prefect: no server, no task runs, no retries of steps; what ends a run, a rerun mends.
 
-Five times as fast as recorded runs. The lock of a Prefect server is left out, the claim on the environment isn't.
+Five times as fast as recorded runs. The lock on the environment is as it is.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from functools import partial
 from typing import Any, Literal
 from unittest import mock
 
+from cloud.session import cloud
+from cloud.write_lock import WriteLock
 from environment.names import environment_key
 from environment.spec import EnvironmentSpec
+from flows._one_writer import lock_of
 from flows._steps import Steps
 from tasks import inventory
-from tasks.claim import claimed
 
 Flow = Literal["provision", "tear_down", "rebuild blue_green", "rebuild replace"]
 FLOWS: tuple[Flow, ...] = ("provision", "tear_down", "rebuild blue_green", "rebuild replace")
@@ -29,18 +31,20 @@ async def _nothing(*_: Any, **__: Any) -> None:
 
 
 @contextmanager
-def without_prefect(server: str = "matrix", run: str = "a run") -> Iterator[None]:
+def without_prefect(run: str = "a run") -> Iterator[None]:
     """Let the flows' own functions run plainly.
 
     Args:
-        server: the Prefect server that the claims of these runs name; claims of one server are left to its lock.
-        run: what the claims call the run.
+        run: what the heartbeat calls the run.
     """
 
     @asynccontextmanager
-    async def one_writer(spec: EnvironmentSpec, _if_another_run: str = "wait") -> AsyncIterator[None]:
-        async with claimed(spec, server, run, waits=True):
-            yield
+    async def one_writer(spec: EnvironmentSpec, _if_another_run: str = "wait") -> AsyncIterator[WriteLock]:
+        lock = lock_of(spec, run)
+        async with lock.kept():
+            await lock.wait_for_turn()
+            cloud().gate.fence = lock
+            yield lock
 
     stand_ins = {
         "one_writer": one_writer,

@@ -29,8 +29,8 @@ Written by `make matrix`, `make canary` and `make mutations` from what they coun
 - A case starts from an empty subscription (`provision`) or a finished environment (the other flows), on a sandbox at a
   thousand times Azure's speed, whose operations last moments. One seed for all.
 - Flows run as they are, but without Prefect: no task runs, so no retries of steps. What Prefect would have repeated
-  ends the run here, and running again must mend it. The lock of the Prefect server is left out; the claim on the
-  environment is taken, and a killed run's claim counts as one of the same server, so that it isn't waited for.
+  ends the run here, and running again must mend it. The lock on the environment is as it is; after a kill Azure's clock
+  is brought to where the dead run's heartbeat is over.
 - Read time-outs are 0.7 s instead of a minute. A connection is refused on our side, all else is done by the sandbox.
 - **The same end** means: every ARM resource and every Kubernetes object that isn't made by Kubernetes itself, field by
   field, but for times, drawn ids and host names, and a generation's number and suffix.

@@ -22,10 +22,12 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
+from cloud import clock
+from cloud.write_lock import LIVES_S
 from environment.spec import EnvironmentSpec
 
 from ..conftest import each_request, point_at, spec_for
-from ..flows.conftest import quicken, writes
+from ..flows.conftest import quicken, without_lock_traffic, writes
 from ..sandbox.conftest import SandboxProcess, start
 from .end_state import end_state
 from .plain import FLOWS, Flow, run_flow, without_prefect
@@ -79,14 +81,14 @@ class World:
             self.cleans[flow] = Clean(ledger, operations, end_state(self.azure, self.spec))
         return self.cleans[flow]
 
-    def run(self, flow: Flow, server: str = "matrix") -> None:
+    def run(self, flow: Flow) -> None:
         """Run a flow from where the sandbox is.
 
         Raises:
             ProvisioningError: as the flow does.
             TimeoutError: it hangs.
         """
-        with without_prefect(server):
+        with without_prefect():
             asyncio.run(asyncio.wait_for(run_flow(flow, self.spec), LONGEST_RUN_S))
 
     def end(self) -> Json:
@@ -94,10 +96,12 @@ class World:
         return end_state(self.azure, self.spec)
 
     def writes(self, since: int = 0) -> list[Json]:
-        """The writes of the ledger, but for claims."""
-        return [
-            one for one in writes(self.azure.ledger()[since:]) if one["operation"] != "Tags_UpdateAtScope"
-        ]
+        """The writes of the ledger, but for the lock's."""
+        return without_lock_traffic(writes(self.azure.ledger()[since:]))
+
+    def let_heartbeats_end(self) -> None:
+        """Bring Azure's clock to where the heartbeat of a run that is dead by now is over."""
+        self.azure.step(clock.lock_azure_s(LIVES_S))
 
 
 def empty(azure: SandboxProcess) -> None:
