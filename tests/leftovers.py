@@ -1,8 +1,8 @@
 """Nothing that a test run started outlives it, however it ends: SIGKILL, a time-out and a crash included.
 
-Everything started has a mark in its environment, which children inherit, in sessions of their own as well. A
-process beside the run holds one end of a pipe; once the other end is closed, which the kernel does for the dead
-too, it ends whatever still bears the mark. It reads /proc; elsewhere nothing is watched.
+Everything started has a mark in its environment, which children inherit, in sessions of their own as well.
+A process beside the run holds one end of a pipe; once the other end is closed, which the kernel does for the
+dead too, it ends whatever still bears the mark. It reads /proc; elsewhere nothing is watched.
 """
 
 from __future__ import annotations

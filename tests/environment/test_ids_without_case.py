@@ -1,4 +1,4 @@
-"""Azure compares IDs and names of groups without case: however they are written, what is made of them is the same."""
+"""Azure compares IDs and names of groups without case: what is made of them is the same."""
 
 from collections.abc import Iterator
 from typing import Any
