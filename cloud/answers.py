@@ -112,7 +112,8 @@ class FirstAnswer(AsyncPollingMethod[Answer]):
 class ArmFault(Exception):
     """An answer of Azure's that isn't a success, or none at all (`status` is None).
 
-    `reached` says whether the request may have been acted on although no answer came.
+    `reached` says whether the request may have been acted on although no answer came; `of_aks_operation` that it is
+    how an operation on a cluster or a node pool ended, rather than an answer to a request.
     """
 
     status: int | None
@@ -122,6 +123,7 @@ class ArmFault(Exception):
     retry_after_s: float | None = None
     reached: bool = True
     details: str = ""
+    of_aks_operation: bool = False
 
     def __str__(self) -> str:
         text = f"{self.code}: {self.message}" + (f" ({self.details})" if self.details else "")

@@ -16,6 +16,8 @@ from cloud.answers import Answer, ArmFault, FirstAnswer, Json
 from cloud.calls import persistently, send
 from cloud.desired import FINAL_STATES, state_of
 from cloud.errors import OperationNotDone, WouldWrite
+from cloud.if_match import send_if_unchanged
+from cloud.operation_status import fault_of_operation
 from cloud.resources import unsettled
 from cloud.session import cloud
 from environment.journal import journal
@@ -35,7 +37,7 @@ class Deletable:
     what: str
     id: str
     get: Callable[[], Awaitable[Answer]]
-    delete: Callable[[], Awaitable[Answer]]
+    delete: Callable[[Json], Awaitable[Answer]]
     expected_s: float
     deadline_s: float
     waits: bool
@@ -60,6 +62,7 @@ def deletable(
     expected_s: float = 2,
     deadline_s: float = 600,
     waits: bool = True,
+    if_match: bool = False,
     **options: Any,
 ) -> Deletable:
     """Describe a resource by two operations of an SDK client.
@@ -74,18 +77,24 @@ def deletable(
         expected_s: how long the deletion usually takes.
         deadline_s: when to stop waiting for it.
         waits: whether another operation on it has to end first; AKS deletes a busy cluster, too.
+        if_match: send If-Match with the ETag of the resource that was checked, so that nothing else is deleted.
         options: passed to both operations (`api_version`).
     """
 
     async def look() -> Answer:
         return await send(get, *key, **options)
 
-    async def remove() -> Answer:
+    async def remove(live: Json) -> Answer:
         if cloud().read_only:
             raise WouldWrite(f"{what} {resource_id.rsplit('/', 1)[-1]}: would be deleted")
-        if delete.__name__.startswith("begin_"):
-            return await send(_started, delete, *key, **options)
-        return await send(delete, *key, **options)
+
+        async def request(headers: Json) -> Answer:
+            also = {**({"headers": headers} if headers else {}), **options}
+            if delete.__name__.startswith("begin_"):
+                return await send(_started, delete, *key, **also)
+            return await send(delete, *key, **also)
+
+        return await send_if_unchanged(request, look, live) if if_match else await request({})
 
     return Deletable(what, resource_id, look, remove, expected_s, deadline_s, waits)
 
@@ -125,7 +134,7 @@ async def ensure_absent(resource: Deletable, check: Check | None = None) -> Outc
         if check:
             await check(live)
         try:
-            answer = await resource.delete()
+            answer = await resource.delete(live)
         except ArmFault as fault:
             if fault.status == 404:
                 return
@@ -192,7 +201,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
     started_s = clock.now_s()
     while (live := await persistently(resource.label, lambda: _look(resource))) is not None:
         if not is_being_deleted(live):
-            still_runs = answer is not None and await _runs(answer)
+            still_runs = answer is not None and await _runs(answer, resource.id)
             if not still_runs and clock.now_s() - started_s > _DISAPPEARS_WITHIN_S:
                 raise ArmFault(
                     200, "NotLatestOperation", "its deletion has ended and the resource is still there"
@@ -200,7 +209,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
         await _pause(resource, started_s)
 
 
-async def _runs(answer: Answer) -> bool:
+async def _runs(answer: Answer, resource_id: str) -> bool:
     """Whether the operation that a request began is still running, by its own status.
 
     Raises:
@@ -217,8 +226,9 @@ async def _runs(answer: Answer) -> bool:
         if fault.status is None or fault.status == 429 or fault.status >= 500:
             return True
         raise
-    if isinstance(status.body.get("error"), dict):
-        raise ArmFault.of_body(status.body, status=200, fallback="Failed")
+    went_wrong = fault_of_operation(status.body, resource_id)
+    if went_wrong is not None:
+        raise went_wrong
     said = str(status.body.get("status") or "")
     return status.status == 202 or (bool(said) and said.casefold() not in FINAL_STATES)
 

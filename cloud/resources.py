@@ -22,6 +22,8 @@ from cloud.calls import persistently, read_once, read_path, send
 from cloud.desired import FINAL_STATES, Decision, merged, state_of
 from cloud.errors import OperationNotDone, PermanentError, ProvisioningError, WouldWrite
 from cloud.gate import purpose
+from cloud.if_match import send_if_unchanged
+from cloud.operation_status import fault_of_operation, has_error
 from cloud.planned import planned
 from cloud.session import cloud
 from environment.journal import journal
@@ -89,19 +91,22 @@ def arm_resource(
         if cloud().read_only:
             raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
         conditions: dict[str, Any] = {}
-        if if_match:
-            have = live or {}
-            etag = have.get("eTag") or have.get("etag") or (have.get("properties") or {}).get("eTag")
-            if live is None:
-                conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
-            elif etag:
-                conditions = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+        if if_match and live is None:
+            conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
         content = json.dumps(body).encode()
-        with purpose("creation" if live is None else "write"):
+
+        async def request(headers: Json) -> Answer:
+            also = {**conditions, **({"headers": headers} if headers else {}), **options}
             if put.__name__.startswith("begin_"):
-                started = functools.partial(_start, put)
-                return await send(started, *key, content, polling=FirstAnswer(), **conditions, **options)
-            return await send(put, *key, content, **conditions, **options)
+                return await send(
+                    functools.partial(_start, put), *key, content, polling=FirstAnswer(), **also
+                )
+            return await send(put, *key, content, **also)
+
+        with purpose("creation" if live is None else "write"):
+            if if_match and live is not None:
+                return await send_if_unchanged(request, look, live)
+            return await request({})
 
     async def look() -> Answer:
         answer = await send(get, *key, **options)
@@ -308,8 +313,8 @@ async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFaul
             status = (await read_path(resource.label, lambda: cloud().get(url))).body
         except PermanentError:  # the status may be gone; the resource's state isn't
             status = {}
-        if isinstance(status.get("error"), dict):
-            return ArmFault.of_body(status, status=200, fallback=state_of(live))
+        if fault := fault_of_operation(status, resource.id, fallback=state_of(live)):
+            return fault
     elif location := answer.headers.get("location"):
         try:
             await read_once(lambda: cloud().get(location))
@@ -327,8 +332,7 @@ async def _said_of(answer: Answer) -> str:
         status = (await read_once(lambda: cloud().get(url))).body
     except (ArmFault, ProvisioningError):
         return ""
-    error = status.get("error")
-    reason = f", {ArmFault.of_body(status, status=None)}" if isinstance(error, dict) else ""
+    reason = f", {ArmFault.of_body(status, status=None)}" if has_error(status) else ""
     return f" Azure says of the operation: {clean(str(status.get('status') or 'nothing'))}{reason}."
 
 

@@ -136,6 +136,18 @@ RULES: dict[str, Rule] = {
     "InvalidAuthenticationTokenTenant": _stop(
         "Set AZURE_TENANT_ID to the tenant that the subscription belongs to."
     ),
+    # https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled
+    "ReadOnlyDisabledSubscription": _stop(
+        "The subscription is disabled, so nothing in it can be written. Ask its owner to enable it again "
+        "(portal: Subscriptions, Reactivate), then run again."
+    ),
+    # https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
+    "UnmatchedPrincipalType": _stop(
+        "The principal has another type than was said: set its `type` in monitoring.grafana_admins or "
+        "storage.blob_owners to User, Group or ServicePrincipal, whichever it is, then run again."
+    ),
+    # A reference to what was just made; Azure Service Operator repeats it too (error_classifier.go).
+    "InvalidResourceReference": _again(SPREADING, 120, 5, NotEffectiveYet),
     "SubscriptionNotFound": _stop("Check subscription_id, and that the caller has a role in it."),
     "RequestDisallowedByPolicy": _stop(
         "Ask whoever owns the named policy assignment for an exemption, or change the spec; then run again."
@@ -192,6 +204,10 @@ STOPPED = _stop(
 )
 _SAYS_STOPPED = re.compile(r"\bstopped state\b|power ?state\W+stopped|\(succeeded, ?stopped\)")
 
+# Recorded in status documents of operations on clusters and pools that AKS ended well all the same (azure-cli's
+# recordings, such as test_aks_create_update_fips_flow.yaml). As an answer to a request, they'd mean something else.
+_HEALS = re.compile(r"Reconcile\w*Error|OverlaymgrReconcileError|ContextDeadlineExceeded")
+
 _UNKNOWN = _stop("Read Azure's words above; mend it, then run again.")
 # Often another operation under a code of its own, sometimes for good: a few tries tell.
 _UNKNOWN_CONFLICT = _again("something else on this resource is in the way", 120, 10)
@@ -220,6 +236,8 @@ def rule_for(fault: ArmFault) -> Rule:
         return _stop("The name is held by a soft-deleted resource elsewhere; set another suffix.")
     if fault.code in RULES:
         return RULES[fault.code]
+    if fault.of_aks_operation and (_HEALS.fullmatch(fault.code) or "aks will continuously retry" in text):
+        return HEALING
     if fault.code.startswith("RetryableError"):
         return CONFLICT
     if fault.status == 409 and "another operation" in text:

@@ -117,6 +117,8 @@ class Cloud:
     credential: Any
     http: aiohttp.ClientSession
     gate: Gate
+    quotes_etags: bool = False
+    """Whether Azure has shown in this run that it wants If-Match quoted (`cloud.if_match`)."""
     kubeconfigs: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False)
     """Of clusters, by group and name; secret, in memory only, and gone with the run."""
 

@@ -217,6 +217,7 @@ class EnvironmentOutputs(Outputs):
     backup_identity: IdentityOutputs
     storage_account: StorageAccountOutputs
     container: ResourceOutputs
+    backup_protection: ResourceOutputs
     grafana: GrafanaOutputs
     monitor_workspace: MonitorWorkspaceOutputs
     log_workspace: LogWorkspaceOutputs

@@ -365,7 +365,9 @@ class StorageSpec(SpecModel):
             "Standard_RAGZRS",
         ],
         Field(
-            description="Redundancy of the account. ZRS keeps a copy in each zone.", json_schema_extra=at(0)
+            description="Redundancy of the account. ZRS keeps a copy in each zone; GZRS one in a second region, too, "
+            "for about twice the price (a plan shows it). An account that is there is converted in the portal.",
+            json_schema_extra=at(0),
         ),
     ] = "Standard_ZRS"
     container: Annotated[
@@ -403,6 +405,17 @@ class StorageSpec(SpecModel):
             json_schema_extra=at(4),
         ),
     ] = "shared"
+    soft_delete_days: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=365,
+            description="How many days Azure keeps deleted backups and containers (1 to 365). Overwritten and deleted "
+            "blobs stay as previous versions besides, and cost, until a lifecycle rule of yours deletes them. A longer "
+            "retention that is set on the account stays.",
+            json_schema_extra=at(5),
+        ),
+    ] = 14
 
 
 class MonitoringSpec(SpecModel):

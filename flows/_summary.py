@@ -74,6 +74,7 @@ def _resources(outputs: EnvironmentOutputs) -> str:
         ("Managed identity for backups", outputs.backup_identity, "backup_identity"),
         ("Storage account", outputs.storage_account, "storage_account"),
         ("Blob container", outputs.container, "container"),
+        ("Protection of backups", outputs.backup_protection, "backup_protection"),
         ("Managed Grafana", outputs.grafana, "grafana"),
         ("Azure Monitor workspace", outputs.monitor_workspace, "monitor_workspace"),
         ("Log Analytics workspace", outputs.log_workspace, "log_workspace"),

@@ -44,6 +44,7 @@ from flows._steps import Step, Steps
 from flows._summary import summary
 from flows._timeline import bars, show_timeline, timeline_table
 from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
+from tasks.backup_protection import ensure_backup_protection
 from tasks.cnpg_operator import ensure_cnpg_operator
 from tasks.container_insights import ensure_container_insights, ensure_logs_association, ensure_logs_rule
 from tasks.grafana import (
@@ -152,6 +153,7 @@ class EnvironmentSteps:
     backup_identity: Step[IdentityOutputs] | None
     storage_account: Step[StorageAccountOutputs]
     container: Step[ResourceOutputs]
+    backup_protection: Step[ResourceOutputs]
     blob_roles: Step[RoleOutputs]
     grafana: Step[GrafanaOutputs]
     monitor_workspace: Step[MonitorWorkspaceOutputs]
@@ -197,6 +199,7 @@ class EnvironmentSteps:
             backup_identity=await (self.backup_identity or self.identity).result(),
             storage_account=await self.storage_account.result(),
             container=await self.container.result(),
+            backup_protection=await self.backup_protection.result(),
             grafana=await self.grafana.result(),
             monitor_workspace=await self.monitor_workspace.result(),
             log_workspace=await self.log_workspace.result(),
@@ -232,6 +235,7 @@ def start_environment(
     backup_group = start(ensure_backup_group, spec, place, group)
     account = start(ensure_storage_account, spec, place, backup_group)
     container = start(ensure_backup_container, spec, account)
+    protection = start(ensure_backup_protection, spec, account)
     blob_roles = start(ensure_blob_roles, spec, backup_identity or identity, account)
     grafana = start(ensure_grafana, spec, place, group)
     metrics_workspace = start(ensure_monitor_workspace, spec, place, group)
@@ -241,7 +245,7 @@ def start_environment(
     logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
 
     # A fault in what is cheap costs no cluster. Grafana and the rules, which may wait, go on beside it.
-    ahead: list[Step[Any]] = [container, blob_roles, metrics_workspace, log_workspace]
+    ahead: list[Step[Any]] = [container, protection, blob_roles, metrics_workspace, log_workspace]
     requested: Step[ClusterRequestOutputs] | None = None
     associated: Step[Any]
     if spec.cluster_requests == "single":
@@ -298,6 +302,7 @@ def start_environment(
         backup_identity=backup_identity,
         storage_account=account,
         container=container,
+        backup_protection=protection,
         blob_roles=blob_roles,
         grafana=grafana,
         monitor_workspace=metrics_workspace,

@@ -707,9 +707,10 @@ class Call:
             message = "If-Match and If-None-Match can't both be set."
             raise ArmError(400, "BadRequest", message, bare=bare)
         etag = self.live.etag if self.live is not None else None
-        wrong = (match and match.strip('"') != (etag or "").strip('"') and not (match == "*" and etag)) or (
-            none_match == "*" and etag is not None
-        )
+        form = self.sandbox.settings["if_match_form"]
+        accepted = {etag, f'"{etag}"'} if form == "any" else {etag if form == "bare" else f'"{etag}"'}
+        accepted = (accepted | {"*"}) if etag else set()
+        wrong = (match and match not in accepted) or (none_match == "*" and etag is not None)
         if wrong:
             raise ArmError(
                 412,

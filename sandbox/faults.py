@@ -23,6 +23,7 @@ KINDS = {
     "operation_canceled": "it ends Canceled",
     "operation_preempted": "it ends Failed, preempted by an operation that nobody asked for",
     "operation_error_but_succeeds": "it ends Succeeded, with an error; applied: false loses the write",
+    "operation_error_meanwhile": "it ends well and tells of an error until then (code, message; stays: afterwards too)",
     "never_ends": "it stays in progress",
     "poll": "its status URL answers with a status that many times",
     "expire_tokens": "every token handed out until now is void from this request on",
@@ -258,6 +259,7 @@ def check_order(wanted: Json) -> None:
 _MEMBERS: dict[str, dict[str, Any]] = {
     "operation_fails": {"code": str, "message": str, "details": list, "then": str, "after_s": (int, float)},
     "operation_preempted": {"after_s": (int, float)},
+    "operation_error_meanwhile": {"code": str, "message": str, "stays": bool},
     "operation_error_but_succeeds": {"code": str, "message": str, "applied": bool},
     "poll": {"status": int, "times": int},
 }

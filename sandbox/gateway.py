@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.arm import ArmError, Call, Principal, Resource, Response, Route
 from sandbox.json_text import read_json
 from sandbox.providers.subscriptions import registration_state
+from sandbox.rbac import EVERYONE, denies
 from sandbox.routing import Address, parse
 from sandbox.throttling import DELETES, GLOBAL, READS, WRITES
 
@@ -129,12 +130,14 @@ class Gateway:
             self._check_group(call)
         if request.writes:
             self._check_subscription(call)
+            self._check_denials(call)
             self._check_locks(call)
             self._check_registration(call)
             call.body = self._body(request)
             if route.method == "PUT" and route.names_resource:
                 self._check_location(call)
             if route.method in ("PUT", "PATCH"):
+                self._check_identity(call)
                 self._check_policies(call)
         for limit in route.provider.limits:
             limit(call)
@@ -312,6 +315,34 @@ class Gateway:
                 headers=GATEWAY,
             )
 
+    def _check_denials(self, call: Call) -> None:
+        """https://learn.microsoft.com/azure/role-based-access-control/deny-assignments."""
+        kind = "Microsoft.Authorization/denyAssignments"
+        if call.type.lower() == kind.lower():
+            return
+        me, target = call.principal.object_id.lower(), call.id.lower()
+        for denial in self._sandbox.store.of_type(kind):
+            properties = denial.properties
+            scope = properties["scope"].lower()
+            inherited = target.startswith(scope + "/") and not properties.get("doNotApplyToChildScopes")
+            meant = {str(one["id"]).lower() for one in properties["principals"]} & {me, EVERYONE}
+            excluded = {str(one["id"]).lower() for one in properties.get("excludePrincipals") or []}
+            if (
+                (target == scope or inherited)
+                and meant
+                and me not in excluded
+                and denies(properties["permissions"], str(call.route.permission))
+            ):
+                name, action = properties["denyAssignmentName"], call.route.permission
+                raise ArmError(
+                    403,
+                    "DenyAssignmentAuthorizationFailed",
+                    f"The client '{call.principal.client_id}' with object id '{me}' has permission to perform action "
+                    f"'{action}' on scope '{call.id}'; however, the access is denied because of the deny assignment "
+                    f"with name '{name}' and Id '{denial.name}' at scope '{properties['scope']}'.",
+                    headers=GATEWAY,
+                )
+
     def _check_locks(self, call: Call) -> None:
         """https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources."""
         locks = self._sandbox.store.of_type(LOCK)
@@ -369,6 +400,8 @@ class Gateway:
         wrong = None if isinstance(body, dict) else f"an object is expected, not {type(body).__name__}"
         if wrong is None:
             for name, kind in (("properties", dict), ("tags", dict), ("location", str), ("sku", dict)):
+                if name == "tags" and request.method == "POST":
+                    continue  # an action's are its own, such as those of a legal hold
                 if body.get(name) is not None and not isinstance(body[name], kind):
                     wrong = f"'{name}' can't be {type(body[name]).__name__}"
         if wrong is None and isinstance(body.get("tags"), dict):
@@ -403,6 +436,16 @@ class Gateway:
                 "Please select a new resource name.",
                 headers=GATEWAY,
             )
+
+    def _check_identity(self, call: Call) -> None:
+        """https://github.com/hashicorp/terraform-provider-azurerm/issues/17082 (raw)."""
+        identity = call.body.get("identity")
+        wanted = identity.get("type") if isinstance(identity, dict) else None
+        if not isinstance(wanted, str) or "userassigned" not in wanted.replace(" ", "").lower():
+            return
+        if not identity.get("userAssignedIdentities"):
+            text = f"The identity ids must not be null or empty for '{wanted}' identity type."
+            raise ArmError(400, "MissingIdentityIds", text, headers=GATEWAY)
 
     def _check_policies(self, call: Call) -> None:
         """https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy."""

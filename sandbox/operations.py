@@ -43,6 +43,9 @@ class Polling:
         name_swapped: whether the status document's name is the GUID with its first groups byte-swapped (AKS).
         api_version: of the URLs handed out; None means that of the request.
         preempted: code of the error when a later operation takes over.
+        progress: what a running operation's status is instead of `pending`, given the share of its time that is over.
+        pending_http: HTTP status of a running operation's document.
+        hollow_success: whether the document says `"error": {}` and `"properties": null` at a good end (Grafana).
     """
 
     async_path: str | None = None
@@ -57,6 +60,9 @@ class Polling:
     name_swapped: bool = False
     api_version: str | None = None
     preempted: str = "OperationPreempted"
+    progress: Callable[[Operation, float, Sandbox], str] | None = None
+    pending_http: int = 200
+    hollow_success: bool = False
 
     def headers(self, operation: Operation, base_url: str) -> dict[str, str]:
         """The polling headers of an answer."""
@@ -234,6 +240,8 @@ class Operations:
         self._counts[resource.id.lower()] += 1
         if fault and "poll" in fault:
             operation.poll_fault = dict(fault["poll"]) if isinstance(fault["poll"], dict) else {"times": 1}
+        if fault and "operation_error_meanwhile" in fault:
+            operation.error = _passing(fault["operation_error_meanwhile"])
         if fault and fault.get("never_ends"):
             operation.ends_s = None
         else:
@@ -294,14 +302,25 @@ class Operations:
         document: Json = {
             "id": polling.url(polling.async_path or "", operation, "").split("?")[0],
             "name": _swapped(operation.id) if polling.name_swapped else operation.id,
-            "status": operation.status if operation.done else polling.pending,
+            "status": operation.status if operation.done else self._pending(operation),
             "startTime": self._sandbox.clock.iso(operation.started_s),
         }
         if operation.ended_s is not None:
             document["endTime"] = self._sandbox.clock.iso(operation.ended_s)
         if operation.error is not None:
             document["error"] = operation.error
-        return Response(200, document, retry_after_s=retry)
+        elif polling.hollow_success and operation.status == "Succeeded":
+            document |= {"error": {}, "properties": None}
+        return Response(200 if operation.done else polling.pending_http, document, retry_after_s=retry)
+
+    def _pending(self, operation: Operation) -> str:
+        """The status word of a running operation."""
+        polling = operation.polling
+        if polling.progress is None or operation.ends_s is None:
+            return polling.pending
+        lasts_s = operation.ends_s - operation.started_s
+        passed_s = self._sandbox.clock.now_s() - operation.started_s
+        return polling.progress(operation, passed_s / lasts_s if lasts_s else 1.0, self._sandbox)
 
     def _poll_location(self, operation: Operation, base_url: str, retry: float | None) -> Response:
         from sandbox.arm import ArmError, Response
@@ -344,8 +363,12 @@ class Operations:
             message = order.get("message", "Operation is not the latest operation of the resource.")
             operation.error = _error(order.get("code", "NotLatestOperation"), message)
         else:
+            passing = operation.error
             try:
                 self._succeed(operation)
+                operation.error = (
+                    passing if _stays(fault.get("operation_error_meanwhile")) else operation.error
+                )
             except ArmError as error:
                 operation.final_status = error.status
                 self.end(operation, "Failed", error.error())
@@ -414,6 +437,17 @@ class Operations:
 
 def _error(code: str, message: str) -> Json:
     return {"code": code, "message": message}
+
+
+def _passing(order: Any) -> Json:
+    """An error that AKS tells of while it goes on (test_aks_create_update_fips_flow.yaml of azure-cli-extensions)."""
+    order = order if isinstance(order, dict) else {}
+    text = "AKS will continuously retry the requested operation until successful or a retry timeout is hit."
+    return _error(order.get("code", "ReconcilePortalDNSError"), order.get("message", text))
+
+
+def _stays(order: Any) -> bool:
+    return order is not None and (not isinstance(order, dict) or bool(order.get("stays", True)))
 
 
 def _hash(guid: str) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 ROLE_ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
+# https://learn.microsoft.com/azure/role-based-access-control/deny-assignments
+EVERYONE = "00000000-0000-0000-0000-000000000000"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
 
@@ -51,6 +53,14 @@ class RoleDefinition:
             "dataActions": list(self.data_actions),
             "notDataActions": list(self.not_data_actions),
         }
+
+
+def denies(permissions: list[Json], action: str) -> bool:
+    """Whether a deny assignment's permissions forbid an action."""
+    return any(
+        _any(tuple(one.get("actions") or ()), action) and not _any(tuple(one.get("notActions") or ()), action)
+        for one in permissions
+    )
 
 
 @functools.cache

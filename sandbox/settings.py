@@ -17,6 +17,12 @@ DEFAULTS: dict[str, Any] = {
     "spontaneous_operations_after_updates": False,
     # As the subscription says it is: Enabled, PastDue, Warned, Disabled or Deleted.
     "subscription_state": "Enabled",
+    # Whether a cluster without the monitoring add-on shows azureMonitorProfile.containerInsights, as off. No recording
+    # tells.
+    "container_insights_shown_when_off": False,
+    # How AKS wants an If-Match: "any", "bare" (as its eTag is in bodies) or "quoted" (RFC 9110). Clients that send
+    # either are known, and no recording of the other's answer.
+    "if_match_form": "any",
     # The autoscaler brings idle pools to their minimum.
     "autoscaler": True,
     # vCPU that a size must have for a system pool.
@@ -103,7 +109,10 @@ def check(values: dict[str, Any]) -> None:
             raise ValueError(f"there is no duration {', '.join(sorted(unknown))}")
 
 
-SUBSCRIPTION_STATES = ("Enabled", "PastDue", "Warned", "Disabled", "Deleted")
+WORDS = {
+    "if_match_form": ("any", "bare", "quoted"),
+    "subscription_state": ("Enabled", "PastDue", "Warned", "Disabled", "Deleted"),
+}
 AMOUNTS = ("quota", "durations", "poll_interval_s")
 FACTS: dict[str, dict[str, type]] = {
     "regions": {"zrs": bool, "grafana": bool, "grafana_zone_redundant": bool},
@@ -114,8 +123,8 @@ FACTS: dict[str, dict[str, type]] = {
 
 def _fits(name: str, value: Any) -> bool:
     default = DEFAULTS[name]
-    if name == "subscription_state":
-        return value in SUBSCRIPTION_STATES
+    if name in WORDS:
+        return value in WORDS[name]
     if isinstance(default, bool):
         return isinstance(value, bool)
     if isinstance(default, int | float):

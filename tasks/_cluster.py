@@ -38,10 +38,24 @@ def metrics_on() -> Json:
     return {"properties": {"azureMonitorProfile": {"metrics": {"enabled": True}}}}
 
 
-def insights_on(workspace_id: str) -> Json:
-    """The fields of a cluster with the Container insights add-on that writes to this workspace."""
+def insights_on(workspace_id: str, live: Json | None = None) -> Json:
+    """The fields of a cluster with the Container insights add-on that writes to this workspace.
+
+    AKS shows the add-on a second time, as `azureMonitorProfile.containerInsights`, and takes that view when both are
+    in a request (azure-cli 2.91.0, acs/custom.py: "two views of the same feature"; recorded in aks-preview's
+    test_aks_create_with_monitoring_legacy_auth.yaml). So both say the same as soon as the cluster shows both.
+
+    Args:
+        workspace_id: the Log Analytics workspace.
+        live: the cluster as it is; None for a new one.
+    """
     config = {"logAnalyticsWorkspaceResourceID": workspace_id, "useAADAuth": "true"}
-    return {"properties": {"addonProfiles": {"omsagent": {"enabled": True, "config": config}}}}
+    fields: Json = {"addonProfiles": {"omsagent": {"enabled": True, "config": config}}}
+    monitor = ((live or {}).get("properties") or {}).get("azureMonitorProfile") or {}
+    if monitor.get("containerInsights") is not None:
+        second = {"enabled": True, "logAnalyticsWorkspaceResourceId": workspace_id}
+        fields["azureMonitorProfile"] = {"containerInsights": second}
+    return {"properties": fields}
 
 
 def existing(label: str, live: Json | None) -> Json:
@@ -92,4 +106,5 @@ def deletable_cluster(site: Site) -> Deletable:
         expected_s=DELETE_S,
         deadline_s=DEADLINE_S,
         waits=False,
+        if_match=True,
     )

@@ -40,6 +40,8 @@ class ClusterData:
     volumes: Sequence[Json] = ()
     snapshots: Sequence[Json] = ()
     snapshot_contents: Sequence[Json] = ()
+    services: Sequence[Json] = ()
+    nodes: Sequence[Json] = ()
 
 
 def judge_data(

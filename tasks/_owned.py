@@ -10,30 +10,7 @@ from environment.outputs import Site
 from environment.spec import EnvironmentSpec
 
 RULE_GROUPS = "Microsoft.AlertsManagement/prometheusRuleGroups"
-_WAY_OUT = "Move it elsewhere or delete it, then run again."
-
-# What AKS and Kubernetes' cloud controller make in a node resource group; the second kind they tag.
-# https://learn.microsoft.com/azure/aks/concepts-clusters-workloads#node-resource-group
-_AKS_MAKES = frozenset(
-    {
-        "microsoft.compute/virtualmachinescalesets",
-        "microsoft.managedidentity/userassignedidentities",
-        "microsoft.network/loadbalancers",
-        "microsoft.network/natgateways",
-        "microsoft.network/networkinterfaces",
-        "microsoft.network/networksecuritygroups",
-        "microsoft.network/privatednszones",
-        "microsoft.network/privatednszones/virtualnetworklinks",
-        "microsoft.network/privateendpoints",
-        "microsoft.network/privatelinkservices",
-        "microsoft.network/publicipaddresses",
-        "microsoft.network/publicipprefixes",
-        "microsoft.network/routetables",
-        "microsoft.network/virtualnetworks",
-    }
-)
-# https://github.com/kubernetes-sigs/azuredisk-csi-driver/blob/master/docs/driver-parameters.md, and azurefile's.
-_KUBERNETES_TAGS = ("k8s-azure-", "kubernetes.io-created-for-", "aks-managed-")
+WAY_OUT = "Move it elsewhere or delete it, then run again."
 
 
 def owned_ids(spec: EnvironmentSpec, site: Site) -> frozenset[str]:
@@ -70,20 +47,9 @@ def foreign(spec: EnvironmentSpec, site: Site, contents: Sequence[Json]) -> list
             untagged(spec, described(resource))
             if is_known
             else f"{described(resource)} isn't part of this environment, and deleting its resource group would take it "
-            f"along. {_WAY_OUT}"
+            f"along. {WAY_OUT}"
         )
     return problems
-
-
-def foreign_among_nodes(contents: Sequence[Json]) -> list[str]:
-    """What in a node resource group neither AKS nor Kubernetes made, such as a disk that somebody keeps data on."""
-    return [
-        f"{described(resource)} was made by neither AKS nor Kubernetes, and goes with the cluster's node resource "
-        f"group. {_WAY_OUT}"
-        for resource in contents
-        if str(resource["type"]).casefold() not in _AKS_MAKES
-        and not any(str(tag).casefold().startswith(_KUBERNETES_TAGS) for tag in resource.get("tags") or {})
-    ]
 
 
 def foreign_backups(spec: EnvironmentSpec, account_id: str, contents: Sequence[Json]) -> list[str]:
@@ -93,7 +59,7 @@ def foreign_backups(spec: EnvironmentSpec, account_id: str, contents: Sequence[J
         if str(resource["id"]).casefold() != account_id.casefold():
             problems.append(
                 f"{described(resource)} isn't part of this environment, and deleting the backups would take its "
-                f"resource group. {_WAY_OUT}"
+                f"resource group. {WAY_OUT}"
             )
         elif not is_ours(resource.get("tags"), spec):
             problems.append(untagged(spec, described(resource)))

@@ -107,7 +107,8 @@ async def ensure_container_insights(
     resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
 
     def decision(live: Json | None) -> Decision:
-        found = decide(resource.label, insights_on(workspace.id), existing(resource.label, live))
+        cluster_now = existing(resource.label, live)
+        found = decide(resource.label, insights_on(workspace.id, cluster_now), cluster_now)
         if found.needs_write:
             # As az does: a managed-identity cluster reports {clientId: msi} here, which needn't come back.
             found.body["properties"].pop("servicePrincipalProfile", None)

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from cloud import clock
-from cloud.answers import ArmFault, Json, wire_items
+from cloud.answers import Json, wire_items
 from cloud.calls import all_ended, read, read_list
-from cloud.deletion import is_being_deleted, settled
+from cloud.credentials import caller
 from cloud.desired import state_of
-from cloud.errors import ProvisioningError, TearDownRefused
-from cloud.kubernetes_api import KubernetesApi, kubernetes_api
+from cloud.errors import TearDownRefused
 from cloud.session import cloud
 from environment.names import Names, environment_key, is_ours
 from environment.outputs import Site
@@ -23,9 +21,9 @@ from environment.rebuild import Addresses, Generations, LiveGeneration
 from environment.receipt import Inventory, Vault
 from environment.spec import EnvironmentSpec
 from environment.words import confirm_problem, delete_backups_problem, discard_data_problem
-from tasks._cluster import deletable_cluster
 from tasks._contents import contents_of
 from tasks._facts import ask_about_subscription, pages
+from tasks._forbidden import judge_denials, judge_vault
 from tasks._generation import (
     deleted_generations,
     is_retired,
@@ -34,27 +32,20 @@ from tasks._generation import (
     state_of_generation,
     strays,
 )
-from tasks._lasting import is_stopped, start_cluster_command, subscription_problem
-from tasks._live_data import ClusterData, judge_data
+from tasks._goes_along import what_goes_along
+from tasks._lasting import subscription_problem
 from tasks._locks import judge_locks
-from tasks._owned import foreign, foreign_among_nodes, foreign_backups, untagged
+from tasks._owned import foreign, foreign_backups, untagged
 from tasks._policy import arm_task
-from tasks._requirements import lacking_for_tear_down
-from tasks._second_look import hidden_claims, hidden_groups, hidden_resources, locks_at
+from tasks._requirements import DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS, lacking_for_tear_down
+from tasks._second_look import hidden_groups, hidden_resources, locks_at
 from tasks._soft_delete import deleted_workspaces, soft_deleted
 
 _LOCKS_API = "2020-05-01"
 _PERMISSIONS_API = "2022-04-01"
-_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-CLUSTERS_CRD, BACKUPS_CRD = (f"{_DEFINITIONS}/{kind}.postgresql.cnpg.io" for kind in ("clusters", "backups"))
-STORES_CRD = f"{_DEFINITIONS}/objectstores.barmancloud.cnpg.io"
-SNAPSHOTS_CRD, CONTENTS_CRD = (
-    f"{_DEFINITIONS}/{kind}.snapshot.storage.k8s.io" for kind in ("volumesnapshots", "volumesnapshotcontents")
-)
-_SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1"
+_DENIALS_API = "2022-04-01"
+_CONTAINERS_API = "2025-08-01"
 _STATES: dict[str, Literal["current", "retiring"]] = {"current": "current", "retiring": "retiring"}
-# Packets from outside the authorized ranges are dropped after some seconds each; a person waits for this.
-_REACH_TRIES = 3
 
 
 @arm_task("take_inventory {spec.name} in {spec.region}")
@@ -112,9 +103,15 @@ async def take_inventory(
     problems += await hidden_groups(spec, subscription_id, groups, newest)
     problems += await _judge_rights(subscription_id, deletes_backups=any(vault.wanted for vault in vaults))
     problems += await _judge_groups(spec, sites, vaults, groups)
-    if discard_data != key:
-        for data in await all_ended([_judge_data(site, vaults, backup_age_min) for site in sites]):
-            problems += [f"{text}, or type discard_data: {key} to let the data go." for text in data]
+    problems += await _judge_denials(sites, vaults)
+    problems += await _judge_vaults(spec, vaults)
+    lets_go = discard_data == key
+    going = {str(group["name"]).casefold() for group in groups if state_of(group).casefold() == "deleting"}
+    for among_nodes, data in await all_ended(
+        [what_goes_along(site, vaults, backup_age_min, going=going, lets_go=lets_go) for site in sites]
+    ):
+        problems += among_nodes
+        problems += [f"{text}, or type discard_data: {key} to let the data go." for text in data]
     if problems:
         raise TearDownRefused(key, problems)
     return Inventory(
@@ -283,7 +280,6 @@ async def _judge_groups(
     ):
         problems += foreign(spec, site, contents)
         problems += await hidden_resources(spec, site, contents)
-        problems += foreign_among_nodes(await contents_of(site.names.node_resource_group))
     apart = [vault for vault in vaults if vault.apart and vault.is_there]
     for vault in apart:
         if not is_ours(by_name[vault.group.casefold()].get("tags"), spec):
@@ -312,86 +308,39 @@ async def _judge_groups(
     return problems
 
 
-async def _judge_data(site: Site, vaults: Sequence[Vault], backup_age_min: int) -> list[str]:
-    """What would be lost with a generation's cluster; also what keeps us from knowing."""
-    names = site.names
-    clusters = cloud().container_service.managed_clusters
-    live = await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
-    if live is not None and state_of(live).casefold() == "creating":
-        live = await settled(deletable_cluster(site))  # it has no API server yet
-    if live is None or is_being_deleted(live):
+async def _judge_denials(sites: Sequence[Site], vaults: Sequence[Vault]) -> list[str]:
+    """What deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
+    doomed = [site.group_id(site.names.resource_group) for site in sites]
+    doomed += [vault.group_id for vault in vaults if vault.wanted and vault.apart and vault.is_there]
+    if not doomed:
         return []
-    if is_stopped(live):
-        command = start_cluster_command(names.resource_group, names.cluster)
-        return [
-            f"AKS cluster {names.cluster} is stopped, so whether it holds live data can't be known. Start it "
-            f"({command})"
-        ]
-    accounts = await _blob_endpoints(vaults)
-    try:
-        async with kubernetes_api(names.resource_group, names.cluster) as api:
-            await _reach(api)
-            found = await all_ended(
-                [
-                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", "Cluster", CLUSTERS_CRD),
-                    _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", "Backup", BACKUPS_CRD),
-                    _everywhere(api, "/apis/barmancloud.cnpg.io/v1/objectstores", "ObjectStore", STORES_CRD),
-                    _everywhere(api, "/api/v1/persistentvolumeclaims", "PersistentVolumeClaim"),
-                    _everywhere(api, "/api/v1/persistentvolumes", "PersistentVolume"),
-                    _everywhere(api, f"{_SNAPSHOTS}/volumesnapshots", "VolumeSnapshot", SNAPSHOTS_CRD),
-                    _everywhere(
-                        api, f"{_SNAPSHOTS}/volumesnapshotcontents", "VolumeSnapshotContent", CONTENTS_CRD
-                    ),
-                ]
-            )
-            now = api.time
-            if now is None:
-                raise ArmFault(None, "NoDate", "its answers have no readable Date, so no age can be told")
-    except (ProvisioningError, ArmFault) as error:
-        return [
-            f"AKS cluster {names.cluster}: whether it holds live data can't be known, as its API server can't be asked "
-            f"({error}). Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds "
-            "this one's), and start the cluster if it is stopped"
-        ]
-    data = ClusterData(*found)
-    hidden = hidden_claims(await contents_of(names.node_resource_group), data.claims)
-    return hidden + judge_data(
-        data,
-        now=now,
-        backup_age_min=backup_age_min,
-        node_group=names.node_resource_group,
-        accounts=accounts,
+    caller_id, _, _ = await caller(cloud().credential, cloud().endpoint)
+    found = await all_ended(
+        pages("deny assignments", f"{group}/providers/Microsoft.Authorization/denyAssignments", _DENIALS_API)
+        for group in doomed
+    )
+    wanted = any(vault.wanted for vault in vaults)
+    return judge_denials(
+        [denial for each in found for denial in each],
+        caller_id,
+        doomed,
+        [vault.account_id for vault in vaults if not vault.wanted],
+        [*TEAR_DOWN_ACTIONS, *([DELETE_BACKUPS_ACTION] if wanted else [])],
     )
 
 
-async def _blob_endpoints(vaults: Sequence[Vault]) -> dict[str, bool]:
-    """The blob endpoints of the accounts that are there, and whether each is to be deleted."""
+async def _judge_vaults(spec: EnvironmentSpec, vaults: Sequence[Vault]) -> list[str]:
+    """What in the storage accounts that go isn't ours, or mustn't go yet."""
     get = cloud().storage.storage_accounts.get_properties
-    found = {}
+    problems = []
     for vault in vaults:
-        live = await read(f"storage account {vault.account}", get, vault.group, vault.account)
-        # Also under its public name, which is what a backup would name.
-        found[f"https://{vault.account}.blob.core.windows.net/"] = vault.wanted or live is None
-        if endpoint := (_properties(live).get("primaryEndpoints") or {}).get("blob"):
-            found[str(endpoint)] = vault.wanted
-    return found
-
-
-async def _reach(api: KubernetesApi) -> None:
-    for attempt in range(1, _REACH_TRIES + 1):
-        try:
-            await api.request("GET", "/version")
-        except ArmFault:
-            if attempt == _REACH_TRIES:
-                raise
-            await clock.sleep(5)
-        else:
-            return
-
-
-async def _everywhere(api: KubernetesApi, path: str, kind: str, definition: str | None = None) -> list[Json]:
-    """The objects of all namespaces; of a kind whose definition the cluster doesn't have either, none."""
-    found = await api.list_of(path, kind)
-    if found is None and (definition is None or await api.get(definition) is not None):
-        raise ArmFault(404, "NotFound", f"the API server doesn't list {path}")
-    return found or []
+        live = (
+            await read(f"storage account {vault.account}", get, vault.group, vault.account)
+            if vault.wanted
+            else None
+        )
+        if live is not None:
+            path = f"{vault.account_id}/blobServices/default/containers"
+            containers = await pages(f"blob containers of {vault.account}", path, _CONTAINERS_API)
+            problems += judge_vault(live, spec.storage.container, containers)
+    return problems

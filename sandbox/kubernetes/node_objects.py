@@ -17,18 +17,19 @@ def wanted(pools: list[Json], between: Callable[..., float]) -> dict[str, Json]:
     """The nodes that some pools have: the pool with `zone` and `index`, by the node's name.
 
     Args:
-        pools: as `KubernetesApi.set_pools` takes them.
+        pools: as `KubernetesApi.set_pools` takes them; `scale_set` is the ID of the one that the nodes are in.
         between: draws a number from the seed.
     """
     found: dict[str, Json] = {}
     for pool in pools:
-        number = int(between(10_000_000, 99_999_999, "vmss", pool["name"]))
+        drawn = int(between(10_000_000, 99_999_999, "vmss", pool["name"]))
+        scale_set = str(pool.get("scale_set") or f"aks-{pool['name']}-{drawn}-vmss").rpartition("/")[2]
         zones = [str(zone) for zone in pool.get("zones") or []]
         for index in range(int(pool["count"])):
             zone = zones[index % len(zones)] if zones else ""
             if zone.isdigit():
                 zone = f"{pool['region']}-{zone}"
-            name = f"aks-{pool['name']}-{number}-vmss{_base36(index):0>6}"
+            name = f"{scale_set}{_base36(index):0>6}"
             found[name] = {**pool, "zone": zone, "index": index}
     return found
 
@@ -60,7 +61,7 @@ def new_node(name: str, pool: Json) -> Json:
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": labels(name, pool)},
-        "spec": {"providerID": f"azure:///{name}", "taints": [*taints, NOT_READY]},
+        "spec": {"providerID": _provider_id(name, pool), "taints": [*taints, NOT_READY]},
     }
 
 
@@ -104,6 +105,18 @@ def status(node: Json, pool: Json, now: str, *, ready: bool) -> Json:
             "systemUUID": "",
         },
     }
+
+
+def _provider_id(name: str, pool: Json) -> str:
+    """The ID of the node's machine, its group in small letters.
+
+    https://github.com/kubernetes-sigs/cloud-provider-azure
+    """
+    if not pool.get("scale_set"):
+        return f"azure:///{name}"
+    parts = str(pool["scale_set"]).split("/")
+    parts[4] = parts[4].lower()
+    return f"azure://{'/'.join(parts)}/virtualMachines/{pool['index']}"
 
 
 def _base36(number: int) -> str:

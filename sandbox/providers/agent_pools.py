@@ -11,6 +11,7 @@ from sandbox.providers import (
     aks_api_server,
     aks_background,
     aks_defaults,
+    aks_enums,
     aks_node_group,
     aks_power,
     aks_shapes,
@@ -58,6 +59,7 @@ def agent_pools_create_or_update(call: Call) -> Response:
     check_not_busy(call, cluster)
     aks_power.check_running(cluster, "updating")
     aks_shapes.check_pool(call.properties)
+    call.body = {**call.body, "properties": aks_enums.pool_as_written(call.properties)}
     aks_power.check_pool_power(call)
     if call.live is None:
         pool, duration, state = _new_pool(call, cluster), "aks_pool_add", "Creating"

@@ -230,10 +230,12 @@ def sync_nodes(sandbox: Sandbox, cluster: Resource) -> None:
     if server is None:
         return
     server.api.set_version(cluster.properties["currentKubernetesVersion"])
+    scale_sets = f"{aks_node_group.group_id(sandbox, cluster)}/providers/{aks_node_group.SCALE_SET}"
     server.api.set_pools(
         [
             {
                 "name": pool.name,
+                "scale_set": f"{scale_sets}/{aks_node_group.scale_set_name(sandbox, cluster, pool)}",
                 "count": pool.properties["count"],
                 "zones": [
                     f"{cluster.location}-{zone}" for zone in pool.properties.get("availabilityZones") or []

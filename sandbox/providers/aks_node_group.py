@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.arm import ArmError, Resource
 from sandbox.gateway import policy_error
 from sandbox.instance import Sandbox
-from sandbox.providers.aks_validation import at
+from sandbox.providers.aks_validation import addon_of, at
 from sandbox.providers.container_service import lower_group, pools_of
 from sandbox.providers.network import new_address
 from sandbox.providers.resources import make_group
@@ -94,6 +94,7 @@ def fill_node_group(sandbox: Sandbox, cluster: Resource) -> None:
         return sandbox.store.put(resource_id, full_type, content)
 
     _kubelet_identity(sandbox, cluster, group, make)
+    _agent_identity(sandbox, cluster, group, make)
     make(SECURITY_GROUP, f"aks-agentpool-{number}-nsg", {"securityRules": []})
     space = {"addressSpace": {"addressPrefixes": ["10.224.0.0/12"]}, "subnets": []}
     make(NETWORK, f"aks-vnet-{number}", space)
@@ -133,6 +134,26 @@ def _kubelet_identity(sandbox: Sandbox, cluster: Resource, group: Resource, make
             "clientId": principal.client_id,
             "objectId": principal.object_id,
         }
+    }
+
+
+def _agent_identity(sandbox: Sandbox, cluster: Resource, group: Resource, make: Any) -> None:
+    """Container insights signs in with an identity of its own, `omsagent-<cluster>`, once it is on.
+
+    https://learn.microsoft.com/azure/aks/use-managed-identity#summary-of-managed-identities-used-by-aks
+    """
+    addon = addon_of(cluster.properties, "omsagent") or {}
+    if not addon.get("enabled") or addon.get("identity"):
+        return
+    name = f"omsagent-{cluster.name.lower()}"
+    identity_id = f"{group.id}/providers/{IDENTITY}/{name}"
+    principal = sandbox.entra.add_managed_identity(identity_id, name)
+    ids = {"principalId": principal.object_id, "clientId": principal.client_id}
+    made = make(IDENTITY, name, {"tenantId": sandbox.tenant_id, **ids}, tags={})
+    addon["identity"] = {
+        "resourceId": lower_group(made.id),
+        "clientId": made.properties["clientId"],
+        "objectId": made.properties["principalId"],
     }
 
 

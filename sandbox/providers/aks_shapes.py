@@ -19,6 +19,9 @@ CLUSTER: dict[str, type] = {
     "apiServerAccessProfile.authorizedIPRanges": list,
     "autoUpgradeProfile": dict,
     "azureMonitorProfile": dict,
+    "azureMonitorProfile.containerInsights": dict,
+    "azureMonitorProfile.containerInsights.enabled": bool,
+    "azureMonitorProfile.containerInsights.logAnalyticsWorkspaceResourceId": str,
     "azureMonitorProfile.metrics": dict,
     "azureMonitorProfile.metrics.enabled": bool,
     "bootstrapProfile": dict,
@@ -103,7 +106,7 @@ def check_pool(properties: Json) -> None:
     _check(properties, POOL, "agentPoolProfile.")
     _check_version(properties.get("orchestratorVersion"), "agentPoolProfile.orchestratorVersion")
     mode = properties.get("mode")
-    if mode is not None and mode not in ("System", "User", "Gateway"):
+    if mode is not None and mode.lower() not in ("system", "user", "gateway"):
         raise _invalid("agentPoolProfile.mode")
     surge = (properties.get("upgradeSettings") or {}).get("maxSurge")
     if surge is not None and not re.fullmatch(r"\d{1,3}%?", surge):

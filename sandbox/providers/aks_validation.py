@@ -168,14 +168,56 @@ def check_authorized_ranges(properties: Json) -> None:
             raise invalid(parameter, f"'{value}' is not a valid IPv4 CIDR.") from None
 
 
-def check_network(properties: Json) -> None:
-    """Refuse Cilium without Azure CNI.
+def check_network(properties: Json, pools: list[Json]) -> None:
+    """Refuse Cilium without what it needs, and overlay without Azure CNI.
 
-    https://learn.microsoft.com/azure/aks/azure-cni-powered-by-cilium (the text is ours)
+    Without Azure CNI: https://learn.microsoft.com/azure/aks/azure-cni-powered-by-cilium (the text is ours). Without
+    addresses for pods: https://github.com/Azure/AKS/issues/3484 (raw). With another policy:
+    https://github.com/Azure/AKS-Construction/issues/535 (raw).
+
+    Args:
+        properties: the cluster's.
+        pools: its node pools' properties.
     """
     network = properties.get("networkProfile") or {}
-    if network.get("networkDataplane") == "cilium" and network.get("networkPlugin") != "azure":
+    plugin, mode, policy = (
+        network.get(name) for name in ("networkPlugin", "networkPluginMode", "networkPolicy")
+    )
+    if mode == "overlay" and plugin not in ("azure", None):
+        raise invalid("networkProfile.networkPluginMode", "overlay requires networkPlugin azure.")
+    if network.get("networkDataplane") != "cilium":
+        if policy == "cilium":
+            text = "Network policy cilium requires cilium dataplane."
+            raise refusal(
+                "BadRequest",
+                text,
+                target="networkProfile.networkPolicy",
+                subcode="NetworkPolicyCiliumRequiresCiliumDataplane",
+            )
+        return
+    if plugin != "azure":
         raise invalid("networkProfile.networkDataplane", "cilium requires networkPlugin azure.")
+    if mode != "overlay" and not any(pool.get("podSubnetID") for pool in pools):
+        text = "Cilium dataplane requires either network plugin mode overlay or pod subnet"
+        raise refusal("BadRequest", text, target="networkProfile.networkPluginMode")
+    if policy not in (None, "cilium"):
+        raise refusal(
+            "BadRequest",
+            "Cilium dataplane requires network policy cilium.",
+            target="networkProfile.networkPolicy",
+            subcode="CiliumDataplaneRequiresNetworkPolicyCilium",
+        )
+
+
+def check_workload_identity(properties: Json) -> None:
+    """Refuse workload identity without the issuer of its tokens.
+
+    https://learn.microsoft.com/azure/aks/workload-identity-deploy-cluster (code and text are ours)
+    """
+    wanted = at(properties, "securityProfile.workloadIdentity.enabled")
+    if wanted and not at(properties, "oidcIssuerProfile.enabled"):
+        text = "Workload identity requires the OIDC issuer: set oidcIssuerProfile.enabled to true."
+        raise refusal("BadRequest", text, target="securityProfile.workloadIdentity")
 
 
 def check_workspace(sandbox: Sandbox, properties: Json) -> None:

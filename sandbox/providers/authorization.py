@@ -1,6 +1,6 @@
 """Microsoft.Authorization: role assignments, role definitions, permissions, locks.
 
-Left out: custom roles, conditions (stored, not evaluated), deny assignments as resources, eligibility (PIM),
+Left out: custom roles, conditions (stored, not evaluated), deny assignments of data actions, eligibility (PIM),
 policy assignments (the sandbox's policies are a setting).
 
 https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Provider, Resource, Response
 from sandbox.rbac import ROLE_ASSIGNMENT, RoleDefinition, role_definitions
+from sandbox.words import as_written
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -34,14 +35,18 @@ ASSIGNMENT_VERSIONS = (
     "2022-04-01",
 )
 DEFINITION_VERSIONS = ("2015-07-01", "2018-01-01-preview", "2022-04-01", "2022-05-01-preview")
+DENIAL_VERSIONS = ("2022-04-01", "2024-07-01-preview")
 LOCK_VERSIONS = ("2015-01-01", "2016-09-01", "2017-04-01", "2020-05-01")
 
 provider.type("roleAssignments", api_versions=ASSIGNMENT_VERSIONS, tracked=False)
 provider.type("roleDefinitions", api_versions=DEFINITION_VERSIONS, tracked=False)
 provider.type("permissions", api_versions=DEFINITION_VERSIONS, tracked=False)
+provider.type("denyAssignments", api_versions=DENIAL_VERSIONS, tracked=False)
 provider.type("locks", api_versions=LOCK_VERSIONS, tracked=False)
 
 ASSIGNMENT = "roleAssignments/{assignment}"
+# https://learn.microsoft.com/rest/api/authorization/role-assignments/create
+WORDS = {"properties.principalType": ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")}
 
 
 @provider.put(ASSIGNMENT, scope="any")
@@ -64,6 +69,7 @@ def role_assignments_create(call: Call) -> Response:
     _check_scope(call)
     role = _role(call, str(call.require("properties", "roleDefinitionId")))
     principal_id = str(call.require("properties", "principalId"))
+    call.body = as_written(call.body, WORDS)
     kind = call.properties.get("principalType")
     _check_principal(call, principal_id, kind)
     definition = f"{call.sandbox.subscription}/providers/Microsoft.Authorization/roleDefinitions/{role.id}"
@@ -295,6 +301,57 @@ def permissions_list(call: Call) -> Response:
         role = role_definitions().get(assignment.properties["roleDefinitionId"].rsplit("/", 1)[-1])
         if role is not None:
             shown.append(role.permission())
+    return Response(200, {"value": shown})
+
+
+# Deny assignments.
+
+DENIAL = "denyAssignments/{denial}"
+
+
+@provider.put(DENIAL, scope="any")
+def deny_assignments_create(call: Call) -> Response:
+    """DenyAssignments_Create: 201, in force at once; one for everyone has to exclude somebody.
+
+    https://learn.microsoft.com/powershell/module/az.resources/new-azdenyassignment
+    """
+    people = [{"id": str, "type": str}]
+    actions = [{"actions": [str], "notActions": [str]}]
+    call.check_shape(
+        {"properties": {"permissions": actions, "principals": people, "excludePrincipals": people}}
+    )
+    for name in ("denyAssignmentName", "permissions", "principals"):
+        call.require("properties", name)
+    _check_scope(call)
+    new = call.live is None
+    return Response(201 if new else 200, call.put({"properties": {**call.properties, "scope": call.scope}}))
+
+
+@provider.get(DENIAL, scope="any")
+def deny_assignments_get(call: Call) -> Response:
+    """DenyAssignments_Get: one deny assignment."""
+    return Response(200, call.found())
+
+
+@provider.delete(DENIAL, scope="any")
+def deny_assignments_delete(call: Call) -> Response:
+    """DenyAssignments_Delete: 200, 204 when there is none."""
+    return call.delete_now()
+
+
+@provider.list("denyAssignments", scope="any")
+def deny_assignments_list_for_scope(call: Call) -> Response:
+    """DenyAssignments_ListForScope: at, above and below the scope; `atScope()`: not below.
+
+    REST: https://learn.microsoft.com/rest/api/authorization/deny-assignments/list-for-scope
+    """
+    scope = call.scope.lower()
+    at_scope = "atscope()" in call.query.get("$filter", "").lower()
+    shown = []
+    for denial in call.sandbox.store.of_type("Microsoft.Authorization/denyAssignments"):
+        own = denial.properties["scope"].lower()
+        if scope == own or scope.startswith(own + "/") or (own.startswith(scope + "/") and not at_scope):
+            shown.append(denial.body)
     return Response(200, {"value": shown})
 
 

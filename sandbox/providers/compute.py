@@ -1,6 +1,7 @@
 """Microsoft.Compute: the sizes on offer with their restrictions, quota usage, the scale sets of AKS.
 
-Left out: virtual machines, disks, images, and writes of scale sets.
+Left out: virtual machines, disks and snapshots (known as types, for what stands in a group), images, and writes of
+scale sets.
 """
 
 import re
@@ -29,7 +30,8 @@ API_VERSIONS = (
 provider = Provider("Microsoft.Compute")
 provider.type("skus", api_versions=SKU_API_VERSIONS, tracked=False)
 provider.type("locations/usages", api_versions=API_VERSIONS, tracked=False)
-provider.type("virtualMachineScaleSets", api_versions=API_VERSIONS)
+for _name in ("virtualMachineScaleSets", "virtualMachines", "disks", "snapshots"):
+    provider.type(_name, api_versions=API_VERSIONS)
 provider.standard(
     "virtualMachineScaleSets/{scaleSet}",
     get="VirtualMachineScaleSets_Get",

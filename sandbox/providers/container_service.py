@@ -55,12 +55,32 @@ API_VERSIONS = (
 # Status documents are read with the version in the URL that was handed out, or with the client's own.
 STATUS_API_VERSIONS = ("2016-03-30", "2017-08-31", *API_VERSIONS)
 
+
+def progress(operation: Operation, share: float, sandbox: Sandbox) -> str:
+    """What AKS calls the state of a write in its status document, beside InProgress.
+
+    Recorded in https://github.com/Azure/azure-cli-extensions (aks-preview): `ProvisioningControlPlane`,
+    `CreatingAgentPools: 1/3 nodes completed`, `ReconcilingAddons`. When each comes is ours.
+    """
+    resource = operation.resource
+    if operation.state != "Creating" or operation.spontaneous or share < 0.1:
+        return "InProgress"
+    pools = [resource] if resource.type == POOL else pools_of(sandbox, resource)
+    nodes = sum(int(pool.properties.get("count") or 0) for pool in pools)
+    if resource.type == CLUSTER and share < 0.4:
+        return "ProvisioningControlPlane"
+    if resource.type == CLUSTER and share > 0.9:
+        return "ReconcilingAddons"
+    return f"CreatingAgentPools: {int(share * nodes)}/{nodes} nodes completed"
+
+
 LOCATION_PATH = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/locations/{location}"
 WRITE = Polling(
     async_path=f"{LOCATION_PATH}/operations/{{id}}",
     name_swapped=True,
     api_version="2016-03-30",
     preempted="AKSOperationPreempted",
+    progress=progress,
 )
 # Deletions and aborts send both headers; their Location ends in 204 (abort: recording
 # Invoke-AzAksAbortManagedClusterLatestOperation.Recording.json).
@@ -85,6 +105,8 @@ provider.type("locations/operationresults", api_versions=STATUS_API_VERSIONS, tr
 for _name in ("managedClusters/upgradeProfiles", "managedClusters/agentPools/upgradeProfiles"):
     provider.type(_name, api_versions=API_VERSIONS, tracked=False)
 provider.type("locations/kubernetesVersions", api_versions=API_VERSIONS, tracked=False)
+# What clients asked before kubernetesVersions, and Ansible's azure.azcollection still does.
+provider.type("locations/orchestrators", api_versions=("2017-09-30", "2019-04-01"), tracked=False)
 
 
 def refusal(
@@ -246,3 +268,35 @@ def managed_clusters_list_kubernetes_versions(call: Call) -> Response:
     """
     throttle_other(call)
     return Response(200, aks_versions.listing())
+
+
+@provider.get("locations/{location}/orchestrators", scope="subscription")
+def container_services_list_orchestrators(call: Call) -> Response:
+    """ContainerServices_ListOrchestrators: every patch version with its upgrades, in the form of 2019-04-01.
+
+    REST: https://github.com/Azure/azure-rest-api-specs, containerservice, location.json of 2019-04-01
+    """
+    throttle_other(call)
+    orchestrators = [
+        {
+            "orchestratorType": "Kubernetes",
+            "orchestratorVersion": patch,
+            **({"default": True} if minor.default and patch == minor.patches[-1] else {}),
+            **({"isPreview": True} if minor.preview else {}),
+            "upgrades": [
+                {"orchestratorType": "Kubernetes", "orchestratorVersion": after}
+                for after in aks_versions.upgrades_from(patch)
+            ],
+        }
+        for minor in aks_versions.minors().values()
+        for patch in minor.patches
+    ]
+    return Response(
+        200,
+        {
+            "id": call.id,
+            "name": "default",
+            "type": "Microsoft.ContainerService/locations/orchestrators",
+            "properties": {"orchestrators": orchestrators},
+        },
+    )

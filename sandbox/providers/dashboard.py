@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Polling, Provider, Resource, Response, merge_patch
 from sandbox.regions import region_name
+from sandbox.words import as_written
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -55,8 +56,24 @@ SHAPE = {
         },
     },
 }
+_SWITCH = ("Enabled", "Disabled")
+# https://learn.microsoft.com/rest/api/managed-grafana/grafana/create
+WORDS = {
+    "identity.type": ("SystemAssigned", "UserAssigned", "SystemAssigned,UserAssigned", "None"),
+    "properties.apiKey": _SWITCH,
+    "properties.deterministicOutboundIP": _SWITCH,
+    "properties.publicNetworkAccess": _SWITCH,
+    "properties.zoneRedundancy": _SWITCH,
+}
 _STATUS = "/providers/Microsoft.Dashboard/locations/{location}/operationStatuses/{id}"
-POLLING = Polling(async_path=_STATUS, location_path=_STATUS, pending="Accepted", id_form="guid*hash")
+# test_amg_crud.yaml of https://github.com/Azure/azure-cli-extensions (amg): `"error": {}` and `"properties": null` with
+# Succeeded in the documents of writes; a deletion's are 202 Deleting, then 200 Succeeded without them.
+POLLING = Polling(
+    async_path=_STATUS, location_path=_STATUS, pending="Accepted", id_form="guid*hash", hollow_success=True
+)
+DELETION = Polling(
+    async_path=_STATUS, location_path=_STATUS, pending="Deleting", id_form="guid*hash", pending_http=202
+)
 ANSWER_HEADERS = {"x-ms-async-operation-timeout": "P6D", "x-ms-providerhub-traffic": "True"}
 
 
@@ -69,6 +86,7 @@ def grafana_create(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/create
     """
     call.check_shape(SHAPE)
+    call.body = as_written(call.body, WORDS)
     sandbox, name, live = call.sandbox, call.names["grafana"], call.live
     region = call.sandbox.region(call.body["location"])
     _check(call, name)
@@ -173,6 +191,7 @@ def grafana_update(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/update
     """
     call.check_shape(SHAPE)
+    call.body = as_written(call.body, WORDS)
     live = call.found()
     if not live.settled:
         raise ArmError(
@@ -194,7 +213,7 @@ def grafana_delete(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/delete
     """
-    answer = call.begin_delete(duration="grafana_delete", polling=POLLING)
+    answer = call.begin_delete(duration="grafana_delete", polling=DELETION)
     answer.headers |= ANSWER_HEADERS
     return answer
 

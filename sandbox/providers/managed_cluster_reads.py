@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.arm import Call, Resource, Response
 from sandbox.instance import Sandbox
-from sandbox.providers import aks_api_server, aks_versions
+from sandbox.providers import aks_api_server, aks_insights, aks_versions
 from sandbox.providers.container_service import (
     CLUSTER,
     acted_on,
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 @aks.view("managedClusters")
 def managed_cluster_view(cluster: Resource, sandbox: Sandbox) -> Json:
     """A cluster as AKS shows it: `resourcegroups` in lower case, its pools inside, its etag."""
-    properties = dict(cluster.properties)
+    properties = dict(aks_insights.shown_twice(sandbox, cluster.properties))
     properties["agentPoolProfiles"] = [
         {"name": pool.name, **pool_properties_view(pool)} for pool in pools_of(sandbox, cluster)
     ]

@@ -11,6 +11,8 @@ from sandbox.providers import (
     aks_api_server,
     aks_background,
     aks_defaults,
+    aks_enums,
+    aks_insights,
     aks_node_group,
     aks_power,
     aks_shapes,
@@ -52,11 +54,12 @@ def managed_clusters_create_or_update(call: Call) -> Response:
         check_deletion(call, call.live, None, "Updating")
     call.check_if_match(bare=True)
     aks_shapes.check_cluster(call.body)
+    call.body = aks_enums.cluster_as_written(call.body)
     return _create(call) if call.live is None else _update(call, call.live)
 
 
 def _create(call: Call) -> Response:
-    sandbox, sent = call.sandbox, dict(call.properties)
+    sandbox, sent = call.sandbox, aks_insights.agreed(call.properties, None)
     name = call.names["cluster"]
     rules.check_cluster_name(name)
     region = find_region(call.body["location"])
@@ -74,7 +77,8 @@ def _create(call: Call) -> Response:
     rules.check_support_plan(sent, _tier(call.body))
     wanted = sent.get("kubernetesVersion") or aks_versions.default_minor()
     aks_versions.check_offered(name, wanted, sent.get("supportPlan") or aks_versions.COMMUNITY)
-    rules.check_network(sent)
+    rules.check_network(sent, sent.get("agentPoolProfiles") or [])
+    rules.check_workload_identity(sent)
     rules.check_authorized_ranges(sent)
     rules.check_workspace(sandbox, sent)
     properties = aks_defaults.cluster_properties(
@@ -123,12 +127,15 @@ def _new_pools(call: Call, sent: list[Json], cluster: Json, location: str) -> di
 def _update(call: Call, cluster: Resource) -> Response:
     check_not_busy(call, cluster)
     aks_power.check_running(cluster, "updating")
-    sandbox, sent, live = call.sandbox, dict(call.properties), cluster.properties
+    sandbox, live = call.sandbox, cluster.properties
+    sent = aks_insights.agreed(call.properties, live)
     rules.check_identity(call)
     rules.check_cluster_change(live, sent)
     rules.check_support_plan(sent, _tier(call.body))
     version = _wanted_version(call, cluster, sent)
-    rules.check_network({"networkProfile": {**live["networkProfile"], **(sent.get("networkProfile") or {})}})
+    network = {**live["networkProfile"], **(sent.get("networkProfile") or {})}
+    rules.check_network({"networkProfile": network}, [pool.properties for pool in pools_of(sandbox, cluster)])
+    rules.check_workload_identity({"oidcIssuerProfile": live.get("oidcIssuerProfile"), **sent})
     rules.check_authorized_ranges(sent)
     rules.check_workspace(sandbox, sent)
     properties = aks_defaults.cluster_properties(

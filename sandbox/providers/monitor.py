@@ -15,6 +15,7 @@ from sandbox.arm import ArmError, Call, Polling, Provider, Resource, Response
 from sandbox.providers.insights import make_endpoint, make_rule
 from sandbox.providers.resources import make_group
 from sandbox.regions import find_region, region_name, regions
+from sandbox.words import as_written
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -36,6 +37,8 @@ provider.standard(
     list_in_subscription="AzureMonitorWorkspaces_ListBySubscription",
 )
 
+# https://learn.microsoft.com/rest/api/monitor/azure-monitor-workspaces/create-or-update
+WORDS = {"properties.publicNetworkAccess": ("Enabled", "Disabled")}
 DELETE = Polling(
     async_path="/subscriptions/{subscription}/providers/Microsoft.Monitor/locations/{location}"
     "/locationOperationStatuses/{id}",
@@ -70,14 +73,20 @@ async def azure_monitor_workspaces_create_or_update(call: Call) -> Response:
     if live is not None:
         if not live.settled:
             raise ArmError(409, "Conflict", f"The workspace '{name}' is {live.state}.")
-        account = call.put({**call.body, "properties": live.properties})
+        account = call.put({**call.body, "properties": {**live.properties, **_writable(call)}})
         return Response(200, account)
-    account = call.put({**call.body, "properties": {"provisioningState": "Creating"}})
+    account = call.put({**call.body, "properties": {**_writable(call), "provisioningState": "Creating"}})
     await sandbox.clock.sleep(call.seconds("monitor_workspace_create"))
     if sandbox.store.get(account.id) is not account:
         raise ArmError(409, "Conflict", f"The workspace '{name}' was deleted while it was being created.")
     _complete(account, sandbox)
     return Response(200, account)
+
+
+def _writable(call: Call) -> Json:
+    """What a client may set; everything else in `properties` is the service's."""
+    access = as_written({"properties": call.properties}, WORDS)["properties"].get("publicNetworkAccess")
+    return {"publicNetworkAccess": access} if access else {}
 
 
 def _complete(account: Resource, sandbox: Sandbox) -> None:
@@ -120,7 +129,7 @@ def _complete(account: Resource, sandbox: Sandbox) -> None:
                 "prometheusQueryEndpoint": f"https://{host}.{location}.prometheus.monitor.azure.com",
                 "internalId": f"mac_{sandbox.uuid('monitor internal', account.id)}",
             },
-            "publicNetworkAccess": "Enabled",
+            "publicNetworkAccess": account.properties.get("publicNetworkAccess", "Enabled"),
             "defaultIngestionSettings": {
                 "dataCollectionRuleResourceId": rule.id,
                 "dataCollectionEndpointResourceId": endpoint.id,

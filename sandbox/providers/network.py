@@ -15,6 +15,7 @@ from typing import Any
 from sandbox.arm import ArmError, Call, Polling, Provider, Resource, Response
 from sandbox.instance import Sandbox
 from sandbox.regions import find_region
+from sandbox.words import as_written
 
 Json = dict[str, Any]
 
@@ -49,8 +50,22 @@ STATIC_ADDRESSES = 1000
 
 provider = Provider("Microsoft.Network")
 provider.type("publicIPAddresses", api_versions=API_VERSIONS, delete_duration="public_ip_delete")
-for _name in ("virtualNetworks", "loadBalancers", "networkSecurityGroups"):
+for _name in (
+    "virtualNetworks",
+    "loadBalancers",
+    "networkSecurityGroups",
+    # Known as types only, for what stands in a group.
+    "applicationGateways",
+    "natGateways",
+    "networkInterfaces",
+    "privateDnsZones",
+    "privateEndpoints",
+    "privateLinkServices",
+    "publicIPPrefixes",
+    "routeTables",
+):
     provider.type(_name, api_versions=API_VERSIONS)
+provider.type("privateDnsZones/virtualNetworkLinks", api_versions=API_VERSIONS, tracked=True)
 provider.type("locations/usages", api_versions=API_VERSIONS, tracked=False)
 provider.type("locations/CheckDnsNameAvailability", api_versions=API_VERSIONS, tracked=False)
 
@@ -82,6 +97,15 @@ def new_address(sandbox: Sandbox, key: str) -> str:
             return str(drawn)
 
 
+# https://learn.microsoft.com/rest/api/virtualnetwork/public-ip-addresses/create-or-update
+WORDS = {
+    "sku.name": ("Basic", "Standard", "StandardV2"),
+    "sku.tier": ("Regional", "Global"),
+    "properties.publicIPAddressVersion": ("IPv4", "IPv6"),
+    "properties.publicIPAllocationMethod": ("Static", "Dynamic"),
+}
+
+
 @provider.put("publicIPAddresses/{address}")
 def public_ip_addresses_create_or_update(call: Call) -> Response:
     """PublicIPAddresses_CreateOrUpdate: 201 for a new address, 200 for a known one; then `Updating`.
@@ -97,6 +121,7 @@ def public_ip_addresses_create_or_update(call: Call) -> Response:
         raise ArmError(400, "InvalidResourceName", f"Resource name {call.names['address']} is invalid.")
     live = call.live
     _check_shapes(call.body)
+    call.body = as_written(call.body, WORDS)
     if live is not None:
         _check_not_busy(call, live)
     sku = {"name": "Standard", "tier": "Regional", **(call.body.get("sku") or {})}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.arm import ArmError, Call, Operation, Polling, Provider, Resource, Response
 from sandbox.regions import find_region, region_name, regions
+from sandbox.words import as_written
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -43,12 +44,31 @@ provider.type(
     "workspaces", api_versions=VERSIONS, delete_duration="log_workspace_delete", group_delete_rank=1
 )
 provider.type("deletedWorkspaces", api_versions=VERSIONS, tracked=False)
+for _name in ("intelligencePacks", "managementGroups", "usages"):
+    provider.type(f"workspaces/{_name}", api_versions=VERSIONS, tracked=False)
 provider.standard(
     WORKSPACE,
     get="Workspaces_Get",
     list_in_group="Workspaces_ListByResourceGroup",
     list_in_subscription="Workspaces_List",
 )
+
+_SWITCH = ("Enabled", "Disabled")
+# https://learn.microsoft.com/rest/api/loganalytics/workspaces/create-or-update
+WORDS = {
+    "properties.publicNetworkAccessForIngestion": _SWITCH,
+    "properties.publicNetworkAccessForQuery": _SWITCH,
+    "properties.sku.name": (
+        "Free",
+        "Standard",
+        "Premium",
+        "PerNode",
+        "PerGB2018",
+        "Standalone",
+        "CapacityReservation",
+        "LACluster",
+    ),
+}
 
 # No header at all: the provisioning state of the resource is what clients poll.
 BODY = Polling()
@@ -64,6 +84,7 @@ def workspaces_create_or_update(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/loganalytics/workspaces/create-or-update
     """
     call.check_shape({"properties": {"sku": {"name": str}, "retentionInDays": int}})
+    call.body = as_written(call.body, WORDS)
     name, live = call.names["workspace"], call.live
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]", name):
         text = (
@@ -204,3 +225,79 @@ def shared_keys_get_shared_keys(call: Call) -> Response:
     workspace = call.parent()
     first, second = workspace.notes["keys"]
     return Response(200, {"primarySharedKey": first, "secondarySharedKey": second})
+
+
+# What a client asks of a workspace beside its body (Ansible's azure.azcollection does all three).
+
+# Those that a workspace of today lists: https://learn.microsoft.com/rest/api/loganalytics/intelligence-packs/list
+PACKS = {"ContainerInsights": "Container Insights", "LogManagement": "Log Management", "Security": "Security"}
+PACKS_ON = {"LogManagement"}
+
+
+@provider.list(f"{WORKSPACE}/intelligencePacks")
+def intelligence_packs_list(call: Call) -> Response:
+    """IntelligencePacks_List: the packs there are, and which are on; a bare list.
+
+    REST: https://learn.microsoft.com/rest/api/loganalytics/intelligence-packs/list
+    """
+    on = _packs_on(call.parent())
+    return Response(
+        200,
+        [{"name": name, "displayName": shown, "enabled": name in on} for name, shown in PACKS.items()],
+    )
+
+
+@provider.post(f"{WORKSPACE}/intelligencePacks/{{pack}}/Enable")
+def intelligence_packs_enable(call: Call) -> Response:
+    """IntelligencePacks_Enable: 200."""
+    return _switch_pack(call, True)
+
+
+@provider.post(f"{WORKSPACE}/intelligencePacks/{{pack}}/Disable")
+def intelligence_packs_disable(call: Call) -> Response:
+    """IntelligencePacks_Disable: 200."""
+    return _switch_pack(call, False)
+
+
+def _switch_pack(call: Call, on: bool) -> Response:
+    workspace = call.parent()
+    known = {name.lower(): name for name in PACKS}
+    name = known.get(call.names["pack"].lower())
+    if name is None:  # Code and status are unverified.
+        text = f"The intelligence pack '{call.names['pack']}' isn't one of {', '.join(PACKS)}."
+        raise ArmError(400, "InvalidParameter", text, target="intelligencePackName")
+    packs = _packs_on(workspace) - {name}
+    workspace.notes["packs"] = sorted(packs | {name} if on else packs)
+    return Response(200)
+
+
+def _packs_on(workspace: Resource) -> set[str]:
+    return set(workspace.notes.get("packs", PACKS_ON))
+
+
+@provider.list(f"{WORKSPACE}/managementGroups")
+def management_groups_list(call: Call) -> Response:
+    """ManagementGroups_List: of System Center, none of which is connected here.
+
+    REST: https://learn.microsoft.com/rest/api/loganalytics/management-groups/list
+    """
+    call.parent()
+    return Response(200, {"value": []})
+
+
+@provider.list(f"{WORKSPACE}/usages")
+def usages_list(call: Call) -> Response:
+    """Usages_List: how much was taken in; nothing is, here.
+
+    REST: https://learn.microsoft.com/rest/api/loganalytics/usages/list
+    """
+    workspace = call.parent()
+    usage: Json = {
+        "name": {"value": "DataAnalyzed", "localizedValue": "Data Analyzed"},
+        "unit": "Bytes",
+        "currentValue": 0,
+        "limit": -1,
+        "nextResetTime": workspace.properties["workspaceCapping"]["quotaNextResetTime"],
+        "quotaPeriod": "P1D",
+    }
+    return Response(200, {"value": [usage]})

@@ -41,6 +41,9 @@ SUBSCRIPTION_VERSIONS = ("2016-06-01", "2018-06-01", "2019-06-01", "2019-11-01",
 
 provider.type("resourceGroups", api_versions=VERSIONS, tracked=False)
 provider.type("subscriptions", api_versions=(*VERSIONS, *SUBSCRIPTION_VERSIONS), tracked=False)
+# azure-mgmt-core registers a provider by itself on MissingSubscriptionRegistration and then looks until it is, both at
+# 2016-02-01: https://github.com/Azure/azure-sdk-for-python (azure/mgmt/core/policies/_base.py).
+provider.type("providers", api_versions=(*VERSIONS, "2016-02-01", *SUBSCRIPTION_VERSIONS), tracked=False)
 provider.type("tags", api_versions=(*VERSIONS, "2024-08-01"), tracked=False)
 
 

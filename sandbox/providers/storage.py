@@ -1,8 +1,8 @@
 """Microsoft.Storage: accounts, keys, names, SKUs, and the containers as ARM sees them.
 
-Left out: queues, tables, files, SAS, encryption scopes, management policies, private endpoints, restore of
-deleted accounts. The blob data plane is `sandbox/blobs.py`,
-leases and limits `storage_leases.py`.
+Left out: what soft delete and versioning keep (both are settings only), queues, tables, files, SAS, encryption scopes,
+management policies, private endpoints, restore of deleted accounts. The blob data plane is `sandbox/blobs.py`,
+leases and limits `storage_leases.py`, immutability policies and legal holds `storage_immutable.py`.
 
 Shapes (202 without a body, Location only, 17 s):
 https://github.com/Azure/azure-powershell (Storage.Management.Test recording TestNewAzureStorageAccount.json)
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.arm import ArmError, Call, Operation, Polling, Provider, Resource, Response, merge_patch
 from sandbox.blobs import CONTAINER, container_blocked, make_container, valid_container_name
 from sandbox.regions import regions
+from sandbox.words import as_written
 
 if TYPE_CHECKING:
     from sandbox.instance import Sandbox
@@ -80,6 +81,15 @@ CREATE = Polling(
 )
 
 
+# https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create
+WORDS = {
+    "kind": KINDS,
+    "sku.name": tuple(SKUS),
+    "properties.accessTier": ("Hot", "Cool", "Cold", "Premium"),
+    "properties.minimumTlsVersion": ("TLS1_0", "TLS1_1", "TLS1_2", "TLS1_3"),
+    "properties.networkAcls.defaultAction": ("Allow", "Deny"),
+    "properties.publicNetworkAccess": ("Enabled", "Disabled", "SecuredByPerimeter"),
+}
 ACCOUNT_SHAPE = {
     "sku": {"name": str},
     "kind": str,
@@ -133,6 +143,7 @@ def storage_accounts_create(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create
     """
     call.check_shape(ACCOUNT_SHAPE)
+    call.body = as_written(call.body, WORDS)
     name, live = call.names["account"], call.live
     sku, kind = str(call.require("sku", "name")), str(call.require("kind"))
     if live is None:
@@ -292,9 +303,21 @@ def storage_accounts_delete(call: Call) -> Response:
     if call.live is not None and call.sandbox.operations.running(call.live.id):
         text = f"An operation is currently performing on the storage account '{call.live.name}'."
         raise ArmError(409, "StorageAccountOperationInProgress", text)
+    if call.live is not None:
+        _check_immutable(call, call.live)
     answer = call.delete_now()
     answer.latency_s = call.seconds("storage_account_delete") if answer.status == 200 else 0.0
     return answer
+
+
+def _check_immutable(call: Call, resource: Resource) -> None:
+    """Refuse to delete a container, or an account with one, that is held or has a locked policy."""
+    for container in [resource, *call.sandbox.store.under(resource.id, CONTAINER)]:
+        policy = container.properties.get("immutabilityPolicy") or {}
+        locked = (policy.get("properties") or {}).get("state") == "Locked"
+        if container.properties.get("hasLegalHold") or locked:
+            text = f"The operation is not permitted: container {container.name} is protected by an immutability policy."
+            raise ArmError(409, "ContainerImmutableStorageProtected", text)
 
 
 @provider.post(f"{ACCOUNT}/listKeys")
@@ -368,8 +391,19 @@ def blob_services_get_service_properties(call: Call) -> Response:
 
 @provider.put(SERVICE)
 def blob_services_set_service_properties(call: Call) -> Response:
-    """BlobServices_SetServiceProperties: replace the settings of the blob service."""
+    """BlobServices_SetServiceProperties: replace the settings of the blob service.
+
+    REST: https://learn.microsoft.com/rest/api/storagerp/blob-services/set-service-properties (1 to 365 days)
+    """
+    policy = {"enabled": bool, "days": int}
+    policies = ("deleteRetentionPolicy", "containerDeleteRetentionPolicy")
+    call.check_shape({"properties": {"isVersioningEnabled": bool, **dict.fromkeys(policies, policy)}})
     account = _account(call)
+    for name in policies:
+        sent = call.properties.get(name) or {}
+        if sent.get("enabled") and not 1 <= sent.get("days", 0) <= 365:
+            text = f"The value for {name}.days is out of range: it must be from 1 to 365."
+            raise ArmError(400, "InvalidValuesForRequestParameters", text, target=f"{name}.days")
     account.notes["blob service"] = dict(call.properties)
     return Response(200, _service(account))
 
@@ -437,6 +471,8 @@ def blob_containers_delete(call: Call) -> Response:
     if call.live is not None and call.live.properties["leaseStatus"] == "Locked":
         text = "There is currently a lease on the container and no lease ID was specified in the request."
         raise ArmError(412, "LeaseIdMissing", text)
+    if call.live is not None:
+        _check_immutable(call, call.live)
     return call.delete_now()
 
 

@@ -105,7 +105,7 @@ def subscriptions_list_locations(call: Call) -> Response:
 @provider.list(
     "subscriptions/{subscription}/providers",
     scope="path",
-    type_name="resourceGroups",
+    type_name="providers",
     permission="Microsoft.Resources/subscriptions/providers/read",
 )
 def providers_list(call: Call) -> Response:
@@ -120,7 +120,7 @@ def providers_list(call: Call) -> Response:
 @provider.get(
     "subscriptions/{subscription}/providers/{namespace}",
     scope="path",
-    type_name="resourceGroups",
+    type_name="providers",
     permission="Microsoft.Resources/subscriptions/providers/read",
 )
 def providers_get(call: Call) -> Response:
@@ -131,7 +131,7 @@ def providers_get(call: Call) -> Response:
 @provider.post(
     "subscriptions/{subscription}/providers/{namespace}/register",
     scope="path",
-    type_name="resourceGroups",
+    type_name="providers",
     permission="{namespace}/register/action",
 )
 def providers_register(call: Call) -> Response:
@@ -152,7 +152,7 @@ def providers_register(call: Call) -> Response:
 @provider.post(
     "subscriptions/{subscription}/providers/{namespace}/unregister",
     scope="path",
-    type_name="resourceGroups",
+    type_name="providers",
     permission="{namespace}/unregister/action",
 )
 def providers_unregister(call: Call) -> Response:

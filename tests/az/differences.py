@@ -319,7 +319,7 @@ BY_DEFAULT = (
         "Providers",
         "not mentioned; `aks create` registers three of them and doesn't wait",
         "registered, with Microsoft.Dashboard, and waited for",
-        "In a fresh subscription the guide stops at Grafana: MissingSubscriptionRegistration.",
+        "az's clients register what is missing by themselves, amid the work; the preflight does it first.",
     ),
     ByDefault(
         "Order of the last two writes to the cluster",

@@ -329,8 +329,11 @@ echo $GRAFANA_RESOURCE_ID
 """,
                 # Body and roles are in the extension's source:
                 # https://github.com/Azure/azure-cli-extensions/tree/main/src/amg
+                # Its client registers a missing provider by itself; `az resource create` doesn't.
                 runs=r"""
 export GRAFANA_PRIMARY="grafana-${LOCAL_NAME}-${SUFFIX}"
+
+az provider register --namespace Microsoft.Dashboard --wait
 
 export GRAFANA_RESOURCE_ID=$(az resource create \
     --resource-group $RESOURCE_GROUP_NAME \

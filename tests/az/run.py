@@ -13,12 +13,6 @@ from .azure_cli import POINT_AT_SANDBOX, environment
 from .guide import AFTERWARDS, CLEAN_UP, CREATE_INFRASTRUCTURE, Chapter, Command
 from .shell import Call, Ran, Shell
 
-# Once for a subscription, and not in the guide: nobody used Grafana or an Azure Monitor workspace in it before.
-REGISTER = """
-az provider register --namespace Microsoft.Dashboard
-az provider register --namespace Microsoft.Monitor
-"""
-
 
 def prepare(sandbox: SandboxProcess) -> None:
     """Let az wait 30 of Azure's seconds, and not of ours, between two looks; and let no node come or go meanwhile."""
@@ -83,7 +77,7 @@ class GuideRun:
 
     def log_in(self) -> None:
         """Make az know the sandbox and sign in as its service principal."""
-        self._run("Log in", POINT_AT_SANDBOX + REGISTER)
+        self._run("Log in", POINT_AT_SANDBOX)
 
     def create_infrastructure(self) -> None:
         """The article that this product does."""

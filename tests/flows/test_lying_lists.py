@@ -43,6 +43,7 @@ ARM: dict[str, tuple[str, Hazard]] = {
     "Permissions_ListForResource": ("the caller's permissions", ""),
     "Resources_ListByResourceGroup": ("resources in rg-", "resource"),
     "ManagementLocks_ListByScope": ("locks", "lock"),
+    "DenyAssignments_ListForScope": ("deny assignments", ""),
     "RoleAssignments_ListForScope": ("role assignments on ", ""),
 }
 KUBERNETES: dict[str, tuple[str, Hazard]] = {
@@ -50,6 +51,8 @@ KUBERNETES: dict[str, tuple[str, Hazard]] = {
     "list backups.postgresql.cnpg.io": ("/apis/postgresql.cnpg.io/v1/backups", "database"),
     "list persistentvolumeclaims": ("/api/v1/persistentvolumeclaims", "volume"),
     "list persistentvolumes": ("/api/v1/persistentvolumes", "volume"),
+    "list services": ("/api/v1/services", ""),
+    "list nodes": ("/api/v1/nodes", ""),
 }
 # First met after the first deletion.
 LATE = ("RoleAssignments_ListForScope",)
@@ -74,6 +77,8 @@ KINDS = {
     "backups": "Backup",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "persistentvolumes": "PersistentVolume",
+    "services": "Service",
+    "nodes": "Node",
 }
 
 

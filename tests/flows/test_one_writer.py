@@ -224,7 +224,7 @@ async def test_whoever_slept_writes_only_if_nobody_came_meanwhile(
         await sleeper.secure()
         assert sleeper._heart is not None
         sleeper._heart.cancel()
-        azure.step(1000)
+        azure.step(20_000)
         other = lock_of(spec, THEIRS)
         if meanwhile != "nobody came":
             await other.secure()

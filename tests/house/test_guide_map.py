@@ -19,6 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 OURS_ALONE = {
     # The group that outlives generations, and which generation is the current one.
     "ensure_backup_group",
+    # What is deleted among the backups can be brought back.
+    "ensure_backup_protection",
     "mark_generation",
     # The whole cluster in one write, where the spec asks for it, and what that may leave behind.
     "request_cluster",

@@ -233,3 +233,19 @@ def test_an_unregistered_namespace_refuses_writes_and_the_sdk_registers_it(
     sandbox.step(120)
     assert sandbox.arm("GET", provider, api_version="2021-04-01").json()["registrationState"] == "Registered"
     assert sandbox.arm("PUT", path, body, api_version="2024-11-30").status_code == 201
+
+
+def test_the_sdks_register_a_provider_by_themselves(
+    sandbox: SandboxProcess, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """https://github.com/microsoft/AzureTRE/issues/4510"""
+    # Ten real seconds between two looks, in the SDK; here they are the sandbox's.
+    monkeypatch.setattr("azure.mgmt.core.policies._base.time.sleep", sandbox.step)
+    sandbox.control("POST", "clock", {"speed": 0.001})
+    sandbox.settings(registered={"Microsoft.ManagedIdentity": False}, durations={"managed_identity_write": 0})
+    client = sandbox.client(ManagedServiceIdentityClient)
+    made = client.user_assigned_identities.create_or_update("rg-test", "mi-a", {"location": "canadacentral"})
+    assert made.name == "mi-a"
+    registering = [one for one in sandbox.ledger() if one["operation"] == "Providers_Register"]
+    assert [one["status"] for one in registering] == [200]
+    assert "2016-02-01" in str(registering)

@@ -201,6 +201,32 @@ def test_a_principal_can_be_sent_a_poll_interval_where_azure_sends_none(
     assert answer.headers["x-ms-retry-after-ms"] == "30"  # 30 s at a speed of 1000.
 
 
+def test_grafanas_operations_say_it_as_recorded(sandbox: SandboxProcess, group: str) -> None:
+    """https://github.com/Azure/azure-cli-extensions (recording test_amg_crud.yaml)"""
+    sandbox.control("POST", "clock", {"speed": 0.001})
+    path = f"{group}/providers/Microsoft.Dashboard/grafana/graf-a"
+
+    def documents(answer: Any) -> list[tuple[int, Any]]:
+        url = answer.headers["Azure-AsyncOperation"].removeprefix(sandbox.endpoint)
+        running = sandbox.arm("GET", url)
+        sandbox.step(3000)
+        ended = sandbox.arm("GET", url)
+        keys = ("status", "error", "properties")
+        return [
+            (one.status_code, {key: one.json()[key] for key in keys if key in one.json()})
+            for one in (running, ended)
+        ]
+
+    assert documents(sandbox.arm("PUT", path, GRAFANA, api_version="2023-09-01")) == [
+        (200, {"status": "Accepted"}),
+        (200, {"status": "Succeeded", "error": {}, "properties": None}),
+    ]
+    assert documents(sandbox.arm("DELETE", path, api_version="2023-09-01")) == [
+        (202, {"status": "Deleting"}),
+        (200, {"status": "Succeeded"}),
+    ]
+
+
 def test_grafana_is_patched_with_a_workspace_link_and_deleted(
     sandbox: SandboxProcess, group: str, monitor_workspace: Any
 ) -> None:

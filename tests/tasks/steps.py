@@ -1,6 +1,7 @@
 """Every step of the guide that makes something: how to call it, what it writes, and what may happen to it."""
 
 from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
+from tasks.backup_protection import ensure_backup_protection
 from tasks.cnpg_operator import ensure_cnpg_operator
 from tasks.container_insights import ensure_container_insights, ensure_logs_association, ensure_logs_rule
 from tasks.grafana import (
@@ -34,6 +35,7 @@ STEPS = {
     "backup_group": Step(ensure_backup_group, ("spec", "place", "resource_group")),
     "storage_account": Step(ensure_storage_account, ("spec", "place", "backup_group")),
     "container": Step(ensure_backup_container, ("spec", "storage_account")),
+    "backup_protection": Step(ensure_backup_protection, ("spec", "storage_account")),
     "blob_roles": Step(ensure_blob_roles, ("spec", "identity", "storage_account")),
     "grafana": Step(ensure_grafana, ("spec", "place", "resource_group")),
     "monitor_workspace": Step(ensure_monitor_workspace, ("spec", "place", "resource_group")),

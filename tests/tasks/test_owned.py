@@ -7,7 +7,7 @@ import pytest
 from environment.names import Names, resource_tags
 from environment.outputs import Site
 from environment.spec import EnvironmentSpec
-from tasks._owned import foreign, foreign_among_nodes, foreign_backups
+from tasks._owned import foreign, foreign_backups
 
 Json = dict[str, Any]
 
@@ -81,19 +81,3 @@ def test_beside_the_backups_nothing_but_their_account_is_ours() -> None:
     assert "archive in" in problem
     (untagged,) = foreign_backups(SPEC, account["id"], [account | {"tags": {}}])
     assert "not its tags" in untagged
-
-
-def test_a_disk_that_somebody_keeps_among_the_nodes_is_named() -> None:
-    nodes = NAMES.node_resource_group
-    made = [
-        listed("Microsoft.Compute/virtualMachineScaleSets", "aks-postgres-vmss", nodes, {}),
-        listed("Microsoft.Network/publicIPAddresses", NAMES.public_ip, nodes, {}),
-        listed("Microsoft.Compute/disks", "pvc-1", nodes, {"kubernetes.io-created-for-pvc-name": "pg-1"}),
-        listed("Microsoft.Compute/snapshots", "s", nodes, {"k8s-azure-created-by": "kubernetes-azure-dd"}),
-    ]
-    disk = listed("Microsoft.Compute/disks", "archive", nodes, {"owner": "user"})
-    assert foreign_among_nodes(made) == []
-    (problem,) = foreign_among_nodes([*made, disk])
-    assert problem.startswith(
-        f"Microsoft.Compute/disks archive in {nodes} was made by neither AKS nor Kubernetes"
-    )

@@ -67,7 +67,7 @@ async def test_everything_that_isnt_so_is_named_at_once(world: World, tmp_path: 
         API,
         {
             "properties.azureMonitorProfile.metrics.enabled": False,
-            "properties.addonProfiles.omsagent.config.logAnalyticsWorkspaceResourceID": other,
+            "properties.azureMonitorProfile.containerInsights.logAnalyticsWorkspaceResourceId": other,
         },
     )
     pool = f"{cluster}/agentPools/postgres"

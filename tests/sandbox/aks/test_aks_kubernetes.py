@@ -195,10 +195,17 @@ def test_the_log_agent_comes_minutes_after_the_add_on_and_goes_with_it(azure):
     assert daemon_sets(azure) == set()
     azure.step(300)
     assert daemon_sets(azure) == {"ama-logs"}
+    # The other view of the add-on comes along from the read, and wins: nothing is switched off, and no error says so.
     cluster.addon_profiles["omsagent"].enabled = False
     poller = azure.clusters.begin_create_or_update(azure.group, "c1", cluster)
     azure.step(300)
-    poller.result()
+    cluster = poller.result()
+    assert cluster.addon_profiles["omsagent"].enabled is True
+    assert daemon_sets(azure) == {"ama-logs"}
+    cluster.azure_monitor_profile.container_insights.enabled = False
+    poller = azure.clusters.begin_create_or_update(azure.group, "c1", cluster)
+    azure.step(300)
+    assert poller.result().addon_profiles["omsagent"].enabled is False
     assert daemon_sets(azure) == set()
 
 

@@ -6,7 +6,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
 from ..conftest import SandboxProcess
-from .conftest import POOL, Aks
+from .conftest import CLUSTER, POOL, Aks
 
 
 def test_aks_throttled(order: Any, aks: Aks) -> None:
@@ -145,3 +145,63 @@ def test_k8s_version_lts_only(order: Any, aks: Aks) -> None:
         aks.begin_create()
     assert (caught.value.status_code, caught.value.error.code) == (400, "K8sVersionNotSupported")
     assert "Managed cluster c1 is on a version which is only available" in caught.value.message
+
+
+def _send_if_match(sandbox: SandboxProcess, aks: Aks) -> dict[str, int]:
+    """Statuses of a write with the current eTag in either form."""
+    found = {}
+    for name, form in (("bare", "{}"), ("quoted", '"{}"')):
+        live = sandbox.arm("GET", aks.get().id, api_version="2026-08-01").json()
+        headers = {"If-Match": form.format(live["eTag"])}
+        answer = sandbox.arm("PUT", live["id"], live, api_version="2026-08-01", headers=headers)
+        found[name] = answer.status_code
+        if answer.status_code == 412:
+            assert answer.json()["code"] == "PreconditionFailed"
+        sandbox.step(100)
+    return found
+
+
+def test_if_match_bare_only(sandbox: SandboxProcess, order: Any, aks: Aks) -> None:
+    aks.create()
+    assert _send_if_match(sandbox, aks) == {"bare": 200, "quoted": 200}
+    order("if-match-bare-only")
+    assert _send_if_match(sandbox, aks) == {"bare": 200, "quoted": 412}
+
+
+def test_if_match_quoted_only(sandbox: SandboxProcess, order: Any, aks: Aks) -> None:
+    aks.create()
+    order("if-match-quoted-only")
+    assert _send_if_match(sandbox, aks) == {"bare": 412, "quoted": 200}
+
+
+def test_container_insights_shown_when_off(sandbox: SandboxProcess, order: Any, aks: Aks) -> None:
+    def shown() -> Any:
+        live = sandbox.arm("GET", aks.get().id, api_version="2026-08-01").json()
+        return (live["properties"].get("azureMonitorProfile") or {}).get("containerInsights")
+
+    aks.create()
+    assert shown() is None
+    order("container-insights-shown-when-off")
+    assert shown() == {"enabled": False}
+
+
+def test_error_while_in_progress(sandbox: SandboxProcess, order: Any, aks: Aks) -> None:
+    order("error-while-in-progress")
+    sandbox.control("POST", "clock", {"speed": 0.001})
+    sandbox.settings(durations={"aks_cluster_create_answer": 0, "aks_write_answer": 0})
+    first = aks.clusters.begin_create_or_update(
+        "rg-test", "c1", CLUSTER, polling=False, cls=lambda pipeline, *_: pipeline.http_response
+    ).result()
+    path = first.headers["Azure-AsyncOperation"].removeprefix(sandbox.endpoint)
+
+    words = []
+    for step_s in (0, 12, 18, 26, 100):
+        sandbox.step(step_s)
+        document = sandbox.arm("GET", path).json()
+        assert document["error"]["code"] == "ReconcilePortalDNSError"
+        words.append(document["status"])
+    assert words[0] == "InProgress"
+    assert words[1] == "ProvisioningControlPlane"
+    assert words[2] == "CreatingAgentPools: 1/3 nodes completed"
+    assert words[3:] == ["ReconcilingAddons", "Succeeded"]
+    assert aks.state == "Succeeded"
