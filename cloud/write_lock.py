@@ -5,6 +5,9 @@ run's own. The heartbeat is a tag on the backup group, with an end by ARM's cloc
 lease over; whoever comes back from a sleep renews the lease under its GUID before anything else, which fails once
 another run has had it. Everything that is asked of the lock goes through the gate (`cloud.gate`).
 
+What a run has read before it has the lock may be over when it takes it. So from its start it watches whether it slept,
+and it takes the lock for a write only if every group that it began with is still there.
+
 While the account doesn't exist, the first run goes without a lock as far as it only makes what can't be lost. Where
 there is something of the environment and no account, the tag alone is the lock: it is written, left alone for longer
 than any other run's write can take, and read again.
@@ -149,6 +152,12 @@ class WriteLock:
         self._waits = waits
         self._held: list[_Held] = []
         self._is_founding = False
+        self._groups: frozenset[str] = frozenset()
+        """The environment's groups at the start, in small letters; none once the run has had the lock."""
+        self._awake = Elapsed()
+        self._sleeps, self._sleeps_known = 0, 0
+        """How often this run has slept; and how often before it last knew that the lock was its own."""
+        self._watch: asyncio.Task[None] | None = None
         self._good: Elapsed | None = None
         self._has_failed = False
         self._lost: EnvironmentBusy | None = None
@@ -173,8 +182,9 @@ class WriteLock:
         self._refuse_lost()
         if not self._held:
             if write.is_foundation and await self._nothing_to_lock():
+                self._refuse_slept()
                 return "a foundation, as there is nothing to lock yet"
-            if await self.secure():
+            if await self._secure_as_read():
                 raise ArmFault(409, "EnvironmentWasBusy", "another run wrote to the environment meanwhile")
             if not self._held:
                 raise ArmFault(
@@ -198,7 +208,7 @@ class WriteLock:
     def left_s(self, write: Write) -> float:
         """Real seconds for which the lock is certain to be ours; foundations may go without."""
         if not self._held and write.is_foundation:
-            return clock.lock_real_s(WRITE_LIMIT_S)
+            return clock.lock_real_s(GOOD_FOR_S) - self._awake.real_s()
         if self._good is None or self._lost is not None:
             return 0.0
         return clock.lock_real_s(GOOD_FOR_S) - self._good.real_s()
@@ -235,6 +245,9 @@ class WriteLock:
             EnvironmentBusy: another run writes, and isn't waited for.
         """
         _, has_remains = await self._until_free()
+        self._groups = await self._groups_now()
+        self._awake = Elapsed()
+        self._watch = asyncio.create_task(self._stay_awake(), name=f"watch of {self._environment}")
         if has_remains:
             await self.secure()
 
@@ -282,6 +295,48 @@ class WriteLock:
             if held.home.account == account and held.has_lease:
                 held.has_lease, held.let_go = False, True
                 await self._lease(held.home, action="Release", leaseId=self.guid)
+
+    # --- whether what was read still holds ---------------------------------------------------------------------
+
+    async def _secure_as_read(self) -> bool:
+        """Have the lock for a write whose reasons were read without it; as `secure`.
+
+        Raises:
+            EnvironmentBusy: this run slept since, or another one has removed what it read.
+        """
+        self._refuse_slept()
+        before = self._sleeps
+        waited = await self.secure()
+        self._refuse_slept(before)
+        read, self._groups = self._groups, frozenset()
+        if read and (gone := read - await self._groups_now()):
+            self._lost = EnvironmentBusy(
+                f"{self._environment}: another run has removed {' and '.join(sorted(gone))} since this run looked. "
+                "This run has stopped and writes nothing. Run again."
+            )
+            raise self._lost
+        return waited
+
+    async def _groups_now(self) -> frozenset[str]:
+        return frozenset(home.group.casefold() for home in await self._find_groups())
+
+    async def _stay_awake(self) -> None:
+        """Notice a sleep while there is no lock whose heartbeat would."""
+        while self._lost is None:
+            await asyncio.sleep(clock.lock_real_s(LOOK_S))
+            self._sleeps += self._sleeps_now()
+            self._awake = Elapsed()
+
+    def _sleeps_now(self) -> bool:
+        return self._awake.real_s() > clock.lock_real_s(GOOD_FOR_S)
+
+    def _refuse_slept(self, before: int | None = None) -> None:
+        if self._sleeps_now() or self._sleeps > (self._sleeps_known if before is None else before):
+            self._lost = EnvironmentBusy(
+                f"{self._environment}: this run slept before it had the lock, so what it had read may be over. It has "
+                "stopped and writes nothing more; what Azure has begun goes on. Run again to go on from there."
+            )
+        self._refuse_lost()
 
     # --- who has it --------------------------------------------------------------------------------------------
 
@@ -499,6 +554,7 @@ class WriteLock:
                 self._held.remove(held)
         self._has_failed = False
         self._good = sent
+        self._sleeps_known = self._sleeps
         self._left_behind = {}
         for callback in self._listeners:
             callback()
@@ -519,9 +575,11 @@ class WriteLock:
             raise self._lost
 
     async def _give_back(self) -> None:
-        if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.wait([self._heart])
+        tasks = [task for task in (self._heart, self._watch) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         # What can't be reached now runs out by itself.
         with suppress(ArmFault, ProvisioningError, TimeoutError):
             async with asyncio.timeout(_GOODBYE_S):

@@ -155,7 +155,10 @@ async def test_a_deny_assignment_is_met_before_anything_is_deleted(stage: Stage)
     assert problem.startswith("deny assignment hands off on ")
 
 
-@pytest.mark.parametrize("what", ["container", "hold", "locked policy"])
+@pytest.mark.parametrize(
+    "what",
+    ["container", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("hold", "locked policy"))],
+)
 async def test_what_is_kept_with_the_backups_stops_their_deletion_only(stage: Stage, what: str) -> None:
     stage.azure.control("PUT", "state", stage.state)
     account = stage.outputs.storage_account

@@ -246,6 +246,43 @@ async def test_whoever_slept_writes_only_if_nobody_came_meanwhile(
     assert is_free(azure, environment)
 
 
+@pytest.mark.parametrize("noticed", ["by its watch", "by the write itself"])
+@pytest.mark.parametrize("there_was", ["nothing yet", "an environment"])
+async def test_whoever_slept_before_it_had_the_lock_writes_nothing(
+    azure: SandboxProcess, spec: EnvironmentSpec, request: pytest.FixtureRequest, there_was: str, noticed: str
+) -> None:
+    if there_was == "an environment":
+        request.getfixturevalue("environment")
+    a_foundation = Write("PUT", "/subscriptions/s/resourceGroups/rg", "creation")
+    since = len(azure.ledger())
+    async with run_session(spec), one_writer(spec) as lock:
+        if there_was == "nothing yet":
+            assert await lock.admit(a_foundation) == "a foundation, as there is nothing to lock yet"
+        lock._awake._boot_s -= 1000
+        if noticed == "by its watch":
+            await asyncio.sleep(clock.lock_real_s(4 * write_lock.LOOK_S))
+        for write in (a_foundation, AN_UPDATE):
+            with pytest.raises(EnvironmentBusy, match="this run slept before it had the lock"):
+                await lock.admit(write)
+    assert writes(azure.ledger()[since:]) == []
+
+
+async def test_a_plan_that_another_run_has_overtaken_is_not_carried_out(
+    azure: SandboxProcess, changed: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    async with run_session(changed), one_writer(changed) as lock:
+        azure.arm("DELETE", environment.resource_group.id, api_version="2024-11-01")
+        azure.step(10_000)
+        since = len(azure.ledger())
+        with pytest.raises(
+            EnvironmentBusy, match=f"another run has removed {environment.resource_group.name}"
+        ):
+            await lock.admit(AN_UPDATE)
+    sent = {entry["operation"] for entry in writes(azure.ledger()[since:])}
+    assert sent <= {"BlobContainers_Lease", "Tags_UpdateAtScope"}
+    assert is_free(azure, environment)
+
+
 async def test_a_run_that_loses_its_lock_is_ended(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
