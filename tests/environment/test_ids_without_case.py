@@ -45,7 +45,11 @@ def spec_with(path: str, value: str) -> EnvironmentSpec:
 
 
 def test_every_field_that_takes_a_guid_is_known() -> None:
-    assert FIELDS == ["monitoring.grafana_admins[].object_id", "subscription_id"]
+    assert FIELDS == [
+        "monitoring.grafana_admins[].object_id",
+        "storage.blob_owners[].object_id",
+        "subscription_id",
+    ]
 
 
 @written

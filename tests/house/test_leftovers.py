@@ -47,9 +47,7 @@ RUN = """
 )
 def test_nothing_started_outlives_a_run_that_ends(ending: signal.Signals | None) -> None:
     command = [sys.executable, "-c", textwrap.dedent(RUN), *(["end"] if ending is None else [])]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as run:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
         assert run.stdout is not None
         started = [os.pidfd_open(int(pid)) for pid in run.stdout.readline().split()]
         if ending is not None:
