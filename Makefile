@@ -3,6 +3,7 @@
 # make bench  how fast an environment and a fleet are, against the guide's az: docs/benchmark.md; an hour
 # make bench-real-time  one run of each at Azure's own speed, for the same report; 25 minutes
 # make bench-sandbox  how fast the sandbox is, and what it weighs; two minutes
+# make bench-bars  what is promised in seconds, on a quiet machine; a minute
 # make test-thorough  many cases of what `make test` shows once
 # make test-az  the guide's commands with the real az, which it installs into .az/
 # make test-end-to-end  the product on a Prefect server, with a worker and Chromium; 8 minutes
@@ -22,7 +23,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # Processes that run tests side by side: two more than cores, as tests also wait; 0 is one after the other.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
 
-.PHONY: demo stop test test-thorough test-az test-end-to-end bench bench-real-time bench-sandbox matrix matrix-sample canary mutations check clean
+.PHONY: demo stop test test-thorough test-az test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations check clean
 
 demo: $(STAMP)
 	@$(VENV)/bin/aks-postgres demo start
@@ -51,6 +52,9 @@ bench-real-time: $(STAMP)
 
 bench-sandbox: $(STAMP)
 	$(VENV)/bin/python tests/sandbox/bench.py --write
+
+bench-bars: $(STAMP)
+	$(VENV)/bin/pytest -n 0 -m bars tests/bench
 
 matrix: $(STAMP)
 	$(VENV)/bin/python -m tests.matrix

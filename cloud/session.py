@@ -280,7 +280,7 @@ async def open_cloud(
         )
         async with open_credential(endpoint, transport) as credential:
             gate = Gate("plan" if planning else "read" if read_only else "write")
-            account = f"{endpoint} {subscription_id} {os.environ.get('AZURE_CLIENT_ID', '')}"
+            account = f"{endpoint} {subscription_id} {os.environ.get('AZURE_CLIENT_ID', '')}".casefold()
             # No retry policy and no provider registration on the side: `cloud.calls` repeats, and says so.
             pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
                 transport,

@@ -14,7 +14,7 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 # The newest CloudNativePG release and the Kubernetes minors it supports, read 24 November 2026 from
 # https://cloudnative-pg.io/documentation/current/supported_releases/ (1.30: end of life about December 2026).
@@ -60,6 +60,11 @@ def at(position: int) -> dict[str, Any]:
     return {"position": position}
 
 
+def as_one_guid(guid: str | None) -> str | None:
+    """A GUID in lower case: Azure takes it either way, and what is computed from it has to be the same."""
+    return guid.lower() if guid else guid
+
+
 def _form_title(model: type[Any]) -> str:
     """What the run form calls a group of fields: PostgresPoolSpec is Postgres pool."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__.removesuffix("Spec")).capitalize()
@@ -83,6 +88,7 @@ class Principal(SpecModel):
             description="Object ID in Microsoft Entra ID (a GUID).",
             json_schema_extra=at(0),
         ),
+        AfterValidator(as_one_guid),
     ]
     type: Annotated[
         Literal["User", "Group", "ServicePrincipal"],
@@ -636,6 +642,7 @@ class EnvironmentSpec(SpecModel):
             description="Azure subscription (a GUID). Unset: the worker's AZURE_SUBSCRIPTION_ID.",
             json_schema_extra=at(2),
         ),
+        AfterValidator(as_one_guid),
     ] = None
     suffix: Annotated[
         str | None,
@@ -693,7 +700,8 @@ class EnvironmentSpec(SpecModel):
             raise ValueError(
                 "a resource group's name is letters, digits, - _ . ( and ), and doesn't end with a period"
             )
-        return group
+        # Azure compares it without case, and the names that it can be are in lower case.
+        return group.lower() if group else group
 
     @field_validator("region", mode="before")
     @classmethod

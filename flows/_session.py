@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from cloud.session import open_cloud
 from environment.journal import Journal, use_journal
 from environment.problems import SpecError, SpecProblem
-from environment.spec import EnvironmentSpec
+from environment.spec import EnvironmentSpec, as_one_guid
 from flows._signals import ended_by_signals
 
 
@@ -19,7 +19,7 @@ def subscription_of(spec: EnvironmentSpec) -> str:
     Raises:
         SpecError: neither does.
     """
-    found = spec.subscription_id or os.environ.get("AZURE_SUBSCRIPTION_ID")
+    found = as_one_guid(spec.subscription_id or os.environ.get("AZURE_SUBSCRIPTION_ID"))
     if not found:
         raise SpecError(
             [

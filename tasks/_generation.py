@@ -233,7 +233,7 @@ def _judge_group(spec: EnvironmentSpec, group: Json) -> Verdict:
     """Whether a group of a name that we compute can be used."""
     name, region = str(group["name"]), str(group.get("location", "")).replace(" ", "").lower()
     verdict = FINE
-    if not is_ours(group.get("tags"), spec) and spec.adopt != name:
+    if not is_ours(group.get("tags"), spec) and spec.adopt != name.lower():
         verdict += problem(
             "adopt",
             f"the resource group {name} exists without this environment's tags (managed-by: aks-postgres, "

@@ -34,11 +34,16 @@ os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 from environment.journal import Journal
 from environment.spec import EnvironmentSpec
 
+from . import leftovers
 from .sandbox.conftest import SandboxProcess, sandbox, sandbox_process
 
 __all__ = ["sandbox", "sandbox_process"]
 
 Hook = Callable[[str, str], Awaitable[None]]
+
+# Processes that run tests side by side are their parent's, and end with it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    leftovers.watch()
 
 
 def point_at(sandbox: SandboxProcess, patch: pytest.MonkeyPatch) -> None:

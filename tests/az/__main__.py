@@ -48,7 +48,7 @@ def main() -> int:
             return 1
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         all_s = time.monotonic() - began
         print(f"{way}: {len(run.calls)} calls; the guide in {guide_s:.0f} s, everything in {all_s:.0f} s")
     return 0

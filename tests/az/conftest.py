@@ -80,7 +80,7 @@ def _run(way: str, az: Path, folder: Path) -> Guide:
         return Guide(run, resources, ledger, run.shell.variables(), left)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def parity_spec(sandbox: SandboxProcess) -> EnvironmentSpec:

@@ -12,6 +12,7 @@ from .conftest import Run
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.thorough
 def test_demo_shows_an_environment_then_the_same_unchanged_and_stop_ends_both(
     run: Run, tmp_path: Path
 ) -> None:
@@ -25,7 +26,7 @@ def test_demo_shows_an_environment_then_the_same_unchanged_and_stop_ends_both(
         page = next(line.split()[-1] for line in first.stderr.splitlines() if line.startswith("Run and its"))
         assert page.startswith(url)
         asked = urllib.request.Request(page, headers={"accept": "text/html"})
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             assert answer.status == 200
 
         second = run("demo", "start", "--folder", folder)

@@ -1,42 +1,11 @@
-"""How long a person waits for the first word."""
+"""What the first word waits for; how long that is: `tests/bench/test_bars.py`."""
 
-import resource
 import subprocess
 import sys
 
 import pytest
 
 from .conftest import Run
-
-RUNS = 5
-
-
-def least_s(bar_s: float, *arguments: str) -> float:
-    """CPU seconds of the least disturbed run: the wall's on an idle machine, and nearly so on a busy one.
-
-    The first run within the bar is enough.
-    """
-    took: list[float] = []
-    while len(took) < RUNS and min(took, default=bar_s + 1) > bar_s:
-        before = used_s()
-        subprocess.run([sys.executable, "-P", *arguments], check=True, stdout=subprocess.DEVNULL)
-        took.append(used_s() - before)
-    return min(took)
-
-
-def used_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-@pytest.mark.thorough
-def test_help_takes_half_a_second_at_most() -> None:
-    assert least_s(0.5, "-m", "cli.main", "--help") <= 0.5
-
-
-@pytest.mark.thorough
-def test_importing_the_flow_takes_two_seconds_at_most() -> None:
-    assert least_s(2.0, "-c", "import flows.provision") <= 2.0
 
 
 @pytest.mark.parametrize("command", [[], ["provision"], ["sandbox"], ["demo"]])

@@ -11,7 +11,6 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -100,7 +99,11 @@ class TestProcess:
                 await session.release("cnpg")
         assert session.process.returncode == -signal.SIGKILL
 
-    async def test_a_cancelled_call_ends_the_process_at_once(self, silent: socket.socket) -> None:
+    async def test_a_cancelled_call_ends_the_process_at_once(
+        self, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Longer than a test may last: whoever waited for it would not get to the end.
+        monkeypatch.setattr("cloud.helm._READ_DEADLINE_S", 1000.0)
         processes = []
 
         async def ask() -> None:
@@ -110,11 +113,9 @@ class TestProcess:
 
         asking = asyncio.create_task(ask())
         await asyncio.get_running_loop().sock_accept(silent)
-        began = monotonic()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        assert monotonic() - began < 2
         assert [process.returncode for process in processes] == [-signal.SIGKILL]
 
     async def test_an_idle_process_ends_by_itself(self, silent: socket.socket) -> None:
@@ -183,6 +184,6 @@ class TestProcess:
         run.kill()
         run.wait()
         run.stdout.close()
-        ended, _, _ = select.select([process], [], [], 15)
+        ended, _, _ = select.select([process], [], [], 60)
         os.close(process)
         assert ended

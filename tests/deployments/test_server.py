@@ -255,7 +255,7 @@ async def test_deploying_registers_what_the_regions_file_says_and_no_more(
 ) -> None:
     await setup(capsys)
     old_id = await leave_from_earlier(client)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while not await runs_of(client, old_id):
             await asyncio.sleep(0.5)
     wanted = deploy(
@@ -297,7 +297,7 @@ async def test_deploying_registers_what_the_regions_file_says_and_no_more(
     # A scheduled run gets the word from its schedule, beside the deployment's own parameters.
     rebuild = live["rebuild/canadacentral"]
     assert rebuild.schedules[0].active
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while not (runs := await runs_of(client, rebuild.id)):
             await asyncio.sleep(0.5)
     for run in runs:
@@ -328,9 +328,10 @@ async def test_deploying_registers_what_the_regions_file_says_and_no_more(
 
 
 def shortened(trigger: Any) -> Any:
-    """The trigger with Prefect's shortest time, where it waits for something that doesn't come."""
+    """The trigger with a short time, where it waits for something that doesn't come."""
     assert isinstance(trigger, EventTrigger)
-    within = timedelta(seconds=10) if trigger.posture == Posture.Proactive else trigger.within
+    # Prefect allows 10 s; a busy machine may take as long between two beats.
+    within = timedelta(seconds=30) if trigger.posture == Posture.Proactive else trigger.within
     return trigger.model_copy(update={"within": within})
 
 
@@ -358,6 +359,7 @@ def messages() -> Iterator[tuple[str, dict[str, str]]]:
         yield address, got
 
 
+@pytest.mark.timeout(400)
 async def test_automations_act_on_our_runs_and_on_no_others(
     client: PrefectClient, database: Database | None, messages: tuple[str, dict[str, str]]
 ) -> None:
@@ -384,6 +386,11 @@ async def test_automations_act_on_our_runs_and_on_no_others(
         ]
         resource = {"prefect.resource.id": f"prefect.flow-run.{runs[what]}"}
         await events.emit(Event(event="prefect.flow-run.heartbeat", resource=resource, related=related))  # type: ignore[arg-type]
+
+    async def keep_beating(what: str) -> None:
+        while True:
+            await beat(what)
+            await asyncio.sleep(1)
 
     async def fired() -> set[tuple[str, str]]:
         wanted = {"event": {"name": ["prefect.automation.triggered"]}}
@@ -419,13 +426,17 @@ async def test_automations_act_on_our_runs_and_on_no_others(
             ("a run of provision is slow", "alive"),
             ("no worker takes a run", "late"),
         }
-        async with asyncio.timeout(60):
-            while (
-                not expected <= await fired()
-                or (await client.read_flow_run(runs["dead"])).state_name != "Crashed"
-            ):
-                await asyncio.sleep(2)
-                await beat("alive")
+        # Beside the questions below, which take a busy server long.
+        beating = asyncio.create_task(keep_beating("alive"))
+        try:
+            async with asyncio.timeout(150):
+                while (
+                    not expected <= await fired()
+                    or (await client.read_flow_run(runs["dead"])).state_name != "Crashed"
+                ):
+                    await asyncio.sleep(2)
+        finally:
+            beating.cancel()
     # A run that was ended is a crashed one, and so a failure to tell of, sooner or later.
     assert await fired() - {("a run failed", "dead")} == expected
     name = (await client.read_flow_run(runs["failed"])).name

@@ -19,7 +19,7 @@ from deployments.rendering import WORK_POOL
 
 from ..bench.processes import Database, NoPostgreSQL, machine, postgresql
 from ..flows.conftest import quicken
-from .stack import DOOMED, SLOW, SPEEDS, Stack, family, processes_of
+from .stack import DOOMED, PATIENCE_S, SLOW, SPEEDS, Stack, family, processes_of
 
 REGIONS = ("canadacentral", "northeurope")
 
@@ -97,20 +97,31 @@ class Deaths:
         # Ten seconds: long enough to die meanwhile.
         stack.sandboxes[SLOW].settings(durations={"aks_cluster_create": 600})
         self._worker = stack.start_worker(DOOMED, SLOW)
-        self._died = asyncio.Barrier(3)
-        self._deaths = {
+        self._dying = {
             "its process": asyncio.create_task(self._die("dead1", SLOW)),
             "its machine": asyncio.create_task(self._die("dead2", DOOMED)),
         }
+        self._deaths: dict[str, asyncio.Task[Death]] = {}
 
     async def began(self) -> None:
-        """Wait until both have died; once."""
-        await self._died.wait()
+        """Wait until both have died, once; what keeps one of them from it is raised at once."""
+        async with asyncio.timeout(2 * PATIENCE_S):
+            died = await asyncio.gather(*self._dying.values())
+        for which, (name, run_id, died_at) in zip(self._dying, died, strict=True):
+            self._deaths[which] = asyncio.create_task(self._take_over(name, run_id, died_at))
+
+    async def stop(self) -> None:
+        """End what is still going on."""
+        tasks = [*self._dying.values(), *self._deaths.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def of(self, which: str) -> Death:
         return await self._deaths[which]
 
-    async def _die(self, name: str, queue: str) -> Death:
+    async def _die(self, name: str, queue: str) -> tuple[str, UUID, float]:
+        """Start a run and kill it; returns its name, ID and when that was."""
         stack = self._stack
         spec = stack.spec(SLOW, name=name)
         run_id = await stack.submit("provision/canadacentral", spec, queue)
@@ -121,8 +132,12 @@ class Deaths:
             victims = sorted({*victims, *family(self._worker.pid)})
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
-        died_at = time.time()
-        await self._died.wait()
+        return name, run_id, time.time()
+
+    async def _take_over(self, name: str, run_id: UUID, died_at: float) -> Death:
+        """Start the next run on a dead one's environment, and wait until it has the lock."""
+        stack = self._stack
+        spec = stack.spec(SLOW, name=name)
         next_id = await stack.submit("provision/canadacentral", spec, SLOW)
         async with asyncio.timeout(300):
             while str(next_id) not in stack.lock(spec, SLOW)[1]:
@@ -131,7 +146,10 @@ class Deaths:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def deaths(stack: Stack) -> Deaths:
+async def deaths(stack: Stack) -> AsyncIterator[Deaths]:
     found = Deaths(stack)
-    await found.began()
-    return found
+    try:
+        await found.began()
+        yield found
+    finally:
+        await found.stop()

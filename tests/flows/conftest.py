@@ -1,7 +1,6 @@
 """One provisioned environment for the tests that only look at what a run did."""
 
 import copy
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +37,6 @@ class Run:
     operations: list[dict[str, Any]]
     journal: Journal
     flow_run_id: UUID
-    took_s: float
 
     @property
     def writes(self) -> list[dict[str, Any]]:
@@ -73,14 +71,12 @@ async def run_provision(azure: SandboxProcess, spec: EnvironmentSpec) -> Run:
     """Provision, and return what this run alone did."""
     before = len(azure.ledger())
     known = {operation["id"] for operation in azure.control("GET", "operations")["operations"]}
-    started = time.monotonic()
     with use_journal(Journal()) as journal:
         state = await provision(spec, return_state=True)
         outputs = await state.aresult()
-    took_s = time.monotonic() - started
     flow_run_id = state.state_details.flow_run_id
     operations = [o for o in azure.control("GET", "operations")["operations"] if o["id"] not in known]
-    return Run(spec, outputs, azure.ledger()[before:], operations, journal, flow_run_id, took_s)
+    return Run(spec, outputs, azure.ledger()[before:], operations, journal, flow_run_id)
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -8,6 +8,7 @@ from flows.plan import make_plan
 from flows.tear_down import tear_down
 from tasks.inventory import look_at_generations, read_addresses
 
+from ..cases import shown
 from ..conftest import spec_for
 from ..sandbox.conftest import SandboxProcess
 from .conftest import quicken, run_provision
@@ -28,7 +29,7 @@ def roles_of(azure: SandboxProcess, principal_id: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("at_the_end", ["separate", "shared"])
+@pytest.mark.parametrize("at_the_end", shown(["separate", "shared"], first=1))
 async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(
     azure: SandboxProcess, at_the_end: str
 ) -> None:

@@ -11,6 +11,7 @@ from flows.plan import make_plan
 from flows.provision import provision
 from flows.tear_down import tear_down
 
+from ..cases import shown
 from ..conftest import spec_for
 from .conftest import writes
 from .stage import API_VERSIONS, CLUSTER, IDENTITY, LOGS, POOLS, POSTGRES, Stage, delete
@@ -80,7 +81,7 @@ STATES = {
     ),
     "subscription warned": Lasting(_subscription("Warned"), ("is Warned",), ("is Warned", "enable it")),
 }
-each_state = pytest.mark.parametrize("name", STATES)
+each_state = pytest.mark.parametrize("name", shown(STATES))
 
 
 @each_state
@@ -113,7 +114,7 @@ async def test_provision_refuses_at_once_and_writes_nothing(stage: Stage, name: 
     assert {(entry["method"], entry["path"]) for entry in other} <= {("PATCH", stage.outputs.backup_group.id)}
 
 
-@pytest.mark.parametrize("name", [name for name, state in STATES.items() if state.stops_tear_down])
+@pytest.mark.parametrize("name", shown(name for name, state in STATES.items() if state.stops_tear_down))
 async def test_tear_down_refuses_at_once_with_the_way_out(stage: Stage, name: str) -> None:
     state = STATES[name]
     state.change(stage)
@@ -177,10 +178,13 @@ async def test_an_identity_made_anew_under_its_name_is_given_to_the_cluster(stag
 
 @pytest.mark.parametrize(
     ("which", "kind", "key", "step"),
-    [
-        ("dataCollectionRules/MSCI", "logAnalytics", "workspaceId", "logs_rule"),
-        ("dataCollectionRules/MSProm", "monitoringAccounts", "accountId", "metrics_rule"),
-    ],
+    shown(
+        [
+            ("dataCollectionRules/MSCI", "logAnalytics", "workspaceId", "logs_rule"),
+            ("dataCollectionRules/MSProm", "monitoringAccounts", "accountId", "metrics_rule"),
+        ],
+        first=1,
+    ),
 )
 async def test_a_rule_of_an_earlier_workspace_is_written_again(
     stage: Stage, which: str, kind: str, key: str, step: str

@@ -17,6 +17,7 @@ from environment.outputs import EnvironmentOutputs
 from flows.rebuild import rebuild
 from flows.tear_down import tear_down
 
+from ..cases import shown
 from ..sandbox.conftest import SandboxProcess
 from ..tasks.kube import Kube
 from .conftest import writes
@@ -212,7 +213,7 @@ async def test_no_list_is_no_empty_list_for_a_rebuild(
         assert [one for one in deletions(azure, since) if one["service"] == "arm"] == []
 
 
-@pytest.mark.parametrize("operation", [*ARM, *KUBERNETES])
+@pytest.mark.parametrize("operation", shown([*ARM, *KUBERNETES]))
 async def test_a_lie_told_once_is_asked_about_again(
     azure: SandboxProcess, environment: EnvironmentOutputs, operation: str
 ) -> None:

@@ -55,10 +55,11 @@ def test_first_run_makes_the_writes_of_the_guide(runs: tuple[Run, Run]) -> None:
     }
 
 
-def test_second_run_writes_nothing(runs: tuple[Run, Run]) -> None:
+def test_second_run_writes_nothing_and_waits_for_nothing(runs: tuple[Run, Run]) -> None:
     _, second = runs
     assert second.writes == []
     assert second.outputs.is_unchanged
+    assert [event.text for event in second.journal.events if event.kind == "waiting"] == []
 
 
 def test_what_is_cheap_runs_side_by_side_and_ends_before_the_cluster_begins(runs: tuple[Run, Run]) -> None:

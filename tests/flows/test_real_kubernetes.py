@@ -35,7 +35,7 @@ def real_azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProc
         yield SandboxProcess(folder)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @pytest_asyncio.fixture(scope="module")

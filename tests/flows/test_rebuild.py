@@ -296,7 +296,7 @@ async def _elsewhere(run: Callable[[], Any]) -> None:
 
 async def paused_run() -> FlowRun:
     """The run that waits for a person."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             async with get_client() as client:
                 runs = await client.read_flow_runs(limit=200)

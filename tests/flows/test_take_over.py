@@ -17,6 +17,7 @@ from flows.provision import provision
 from flows.rebuild import rebuild
 from flows.tear_down import tear_down
 
+from ..cases import shown
 from ..sandbox.conftest import SandboxProcess
 from .conftest import quicken, writes
 from .kept_state import FOLDER, kept_state, leftovers, stripped
@@ -148,7 +149,9 @@ async def test_an_old_claim_that_lives_is_heeded(
     assert operations(azure.ledger()[since:]) == []
 
 
-@pytest.mark.parametrize("ago", [timedelta(seconds=1), timedelta(days=400)], ids=["just now", "long ago"])
+@pytest.mark.parametrize(
+    "ago", shown([timedelta(seconds=1), timedelta(days=400)], first=1), ids=["just now", "long ago"]
+)
 async def test_an_old_claim_that_is_overdue_blocks_nobody(
     azure: SandboxProcess, spec: EnvironmentSpec, version: str, ago: timedelta
 ) -> None:

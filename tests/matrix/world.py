@@ -125,7 +125,7 @@ def world() -> Iterator[World]:
             yield world_on(azure, patch)
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def world_on(azure: SandboxProcess, patch: pytest.MonkeyPatch) -> World:

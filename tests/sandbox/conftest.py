@@ -107,7 +107,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-m", "sandbox", "--state", str(folder), *options], cwd=REPOSITORY, stderr=stderr
         )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (folder / "sandbox.json").exists():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
@@ -125,7 +125,7 @@ def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
         yield SandboxProcess(folder)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 @pytest.fixture

@@ -94,7 +94,8 @@ def test_a_delay_in_sandbox_seconds(sandbox: SandboxProcess, group: str) -> None
     sandbox.fault({"delay_s": 100}, operation="ResourceGroups_Get")
     assert sandbox.arm("GET", group, api_version="2024-11-01").status_code == 200
     entry = sandbox.ledger(operation="ResourceGroups_Get")[-1]
-    assert 100 <= entry["duration_ms"] < 1000  # 100 s at a speed of 1000.
+    # 100 s at a speed of 1000, and not 100 real ones, however busy the machine is.
+    assert 100 <= entry["duration_ms"] < 60_000
 
 
 def test_an_operation_that_fails_for_good(sandbox: SandboxProcess, group: str) -> None:

@@ -30,7 +30,7 @@ def test_resources_identities_secrets_and_the_clock_survive_a_restart(tmp_path: 
         before: dict[str, Any] = first.control("GET", "resources")
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     process = start(folder, "--persist", "--speed", "10")
     try:
         second = SandboxProcess(folder)
@@ -44,7 +44,7 @@ def test_resources_identities_secrets_and_the_clock_survive_a_restart(tmp_path: 
         assert again.principal_id == identity.principal_id
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     assert json.loads((folder / "state.json").read_text())["resources"]
 
 
@@ -59,7 +59,7 @@ def test_without_it_a_restart_is_empty(tmp_path: Path) -> None:
             assert sandbox.arm("PUT", group, BODY, api_version="2024-11-01").status_code == 201
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def test_a_state_is_gone_back_to_with_its_clusters_and_their_objects(

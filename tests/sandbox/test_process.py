@@ -24,11 +24,11 @@ def test_it_describes_itself_in_a_folder_only_its_owner_can_read(tmp_path: Path)
         assert stat.S_IMODE((description.parent / "ca.key").stat().st_mode) == 0o600
         assert content["pid"] == process.pid
         assert content["speed"] == 10
-        answer = requests.get(f"{content['endpoint']}/sandbox/health", verify=content["ca_file"], timeout=5)
+        answer = requests.get(f"{content['endpoint']}/sandbox/health", verify=content["ca_file"], timeout=60)
         assert answer.json()["status"] == "ok"
     finally:
         process.terminate()
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     assert not description.exists()
 
 
@@ -42,7 +42,7 @@ def test_a_port_in_use_is_one_plain_line_and_exit_code_2(tmp_path: Path) -> None
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
     assert done.returncode == 2
@@ -57,7 +57,7 @@ def test_real_clusters_without_binaries_are_one_plain_line_and_exit_code_2(tmp_p
         env={**os.environ, "KUBEBUILDER_ASSETS": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2
@@ -72,7 +72,7 @@ def test_ids_come_from_the_seed_and_secrets_do_not(tmp_path: Path) -> None:
         process = start(tmp_path / name, "--seed", seed)
         seen.append(json.loads((tmp_path / name / "sandbox.json").read_text()))
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     one, two, three = seen
     assert one["subscription_id"] == two["subscription_id"] != three["subscription_id"]
     assert one["client_secret"] != two["client_secret"]
@@ -85,7 +85,7 @@ def test_a_speed_that_makes_no_sense_is_refused(tmp_path: Path, speed: str) -> N
         [sys.executable, "-m", "sandbox", "--state", str(tmp_path), "--speed", speed],
         cwd=REPOSITORY,
         capture_output=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2

@@ -31,7 +31,7 @@ def test_clients_without_any_endpoint_setting_reach_the_sandbox(proxied: Sandbox
         {"location": "canadacentral", "kind": "StorageV2", "sku": {"name": "Standard_ZRS"}},
     ).result()
     assert account.primary_endpoints.blob == "https://acc1.blob.core.windows.net/"
-    answer = requests.get(f"{account.primary_endpoints.blob}?comp=list", timeout=10)
+    answer = requests.get(f"{account.primary_endpoints.blob}?comp=list", timeout=60)
     assert answer.status_code == 401
     assert answer.headers["x-ms-error-code"] == "NoAuthenticationInformation"
     groups.begin_delete("rg-test").result()
@@ -39,7 +39,7 @@ def test_clients_without_any_endpoint_setting_reach_the_sandbox(proxied: Sandbox
 
 def test_metadata_names_the_hosts_that_were_used(proxied: SandboxProcess) -> None:
     path = "/metadata/endpoints?api-version=2022-09-01"
-    public = requests.get(f"https://management.azure.com{path}", timeout=10).json()
+    public = requests.get(f"https://management.azure.com{path}", timeout=60).json()
     assert public["authentication"]["loginEndpoint"] == "https://login.microsoftonline.com"
     own = proxied.http.get(f"{proxied.endpoint}{path}").json()
     assert own["authentication"]["loginEndpoint"] == proxied.endpoint
@@ -48,9 +48,9 @@ def test_metadata_names_the_hosts_that_were_used(proxied: SandboxProcess) -> Non
 
 def test_any_other_host_is_refused(proxied: SandboxProcess) -> None:
     with pytest.raises(requests.exceptions.ProxyError, match="403"):
-        requests.get("https://example.com/", timeout=10)
+        requests.get("https://example.com/", timeout=60)
 
 
 def test_the_control_api_has_no_public_name(proxied: SandboxProcess) -> None:
-    answer = requests.get("https://management.azure.com/sandbox/health", timeout=10)
+    answer = requests.get("https://management.azure.com/sandbox/health", timeout=60)
     assert answer.status_code == 401

@@ -190,7 +190,7 @@ def test_writes_and_deletes_have_buckets_of_their_own(sandbox: SandboxProcess, g
 def test_plain_http_is_not_served(sandbox: SandboxProcess) -> None:
     """https://learn.microsoft.com/azure/azure-resource-manager/management/tls-support"""
     host, _, port = sandbox.endpoint.removeprefix("https://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as raw:
+    with socket.create_connection((host, int(port)), timeout=60) as raw:
         raw.sendall(b"GET /subscriptions?api-version=2022-12-01 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert not raw.recv(100).startswith(b"HTTP/")

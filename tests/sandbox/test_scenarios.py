@@ -144,12 +144,12 @@ def test_the_process_takes_scenarios_by_name_and_file(tmp_path: Path) -> None:
         sandbox.http.close()
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def test_a_process_with_an_unknown_scenario_ends_with_2_and_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sandbox", "--state", str(tmp_path / "s"), "--scenario", "none-such"]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=150, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("sandbox: there is no scenario called none-such")
     assert len(ended.stderr.splitlines()) == 1

@@ -58,7 +58,7 @@ class Kube:
 
     def until(self, is_so: Callable[[], bool], what: str = "") -> None:
         """Let the cluster's clock run until something is so; a real API server needs some real time as well."""
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 120
         while not is_so():
             assert time.monotonic() < ends, f"it never came about: {what}"
             self._world.azure.step(5)

@@ -445,7 +445,7 @@ async def test_whole_seconds_of_retry_after_are_real_ones(world: World) -> None:
     )
     await world.run("metrics_on")
     first, second = world.writes()
-    assert 1 <= second["real_s"] - first["real_s"] < 3
+    assert second["real_s"] - first["real_s"] >= 1
 
 
 @each_writer

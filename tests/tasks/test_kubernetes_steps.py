@@ -43,7 +43,7 @@ def real_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxPr
         yield SandboxProcess(folder)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 both = pytest.mark.parametrize(

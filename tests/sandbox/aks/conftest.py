@@ -196,7 +196,7 @@ def running(folder: Path, *options: str) -> Iterator[Json]:
     command = [sys.executable, "-m", "sandbox", "--state", str(folder), "--speed", "1", *options]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while not (folder / "sandbox.json").exists():
                 if process.poll() is not None or time.monotonic() > deadline:
                     pytest.fail(f"the sandbox didn't start: exit code {process.poll()}")
@@ -204,7 +204,7 @@ def running(folder: Path, *options: str) -> Iterator[Json]:
             yield json.loads((folder / "sandbox.json").read_text())
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture(scope="session")

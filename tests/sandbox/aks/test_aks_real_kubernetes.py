@@ -56,7 +56,7 @@ def control_planes(folder: Path) -> list[int]:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < deadline, "it never came about"
         time.sleep(0.05)

@@ -1,0 +1,104 @@
+"""What is promised in seconds. `make bench-bars` runs these alone on a quiet machine; no other test has a bar."""
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cloud.errors import CredentialsRefused
+from environment.outputs import EnvironmentOutputs
+from environment.spec import EnvironmentSpec
+from flows.provision import provision
+
+from ..cli.conftest import Run, run
+from ..flows.conftest import built, environment
+from ..sandbox.conftest import REPOSITORY, SandboxProcess, group
+from ..sandbox.conftest import start as start_sandbox
+
+__all__ = ["built", "environment", "group", "run"]
+
+pytestmark = pytest.mark.bars
+
+
+@contextmanager
+def within(bar_s: float) -> Iterator[None]:
+    began_s = time.monotonic()
+    yield
+    took_s = time.monotonic() - began_s
+    assert took_s <= bar_s, f"{took_s:.2f} s, and {bar_s:g} s are promised"
+
+
+def least_cpu_s(bar_s: float, *arguments: str) -> float:
+    """CPU seconds of the least disturbed of five runs; the first within the bar is enough."""
+    took: list[float] = []
+    while len(took) < 5 and min(took, default=bar_s + 1) > bar_s:
+        before = _used_s()
+        subprocess.run(
+            [sys.executable, "-P", *arguments], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL
+        )
+        took.append(_used_s() - before)
+    return min(took)
+
+
+def _used_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_help_takes_half_a_second() -> None:
+    assert least_cpu_s(0.5, "-m", "cli.main", "--help") <= 0.5
+
+
+def test_importing_the_flow_takes_two_seconds() -> None:
+    assert least_cpu_s(2.0, "-c", "import flows.provision") <= 2.0
+
+
+def test_a_sandbox_starts_within_two_seconds(tmp_path: Path) -> None:
+    with within(2):
+        process = start_sandbox(tmp_path / "state")
+    process.terminate()
+    process.wait(timeout=60)
+
+
+def test_a_read_takes_the_sandbox_three_milliseconds(sandbox: SandboxProcess, group: str) -> None:
+    for _ in range(45):
+        sandbox.arm("GET", group, api_version="2024-11-01")
+    entries = sandbox.ledger(operation="ResourceGroups_Get")[-40:]
+    assert statistics.median(entry["duration_ms"] for entry in entries) < 3
+
+
+def test_a_body_of_seventy_megabytes_is_refused_within_ten_seconds(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    with within(10):
+        sandbox.arm("PUT", group, raw=b"x" * 70 * 1024 * 1024, api_version="2024-11-01")
+
+
+async def test_a_run_that_finds_nothing_to_do_takes_ten_seconds(
+    prefect_api: None, environment: EnvironmentOutputs, spec: EnvironmentSpec
+) -> None:
+    with within(10):
+        assert (await provision(spec)).is_unchanged
+
+
+async def test_a_wrong_secret_is_refused_within_ten_seconds(
+    prefect_api: None, azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
+    with within(10), pytest.raises(CredentialsRefused):
+        await provision(spec)
+
+
+def test_the_demo_takes_a_minute(run: Run, tmp_path: Path) -> None:
+    try:
+        with within(60):
+            first = run("demo", "start", "--folder", tmp_path / "demo")
+        assert first.returncode == 0, first.stderr
+    finally:
+        run("demo", "stop", "--folder", tmp_path / "demo")
