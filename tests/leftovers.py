@@ -20,7 +20,7 @@ MARK = "TEST_RUNS"
 # Between asking and killing; a sandbox ends its own API servers meanwhile.
 PATIENCE_S = 10.0
 
-_pipes: list[object] = []
+_pipes: list[int] = []
 
 
 def watch() -> None:
@@ -29,15 +29,17 @@ def watch() -> None:
         return
     run = uuid4().hex
     # One signal for a terminal's whole group would end the watcher as well: hence a session of its own.
+    end, held = os.pipe()
     watcher = subprocess.Popen(
         [sys.executable, "-I", __file__, run, str(PATIENCE_S)],
-        stdin=subprocess.PIPE,
+        stdin=end,
         start_new_session=True,
         cwd="/",
     )
     os.environ[MARK] = f"{os.environ.get(MARK, '')} {run}".strip()
+    os.close(end)
     # Kept open until the end; no child gets it.
-    _pipes.append(watcher.stdin)
+    _pipes.append(held)
     # Neither waited for nor missed.
     watcher.returncode = 0
 
