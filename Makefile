@@ -51,7 +51,7 @@ bench-real-time: $(STAMP)
 	$(VENV)/bin/python -m tests.bench real-time
 
 bench-sandbox: $(STAMP)
-	$(VENV)/bin/python tests/sandbox/bench.py --write
+	$(VENV)/bin/python packages/azure-sandbox/tests/bench.py --write
 
 bench-bars: $(STAMP)
 	$(VENV)/bin/pytest -n 0 -m bars tests/bench
@@ -78,8 +78,8 @@ check: $(STAMP)
 clean: stop
 	rm -rf $(VENV) .demo .az .matrix *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml packages/azure-sandbox/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where: make PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]' -e 'packages/azure-sandbox[pytest]'
 	@touch $@

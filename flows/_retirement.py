@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from environment.journal import journal
-from environment.names import environment_key
-from environment.outputs import Site
-from environment.receipt import Inventory, Receipt, Removal, Removals
-from environment.spec import EnvironmentSpec
-from flows._steps import Step, Steps
-from tasks.clean_up import (
+from aks_postgres.reports.journal import journal
+from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.receipt import Inventory, Receipt, Removal, Removals
+from aks_postgres.runs.steps import Step, Steps
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
+from aks_postgres.tasks.clean_up import (
     delete_associations,
     delete_cluster,
     delete_data_collection,
@@ -21,10 +21,10 @@ from tasks.clean_up import (
     delete_monitor_workspace,
     delete_rule_groups,
 )
-from tasks.clean_up_groups import delete_resource_group, see_to_backups
-from tasks.clean_up_roles import delete_grafana_roles, delete_identity_roles
-from tasks.inventory import look_at_generations, take_inventory
-from tasks.resource_group import mark_generation, remember_generation
+from aks_postgres.tasks.clean_up_groups import delete_resource_group, see_to_backups
+from aks_postgres.tasks.clean_up_roles import delete_grafana_roles, delete_identity_roles
+from aks_postgres.tasks.inventory import look_at_generations, take_inventory
+from aks_postgres.tasks.resource_group import mark_generation, remember_generation
 
 BACKUP_AGE_MIN = 60
 

@@ -13,15 +13,15 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from cloud.errors import AzureRefused, ImmutableChange, PreflightFailed, is_permanent
-from environment.cost import Cost, cost_of, cost_text
-from environment.names import environment_key
-from environment.outputs import Place
-from environment.plan import Action, Plan, PlannedStep
-from environment.spec import EnvironmentSpec
-from flows._session import run_session
-from flows._steps import Steps
-from flows.provision import start_environment
+from aks_postgres.errors import AzureRefused, ImmutableChange, PreflightFailed, is_permanent
+from aks_postgres.flows.provision import start_environment
+from aks_postgres.reports.cost import Cost, cost_of, cost_text
+from aks_postgres.reports.outputs import Place
+from aks_postgres.reports.plan import Action, Plan, PlannedStep
+from aks_postgres.runs.session import run_session
+from aks_postgres.runs.steps import Steps
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
 
 DRIFT_EVENT = "aks-postgres.environment.drift"
 _ACTIONS: dict[str, Action] = {"created": "create", "updated": "update", "unchanged": "nothing"}

@@ -13,9 +13,8 @@ from prefect import flow, get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
-from environment.journal import Journal
-from environment.names import environment_key
-from environment.outputs import (
+from aks_postgres.reports.journal import Journal
+from aks_postgres.reports.outputs import (
     ApiServerOutputs,
     ClusterOutputs,
     ClusterRequestOutputs,
@@ -37,40 +36,45 @@ from environment.outputs import (
     StorageAccountOutputs,
     VerificationOutputs,
 )
-from environment.spec import EnvironmentSpec
-from flows._one_writer import IfAnotherRun, one_writer
-from flows._session import run_session
-from flows._steps import Step, Steps
-from flows._summary import summary
-from flows._timeline import bars, show_timeline, timeline_table
-from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
-from tasks.backup_protection import ensure_backup_protection
-from tasks.cnpg_operator import ensure_cnpg_operator
-from tasks.container_insights import ensure_container_insights, ensure_logs_association, ensure_logs_rule
-from tasks.grafana import (
+from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
+from aks_postgres.runs.session import run_session
+from aks_postgres.runs.steps import Step, Steps
+from aks_postgres.runs.summary import summary
+from aks_postgres.runs.timeline import bars, show_timeline, timeline_table
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
+from aks_postgres.tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
+from aks_postgres.tasks.backup_protection import ensure_backup_protection
+from aks_postgres.tasks.cnpg_operator import ensure_cnpg_operator
+from aks_postgres.tasks.container_insights import (
+    ensure_container_insights,
+    ensure_logs_association,
+    ensure_logs_rule,
+)
+from aks_postgres.tasks.grafana import (
     ensure_grafana,
     ensure_grafana_link,
     ensure_grafana_roles,
     ensure_metrics_reader,
     ensure_node_group_reader,
 )
-from tasks.managed_identity import ensure_backup_identity, ensure_managed_identity
-from tasks.managed_prometheus import (
+from aks_postgres.tasks.managed_identity import ensure_backup_identity, ensure_managed_identity
+from aks_postgres.tasks.managed_prometheus import (
     ensure_metrics_association,
     ensure_metrics_endpoint,
     ensure_metrics_on,
     ensure_metrics_rule,
     ensure_rule_groups,
 )
-from tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
-from tasks.monitoring_agents import restart_stuck_agents
-from tasks.namespaces import ensure_namespaces
-from tasks.preflight import preflight
-from tasks.providers import register_providers
-from tasks.public_ip import ensure_network_role, ensure_public_ip
-from tasks.resource_group import ensure_backup_group, ensure_resource_group, mark_generation
-from tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
-from tasks.verify import verify_environment
+from aks_postgres.tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
+from aks_postgres.tasks.monitoring_agents import restart_stuck_agents
+from aks_postgres.tasks.namespaces import ensure_namespaces
+from aks_postgres.tasks.preflight import preflight
+from aks_postgres.tasks.providers import register_providers
+from aks_postgres.tasks.public_ip import ensure_network_role, ensure_public_ip
+from aks_postgres.tasks.resource_group import ensure_backup_group, ensure_resource_group, mark_generation
+from aks_postgres.tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
+from aks_postgres.tasks.verify import verify_environment
 
 
 @flow(flow_run_name="provision {spec.name} in {spec.region}")

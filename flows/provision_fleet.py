@@ -18,13 +18,13 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from environment.fleet import Fleet, RegionResult
-from environment.journal import Journal, use_journal
-from environment.problems import SpecError, SpecProblem
-from environment.spec import EnvironmentSpec
-from flows._fleet_database import refuse_sqlite
-from flows._one_writer import IfAnotherRun
-from flows.provision import provision
+from aks_postgres.flows.provision import provision
+from aks_postgres.reports.fleet import Fleet, RegionResult
+from aks_postgres.reports.journal import Journal, use_journal
+from aks_postgres.runs.fleet_database import refuse_sqlite
+from aks_postgres.runs.one_writer import IfAnotherRun
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.problems import SpecError, SpecProblem
 
 # Real seconds: the server is Prefect's, not Azure's.
 LOOK_S = 5.0

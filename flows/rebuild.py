@@ -16,7 +16,7 @@ from prefect.runtime import deployment
 from prefect.states import Completed
 from pydantic import Field
 
-from cloud.errors import (
+from aks_postgres.errors import (
     OperationNotDone,
     PreflightFailed,
     ProvisioningError,
@@ -25,21 +25,21 @@ from cloud.errors import (
     TearDownRefused,
     WouldWrite,
 )
-from cloud.write_lock import WriteLock
-from environment.cost import cost_of
-from environment.journal import Journal
-from environment.names import environment_key
-from environment.rebuild import Addresses, Generations, RebuildPlan, Rebuilt, Strategy
-from environment.receipt import Receipt
-from environment.spec import EnvironmentSpec
-from flows._one_writer import IfAnotherRun, one_writer
-from flows._rebuild_text import plan_text, rebuilt_text
-from flows._retirement import BACKUP_AGE_MIN, finish_tear_down, retire
-from flows._session import run_session
-from flows._words import not_confirmed
-from flows.plan import make_plan
-from flows.provision import make_environment, read_outputs
-from tasks.inventory import look_at_generations, read_addresses, take_inventory
+from aks_postgres.flows._retirement import BACKUP_AGE_MIN, finish_tear_down, retire
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.provision import make_environment, read_outputs
+from aks_postgres.reports.cost import cost_of
+from aks_postgres.reports.journal import Journal
+from aks_postgres.reports.rebuild import Addresses, Generations, RebuildPlan, Rebuilt, Strategy
+from aks_postgres.reports.receipt import Receipt
+from aks_postgres.runs.confirmation import not_confirmed
+from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
+from aks_postgres.runs.rebuild_text import plan_text, rebuilt_text
+from aks_postgres.runs.session import run_session
+from aks_postgres.runs.write_lock import WriteLock
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
+from aks_postgres.tasks.inventory import look_at_generations, read_addresses, take_inventory
 
 REBUILT_EVENT = "aks-postgres.environment.rebuilt"
 

@@ -13,17 +13,17 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from cloud.errors import ProvisioningError
-from environment.names import environment_key
-from environment.receipt import Receipt
-from environment.spec import EnvironmentSpec
-from flows._one_writer import IfAnotherRun, one_writer
-from flows._receipt import receipt_text
-from flows._retirement import BACKUP_AGE_MIN, removals_of, start_tear_down
-from flows._session import run_session
-from flows._steps import Steps
-from flows._words import not_confirmed
-from tasks.inventory import take_inventory
+from aks_postgres.errors import ProvisioningError
+from aks_postgres.flows._retirement import BACKUP_AGE_MIN, removals_of, start_tear_down
+from aks_postgres.reports.receipt import Receipt
+from aks_postgres.runs.confirmation import not_confirmed
+from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
+from aks_postgres.runs.receipt_text import receipt_text
+from aks_postgres.runs.session import run_session
+from aks_postgres.runs.steps import Steps
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
+from aks_postgres.tasks.inventory import take_inventory
 
 
 @flow(flow_run_name="tear down {spec.name} in {spec.region}")

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import ipaddress
 
-from cloud import clock
-from cloud.answers import Answer, Json
-from cloud.calls import persistently
-from cloud.desired import FINAL_STATES, Decision, decide, merged
-from cloud.errors import NotEffectiveYet, ProvisioningError, TemporaryError
-from cloud.kubernetes_api import kubernetes_api
-from cloud.resources import arm_resource, begin, ensure, look_at
-from cloud.session import cloud
-from environment.names import Names, resource_tags
-from environment.outputs import (
+from aks_postgres.arm import clock
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import FINAL_STATES, Decision, decide, merged
+from aks_postgres.arm.reconcile import arm_resource, begin, ensure, look_at
+from aks_postgres.arm.responses import Answer, Json
+from aks_postgres.arm.retry import persistently
+from aks_postgres.errors import NotEffectiveYet, ProvisioningError, TemporaryError
+from aks_postgres.kubernetes.client import kubernetes_api
+from aks_postgres.preflight.kubernetes_versions import is_covered
+from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster, stopped_pool
+from aks_postgres.reports.outputs import (
     UNCHANGED,
     ApiServerOutputs,
     ClusterOutputs,
@@ -28,8 +29,8 @@ from environment.outputs import (
     Place,
     ResourceOutputs,
 )
-from environment.spec import EnvironmentSpec, NodePoolSpec
-from tasks._cluster import (
+from aks_postgres.resources.links import rebinding
+from aks_postgres.resources.managed_cluster import (
     CREATE_S,
     DEADLINE_S,
     cluster_resource,
@@ -38,12 +39,11 @@ from tasks._cluster import (
     is_planned,
     metrics_on,
 )
-from tasks._kubernetes_version import is_covered
-from tasks._lasting import is_stopped, stopped_cluster, stopped_pool
-from tasks._links import rebinding
-from tasks._ownership import refuse_foreign
-from tasks._policy import arm_task
-from tasks._power import refuse_stopped, start_if_stopped, together, would_start
+from aks_postgres.resources.ownership import refuse_foreign
+from aks_postgres.resources.power import refuse_stopped, start_if_stopped, together, would_start
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
+from aks_postgres.spec.names import Names, resource_tags
 
 # A pool takes 2 to 9 minutes: https://github.com/Azure/AKS/issues/1439
 _POOL_S = 325

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloud.answers import Json
-from cloud.desired import Decision, decide
-from cloud.resources import arm_resource, ensure
-from cloud.session import cloud
-from environment.outputs import ResourceOutputs, StorageAccountOutputs
-from environment.spec import EnvironmentSpec
-from tasks._policy import arm_task
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.reports.outputs import ResourceOutputs, StorageAccountOutputs
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
 
 
 def protection_body(spec: EnvironmentSpec, live: Json | None = None) -> Json:

@@ -7,19 +7,19 @@ before, in `inventory.py`; roles, backups and groups are in `clean_up_roles.py` 
 
 from __future__ import annotations
 
-from cloud.calls import all_ended
-from cloud.deletion import Deletable, deletable, ensure_absent, wait_until_absent
-from cloud.session import cloud
-from environment.names import LOGS_ASSOCIATION, METRICS_ASSOCIATION
-from environment.outputs import Site
-from environment.receipt import Removals
-from environment.spec import EnvironmentSpec
-from tasks._cluster import deletable_cluster
-from tasks._contents import contents_of
-from tasks._owned import RULE_GROUPS
-from tasks._policy import arm_task
-from tasks._removal import is_there, removal, remove
-from tasks._soft_delete import deleted_workspaces, soft_deleted
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.deletion import Deletable, deletable, ensure_absent, wait_until_absent
+from aks_postgres.arm.retry import all_ended
+from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.receipt import Removals
+from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.resources.managed_cluster import deletable_cluster
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import LOGS_ASSOCIATION, METRICS_ASSOCIATION
+from aks_postgres.tear_down.ownership import RULE_GROUPS
+from aks_postgres.tear_down.removal import is_there, removal, remove
+from aks_postgres.tear_down.soft_delete import deleted_workspaces, soft_deleted
 
 _RULE_GROUPS_API = "2023-03-01"
 

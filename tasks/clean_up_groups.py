@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from cloud import clock
-from cloud.answers import Json
-from cloud.deletion import Deletable, deletable, ensure_absent
-from cloud.errors import NotOurs, OperationNotDone
-from cloud.session import cloud
-from environment.journal import journal
-from environment.names import is_ours
-from environment.outputs import Site
-from environment.receipt import Removal, Removals, Vault
-from environment.spec import EnvironmentSpec
-from tasks._contents import contents_of
-from tasks._owned import described, foreign, foreign_backups, untagged
-from tasks._policy import arm_task
-from tasks._removal import is_there, removal, remove
+from aks_postgres.arm import clock
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.deletion import Deletable, deletable, ensure_absent
+from aks_postgres.arm.responses import Json
+from aks_postgres.errors import NotOurs, OperationNotDone
+from aks_postgres.reports.journal import journal
+from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.receipt import Removal, Removals, Vault
+from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import is_ours
+from aks_postgres.tear_down.ownership import described, foreign, foreign_backups, untagged
+from aks_postgres.tear_down.removal import is_there, removal, remove
 
 # ARM lists a resource for a while after it is gone; terraform's provider repeats its look for 10 minutes, too.
 _LISTED_FOR_S = 600

@@ -5,21 +5,21 @@ Ours are those that `provision` gives: role, principal and scope. Others' are re
 
 from __future__ import annotations
 
-from cloud.calls import all_ended, read
-from cloud.deletion import deletable, ensure_absent
-from cloud.errors import AzureRefused
-from cloud.session import cloud
-from environment.outputs import Site
-from environment.receipt import Removal, Removals
-from tasks._policy import arm_task
-from tasks._removal import removal
-from tasks._roles import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.deletion import deletable, ensure_absent
+from aks_postgres.arm.retry import all_ended, read
+from aks_postgres.errors import AzureRefused
+from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.receipt import Removal, Removals
+from aks_postgres.resources.role_assignments import (
     GRAFANA_ADMIN,
     MONITORING_DATA_READER,
     MONITORING_READER,
     STORAGE_BLOB_DATA_CONTRIBUTOR,
     assignments_of,
 )
+from aks_postgres.runs.step import arm_task
+from aks_postgres.tear_down.removal import removal
 
 
 @arm_task("delete_grafana_roles {site.names.grafana}")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cloud.answers import Json, clean
-from cloud.calls import all_ended
-from cloud.errors import NotEffectiveYet, NotOurs
-from cloud.kubernetes_api import KubernetesApi, kubernetes_api
-from cloud.session import cloud
-from environment.outputs import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.responses import Json, clean
+from aks_postgres.arm.retry import all_ended
+from aks_postgres.errors import NotEffectiveYet, NotOurs
+from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
+from aks_postgres.kubernetes.operator_manifest import ManifestWay
+from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
     ClusterOutputs,
@@ -22,11 +24,9 @@ from environment.outputs import (
     NodePoolOutputs,
     OperatorOutputs,
 )
-from environment.spec import EnvironmentSpec
-from tasks._cluster import is_planned
-from tasks._operator_chart import RELEASE, ChartWay
-from tasks._operator_manifest import ManifestWay
-from tasks._policy import arm_task
+from aks_postgres.resources.managed_cluster import is_planned
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
 
 DEPLOYMENTS = {"manifest": ManifestWay.deployment, "helm": ChartWay.deployment}
 # On the deployments of both, and on those of other installations.

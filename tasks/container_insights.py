@@ -6,11 +6,10 @@ as here, no role is needed.
 
 from __future__ import annotations
 
-from cloud.answers import Json
-from cloud.desired import Decision, decide
-from cloud.resources import ensure
-from environment.names import LOGS_ASSOCIATION
-from environment.outputs import (
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.reconcile import ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.reports.outputs import (
     UNCHANGED,
     ClusterOutputs,
     LogWorkspaceOutputs,
@@ -18,10 +17,17 @@ from environment.outputs import (
     ResourceOutputs,
     StepOutputs,
 )
-from environment.spec import EnvironmentSpec
-from tasks._cluster import UPDATE_S, cluster_resource, comes_with_it, existing, insights_on
-from tasks._data_collection import ensure_association, ensure_rule, plain_region
-from tasks._policy import arm_task
+from aks_postgres.resources.data_collection import ensure_association, ensure_rule, plain_region
+from aks_postgres.resources.managed_cluster import (
+    UPDATE_S,
+    cluster_resource,
+    comes_with_it,
+    existing,
+    insights_on,
+)
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import LOGS_ASSOCIATION
 
 _STREAM = "Microsoft-ContainerInsights-Group-Default"
 

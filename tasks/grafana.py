@@ -6,13 +6,12 @@ own, and Monitoring Reader reaches the environment's groups only, unless the spe
 
 from __future__ import annotations
 
-from cloud.answers import Json
-from cloud.desired import Decision, decide, state_of
-from cloud.planned import is_unknown
-from cloud.resources import arm_resource, ensure
-from cloud.session import cloud
-from environment.names import resource_tags
-from environment.outputs import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision, decide, state_of
+from aks_postgres.arm.planned import is_unknown
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
     ClusterOutputs,
@@ -24,10 +23,8 @@ from environment.outputs import (
     RoleOutputs,
     StepOutputs,
 )
-from environment.spec import EnvironmentSpec
-from tasks._ownership import refuse_foreign
-from tasks._policy import arm_task
-from tasks._roles import (
+from aks_postgres.resources.ownership import refuse_foreign
+from aks_postgres.resources.role_assignments import (
     GRAFANA_ADMIN,
     MONITORING_DATA_READER,
     MONITORING_READER,
@@ -35,6 +32,9 @@ from tasks._roles import (
     assignments_of,
     ensure_grants,
 )
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import resource_tags
 
 
 @arm_task("ensure_grafana {place.names.grafana}")

@@ -9,22 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from cloud.answers import Json, wire_items
-from cloud.calls import all_ended, read, read_list
-from cloud.credentials import caller
-from cloud.desired import state_of
-from cloud.errors import TearDownRefused
-from cloud.session import cloud
-from environment.names import Names, environment_key, is_ours
-from environment.outputs import Site
-from environment.rebuild import Addresses, Generations, LiveGeneration
-from environment.receipt import Inventory, Vault
-from environment.spec import EnvironmentSpec
-from environment.words import confirm_problem, delete_backups_problem, discard_data_problem
-from tasks._contents import contents_of
-from tasks._facts import ask_about_subscription, pages
-from tasks._forbidden import judge_denials, judge_vault
-from tasks._generation import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.credentials import caller
+from aks_postgres.arm.diff import state_of
+from aks_postgres.arm.responses import Json, wire_items
+from aks_postgres.arm.retry import all_ended, read, read_list
+from aks_postgres.errors import TearDownRefused
+from aks_postgres.preflight.facts import ask_about_subscription, pages
+from aks_postgres.preflight.generations import (
     deleted_generations,
     is_retired,
     live_groups,
@@ -32,14 +24,22 @@ from tasks._generation import (
     state_of_generation,
     strays,
 )
-from tasks._goes_along import what_goes_along
-from tasks._lasting import subscription_problem
-from tasks._locks import judge_locks
-from tasks._owned import foreign, foreign_backups, untagged
-from tasks._policy import arm_task
-from tasks._requirements import DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS, lacking_for_tear_down
-from tasks._second_look import hidden_groups, hidden_resources, locks_at
-from tasks._soft_delete import deleted_workspaces, soft_deleted
+from aks_postgres.preflight.lasting_states import subscription_problem
+from aks_postgres.preflight.permissions import DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS, lacking_for_tear_down
+from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.rebuild import Addresses, Generations, LiveGeneration
+from aks_postgres.reports.receipt import Inventory, Vault
+from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.confirmation import confirm_problem, delete_backups_problem, discard_data_problem
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names, environment_key, is_ours
+from aks_postgres.tear_down.forbidden import judge_denials, judge_vault
+from aks_postgres.tear_down.goes_along import what_goes_along
+from aks_postgres.tear_down.locks import judge_locks
+from aks_postgres.tear_down.ownership import foreign, foreign_backups, untagged
+from aks_postgres.tear_down.second_look import hidden_groups, hidden_resources, locks_at
+from aks_postgres.tear_down.soft_delete import deleted_workspaces, soft_deleted
 
 _LOCKS_API = "2020-05-01"
 _PERMISSIONS_API = "2022-04-01"

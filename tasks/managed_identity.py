@@ -6,19 +6,19 @@ the backups have one of their own.
 
 from __future__ import annotations
 
-from cloud.answers import Json
-from cloud.calls import read
-from cloud.desired import Decision, decide
-from cloud.errors import ImmutableChange
-from cloud.planned import is_unknown
-from cloud.resources import arm_resource, ensure
-from cloud.session import cloud
-from environment.names import resource_tags
-from environment.outputs import FieldChange, IdentityOutputs, Place, ResourceOutputs
-from environment.spec import EnvironmentSpec
-from tasks._ownership import refuse_foreign
-from tasks._policy import arm_task
-from tasks._roles import STORAGE_BLOB_DATA_CONTRIBUTOR, assignments_of
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.planned import is_unknown
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.arm.retry import read
+from aks_postgres.errors import ImmutableChange
+from aks_postgres.reports.outputs import FieldChange, IdentityOutputs, Place, ResourceOutputs
+from aks_postgres.resources.ownership import refuse_foreign
+from aks_postgres.resources.role_assignments import STORAGE_BLOB_DATA_CONTRIBUTOR, assignments_of
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import resource_tags
 
 
 @arm_task("ensure_managed_identity {place.names.identity}")

@@ -6,14 +6,13 @@ the recording rule groups. Grafana's role and link are in `tasks.grafana`.
 
 from __future__ import annotations
 
-from cloud.answers import Json
-from cloud.calls import all_ended, read_path
-from cloud.desired import Decision, decide
-from cloud.planned import is_unknown
-from cloud.resources import arm_resource, ensure
-from cloud.session import cloud
-from environment.names import METRICS_ASSOCIATION, resource_tags
-from environment.outputs import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.planned import is_unknown
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.arm.retry import all_ended, read_path
+from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
     ClusterOutputs,
@@ -24,10 +23,17 @@ from environment.outputs import (
     RuleGroupsOutputs,
     StepOutputs,
 )
-from environment.spec import EnvironmentSpec
-from tasks._cluster import UPDATE_S, cluster_resource, comes_with_it, existing, metrics_on
-from tasks._data_collection import ensure_association, ensure_rule, plain_region
-from tasks._policy import arm_task
+from aks_postgres.resources.data_collection import ensure_association, ensure_rule, plain_region
+from aks_postgres.resources.managed_cluster import (
+    UPDATE_S,
+    cluster_resource,
+    comes_with_it,
+    existing,
+    metrics_on,
+)
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import METRICS_ASSOCIATION, resource_tags
 
 _RECOMMENDATIONS = "/providers/microsoft.alertsManagement/alertRuleRecommendations"
 _RULE_GROUPS = "Microsoft.AlertsManagement/prometheusRuleGroups"

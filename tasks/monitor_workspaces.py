@@ -5,17 +5,17 @@ The managed group `MA_...` that Azure makes for the monitor workspace is Azure's
 
 from __future__ import annotations
 
-from cloud.answers import Json
-from cloud.desired import Decision, decide
-from cloud.resources import arm_resource, ensure
-from cloud.session import cloud
-from environment.names import resource_tags
-from environment.outputs import LogWorkspaceOutputs, MonitorWorkspaceOutputs, Place, ResourceOutputs
-from environment.spec import EnvironmentSpec
-from tasks._lasting import refuse_ingestion_off
-from tasks._links import internal_id
-from tasks._ownership import refuse_foreign
-from tasks._policy import arm_task
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.preflight.lasting_states import refuse_ingestion_off
+from aks_postgres.reports.outputs import LogWorkspaceOutputs, MonitorWorkspaceOutputs, Place, ResourceOutputs
+from aks_postgres.resources.links import internal_id
+from aks_postgres.resources.ownership import refuse_foreign
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import resource_tags
 
 
 @arm_task("ensure_monitor_workspace {place.names.monitor_workspace}")

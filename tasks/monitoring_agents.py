@@ -7,12 +7,19 @@ beside it. Without its rule an agent restarts again and again, with minutes betw
 
 from __future__ import annotations
 
-from cloud.answers import ArmFault, Json
-from cloud.calls import all_ended
-from cloud.kubernetes_api import KubernetesApi, kubernetes_api
-from environment.outputs import UNCHANGED, ApiServerOutputs, Change, ClusterOutputs, FieldChange, StepOutputs
-from tasks._cluster import is_planned
-from tasks._policy import arm_task
+from aks_postgres.arm.responses import ArmFault, Json
+from aks_postgres.arm.retry import all_ended
+from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.reports.outputs import (
+    UNCHANGED,
+    ApiServerOutputs,
+    Change,
+    ClusterOutputs,
+    FieldChange,
+    StepOutputs,
+)
+from aks_postgres.resources.managed_cluster import is_planned
+from aks_postgres.runs.step import arm_task
 
 _PODS = "/api/v1/namespaces/kube-system/pods"
 # ama-metrics, ama-metrics-node, ama-metrics-ksm, ama-logs, ama-logs-rs and their like; they share no label.

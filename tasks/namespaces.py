@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cloud.answers import Json
-from cloud.errors import NotEffectiveYet
-from cloud.kubernetes_api import KubernetesApi, kubernetes_api
-from environment.outputs import (
+from aks_postgres.arm.responses import Json
+from aks_postgres.errors import NotEffectiveYet
+from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.reports.outputs import (
     UNCHANGED,
     ApiServerOutputs,
     Change,
@@ -13,9 +13,9 @@ from environment.outputs import (
     FieldChange,
     NamespacesOutputs,
 )
-from environment.spec import EnvironmentSpec
-from tasks._cluster import is_planned
-from tasks._policy import arm_task
+from aks_postgres.resources.managed_cluster import is_planned
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
 
 _GONE_WITHIN_S = 300
 

@@ -10,25 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
-from cloud.answers import Json
-from cloud.credentials import caller
-from cloud.egress import EgressUnknown, egress_address
-from cloud.errors import AzureRefused, PreflightFailed
-from cloud.helm import is_installed
-from cloud.session import cloud
-from environment.journal import journal
-from environment.names import STATE, WORKER_ADDRESS, Names, environment_key
-from environment.outputs import Place
-from environment.spec import EnvironmentSpec
-from tasks._access import authorized_ranges, needs_worker_address
-from tasks._contents import contents_of
-from tasks._facts import RegionFacts, ask_about_subscription, ask_region, ask_subscription, together
-from tasks._generation import find_generation, is_retired
-from tasks._kubernetes_version import choose_version, judge_ends, offered_versions, unasked_version
-from tasks._lasting import judge_standing, subscription_problem
-from tasks._policy import arm_task
-from tasks._requirements import judge_permissions, missing_providers
-from tasks._services import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.credentials import caller
+from aks_postgres.arm.responses import Json
+from aks_postgres.errors import AzureRefused, PreflightFailed
+from aks_postgres.kubernetes.helm import is_installed
+from aks_postgres.preflight.authorized_ranges import authorized_ranges, needs_worker_address
+from aks_postgres.preflight.egress import EgressUnknown, egress_address
+from aks_postgres.preflight.facts import (
+    RegionFacts,
+    ask_about_subscription,
+    ask_region,
+    ask_subscription,
+    together,
+)
+from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.generations import find_generation, is_retired
+from aks_postgres.preflight.kubernetes_versions import (
+    choose_version,
+    judge_ends,
+    offered_versions,
+    unasked_version,
+)
+from aks_postgres.preflight.lasting_states import judge_standing, subscription_problem
+from aks_postgres.preflight.permissions import judge_permissions, missing_providers
+from aks_postgres.preflight.region import (
     judge_addresses,
     judge_admins,
     judge_grafana,
@@ -38,8 +44,13 @@ from tasks._services import (
     judge_storage_sku,
     knows_region,
 )
-from tasks._verdict import FINE, Verdict, problem, warning
-from tasks._vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
+from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
+from aks_postgres.reports.journal import journal
+from aks_postgres.reports.outputs import Place
+from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import STATE, WORKER_ADDRESS, Names, environment_key
 
 
 @arm_task("preflight {spec.name} in {spec.region}")

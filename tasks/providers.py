@@ -6,13 +6,13 @@ undone.
 
 from __future__ import annotations
 
-from cloud import clock
-from cloud.calls import all_ended, persistently, read, send
-from cloud.errors import OperationNotDone, WouldWrite
-from cloud.session import cloud
-from environment.journal import journal
-from environment.outputs import UNCHANGED, Change, FieldChange, Place, ProvidersOutputs
-from tasks._policy import arm_task
+from aks_postgres.arm import clock
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.retry import all_ended, persistently, read, send
+from aks_postgres.errors import OperationNotDone, WouldWrite
+from aks_postgres.reports.journal import journal
+from aks_postgres.reports.outputs import UNCHANGED, Change, FieldChange, Place, ProvidersOutputs
+from aks_postgres.runs.step import arm_task
 
 # Microsoft says minutes and no more;
 # https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types

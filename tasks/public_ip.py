@@ -6,11 +6,11 @@ and a PUT without them would wipe them.
 
 from __future__ import annotations
 
-from cloud.answers import Json
-from cloud.desired import Decision, state_of
-from cloud.resources import arm_resource, ensure
-from cloud.session import cloud
-from environment.outputs import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision, state_of
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.reports.outputs import (
     CREATED,
     UNCHANGED,
     ClusterOutputs,
@@ -19,9 +19,9 @@ from environment.outputs import (
     PublicIpOutputs,
     RoleOutputs,
 )
-from environment.spec import EnvironmentSpec
-from tasks._policy import arm_task
-from tasks._roles import NETWORK_CONTRIBUTOR, Grant, ensure_grants
+from aks_postgres.resources.role_assignments import NETWORK_CONTRIBUTOR, Grant, ensure_grants
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
 
 _API_VERSION = "2026-03-01"
 

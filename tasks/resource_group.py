@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from cloud.answers import ArmFault, Json
-from cloud.deletion import is_being_deleted
-from cloud.desired import Decision, decide
-from cloud.resources import ArmResource, arm_resource, ensure, look_at
-from cloud.session import cloud
-from environment.names import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.deletion import is_being_deleted
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.reconcile import ArmResource, arm_resource, ensure, look_at
+from aks_postgres.arm.responses import ArmFault, Json
+from aks_postgres.preflight.generations import is_retired, last_generation
+from aks_postgres.reports.outputs import UNCHANGED, Place, ResourceOutputs, Site
+from aks_postgres.resources.ownership import refuse_foreign
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import (
     GENERATION,
     LAST_GENERATION,
     STATE,
@@ -22,12 +27,7 @@ from environment.names import (
     is_ours,
     resource_tags,
 )
-from environment.outputs import UNCHANGED, Place, ResourceOutputs, Site
-from environment.spec import EnvironmentSpec
-from environment.version import product_version
-from tasks._generation import is_retired, last_generation
-from tasks._ownership import refuse_foreign
-from tasks._policy import arm_task
+from aks_postgres.version import product_version
 
 
 def _group(name: str) -> ArmResource:

@@ -6,12 +6,11 @@ Not done here: shared keys stay allowed, as the guide's next article lists blobs
 
 from __future__ import annotations
 
-from cloud.answers import Json
-from cloud.desired import Decision, decide
-from cloud.resources import arm_resource, ensure
-from cloud.session import cloud
-from environment.names import resource_tags
-from environment.outputs import (
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.reports.outputs import (
     CREATED,
     UNCHANGED,
     IdentityOutputs,
@@ -20,10 +19,16 @@ from environment.outputs import (
     RoleOutputs,
     StorageAccountOutputs,
 )
-from environment.spec import EnvironmentSpec
-from tasks._ownership import refuse_foreign
-from tasks._policy import arm_task
-from tasks._roles import STORAGE_BLOB_DATA_CONTRIBUTOR, STORAGE_BLOB_DATA_OWNER, Grant, ensure_grants
+from aks_postgres.resources.ownership import refuse_foreign
+from aks_postgres.resources.role_assignments import (
+    STORAGE_BLOB_DATA_CONTRIBUTOR,
+    STORAGE_BLOB_DATA_OWNER,
+    Grant,
+    ensure_grants,
+)
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import resource_tags
 
 
 def storage_account_body(spec: EnvironmentSpec, live: Json | None = None) -> Json:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from cloud import clock
-from cloud.answers import Json
-from cloud.calls import all_ended, read
-from cloud.errors import VerificationFailed
-from cloud.kubernetes_api import KubernetesApi, kubernetes_api
-from cloud.resources import look_at
-from cloud.session import cloud
-from environment.outputs import (
+from aks_postgres.arm import clock
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.reconcile import look_at
+from aks_postgres.arm.responses import Json
+from aks_postgres.arm.retry import all_ended, read
+from aks_postgres.errors import VerificationFailed
+from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster, stopped_pool, stopped_pools
+from aks_postgres.reports.outputs import (
     UNCHANGED,
     ClusterOutputs,
     IdentityOutputs,
@@ -24,11 +25,10 @@ from environment.outputs import (
     RoleOutputs,
     VerificationOutputs,
 )
-from environment.spec import EnvironmentSpec, NodePoolSpec
-from tasks._cluster import UPDATE_S, cluster_resource
-from tasks._lasting import is_stopped, stopped_cluster, stopped_pool, stopped_pools
-from tasks._links import identity_problem
-from tasks._policy import arm_task
+from aks_postgres.resources.links import identity_problem
+from aks_postgres.resources.managed_cluster import UPDATE_S, cluster_resource
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 
 METRICS_AGENT = "ama-metrics-node"
 LOGS_AGENT = "ama-logs"

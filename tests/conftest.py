@@ -31,13 +31,11 @@ os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
 os.environ["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] = "prefect.server.concurrency.lease_storage.filesystem"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
-from environment.journal import Journal
-from environment.spec import EnvironmentSpec
+from aks_postgres.reports.journal import Journal
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
 
 from . import leftovers
-from .sandbox.conftest import SandboxProcess, sandbox, sandbox_process
-
-__all__ = ["sandbox", "sandbox_process"]
 
 Hook = Callable[[str, str], Awaitable[None]]
 
@@ -102,7 +100,7 @@ class NoLock:
 
 def without_lock() -> None:
     """Let this run write without a lock."""
-    from cloud.session import cloud
+    from aks_postgres.arm.client import cloud
 
     cloud().gate.fence = NoLock()
 
@@ -110,7 +108,7 @@ def without_lock() -> None:
 @pytest_asyncio.fixture
 async def journal(azure: SandboxProcess, spec: EnvironmentSpec) -> AsyncIterator[Journal]:
     """An open connection to the sandbox, as a flow opens it, and its journal."""
-    from flows._session import run_session
+    from aks_postgres.runs.session import run_session
 
     async with run_session(spec) as opened:
         without_lock()

@@ -7,7 +7,8 @@ import shutil
 import sys
 import time
 
-from ..sandbox.conftest import SandboxProcess, start
+from azure_sandbox.client import SandboxProcess, start
+
 from .azure_cli import FOLDER, WAYS, NoAzureCli, installed
 from .run import Choices, GuideFailed, GuideRun, prepare
 

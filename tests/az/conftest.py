@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from environment.names import Names
-from environment.outputs import EnvironmentOutputs
-from environment.spec import EnvironmentSpec
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from azure_sandbox.client import SandboxProcess, start
 
 from ..conftest import SPEED, point_at, spec_for
-from ..sandbox.conftest import SandboxProcess, start
 from .azure_cli import WAYS, NoAzureCli, installed
 from .run import Choices, GuideRun, prepare
 
@@ -98,7 +98,7 @@ class Ours:
 @pytest_asyncio.fixture(scope="session")
 async def ours(guides: dict[str, Guide], sandbox_process: SandboxProcess, prefect_api: None) -> Ours:
     """After az: three at once would only wait for each other."""
-    from flows.provision import provision
+    from aks_postgres.flows.provision import provision
 
     sandbox_process.control("POST", "reset", {"seed": 1, "speed": SPEED})
     prepare(sandbox_process)

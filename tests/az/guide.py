@@ -108,8 +108,11 @@ export MY_PUBLIC_CLIENT_IP=$(dig +short myip.opendns.com @resolver3.opendns.com)
                 },
                 because="Kubernetes 1.29 can't be created any more; suffix and region are those of the run that "
                 "this one is compared with; dig asks a server on the internet, and the sandbox knows the answer.",
-                ours=("cli.guide_variables.guide_variables", "tasks.preflight.preflight"),
-                tests=(_VARIABLES, "tests/cloud/test_egress.py::test_opendns_is_asked_as_the_guide_does"),
+                ours=(
+                    "aks_postgres.cli.guide_variables.guide_variables",
+                    "aks_postgres.tasks.preflight.preflight",
+                ),
+                tests=(_VARIABLES, "tests/arm/test_egress.py::test_opendns_is_asked_as_the_guide_does"),
             ),
         ),
     ),
@@ -164,7 +167,7 @@ az group create \
     --query 'properties.provisioningState' \
     --output tsv
 """,
-                ours=("tasks.resource_group.ensure_resource_group",),
+                ours=("aks_postgres.tasks.resource_group.ensure_resource_group",),
                 tests=(_EVERY,),
             ),
         ),
@@ -181,7 +184,7 @@ AKS_UAMI_WI_IDENTITY=$(az identity create \
     --location $PRIMARY_CLUSTER_REGION \
     --output json)
 """,
-                ours=("tasks.managed_identity.ensure_managed_identity",),
+                ours=("aks_postgres.tasks.managed_identity.ensure_managed_identity",),
                 tests=(_EVERY,),
             ),
             Command(
@@ -198,7 +201,7 @@ echo "ObjectId: $AKS_UAMI_WORKLOAD_OBJECTID"
 echo "ResourceId: $AKS_UAMI_WORKLOAD_RESOURCEID"
 echo "ClientId: $AKS_UAMI_WORKLOAD_CLIENTID"
 """,
-                ours=("cli.guide_variables.guide_variables",),
+                ours=("aks_postgres.cli.guide_variables.guide_variables",),
                 tests=(_VARIABLES,),
             ),
         ),
@@ -218,7 +221,7 @@ az storage account create \
     --query 'provisioningState' \
     --output tsv
 """,
-                ours=("tasks.storage.ensure_storage_account",),
+                ours=("aks_postgres.tasks.storage.ensure_storage_account",),
                 tests=(_EVERY,),
             ),
             Command(
@@ -231,7 +234,7 @@ az storage container create \
 """,
                 # The guide's note on it quotes the words for another reason, a network rule.
                 fails_with="You do not have the required permissions needed to perform this operation",
-                ours=("tasks.storage.ensure_backup_container",),
+                ours=("aks_postgres.tasks.storage.ensure_backup_container",),
                 tests=(_EVERY,),
             ),
             Command(
@@ -259,7 +262,7 @@ az role assignment create \
                     "--assignee-principal-type User": "--assignee-principal-type ServicePrincipal",
                 },
                 because="A service principal is signed in, not a person, and Graph's /me knows persons only.",
-                ours=("tasks.storage.ensure_blob_roles",),
+                ours=("aks_postgres.tasks.storage.ensure_blob_roles",),
                 tests=(_ROLES,),
             ),
             Command(
@@ -270,7 +273,7 @@ az storage container create \
     --account-name $PG_PRIMARY_STORAGE_ACCOUNT_NAME \
     --auth-mode login
 """,
-                ours=("tasks.storage.ensure_backup_container",),
+                ours=("aks_postgres.tasks.storage.ensure_backup_container",),
                 tests=(_EVERY,),
             ),
         ),
@@ -289,7 +292,7 @@ export STORAGE_ACCOUNT_PRIMARY_RESOURCE_ID=$(az storage account show \
 
 echo $STORAGE_ACCOUNT_PRIMARY_RESOURCE_ID
 """,
-                ours=("tasks.storage.ensure_storage_account",),
+                ours=("aks_postgres.tasks.storage.ensure_storage_account",),
                 tests=(_VARIABLES,),
             ),
             Command(
@@ -303,7 +306,7 @@ az role assignment create \
     --query "id" \
     --output tsv
 """,
-                ours=("tasks.storage.ensure_blob_roles",),
+                ours=("aks_postgres.tasks.storage.ensure_blob_roles",),
                 tests=(_ROLES,),
             ),
         ),
@@ -375,7 +378,10 @@ echo $GRAFANA_RESOURCE_ID
 """,
                 because="`az grafana` is the extension amg, which is downloaded from the internet; these are the "
                 "requests that it sends.",
-                ours=("tasks.grafana.ensure_grafana", "tasks.grafana.ensure_grafana_roles"),
+                ours=(
+                    "aks_postgres.tasks.grafana.ensure_grafana",
+                    "aks_postgres.tasks.grafana.ensure_grafana_roles",
+                ),
                 tests=(_EVERY, _ROLES),
             ),
             Command(
@@ -393,7 +399,7 @@ export AMW_RESOURCE_ID=$(az monitor account create \
 
 echo $AMW_RESOURCE_ID
 """,
-                ours=("tasks.monitor_workspaces.ensure_monitor_workspace",),
+                ours=("aks_postgres.tasks.monitor_workspaces.ensure_monitor_workspace",),
                 tests=(_EVERY,),
             ),
             Command(
@@ -410,7 +416,7 @@ export ALA_RESOURCE_ID=$(az monitor log-analytics workspace create \
 
 echo $ALA_RESOURCE_ID
 """,
-                ours=("tasks.monitor_workspaces.ensure_log_workspace",),
+                ours=("aks_postgres.tasks.monitor_workspaces.ensure_log_workspace",),
                 tests=(_EVERY,),
             ),
         ),
@@ -456,15 +462,15 @@ az aks create \
                 changes={'"standard_d2s_v3"': "$GUIDE_VM_SIZE", '"standard_d4s_v3"': "$GUIDE_VM_SIZE"},
                 because="AKS asks for 4 vCPUs in a system pool now, and the Dsv3 sizes are of an old generation.",
                 ours=(
-                    "tasks.aks_cluster.ensure_cluster",
-                    "tasks.providers.register_providers",
-                    "tasks.managed_prometheus.ensure_metrics_endpoint",
-                    "tasks.managed_prometheus.ensure_metrics_rule",
-                    "tasks.managed_prometheus.ensure_metrics_association",
-                    "tasks.grafana.ensure_metrics_reader",
-                    "tasks.grafana.ensure_grafana_link",
-                    "tasks.managed_prometheus.ensure_rule_groups",
-                    "tasks.managed_prometheus.ensure_metrics_on",
+                    "aks_postgres.tasks.aks_cluster.ensure_cluster",
+                    "aks_postgres.tasks.providers.register_providers",
+                    "aks_postgres.tasks.managed_prometheus.ensure_metrics_endpoint",
+                    "aks_postgres.tasks.managed_prometheus.ensure_metrics_rule",
+                    "aks_postgres.tasks.managed_prometheus.ensure_metrics_association",
+                    "aks_postgres.tasks.grafana.ensure_metrics_reader",
+                    "aks_postgres.tasks.grafana.ensure_grafana_link",
+                    "aks_postgres.tasks.managed_prometheus.ensure_rule_groups",
+                    "aks_postgres.tasks.managed_prometheus.ensure_metrics_on",
                 ),
                 tests=(_EVERY, _WHOLE_RUN),
             ),
@@ -476,7 +482,7 @@ az aks wait \
     --resource-group $RESOURCE_GROUP_NAME \
     --created
 """,
-                ours=("tasks.aks_cluster.ensure_cluster",),
+                ours=("aks_postgres.tasks.aks_cluster.ensure_cluster",),
                 tests=(_WAITED_FOR,),
             ),
             Command(
@@ -494,7 +500,7 @@ az aks nodepool add \
     --labels workload=postgres \
     --output table
 """,
-                ours=("tasks.aks_cluster.ensure_node_pool",),
+                ours=("aks_postgres.tasks.aks_cluster.ensure_node_pool",),
                 tests=(_EVERY,),
             ),
             Command(
@@ -502,7 +508,7 @@ az aks nodepool add \
                 r"""
 export POSTGRES_STORAGE_CLASS="managed-csi-premium"
 """,
-                ours=("cli.guide_variables.guide_variables",),
+                ours=("aks_postgres.cli.guide_variables.guide_variables",),
                 tests=(_VARIABLES,),
             ),
             Command(
@@ -579,7 +585,10 @@ az aks get-credentials \
     --name $AKS_PRIMARY_CLUSTER_NAME \
     --output none
 """,
-                ours=("tasks.aks_cluster.reach_api_server", "flows.kubeconfig.kubeconfig"),
+                ours=(
+                    "aks_postgres.tasks.aks_cluster.reach_api_server",
+                    "aks_postgres.cli.kubeconfig.kubeconfig",
+                ),
                 tests=("tests/cli/test_commands.py::test_an_environment_from_nothing_to_kubectl",),
             ),
             Command(
@@ -588,7 +597,7 @@ az aks get-credentials \
 kubectl create namespace $PG_NAMESPACE --context $AKS_PRIMARY_CLUSTER_NAME
 kubectl create namespace $PG_SYSTEM_NAMESPACE --context $AKS_PRIMARY_CLUSTER_NAME
 """,
-                ours=("tasks.namespaces.ensure_namespaces",),
+                ours=("aks_postgres.tasks.namespaces.ensure_namespaces",),
                 tests=("tests/tasks/test_kubernetes_steps.py::test_missing_namespaces_are_created",),
             ),
         ),
@@ -607,9 +616,9 @@ az aks enable-addons \
     --output table
 """,
                 ours=(
-                    "tasks.container_insights.ensure_logs_rule",
-                    "tasks.container_insights.ensure_logs_association",
-                    "tasks.container_insights.ensure_container_insights",
+                    "aks_postgres.tasks.container_insights.ensure_logs_rule",
+                    "aks_postgres.tasks.container_insights.ensure_logs_association",
+                    "aks_postgres.tasks.container_insights.ensure_container_insights",
                 ),
                 tests=(
                     _EVERY,
@@ -632,7 +641,7 @@ az aks show \
     --name $AKS_PRIMARY_CLUSTER_NAME \
     --query addonProfiles
 """,
-                ours=("tasks.verify.verify_environment",),
+                ours=("aks_postgres.tasks.verify.verify_environment",),
                 tests=(
                     "tests/tasks/test_verify.py::test_a_finished_environment_is_verified_by_reading_only",
                 ),
@@ -653,7 +662,7 @@ export AKS_PRIMARY_CLUSTER_NODERG_NAME=$(az aks show \
 
 echo $AKS_PRIMARY_CLUSTER_NODERG_NAME
 """,
-                ours=("tasks.aks_cluster.ensure_cluster",),
+                ours=("aks_postgres.tasks.aks_cluster.ensure_cluster",),
                 tests=(_REPORTED,),
             ),
             Command(
@@ -670,7 +679,7 @@ az network public-ip create \
     --allocation-method static \
     --output table
 """,
-                ours=("tasks.public_ip.ensure_public_ip",),
+                ours=("aks_postgres.tasks.public_ip.ensure_public_ip",),
                 tests=(_EVERY,),
             ),
             Command(
@@ -684,7 +693,7 @@ export AKS_PRIMARY_CLUSTER_PUBLICIP_ADDRESS=$(az network public-ip show \
 
 echo $AKS_PRIMARY_CLUSTER_PUBLICIP_ADDRESS
 """,
-                ours=("tasks.public_ip.ensure_public_ip",),
+                ours=("aks_postgres.tasks.public_ip.ensure_public_ip",),
                 tests=("tests/tasks/test_public_ip.py::test_the_address_is_reported",),
             ),
             Command(
@@ -697,7 +706,7 @@ export AKS_PRIMARY_CLUSTER_NODERG_NAME_SCOPE=$(az group show --name \
 
 echo $AKS_PRIMARY_CLUSTER_NODERG_NAME_SCOPE
 """,
-                ours=("tasks.aks_cluster.ensure_cluster",),
+                ours=("aks_postgres.tasks.aks_cluster.ensure_cluster",),
                 tests=(_REPORTED,),
             ),
             Command(
@@ -709,7 +718,7 @@ az role assignment create \
     --role "Network Contributor" \
     --scope ${AKS_PRIMARY_CLUSTER_NODERG_NAME_SCOPE}
 """,
-                ours=("tasks.public_ip.ensure_network_role",),
+                ours=("aks_postgres.tasks.public_ip.ensure_network_role",),
                 tests=(_ROLES,),
             ),
         ),
@@ -734,7 +743,7 @@ kubectl get deployment \
 """,
                 runs="",
                 because="The chart's repository is on the internet; the guide's other way is taken.",
-                ours=("tasks.cnpg_operator.ensure_cnpg_operator",),
+                ours=("aks_postgres.tasks.cnpg_operator.ensure_cnpg_operator",),
                 tests=(
                     "tests/tasks/test_operator_chart.py::test_the_chart_is_installed_and_the_operator_available",
                 ),
@@ -752,7 +761,7 @@ kubectl apply --context $AKS_PRIMARY_CLUSTER_NAME \
                     "cnpg-1.23.1.yaml": "$GUIDE_OPERATOR_MANIFEST_URL"
                 },
                 because="The manifest is on the internet; the sandbox has one like it.",
-                ours=("tasks.cnpg_operator.ensure_cnpg_operator",),
+                ours=("aks_postgres.tasks.cnpg_operator.ensure_cnpg_operator",),
                 tests=(
                     "tests/tasks/test_kubernetes_steps.py::test_the_operator_is_installed_in_order_and_available",
                 ),
@@ -764,7 +773,10 @@ kubectl get deployment \
     --namespace $PG_SYSTEM_NAMESPACE cnpg-controller-manager \
     --context $AKS_PRIMARY_CLUSTER_NAME
 """,
-                ours=("tasks.cnpg_operator.ensure_cnpg_operator", "tasks.verify.verify_environment"),
+                ours=(
+                    "aks_postgres.tasks.cnpg_operator.ensure_cnpg_operator",
+                    "aks_postgres.tasks.verify.verify_environment",
+                ),
                 tests=(
                     "tests/tasks/test_kubernetes_steps.py::test_the_operator_is_installed_in_order_and_available",
                 ),
@@ -788,7 +800,7 @@ export AKS_PRIMARY_CLUSTER_OIDC_ISSUER="$(az aks show \
     --query "oidcIssuerProfile.issuerUrl" \
     --output tsv)"
 """,
-                ours=("tasks.aks_cluster.ensure_cluster",),
+                ours=("aks_postgres.tasks.aks_cluster.ensure_cluster",),
                 tests=(_REPORTED,),
             ),
             Command(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..sandbox.conftest import SandboxProcess
+from azure_sandbox.client import SandboxProcess
+
 from . import afterwards
 from .azure_cli import POINT_AT_SANDBOX, environment
 from .guide import AFTERWARDS, CLEAN_UP, CREATE_INFRASTRUCTURE, Chapter, Command

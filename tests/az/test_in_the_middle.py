@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from environment.names import Names
-from flows.provision import provision
+from aks_postgres.flows.provision import provision
+from aks_postgres.spec.names import Names
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import each_request, spec_for
 from ..flows.conftest import quicken
-from ..sandbox.conftest import SandboxProcess
 from .azure_cli import POINT_AT_SANDBOX, environment
 from .run import prepare
 from .shell import Ran, Shell

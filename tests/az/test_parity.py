@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.guide_variables import guide_variables
+from aks_postgres.cli.guide_variables import guide_variables
 
 from .conftest import Guide, Ours
 from .differences import DIFFERENCES

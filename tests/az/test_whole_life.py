@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from environment.outputs import EnvironmentOutputs
-from environment.plan import Plan
-from flows.plan import make_plan
-from flows.provision import provision
-from flows.rebuild import rebuild
-from flows.tear_down import tear_down
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.rebuild import rebuild
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.reports.plan import Plan
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for
 from ..flows.conftest import quicken, writes
 from ..flows.test_tear_down import KEY, OBJECT, blob, make_neighbour, owners, resources
-from ..sandbox.conftest import SandboxProcess
 from .azure_cli import POINT_AT_SANDBOX, environment
 from .run import prepare
 from .shell import Shell

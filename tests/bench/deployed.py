@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from deployments.rendering import WORK_POOL
+from aks_postgres.deploy.rendering import WORK_POOL
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -443,7 +443,7 @@ def _next(fleet: Json, deployed: list[Json]) -> str:
         f"With {fleet['count']} at once, cores kept busy on average: {shares}. Process and server are one Python "
         f"process each, and can't use more than one core. By Azure's clock it was {asked:.0f} requests a second, "
         "Kubernetes' included; ARM takes 25 reads of a caller and subscription. All runs of a process share these "
-        "(`cloud/pace.py`): "
+        "(`src/aks_postgres/arm/rate_limit.py`): "
         "their looks get rarer before anything is refused.\n\n"
         f"- The process is full: at these figures with about {_full(fleet, 'cpu_s')} at once. Then `runs: deployments` "
         "and several process workers, on several machines: a process each costs more memory and CPU (above), and is "

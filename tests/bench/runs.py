@@ -18,12 +18,13 @@ from typing import Any
 import requests
 import yaml
 
-from environment.names import Names
-from environment.spec import EnvironmentSpec
+import azure_sandbox.data
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from azure_sandbox.client import SandboxProcess, start
 
 from ..az.azure_cli import installed
 from ..az.run import prepare
-from ..sandbox.conftest import SandboxProcess, start
 from .chain import busy_s, longest, nodes
 from .processes import cpu_s
 
@@ -42,7 +43,7 @@ _READY = ("ama-metrics-node", "ama-logs")
 
 def durations() -> dict[str, float]:
     """Azure's durations as the sandbox has them, in seconds."""
-    tables = sorted((REPOSITORY / "sandbox" / "data").glob("durations*.yaml"))
+    tables = sorted(Path(azure_sandbox.data.__file__).parent.glob("durations*.yaml"))
     return {
         name: float(entry["seconds"])
         for table in tables

@@ -35,14 +35,14 @@ def main() -> int:
 
 
 async def _ours(wanted: Json) -> Json:
-    from environment.journal import Journal, use_journal
-    from environment.spec import EnvironmentSpec
+    from aks_postgres.reports.journal import Journal, use_journal
+    from aks_postgres.spec.environment import EnvironmentSpec
 
     specs = [EnvironmentSpec.model_validate(spec) for spec in wanted["specs"]]
     if wanted["what"] == "fleet":
         return await _fleet(specs, wanted["regions"], wanted["runs"])
-    from flows.plan import plan
-    from flows.provision import provision
+    from aks_postgres.flows.plan import plan
+    from aks_postgres.flows.provision import provision
 
     with use_journal(Journal()) as journal:
         if wanted["what"] == "plan":
@@ -60,7 +60,7 @@ async def _ours(wanted: Json) -> Json:
 
 async def _fleet(specs: list[Any], regions: list[str], runs: Any) -> Json:
     """Every environment at once: a fleet of regions for each name, side by side, here or through deployments."""
-    from flows.provision_fleet import provision_fleet
+    from aks_postgres.flows.provision_fleet import provision_fleet
 
     async def one(spec: Any) -> list[Json]:
         try:

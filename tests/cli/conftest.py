@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..sandbox.conftest import SandboxProcess, group
-
-__all__ = ["group"]
+from azure_sandbox.client import SandboxProcess
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -27,7 +25,7 @@ def run(tmp_path: Path) -> Run:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         own = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "200"}
         return subprocess.run(
-            [sys.executable, "-P", "-m", "cli.main", *map(str, arguments)],
+            [sys.executable, "-P", "-m", "aks_postgres.cli.main", *map(str, arguments)],
             env={**kept, **own, **variables},
             capture_output=True,
             text=True,

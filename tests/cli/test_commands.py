@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.guide_variables import VARIABLES
+from aks_postgres.cli.guide_variables import VARIABLES
+from azure_sandbox.client import SandboxProcess
 
-from ..sandbox.conftest import SandboxProcess
 from .conftest import Run
 
 WRITES = ("PUT", "PATCH", "POST", "DELETE")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import is_running
+from aks_postgres.cli.processes import is_running
 
 from .conftest import Run
 

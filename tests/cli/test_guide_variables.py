@@ -1,6 +1,6 @@
 """https://learn.microsoft.com/azure/aks/create-postgresql-ha, both revisions: June 2024 and August 2026."""
 
-from cli.guide_variables import VARIABLES
+from aks_postgres.cli.guide_variables import VARIABLES
 
 # As they stand behind `export` and `echo`, in the guide's order, but for the PATH that Krew wants.
 GUIDE = """

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.exit_codes import CommandFailed, ExitCode
-from cli.kubeconfig_file import write_kubeconfig
+from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.cli.kubeconfig_file import write_kubeconfig
 
 ONE = "kind: Config\nclusters: [{name: one}]\n"
 TWO = "kind: Config\nclusters: [{name: one}, {name: two}]\n"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ..sandbox.conftest import SandboxProcess
+from azure_sandbox.client import SandboxProcess
+
 from .conftest import Run
 from .test_commands import writes
 

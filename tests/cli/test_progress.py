@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.progress import LiveProgress, PlainProgress, progress
-from environment.journal import Event, Journal, Kind
-from flows._summary import timings
+from aks_postgres.cli.progress import LiveProgress, PlainProgress, progress
+from aks_postgres.reports.journal import Event, Journal, Kind
+from aks_postgres.runs.summary import timings
 
 
 def event(at_s: float, step: str, kind: Kind, text: str = "", **waited: float) -> Event:

@@ -3,11 +3,16 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
-from ..sandbox.conftest import SandboxProcess
+from aks_postgres.cli.exit_codes import CommandFailed
+from aks_postgres.cli.main import app
+from azure_sandbox.client import SandboxProcess
+
 from .conftest import Run
 
 
@@ -194,3 +199,12 @@ def test_ledger_and_resources_show_what_was_asked_for_and_reset_empties_them(
     assert run("sandbox", "reset", "--state", state).returncode == 0
     assert json.loads(run("sandbox", "resources", "--state", state, "--json").stdout) == []
     assert sandbox.ledger() == []
+
+
+@pytest.mark.parametrize("command", [["sandbox", "start"], ["sandbox", "faults"]])
+def test_without_the_sandbox_s_package_it_says_how_to_install_it(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure_sandbox", None)
+    with pytest.raises(CommandFailed, match=r"pip install \./packages/azure-sandbox"):
+        app([*command, "--state", str(tmp_path)], standalone_mode=False)

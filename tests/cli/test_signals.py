@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from cloud.write_lock import CONTAINER, HEARTBEAT
+from aks_postgres.runs.write_lock import CONTAINER, HEARTBEAT
+from azure_sandbox.client import SandboxProcess
 
 from ..flows.conftest import quicken
-from ..sandbox.conftest import SandboxProcess
 
 # For a process that hangs; nothing here promises a time.
 _HANGS_S = 120
@@ -63,7 +63,15 @@ def command(tmp_path: Path, sandbox: SandboxProcess, state: Path) -> tuple[list[
     foreign = ("AZURE_", "PREFECT_", "AKS_POSTGRES_", "XDG_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     own = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
-    return [sys.executable, "-P", "-m", "cli.main", "provision", "--state", str(state)], kept | own
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "aks_postgres.cli.main",
+        "provision",
+        "--state",
+        str(state),
+    ], kept | own
 
 
 def is_making_the_cluster(sandbox: SandboxProcess) -> bool:

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from cli.exit_codes import CommandFailed, ExitCode
-from cli.sandbox_client import RunningSandbox
-from cli.spec_options import spec_fields, wanted_spec
-from environment.problems import SpecError
-from environment.spec import EnvironmentSpec, OperatorSpec
+from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.cli.sandbox_client import RunningSandbox
+from aks_postgres.cli.spec_options import spec_fields, wanted_spec
+from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec
+from aks_postgres.spec.problems import SpecError
 
 
 def wanted(spec_file: Path | None = None, *settings: str, **options: Any) -> EnvironmentSpec:

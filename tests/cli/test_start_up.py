@@ -11,7 +11,7 @@ from .conftest import Run
 @pytest.mark.parametrize("command", [[], ["provision"], ["sandbox"], ["demo"]])
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     code = (
-        "import sys; from cli.main import app\n"
+        "import sys; from aks_postgres.cli.main import app\n"
         "try: app(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         "print([m for m in ('prefect', 'azure', 'yaml', 'aiohttp', 'kubernetes') if m in sys.modules])"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ..sandbox.conftest import SandboxProcess
+from azure_sandbox.client import SandboxProcess
+
 from .conftest import Run
 from .test_commands import failed, writes
 
@@ -58,7 +59,7 @@ def test_a_word_typed_wrong_is_refused_with_no_server_looked_for_and_no_run_made
     # Both take seconds to import.
     for heavy in ("prefect", "azure.core", "aiohttp"):
         assert f"import '{heavy}'" not in wrong.stderr
-    assert "import 'environment.spec'" in wrong.stderr
+    assert "import 'aks_postgres.spec.environment'" in wrong.stderr
     assert sandbox.ledger() == []
 
 

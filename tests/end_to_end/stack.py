@@ -25,15 +25,15 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
-from cli.sandbox_client import running_sandbox
-from cloud.write_lock import CONTAINER, HEARTBEAT
-from environment.names import Names
-from environment.spec import EnvironmentSpec
+from aks_postgres.cli.sandbox_client import running_sandbox
+from aks_postgres.runs.write_lock import CONTAINER, HEARTBEAT
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from azure_sandbox.client import SandboxProcess
+from azure_sandbox.client import start as start_sandbox
 
 from ..bench.deployed import command, deploy, start_worker
 from ..bench.processes import Database, free_port, prefect_server
-from ..sandbox.conftest import SandboxProcess
-from ..sandbox.conftest import start as start_sandbox
 
 Json = dict[str, Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
-from environment.spec import EnvironmentSpec
-from flows.provision import provision
+from aks_postgres.flows.provision import provision
+from aks_postgres.spec.environment import EnvironmentSpec
 
 from .browser import browser
 from .stack import Stack

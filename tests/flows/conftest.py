@@ -10,14 +10,14 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from cloud.write_lock import CONTAINER
-from environment.journal import Journal, use_journal
-from environment.outputs import EnvironmentOutputs
-from environment.spec import EnvironmentSpec
-from flows.provision import provision
+from aks_postgres.flows.provision import provision
+from aks_postgres.reports.journal import Journal, use_journal
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.runs.write_lock import CONTAINER
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import point_at, spec_for
-from ..sandbox.conftest import SandboxProcess
 from ..tasks.conftest import MOMENTS
 from .stage import Stage
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..sandbox.conftest import SandboxProcess
+from azure_sandbox.client import SandboxProcess
 
 FOLDER = Path(__file__).parent / "kept"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from environment.outputs import EnvironmentOutputs
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from azure_sandbox.client import SandboxProcess
 
-from ..sandbox.conftest import SandboxProcess
 from ..tasks.kube import Kube
 from ..tasks.world import Json, World, at, put_at
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from cli.guide_variables import guide_variables
-from flows._session import run_session
-from flows.plan import make_plan
-from flows.tear_down import tear_down
-from tasks.inventory import look_at_generations, read_addresses
+from aks_postgres.cli.guide_variables import guide_variables
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.runs.session import run_session
+from aks_postgres.tasks.inventory import look_at_generations, read_addresses
+from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
 from ..conftest import spec_for
-from ..sandbox.conftest import SandboxProcess
 from .conftest import quicken, run_provision
 
 pytestmark = pytest.mark.usefixtures("prefect_api")

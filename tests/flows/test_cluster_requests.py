@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from environment.outputs import EnvironmentOutputs
-from flows.plan import make_plan
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from azure_sandbox.client import SandboxProcess
 
 from ..az.parity import differences
 from ..conftest import point_at, spec_for
-from ..sandbox.conftest import SandboxProcess
 from .conftest import Run, quicken, run_provision
 
 CLUSTER_PUT = "ManagedClusters_CreateOrUpdate"

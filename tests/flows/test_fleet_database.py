@@ -7,8 +7,8 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from environment.problems import SpecError
-from flows._fleet_database import MOST_ON_SQLITE, database_of_server, named_in, refuse_sqlite
+from aks_postgres.runs.fleet_database import MOST_ON_SQLITE, database_of_server, named_in, refuse_sqlite
+from aks_postgres.spec.problems import SpecError
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

@@ -12,20 +12,20 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from cli.progress import LiveProgress, PlainProgress
-from cloud import errors
-from cloud.answers import ArmFault
-from cloud.calls import refusal
-from environment import outputs as outputs_module
-from environment.journal import Journal, use_journal
-from environment.outputs import Change, EnvironmentOutputs, FieldChange, Outputs
-from environment.plan import PlannedStep
-from environment.rebuild import Addresses
-from environment.receipt import Receipt, Removal, Removals
-from flows._rebuild_text import _table
-from flows._receipt import receipt_text
-from flows._summary import summary
-from flows._timeline import Bar, timeline_svg, timeline_table
+from aks_postgres import errors
+from aks_postgres.arm.responses import ArmFault
+from aks_postgres.arm.retry import refusal
+from aks_postgres.cli.progress import LiveProgress, PlainProgress
+from aks_postgres.reports import outputs as outputs_module
+from aks_postgres.reports.journal import Journal, use_journal
+from aks_postgres.reports.outputs import Change, EnvironmentOutputs, FieldChange, Outputs
+from aks_postgres.reports.plan import PlannedStep
+from aks_postgres.reports.rebuild import Addresses
+from aks_postgres.reports.receipt import Receipt, Removal, Removals
+from aks_postgres.runs.rebuild_text import _table
+from aks_postgres.runs.receipt_text import receipt_text
+from aks_postgres.runs.summary import summary
+from aks_postgres.runs.timeline import Bar, timeline_svg, timeline_table
 
 SIGNS = {
     "colour": "\x1b[31m",

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cloud.errors import TearDownRefused
-from flows.tear_down import tear_down
+from aks_postgres.errors import TearDownRefused
+from aks_postgres.flows.tear_down import tear_down
 
 from ..conftest import spec_for
 from ..tasks.test_node_group import TAGS, THEIRS

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from prefect import Flow
 from prefect.exceptions import ParameterBindError, ParameterTypeError
 
-from environment.names import Names
-from environment.receipt import Vault
-from environment.spec import EnvironmentSpec
-from flows.plan import plan
-from flows.provision import provision
-from flows.provision_fleet import provision_fleet
-from flows.rebuild import rebuild
-from flows.tear_down import tear_down
-from tasks.inventory import judge_words
+from aks_postgres.flows.plan import plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.provision_fleet import provision_fleet
+from aks_postgres.flows.rebuild import rebuild
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.receipt import Vault
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from aks_postgres.tasks.inventory import judge_words
 
-from ..environment.test_problems import ANYTHING, UNHURRIED, almost
+from ..spec.test_problems import ANYTHING, UNHURRIED, almost
 
 FLOWS: tuple[Flow[Any, Any], ...] = (plan, provision, provision_fleet, rebuild, tear_down)
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from cloud.errors import PreflightFailed, TearDownRefused
-from environment.journal import Journal, use_journal
-from flows.plan import make_plan
-from flows.provision import provision
-from flows.tear_down import tear_down
+from aks_postgres.errors import PreflightFailed, TearDownRefused
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.journal import Journal, use_journal
 
 from ..cases import shown
 from ..conftest import spec_for

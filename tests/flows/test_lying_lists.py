@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import pytest
 
-from cloud.errors import PermanentError, ProvisioningError, TearDownRefused
-from cloud.responses import is_list
-from environment.outputs import EnvironmentOutputs
-from flows.rebuild import rebuild
-from flows.tear_down import tear_down
+from aks_postgres.arm.response_checks import is_list
+from aks_postgres.errors import PermanentError, ProvisioningError, TearDownRefused
+from aks_postgres.flows.rebuild import rebuild
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
-from ..sandbox.conftest import SandboxProcess
 from ..tasks.kube import Kube
 from .conftest import writes
 from .stage import kube_for, put

@@ -10,14 +10,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cloud import kubernetes_api, responses
-from cloud.errors import ProvisioningError
-from environment.outputs import EnvironmentOutputs
-from environment.problems import SpecError
-from flows.provision import provision
-from flows.tear_down import tear_down
+from aks_postgres.arm import response_checks as responses
+from aks_postgres.errors import ProvisioningError
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.kubernetes import client as kubernetes_api
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.spec.problems import SpecError
+from azure_sandbox.client import SandboxProcess
 
-from ..sandbox.conftest import SandboxProcess
 from .conftest import writes
 from .test_tear_down import KEY
 

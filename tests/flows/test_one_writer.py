@@ -11,23 +11,24 @@ from uuid import uuid4
 import pytest
 from prefect import flow
 
-from cloud import clock, gate, write_lock
-from cloud.calls import send
-from cloud.errors import EnvironmentBusy, WouldWrite
-from cloud.gate import Elapsed, Gate, Write
-from cloud.session import cloud
-from cloud.write_lock import CONTAINER, HEARTBEAT, WriteLock
-from environment.outputs import EnvironmentOutputs
-from environment.spec import EnvironmentSpec
-from flows._one_writer import IfAnotherRun, lock_of, one_writer
-from flows._session import run_session
-from flows.plan import make_plan
-from flows.provision import provision
-from flows.rebuild import rebuild
-from flows.tear_down import tear_down
+from aks_postgres.arm import clock, gate
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.gate import Elapsed, Gate, Write
+from aks_postgres.arm.retry import send
+from aks_postgres.errors import EnvironmentBusy, WouldWrite
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.rebuild import rebuild
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.runs import write_lock
+from aks_postgres.runs.one_writer import IfAnotherRun, lock_of, one_writer
+from aks_postgres.runs.session import run_session
+from aks_postgres.runs.write_lock import CONTAINER, HEARTBEAT, WriteLock
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for
-from ..sandbox.conftest import SandboxProcess
 from .conftest import quicken, writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")

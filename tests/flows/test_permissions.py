@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from environment.spec import EnvironmentSpec
-from sandbox.routing import Router, parse
-from tasks._requirements import ACTIONS, REGISTER
+from aks_postgres.preflight.permissions import ACTIONS, REGISTER
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
+from azure_sandbox.core.routing import Router, parse
 
-from ..sandbox.conftest import SandboxProcess
 from .conftest import run_provision
 
 # Azure checks these on the way to something else; the sandbox sees no request for them.

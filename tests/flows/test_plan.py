@@ -8,14 +8,14 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
-from environment.cost import cost_of, cost_text
-from environment.outputs import EnvironmentOutputs
-from environment.plan import Plan
-from environment.spec import EnvironmentSpec
-from flows.plan import headline, make_plan, plan
+from aks_postgres.flows.plan import headline, make_plan, plan
+from aks_postgres.reports.cost import cost_of, cost_text
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.reports.plan import Plan
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for
-from ..sandbox.conftest import SandboxProcess
 from .conftest import writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")

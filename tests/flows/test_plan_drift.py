@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from environment.outputs import FieldChange
-from flows.plan import make_plan
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.reports.outputs import FieldChange
 
 from ..conftest import spec_for
 from ..tasks.world import Json

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.plan import make_plan
+from aks_postgres.flows.plan import make_plan
 
 from ..conftest import spec_for
 from ..tasks.world import Json

@@ -15,13 +15,12 @@ from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed
 
-from environment.fleet import Fleet
-from environment.problems import SpecError
-from environment.spec import EnvironmentSpec
-from flows.provision import provision
-from flows.provision_fleet import end_of, provision_fleet
-
-from ..sandbox.conftest import SandboxProcess
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.provision_fleet import end_of, provision_fleet
+from aks_postgres.reports.fleet import Fleet
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.problems import SpecError
+from azure_sandbox.client import SandboxProcess
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -61,7 +60,7 @@ async def test_a_deployment_that_is_not_there_is_that_regions_failure(
 
 async def test_a_server_that_fails_for_a_moment_loses_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a fleet's start a Prefect server answers 500: its database's connections are all in use."""
-    monkeypatch.setattr("flows.provision_fleet.LOOK_S", 0.05)
+    monkeypatch.setattr("aks_postgres.flows.provision_fleet.LOOK_S", 0.05)
 
     @flow
     def done() -> None:
@@ -75,8 +74,8 @@ async def test_a_server_that_fails_for_a_moment_loses_no_run(monkeypatch: pytest
 
 
 async def test_a_server_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.provision_fleet.LOOK_S", 0.05)
-    monkeypatch.setattr("flows.provision_fleet.AWAY_S", 0.2)
+    monkeypatch.setattr("aks_postgres.flows.provision_fleet.LOOK_S", 0.05)
+    monkeypatch.setattr("aks_postgres.flows.provision_fleet.AWAY_S", 0.2)
     async with failing_server(answers_from=1000) as (url, asked):
         with temporary_settings({PREFECT_API_URL: url}), pytest.raises(httpx.HTTPStatusError, match="500"):
             await end_of(uuid4())
@@ -86,7 +85,7 @@ async def test_a_server_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPa
 async def test_a_run_whose_creation_got_no_answer_is_created_once(
     azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.provision_fleet.LOOK_S", 0.05)
+    monkeypatch.setattr("aks_postgres.flows.provision_fleet.LOOK_S", 0.05)
     created: list[UUID] = []
 
     async def losing_two_answers(*arguments: Any, **options: Any) -> FlowRun:
@@ -96,7 +95,7 @@ async def test_a_run_whose_creation_got_no_answer_is_created_once(
             raise httpx.ReadTimeout("no answer")
         return run
 
-    monkeypatch.setattr("flows.provision_fleet.run_deployment", losing_two_answers)
+    monkeypatch.setattr("aks_postgres.flows.provision_fleet.run_deployment", losing_two_answers)
     ends = ends_of_runs(monkeypatch, Completed())
     deployment_id = await deployment("canadacentral")
     state = await provision_fleet(spec, ["canadacentral"], runs="deployments", return_state=True)
@@ -142,7 +141,7 @@ def ends_of_runs(monkeypatch: pytest.MonkeyPatch, *states: State[None]) -> set[U
         waited_for.add(run_id)
         return next(coming)
 
-    monkeypatch.setattr("flows.provision_fleet.end_of", end_of)
+    monkeypatch.setattr("aks_postgres.flows.provision_fleet.end_of", end_of)
     return waited_for
 
 

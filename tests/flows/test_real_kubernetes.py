@@ -10,10 +10,10 @@ import pytest_asyncio
 import yaml
 from kubernetes import client, config
 
-from sandbox.kubernetes.control_plane import ASSETS, assets
+from azure_sandbox.client import SandboxProcess, start
+from azure_sandbox.kubernetes.control_plane import ASSETS, assets
 
 from ..conftest import point_at, spec_for
-from ..sandbox.conftest import SandboxProcess, start
 from .conftest import Run, run_provision
 
 # What a real process takes is counted in its seconds too: starting, and a controller's look at the cluster.

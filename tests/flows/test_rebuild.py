@@ -10,17 +10,17 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
 
-from cloud.errors import AzureRefused, EnvironmentBusy, RebuildFailed, RebuildRefused
-from environment.names import Names
-from environment.outputs import EnvironmentOutputs
-from environment.rebuild import Rebuilt
-from environment.spec import EnvironmentSpec
-from flows._one_writer import one_writer
-from flows._session import run_session
-from flows.provision import provision
-from flows.rebuild import make_rebuild_plan, rebuild
+from aks_postgres.errors import AzureRefused, EnvironmentBusy, RebuildFailed, RebuildRefused
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.rebuild import make_rebuild_plan, rebuild
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.reports.rebuild import Rebuilt
+from aks_postgres.runs.one_writer import one_writer
+from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from azure_sandbox.client import SandboxProcess
 
-from ..sandbox.conftest import SandboxProcess
 from .conftest import writes
 from .test_tear_down import OBJECT, blob, database, kube_for, make_neighbour, resources, until
 
@@ -285,7 +285,7 @@ async def test_while_another_run_writes_it_is_refused(
 
 async def _elsewhere(run: Callable[[], Any]) -> None:
     """Run where the lock of this test isn't held."""
-    from flows._one_writer import _held
+    from aks_postgres.runs.one_writer import _held
 
     _held.set({})
     await run()

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from cloud.errors import EnvironmentBusy
-from cloud.write_lock import CONTAINER
-from environment.rebuild import Rebuilt
-from environment.receipt import Receipt
-from environment.spec import EnvironmentSpec
-from flows._one_writer import one_writer
-from flows._session import run_session
-from flows.plan import make_plan
-from flows.provision import provision
-from flows.rebuild import rebuild
-from flows.tear_down import tear_down
+from aks_postgres.errors import EnvironmentBusy
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.rebuild import rebuild
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.rebuild import Rebuilt
+from aks_postgres.reports.receipt import Receipt
+from aks_postgres.runs.one_writer import one_writer
+from aks_postgres.runs.session import run_session
+from aks_postgres.runs.write_lock import CONTAINER
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
-from ..sandbox.conftest import SandboxProcess
 from .conftest import quicken, writes
 from .kept_state import FOLDER, kept_state, leftovers, stripped
 from .test_tear_down import resources

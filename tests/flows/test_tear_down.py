@@ -16,23 +16,23 @@ import pytest_asyncio
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from cloud.errors import NotOurs, PreflightFailed, TearDownRefused
-from environment.journal import Event, Journal, use_journal
-from environment.names import Names, resource_tags
-from environment.outputs import EnvironmentOutputs
-from environment.receipt import Receipt, Removal
-from environment.spec import EnvironmentSpec
-from flows._session import run_session
-from flows.plan import make_plan
-from flows.provision import provision
-from flows.rebuild import rebuild
-from flows.tear_down import tear_down
-from tasks._requirements import ACTIONS, DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS
-from tasks.inventory import take_inventory
+from aks_postgres.errors import NotOurs, PreflightFailed, TearDownRefused
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.rebuild import rebuild
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.preflight.permissions import ACTIONS, DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS
+from aks_postgres.reports.journal import Event, Journal, use_journal
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.reports.receipt import Receipt, Removal
+from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names, resource_tags
+from aks_postgres.tasks.inventory import take_inventory
+from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
 from ..conftest import point_at, spec_for
-from ..sandbox.conftest import SandboxProcess
 from ..tasks.conftest import MOMENTS
 from ..tasks.kube import Kube
 from .conftest import quicken, without_lock_traffic, writes

@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from environment.journal import Event, Journal, Operation
-from flows._timeline import Bar, bars, timeline_svg, timeline_table
+from aks_postgres.reports.journal import Event, Journal, Operation
+from aks_postgres.runs.timeline import Bar, bars, timeline_svg, timeline_table
 
 EDGES = {
     "preflight": (),

@@ -12,12 +12,12 @@ from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import State
 
-from cloud.errors import AzureRefused, CredentialsRefused, PreflightFailed
-from environment.spec import EnvironmentSpec
-from flows.provision import provision
+from aks_postgres.errors import AzureRefused, CredentialsRefused, PreflightFailed
+from aks_postgres.flows.provision import provision
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for
-from ..sandbox.conftest import SandboxProcess
 from .conftest import run_provision, writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from environment.journal import Journal, use_journal
-from flows.plan import make_plan
-from flows.provision import provision
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.reports.journal import Journal, use_journal
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import point_at, spec_for
-from ..sandbox.conftest import SandboxProcess
 from .conftest import quicken, run_provision
 from .stage import API_VERSIONS, CLUSTER, LOGS, Change, Stage, azure_sets, person_sets, put
 

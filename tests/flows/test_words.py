@@ -7,14 +7,13 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 from prefect.events.schemas.automations import EventTrigger
 
-from deployments.automations import automations
-from environment.names import Names
-from environment.spec import EnvironmentSpec
-from environment.words import word_problems
-from flows.rebuild import rebuild
-from flows.tear_down import tear_down
-
-from ..sandbox.conftest import SandboxProcess
+from aks_postgres.deploy.automations import automations
+from aks_postgres.flows.rebuild import rebuild
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.spec.confirmation import word_problems
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from azure_sandbox.client import SandboxProcess
 
 KEY = "cnpg-canadacentral"
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"

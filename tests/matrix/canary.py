@@ -36,9 +36,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from azure_sandbox.client import SandboxProcess, start
+
 from ..bench.processes import prefect_server
 from ..conftest import point_at, spec_for
-from ..sandbox.conftest import SandboxProcess, start
 from .kept import REPOSITORY
 from .report import write_figures
 
@@ -318,13 +319,13 @@ def _files(folder: Path) -> Iterator[Path]:
 
 async def _run(way: str, given: Json) -> int:
     """One run, in a process of its own."""
-    from environment.spec import EnvironmentSpec
+    from aks_postgres.spec.environment import EnvironmentSpec
 
     spec = EnvironmentSpec.model_validate(given)
     if way == LEAK:
         await _leak()
         return 0
-    from flows.provision import provision
+    from aks_postgres.flows.provision import provision
 
     from ..conftest import each_request
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from environment.names import Names
-from environment.spec import EnvironmentSpec
-
-from ..sandbox.conftest import SandboxProcess
+import azure_sandbox.data
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from azure_sandbox.client import SandboxProcess
 
 Json = dict[str, Any]
 
@@ -49,7 +49,7 @@ _BY_ITSELF = {
 _ROLES = {
     str(guid).lower()
     for guid in re.findall(
-        _GUID, (Path(__file__).parents[2] / "sandbox" / "data" / "roles.yaml").read_text().lower()
+        _GUID, (Path(azure_sandbox.data.__file__).with_name("roles.yaml")).read_text().lower()
     )
 }
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from cloud.errors import OperationNotDone, ProvisioningError, TemporaryError
+from aks_postgres.errors import OperationNotDone, ProvisioningError, TemporaryError
 
 from .end_state import unlike
 from .faults import REFUSED, Case, Hit

@@ -12,18 +12,23 @@ from functools import partial
 from typing import Any, Literal
 from unittest import mock
 
-from cloud.session import cloud
-from cloud.write_lock import WriteLock
-from environment.names import environment_key
-from environment.spec import EnvironmentSpec
-from flows._one_writer import lock_of
-from flows._steps import Steps
-from tasks import inventory
+from aks_postgres.arm.client import cloud
+from aks_postgres.runs.one_writer import lock_of
+from aks_postgres.runs.steps import Steps
+from aks_postgres.runs.write_lock import WriteLock
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
+from aks_postgres.tasks import inventory
 
 Flow = Literal["provision", "tear_down", "rebuild blue_green", "rebuild replace"]
 FLOWS: tuple[Flow, ...] = ("provision", "tear_down", "rebuild blue_green", "rebuild replace")
 
-_MODULES = ("flows.provision", "flows.tear_down", "flows.rebuild", "flows._retirement")
+_MODULES = (
+    "aks_postgres.flows.provision",
+    "aks_postgres.flows.tear_down",
+    "aks_postgres.flows.rebuild",
+    "aks_postgres.flows._retirement",
+)
 
 
 async def _nothing(*_: Any, **__: Any) -> None:
@@ -59,7 +64,7 @@ def without_prefect(run: str = "a run") -> Iterator[None]:
         for module in map(importlib.import_module, _MODULES):
             for name, stand_in in stand_ins.items():
                 # `rebuild` calls `take_inventory.fn` itself, while it plans.
-                is_plain = name == "take_inventory" and module.__name__ == "flows.rebuild"
+                is_plain = name == "take_inventory" and module.__name__ == "aks_postgres.flows.rebuild"
                 if hasattr(module, name) and not is_plain:
                     stack.enter_context(mock.patch.object(module, name, stand_in))
         yield
@@ -73,7 +78,7 @@ async def run_flow(flow: Flow, spec: EnvironmentSpec) -> None:
     """
     # By name, as the package's attribute of that name may be the flow itself.
     name, _, strategy = flow.partition(" ")
-    function = getattr(importlib.import_module(f"flows.{name}"), name).fn
+    function = getattr(importlib.import_module(f"aks_postgres.flows.{name}"), name).fn
     if name == "provision":
         await function(spec)
     elif name == "tear_down":

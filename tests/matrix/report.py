@@ -48,17 +48,17 @@ _FOUND = """\
 | an update of Grafana that Azure cancels leaves the link and the state Canceled, and the run took that for done | \
 `tasks/grafana.py` | `tests/tasks/test_grafana.py`, "canceled is sent again" |
 | a proxy's page with status 200 in place of the API server's list of types ended the run with a bare 404 | \
-`cloud/kubernetes_api.py` | `tests/tasks/test_kubernetes_steps.py`, "a page in place of a list of types" |
+`src/aks_postgres/kubernetes/client.py` | `tests/tasks/test_kubernetes_steps.py`, "a page in place of a list of types" |
 | tracebacks in logs and in the Prefect database held Azure's error text as it came, with any secret in it | \
-`cloud/calls.py` | `tests/cloud/test_calls.py`, "no traceback holds" |
+`src/aks_postgres/arm/retry.py` | `tests/arm/test_calls.py`, "no traceback holds" |
 | at its deadline, an operation that never ends was told without what Azure says of it | \
-`cloud/resources.py` | `tests/tasks/test_hangs.py` |
+`src/aks_postgres/arm/reconcile.py` | `tests/tasks/test_hangs.py` |
 | a role assignment that Azure didn't show at one look ended a rebuild | \
 `tasks/verify.py` | `tests/tasks/test_verify.py`, "for a moment" |
 | a group that Azure didn't show at the last look was written anew to be marked as current, and lost its other tags | \
 `tasks/resource_group.py` | `tests/tasks/test_resource_group.py`, "for a moment" |
 | a write that arrived after its time-out undid what was done in between: Grafana's creation took its link | \
-`cloud/resources.py` | `tests/tasks/test_every_resource.py`, "arrives after its time out" |
+`src/aks_postgres/arm/reconcile.py` | `tests/tasks/test_every_resource.py`, "arrives after its time out" |
 
 Known and left: a rebuild that is killed after its last write has done its work, and nothing says so; run again, it is
 the next rebuild. A change of a node pool that begins and ends between our look at the cluster and our write of it, less

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud.errors import AzureRefused
-from environment.spec import EnvironmentSpec
+from aks_postgres.errors import AzureRefused
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
 
-from ..sandbox.conftest import SandboxProcess
 from .plain import run_flow, without_prefect
 from .world import empty
 

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from cloud.errors import EnvironmentBusy
-from environment.names import environment_key
-from environment.spec import EnvironmentSpec
-from flows.provision import provision
-from flows.tear_down import tear_down
+from aks_postgres.errors import EnvironmentBusy
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
+from azure_sandbox.client import SandboxProcess
 
 from ..flows.conftest import writes
-from ..sandbox.conftest import SandboxProcess
 from .world import empty
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("prefect_api")]

@@ -22,13 +22,13 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from cloud import clock
-from cloud.write_lock import LIVES_S
-from environment.spec import EnvironmentSpec
+from aks_postgres.arm import clock
+from aks_postgres.runs.write_lock import LIVES_S
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess, start
 
 from ..conftest import each_request, point_at, spec_for
 from ..flows.conftest import quicken, without_lock_traffic, writes
-from ..sandbox.conftest import SandboxProcess, start
 from .end_state import end_state
 from .plain import FLOWS, Flow, run_flow, without_prefect
 
@@ -132,8 +132,8 @@ def world_on(azure: SandboxProcess, patch: pytest.MonkeyPatch) -> World:
     """The same on a sandbox that runs."""
     point_at(azure, patch)
     patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
-    patch.setattr("cloud.session._READ_TIMEOUT_S", READ_TIMEOUT_S)
-    patch.setattr("cloud.kubernetes_api._REQUEST_TIMEOUT_S", READ_TIMEOUT_S)
+    patch.setattr("aks_postgres.arm.client._READ_TIMEOUT_S", READ_TIMEOUT_S)
+    patch.setattr("aks_postgres.kubernetes.client._REQUEST_TIMEOUT_S", READ_TIMEOUT_S)
     made = World(azure, spec_for(azure), {})
     made.clean("provision")
     made.finished = azure.control("GET", "state")

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from environment.journal import Journal
-from environment.names import Names
-from environment.outputs import Place
-from environment.spec import EnvironmentSpec
+from aks_postgres.reports.journal import Journal
+from aks_postgres.reports.outputs import Place
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for
-from ..sandbox.conftest import SandboxProcess
 from .steps import STEPS
 from .world import World
 

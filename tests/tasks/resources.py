@@ -7,7 +7,7 @@ in README's table "where we differ from the guide".
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from environment.version import product_version
+from aks_postgres.version import product_version
 
 from .world import Json, World
 

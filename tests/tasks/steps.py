@@ -1,30 +1,34 @@
 """Every step of the guide that makes something: how to call it, what it writes, and what may happen to it."""
 
-from tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
-from tasks.backup_protection import ensure_backup_protection
-from tasks.cnpg_operator import ensure_cnpg_operator
-from tasks.container_insights import ensure_container_insights, ensure_logs_association, ensure_logs_rule
-from tasks.grafana import (
+from aks_postgres.tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
+from aks_postgres.tasks.backup_protection import ensure_backup_protection
+from aks_postgres.tasks.cnpg_operator import ensure_cnpg_operator
+from aks_postgres.tasks.container_insights import (
+    ensure_container_insights,
+    ensure_logs_association,
+    ensure_logs_rule,
+)
+from aks_postgres.tasks.grafana import (
     ensure_grafana,
     ensure_grafana_link,
     ensure_grafana_roles,
     ensure_metrics_reader,
     ensure_node_group_reader,
 )
-from tasks.managed_identity import ensure_backup_identity, ensure_managed_identity
-from tasks.managed_prometheus import (
+from aks_postgres.tasks.managed_identity import ensure_backup_identity, ensure_managed_identity
+from aks_postgres.tasks.managed_prometheus import (
     ensure_metrics_association,
     ensure_metrics_endpoint,
     ensure_metrics_on,
     ensure_metrics_rule,
     ensure_rule_groups,
 )
-from tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
-from tasks.monitoring_agents import restart_stuck_agents
-from tasks.namespaces import ensure_namespaces
-from tasks.public_ip import ensure_network_role, ensure_public_ip
-from tasks.resource_group import ensure_backup_group, ensure_resource_group
-from tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
+from aks_postgres.tasks.monitor_workspaces import ensure_log_workspace, ensure_monitor_workspace
+from aks_postgres.tasks.monitoring_agents import restart_stuck_agents
+from aks_postgres.tasks.namespaces import ensure_namespaces
+from aks_postgres.tasks.public_ip import ensure_network_role, ensure_public_ip
+from aks_postgres.tasks.resource_group import ensure_backup_group, ensure_resource_group
+from aks_postgres.tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
 
 from .world import Step
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from environment.spec import NetworkSpec
-from tasks._access import authorized_ranges, needs_worker_address
-from tasks._verdict import Verdict
+from aks_postgres.preflight.authorized_ranges import authorized_ranges, needs_worker_address
+from aks_postgres.preflight.findings import Verdict
+from aks_postgres.spec.environment import NetworkSpec
 
 
 def network(**fields: object) -> NetworkSpec:

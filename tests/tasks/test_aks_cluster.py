@@ -5,8 +5,8 @@ What every writer of the cluster shares with the others is in `test_cluster_writ
 
 import pytest
 
-from cloud.errors import AzureRefused, ImmutableChange, NotEffectiveYet
-from tasks.aks_cluster import as_ranges
+from aks_postgres.errors import AzureRefused, ImmutableChange, NotEffectiveYet
+from aks_postgres.tasks.aks_cluster import as_ranges
 
 from .conftest import place_for, world_with
 from .resources import cluster as cluster_body
@@ -256,7 +256,7 @@ async def test_from_outside_the_ranges_the_address_that_azure_sees_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Azure drops the packets, so there is no answer to read a reason from; the wait is real seconds."""
-    monkeypatch.setattr("cloud.kubernetes_api._CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("aks_postgres.kubernetes.client._CONNECT_TIMEOUT_S", 0.2)
     await world.prepare("cluster")
     world.azure.settings(egress_address="20.51.7.10")
     world.azure.step(LONG_S)
@@ -276,7 +276,7 @@ async def test_ranges_that_arent_in_effect_yet_are_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to two minutes: https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges"""
-    monkeypatch.setattr("cloud.kubernetes_api._CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("aks_postgres.kubernetes.client._CONNECT_TIMEOUT_S", 0.2)
     await world.prepare("cluster")
     world.azure.settings(egress_address="20.51.7.10", durations={"aks_authorized_ranges": LONG_S})
     world.place = place_for(world.azure, world.spec, authorized_ip_ranges=("20.51.7.10/32",))

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from environment.spec import EnvironmentSpec
-from tasks.backup_protection import protection_body
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.backup_protection import protection_body
 
 from .conftest import world_with
 from .world import World

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from cloud.desired import merged
-from cloud.errors import NotOurs, WouldWrite
-from environment.names import Names
-from environment.outputs import Site
-from environment.receipt import Removals, Vault
-from environment.spec import EnvironmentSpec
-from flows._session import run_session
-from tasks.aks_cluster import cluster_body
-from tasks.clean_up import (
+from aks_postgres.arm.diff import merged
+from aks_postgres.errors import NotOurs, WouldWrite
+from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.receipt import Removals, Vault
+from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+from aks_postgres.tasks.aks_cluster import cluster_body
+from aks_postgres.tasks.clean_up import (
     delete_associations,
     delete_cluster,
     delete_data_collection,
@@ -23,11 +23,11 @@ from tasks.clean_up import (
     delete_monitor_workspace,
     delete_rule_groups,
 )
-from tasks.clean_up_groups import delete_resource_group, see_to_backups
-from tasks.clean_up_roles import delete_grafana_roles, delete_identity_roles
-from tasks.resource_group import mark_generation, remember_generation
+from aks_postgres.tasks.clean_up_groups import delete_resource_group, see_to_backups
+from aks_postgres.tasks.clean_up_roles import delete_grafana_roles, delete_identity_roles
+from aks_postgres.tasks.resource_group import mark_generation, remember_generation
+from azure_sandbox.client import SandboxProcess
 
-from ..sandbox.conftest import SandboxProcess
 from .conftest import place_for
 from .world import World
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cloud.errors import AzureRefused, ClusterBusy, NotOurs
+from aks_postgres.errors import AzureRefused, ClusterBusy, NotOurs
 
 from .conftest import world_with
 from .world import LONG_S, Json, World, at, lasting, put_at

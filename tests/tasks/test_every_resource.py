@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cloud.errors import AzureRefused, ImmutableChange, NotOurs
-from environment.outputs import FieldChange
+from aks_postgres.errors import AzureRefused, ImmutableChange, NotOurs
+from aks_postgres.reports.outputs import FieldChange
 
 from .resources import RESOURCES, Fixed, Resource
 from .world import LONG_S, World, at, lasting, put_at
@@ -232,8 +232,8 @@ async def test_a_lost_answer_is_looked_up_and_the_write_not_repeated(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real seconds for an answer; the sandbox's clock runs a thousand times as fast."""
-    monkeypatch.setattr("cloud.session._READ_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("cloud.resources._ARRIVES_WITHIN_S", 400)
+    monkeypatch.setattr("aks_postgres.arm.client._READ_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("aks_postgres.arm.reconcile._ARRIVES_WITHIN_S", 400)
 
 
 @pytest.mark.usefixtures("impatient")

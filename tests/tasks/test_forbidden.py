@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tasks._forbidden import judge_denials, judge_vault
-from tasks._requirements import TEAR_DOWN_ACTIONS
+from aks_postgres.preflight.permissions import TEAR_DOWN_ACTIONS
+from aks_postgres.tear_down.forbidden import judge_denials, judge_vault
 
 Json = dict[str, Any]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from environment.names import GENERATION, LAST_GENERATION, STATE, Names, resource_tags
-from environment.spec import EnvironmentSpec
-from tasks._generation import find_generation, live_groups, strays
+from aks_postgres.preflight.generations import find_generation, live_groups, strays
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import GENERATION, LAST_GENERATION, STATE, Names, resource_tags
 
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 SPEC = EnvironmentSpec()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud.errors import AzureRefused
+from aks_postgres.errors import AzureRefused
 
 from .conftest import world_with
 from .world import LONG_S, Json, World, at

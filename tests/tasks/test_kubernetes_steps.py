@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from cloud.errors import AzureRefused, NotEffectiveYet, NotOurs
-from environment.journal import Journal
-from environment.spec import EnvironmentSpec
-from tasks._operator_manifest import in_order, manifest_objects
+from aks_postgres.errors import AzureRefused, NotEffectiveYet, NotOurs
+from aks_postgres.kubernetes.operator_manifest import in_order, manifest_objects
+from aks_postgres.reports.journal import Journal
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess, start
 
-from ..sandbox.conftest import SandboxProcess, start
 from .conftest import MOMENTS, place_for, world_with
 from .kube import Kube
 from .steps import STEPS

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from environment.spec import EnvironmentSpec
-from tasks._kubernetes_version import (
+from aks_postgres.preflight.findings import Verdict
+from aks_postgres.preflight.kubernetes_versions import (
     COMMUNITY,
     LONG_TERM,
     OPERATOR_SUPPORTS,
@@ -16,7 +16,7 @@ from tasks._kubernetes_version import (
     offered_versions,
     unasked_version,
 )
-from tasks._verdict import Verdict
+from aks_postgres.spec.environment import EnvironmentSpec
 
 
 def listing(default: str = "1.35", newest_plan: str = COMMUNITY) -> dict[str, Any]:

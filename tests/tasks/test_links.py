@@ -2,12 +2,12 @@
 
 import pytest
 
-from cloud.answers import Answer, Json
-from cloud.desired import Decision
-from cloud.errors import LastingState
-from cloud.resources import ArmResource
-from environment.outputs import UNCHANGED, IdentityOutputs
-from tasks._links import identity_problem, rebinding, with_destinations
+from aks_postgres.arm.diff import Decision
+from aks_postgres.arm.reconcile import ArmResource
+from aks_postgres.arm.responses import Answer, Json
+from aks_postgres.errors import LastingState
+from aks_postgres.reports.outputs import UNCHANGED, IdentityOutputs
+from aks_postgres.resources.links import identity_problem, rebinding, with_destinations
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/mi"
 IDENTITY = IdentityOutputs(id=ID, name="mi", principal_id="new-p", client_id="new-c", change=UNCHANGED)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks._live_data import ClusterData, judge_data
+from aks_postgres.tear_down.live_data import ClusterData, judge_data
 
 Json = dict[str, Any]
 

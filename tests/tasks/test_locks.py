@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks._locks import judge_locks
+from aks_postgres.tear_down.locks import judge_locks
 
 GROUP = "/subscriptions/s/resourceGroups/rg-ours"
 BACKUPS = "/subscriptions/s/resourceGroups/rg-backups"

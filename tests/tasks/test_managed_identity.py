@@ -2,15 +2,15 @@
 
 import pytest
 
-from cloud.errors import ImmutableChange
-from environment.journal import Journal
-from environment.spec import EnvironmentSpec
-from tasks.managed_identity import ensure_managed_identity
-from tasks.preflight import preflight
-from tasks.resource_group import ensure_resource_group
-from tasks.storage import ensure_blob_roles
+from aks_postgres.errors import ImmutableChange
+from aks_postgres.reports.journal import Journal
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.managed_identity import ensure_managed_identity
+from aks_postgres.tasks.preflight import preflight
+from aks_postgres.tasks.resource_group import ensure_resource_group
+from aks_postgres.tasks.storage import ensure_blob_roles
+from azure_sandbox.client import SandboxProcess
 
-from ..sandbox.conftest import SandboxProcess
 from .conftest import world_with
 from .world import World
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasks._live_data import ClusterData
-from tasks._node_group import foreign_among_nodes, without_cluster
+from aks_postgres.tear_down.live_data import ClusterData
+from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster
 
 Json = dict[str, Any]
 

@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 import yaml
 
-from cloud.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs, WouldWrite
-from cloud.helm import PACKAGE, helm
-from cloud.helm_release import UNTIL_LABEL
-from cloud.kubernetes_api import kubeconfig_of
-from environment.problems import spec_from
-from environment.spec import OperatorSpec
-from flows._session import run_session
-from tasks._operator_chart import chart_of
-from tasks.cnpg_operator import refuse_other
+from aks_postgres.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs, WouldWrite
+from aks_postgres.kubernetes.client import kubeconfig_of
+from aks_postgres.kubernetes.helm import PACKAGE, helm
+from aks_postgres.kubernetes.helm_release import UNTIL_LABEL
+from aks_postgres.kubernetes.operator_chart import chart_of
+from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import OperatorSpec
+from aks_postgres.spec.problems import spec_from
+from aks_postgres.tasks.cnpg_operator import refuse_other
 
 from .conftest import world_with
 from .kube import Kube
@@ -432,7 +432,7 @@ class TestInterruptedRelease:
     async def test_an_api_server_that_falls_silent_ends_the_call_and_the_next_run_goes_on(
         self, world: World, kube: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cloud.helm._WRITE_DEADLINE_S", 4.0)
+        monkeypatch.setattr("aks_postgres.kubernetes.helm._WRITE_DEADLINE_S", 4.0)
         await world.prepare("namespaces")
         world.azure.fault(
             {"delay_s": 1_000_000}, service="kubernetes", method="PATCH", path="/deployments/", times=99
@@ -442,7 +442,7 @@ class TestInterruptedRelease:
             await other.run("operator")
         assert revisions(kube) == [(1, "pending-install")]
         world.azure.control("DELETE", "faults")
-        monkeypatch.setattr("cloud.helm._WRITE_DEADLINE_S", 60.0)
+        monkeypatch.setattr("aks_postgres.kubernetes.helm._WRITE_DEADLINE_S", 60.0)
         waits = other.when("waiting")
         made = await other.run("operator")
         assert made.change.kind == "updated"

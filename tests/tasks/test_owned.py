@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from environment.names import Names, resource_tags
-from environment.outputs import Site
-from environment.spec import EnvironmentSpec
-from tasks._owned import foreign, foreign_backups
+from aks_postgres.reports.outputs import Site
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names, resource_tags
+from aks_postgres.tear_down.ownership import foreign, foreign_backups
 
 Json = dict[str, Any]
 

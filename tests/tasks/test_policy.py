@@ -13,9 +13,9 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import exception_to_failed_state
 
-import tasks
-from cloud.errors import AzureRefused, ClusterBusy, OperationNotDone, ProvisioningError
-from tasks._policy import worth_another_attempt
+import aks_postgres.tasks
+from aks_postgres.errors import AzureRefused, ClusterBusy, OperationNotDone, ProvisioningError
+from aks_postgres.runs.step import worth_another_attempt
 
 from .steps import STEPS
 
@@ -23,7 +23,7 @@ from .steps import STEPS
 def discovered() -> dict[str, Task[..., object]]:
     """Every Prefect task in `tasks/`."""
     found: dict[str, Task[..., object]] = {}
-    for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
+    for module in pkgutil.iter_modules(aks_postgres.tasks.__path__, "aks_postgres.tasks."):
         for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, Task) and value.fn.__module__ == module.name:
                 found[f"{module.name}.{name}"] = value
@@ -82,7 +82,14 @@ def test_the_name_of_a_run_is_made_of_the_steps_own_arguments(task: Task[..., ob
 
 @each_task
 def test_a_step_takes_no_client_and_no_secret(task: Task[..., object]) -> None:
-    allowed = ("environment.", "collections.abc", "typing", "types", "builtins")
+    allowed = (
+        "aks_postgres.spec.",
+        "aks_postgres.reports.",
+        "collections.abc",
+        "typing",
+        "types",
+        "builtins",
+    )
     for parameter in inspect.signature(task.fn, eval_str=True).parameters.values():
         kind = parameter.annotation
         module = getattr(kind, "__module__", "typing")

@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 
-from cloud.clock import time_scale
-from cloud.errors import AzureUnavailable, CredentialsRefused, PreflightFailed
-from environment.journal import Journal
-from environment.names import GENERATION, STATE, resource_tags
-from environment.outputs import Place
-from environment.spec import EnvironmentSpec
-from flows._session import run_session
-from tasks.aks_cluster import ensure_cluster
-from tasks.managed_identity import ensure_managed_identity
-from tasks.preflight import preflight
-from tasks.resource_group import ensure_backup_group, ensure_resource_group, mark_generation
-from tasks.storage import ensure_storage_account
+from aks_postgres.arm.clock import time_scale
+from aks_postgres.errors import AzureUnavailable, CredentialsRefused, PreflightFailed
+from aks_postgres.reports.journal import Journal
+from aks_postgres.reports.outputs import Place
+from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import GENERATION, STATE, resource_tags
+from aks_postgres.tasks.aks_cluster import ensure_cluster
+from aks_postgres.tasks.managed_identity import ensure_managed_identity
+from aks_postgres.tasks.preflight import preflight
+from aks_postgres.tasks.resource_group import ensure_backup_group, ensure_resource_group, mark_generation
+from aks_postgres.tasks.storage import ensure_storage_account
 
 GROUPS, WORKSPACES = "2025-04-01", "2025-07-01"
 
@@ -353,7 +353,7 @@ async def test_read_that_azure_refuses_is_a_problem_beside_the_others(
 async def test_missing_helm_is_told_before_anything_is_written(
     azure: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud.helm.PACKAGE", "no_such_package")
+    monkeypatch.setattr("aks_postgres.kubernetes.helm.PACKAGE", "no_such_package")
     spec = EnvironmentSpec.model_validate({"operator": {"installer": "helm"}})
     assert "pip install 'aks-postgres[helm]'" in (await refused(spec))["operator.installer"]
     assert writes(azure) == []

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from cloud.errors import AzureRefused, OperationNotDone, WouldWrite
-from environment.journal import Journal
-from environment.spec import EnvironmentSpec
-from flows._session import run_session
-from tasks.preflight import preflight
-from tasks.providers import register_providers
+from aks_postgres.errors import AzureRefused, OperationNotDone, WouldWrite
+from aks_postgres.reports.journal import Journal
+from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.preflight import preflight
+from aks_postgres.tasks.providers import register_providers
 
 
 def registrations(azure: Any) -> list[str]:

@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 
-from tasks._requirements import ACTIONS, PROVIDERS, granting, judge_permissions, missing_providers
-from tasks._verdict import Verdict
+from aks_postgres.preflight.findings import Verdict
+from aks_postgres.preflight.permissions import (
+    ACTIONS,
+    PROVIDERS,
+    granting,
+    judge_permissions,
+    missing_providers,
+)
 
 # https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 OWNER: dict[str, Any] = {"actions": ["*"], "notActions": []}

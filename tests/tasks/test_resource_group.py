@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloud.errors import NotEffectiveYet, NotOurs
-from tasks.resource_group import mark_generation
+from aks_postgres.errors import NotEffectiveYet, NotOurs
+from aks_postgres.tasks.resource_group import mark_generation
 
 from .conftest import world_with
 from .world import LONG_S, World, lasting, put_at

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from environment.names import Names, resource_tags
-from environment.spec import EnvironmentSpec
-from tasks._services import (
+from aks_postgres.preflight.findings import Verdict
+from aks_postgres.preflight.region import (
     REGIONAL_TYPES,
     judge_addresses,
     judge_admins,
@@ -16,7 +15,8 @@ from tasks._services import (
     judge_storage_name,
     judge_storage_sku,
 )
-from tasks._verdict import Verdict
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names, resource_tags
 
 FINE = Verdict()
 SPEC = EnvironmentSpec()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloud.errors import LastingState
-from tasks.verify import verify_environment
+from aks_postgres.errors import LastingState
+from aks_postgres.tasks.verify import verify_environment
 
 from .conftest import world_with
 from .test_verify import ROLES, finished, verify

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from environment.spec import EnvironmentSpec
-from tasks._vm_sizes import LivePool, judge_quota, judge_sizes, live_pools, surge, vm_sizes
+from aks_postgres.preflight.vm_sizes import LivePool, judge_quota, judge_sizes, live_pools, surge, vm_sizes
+from aks_postgres.spec.environment import EnvironmentSpec
 
 ZONES = ("1", "2", "3")
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from prefect import Task
 
-from environment.journal import Event, Journal
-from environment.outputs import Place
-from environment.spec import EnvironmentSpec
-
-from ..sandbox.conftest import SandboxProcess
+from aks_postgres.reports.journal import Event, Journal
+from aks_postgres.reports.outputs import Place
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess
 
 Json = dict[str, Any]
 

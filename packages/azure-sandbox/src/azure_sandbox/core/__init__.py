@@ -1,0 +1,1 @@
+"""What every provider stands on: ARM's rules, Entra, operations, the clock, faults, the ledger."""

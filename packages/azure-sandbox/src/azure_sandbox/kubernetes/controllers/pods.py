@@ -1,0 +1,195 @@
+"""Pods: scheduled on nodes that fit, then started by a kubelet, and ended by it.
+
+Nothing runs: a container becomes ready after a while, whatever its image.
+https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+"""
+
+from functools import partial
+from typing import Any
+
+from azure_sandbox.kubernetes.conditions import condition, is_true
+from azure_sandbox.kubernetes.controllers.life import KUBELET, SCHEDULER, Controller, Life
+from azure_sandbox.kubernetes.selectors import matches_expression
+from azure_sandbox.kubernetes.store import Event
+
+Json = dict[str, Any]
+
+SCHEDULE_S = 0.2
+START_S = (5.0, 14.0)
+"""Pulling the image, starting, passing the readiness probe. Unverified: an image of some 100 MB."""
+END_S = (0.5, 2.0)
+
+
+class Pods(Controller):
+    """Scheduler and kubelets."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__(life)
+        self._address = self.store.revision
+
+    def on_change(self, event: Event) -> None:
+        """See to new and ending pods, and to waiting ones when nodes change."""
+        metadata = event.obj["metadata"]
+        if event.key == "nodes" and event.change != "DELETED":
+            self.life.after(SCHEDULE_S, self._retry, "schedule-waiting")
+        if event.key != "pods" or event.change == "DELETED":
+            return
+        at = (metadata["namespace"], metadata["name"])
+        if metadata.get("deletionTimestamp"):
+            grace_s = float(metadata.get("deletionGracePeriodSeconds", 0))
+            delay_s = min(grace_s, self.life.between(*END_S, "end", *at))
+            self.life.after(delay_s, partial(self._end, *at), "end", *at, metadata["uid"])
+        elif not event.obj["spec"].get("nodeName"):
+            if event.change == "ADDED":
+                self.life.after(SCHEDULE_S, partial(self._schedule, *at), "schedule", *at)
+        elif not is_true(event.obj, "Ready"):
+            delay_s = self.life.between(*START_S, "start", *at)
+            self.life.after(delay_s, partial(self._start, *at), "start", *at)
+
+    def _retry(self) -> None:
+        for pod in self.store.all("pods"):
+            at = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+            if not pod["spec"].get("nodeName"):
+                self._schedule(*at)
+            elif not is_true(pod, "Ready"):
+                delay_s = self.life.between(*START_S, "start", *at)
+                self.life.after(delay_s, partial(self._start, *at), "start", *at)
+
+    def _schedule(self, namespace: str, name: str) -> None:
+        pod = self.store.get("pods", namespace, name)
+        if pod is None or pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp"):
+            return
+        nodes = self.store.all("nodes")
+        fitting = [node for node in nodes if not misfit(pod["spec"], node)]
+        now, before = self.objects.now(), pod.get("status")
+        if not fitting:
+            text = _unschedulable(pod["spec"], nodes)
+            waiting = condition("PodScheduled", "False", "Unschedulable", text, now, before)
+            self.set_status("pods", pod, {"phase": "Pending", "conditions": [waiting]}, SCHEDULER)
+            return
+        load = {node["metadata"]["name"]: 0 for node in fitting}
+        for other in self.store.all("pods"):
+            if other["spec"].get("nodeName") in load:
+                load[other["spec"]["nodeName"]] += 1
+        chosen = min(sorted(load), key=lambda node: load[node])
+        self._bind(pod, chosen)
+
+    def _bind(self, pod: Json, node: str) -> None:
+        metadata = pod["metadata"]
+        bound = {**pod, "spec": {**pod["spec"], "nodeName": node}}
+        now = self.objects.now()
+        scheduled = condition("PodScheduled", "True", "", "", now, pod.get("status"))
+        bound["status"] = {"phase": "Pending", "conditions": [scheduled]}
+        del metadata
+        self.store.put("pods", bound)
+
+    def _start(self, namespace: str, name: str) -> None:
+        pod = self.store.get("pods", namespace, name)
+        if pod is None or is_true(pod, "Ready") or pod["metadata"].get("deletionTimestamp"):
+            return
+        node = self.store.get("nodes", "", pod["spec"].get("nodeName", ""))
+        if node is None or not is_true(node, "Ready"):
+            return  # Tried again when the node changes.
+        self._address += 1
+        now, before = self.objects.now(), pod.get("status")
+        address = f"10.244.{self._address // 250}.{self._address % 250 + 1}"
+        addresses = node.get("status", {}).get("addresses") or []
+        host = next((item["address"] for item in addresses if item["type"] == "InternalIP"), "")
+        status = {
+            "phase": "Running",
+            "conditions": [
+                condition(kind, "True", "", "", now, before)
+                for kind in (
+                    "PodReadyToStartContainers",
+                    "Initialized",
+                    "Ready",
+                    "ContainersReady",
+                    "PodScheduled",
+                )
+            ],
+            "hostIP": host,
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "startTime": now,
+            "qosClass": "BestEffort",
+            "containerStatuses": [_running(item, now) for item in pod["spec"]["containers"]],
+        }
+        self.set_status("pods", pod, status, KUBELET)
+
+    def _end(self, namespace: str, name: str) -> None:
+        pod = self.store.get("pods", namespace, name)
+        if (
+            pod is not None
+            and pod["metadata"].get("deletionTimestamp")
+            and not pod["metadata"].get("finalizers")
+        ):
+            self.store.remove("pods", namespace, name)
+
+
+def _running(container: Json, now: str) -> Json:
+    return {
+        "name": container["name"],
+        "image": container["image"],
+        "imageID": container["image"],
+        "containerID": "",
+        "ready": True,
+        "started": True,
+        "restartCount": 0,
+        "state": {"running": {"startedAt": now}},
+    }
+
+
+def misfit(spec: Json, node: Json, *, daemon: bool = False) -> str | None:
+    """Why a pod can't go on a node, in the scheduler's words; None when it can.
+
+    Args:
+        spec: of the pod.
+        node: the node.
+        daemon: tolerate what every pod of a DaemonSet tolerates.
+    """
+    labels = node["metadata"].get("labels") or {}
+    if node["spec"].get("unschedulable") and not daemon:
+        return "node(s) were unschedulable"
+    for taint in node["spec"].get("taints") or []:
+        if taint["effect"] == "PreferNoSchedule" or (
+            daemon and taint["key"].startswith("node.kubernetes.io/")
+        ):
+            continue
+        if not any(_tolerates(item, taint) for item in spec.get("tolerations") or []):
+            return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
+    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
+        return "node(s) didn't match Pod's node affinity/selector"
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    if required and not any(_term_matches(term, node) for term in required.get("nodeSelectorTerms") or []):
+        return "node(s) didn't match Pod's node affinity/selector"
+    return None
+
+
+def _tolerates(toleration: Json, taint: Json) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return toleration.get("key") in (None, "", taint["key"])
+    return bool(
+        toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", "")
+    )
+
+
+def _term_matches(term: Json, node: Json) -> bool:
+    labels = node["metadata"].get("labels") or {}
+    fields = {"metadata.name": node["metadata"]["name"]}
+    return all(matches_expression(item, labels) for item in term.get("matchExpressions") or []) and all(
+        matches_expression(item, fields) for item in term.get("matchFields") or []
+    )
+
+
+def _unschedulable(spec: Json, nodes: list[Json]) -> str:
+    if not nodes:
+        return "no nodes available to schedule pods"
+    reasons: dict[str, int] = {}
+    for node in nodes:
+        why = misfit(spec, node) or ""
+        reasons[why] = reasons.get(why, 0) + 1
+    listed = ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))
+    return f"0/{len(nodes)} nodes are available: {listed}."

@@ -1,0 +1,229 @@
+"""The node resource group of a cluster: made by AKS when it makes the cluster, gone with it.
+
+What is in it: https://learn.microsoft.com/azure/aks/concepts-clusters-workloads#node-resource-group (a scale
+set for each pool, a virtual network, a load balancer with its outbound address, the kubelet's identity).
+"""
+
+import re
+from typing import Any
+
+from azure_sandbox.core.arm import ArmError, Resource
+from azure_sandbox.core.gateway import policy_error
+from azure_sandbox.core.instance import Sandbox
+from azure_sandbox.providers.aks_validation import addon_of, at
+from azure_sandbox.providers.container_service import lower_group, pools_of
+from azure_sandbox.providers.network import new_address
+from azure_sandbox.providers.resources import make_group
+
+Json = dict[str, Any]
+
+SCALE_SET = "Microsoft.Compute/virtualMachineScaleSets"
+PUBLIC_IP = "Microsoft.Network/publicIPAddresses"
+NETWORK = "Microsoft.Network/virtualNetworks"
+SECURITY_GROUP = "Microsoft.Network/networkSecurityGroups"
+BALANCER = "Microsoft.Network/loadBalancers"
+IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
+CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
+
+
+def group_id(sandbox: Sandbox, cluster: Resource) -> str:
+    """The id of a cluster's node resource group."""
+    return f"{sandbox.subscription}/resourceGroups/{cluster.properties['nodeResourceGroup']}"
+
+
+def make_node_group(sandbox: Sandbox, cluster: Resource) -> Resource:
+    """Make the group itself, with the tags that AKS puts on it, and let the cluster's identity work in it."""
+    known = sandbox.store.get(group_id(sandbox, cluster))
+    if known is not None:
+        return known
+    group = make_group(
+        sandbox,
+        group_id(sandbox, cluster),
+        cluster.location,
+        managedBy=lower_group(cluster.id),
+        tags={
+            **(cluster.body.get("tags") or {}),
+            "aks-managed-cluster-name": cluster.name,
+            "aks-managed-cluster-rg": cluster.group_id.rsplit("/", 1)[-1],
+        },
+    )
+    profile = cluster.properties.get("nodeResourceGroupProfile") or {}
+    if profile.get("restrictionLevel") == "ReadOnly":
+        # https://learn.microsoft.com/azure/aks/node-resource-group-lockdown
+        group.notes["deny_assignment"] = "AKS node resource group lockdown"
+    let_identity_in(sandbox, cluster)
+    return group
+
+
+def let_identity_in(sandbox: Sandbox, cluster: Resource) -> None:
+    """Give the cluster's identity Contributor on the node resource group, as AKS does at each write that sets it.
+
+    https://learn.microsoft.com/azure/aks/use-managed-identity
+    """
+    identity = cluster.body.get("identity") or {}
+    principals = [value["principalId"] for value in (identity.get("userAssignedIdentities") or {}).values()]
+    for principal_id in principals or [identity.get("principalId")]:
+        if principal_id:
+            sandbox.assign(CONTRIBUTOR, principal_id, group_id(sandbox, cluster))
+
+
+def check_group(sandbox: Sandbox, cluster: Resource) -> None:
+    """Without its node resource group a pool's operation fails: its scale set has no place to be.
+
+    https://github.com/MicrosoftDocs/azure-docs/issues/14880: what was in the group can't be recovered.
+    """
+    if sandbox.store.get(group_id(sandbox, cluster)) is None:
+        name = cluster.properties["nodeResourceGroup"]
+        raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+
+
+def fill_node_group(sandbox: Sandbox, cluster: Resource) -> None:
+    """Make what a working cluster has in its node resource group; again changes nothing."""
+    group = make_node_group(sandbox, cluster)
+    number = sandbox.rng("agentpool number", cluster.id).randint(10_000_000, 99_999_999)
+    location = cluster.location
+
+    def make(full_type: str, name: str, properties: Json, **body: Any) -> Resource:
+        resource_id = f"{group.id}/providers/{full_type}/{name}"
+        known = sandbox.store.get(resource_id)
+        if known is not None:
+            return known
+        state = {"provisioningState": "Succeeded"}
+        content = {"location": location, **body, "properties": {**properties, **state}}
+        check_policies(sandbox, full_type, resource_id, content)
+        return sandbox.store.put(resource_id, full_type, content)
+
+    _kubelet_identity(sandbox, cluster, group, make)
+    _agent_identity(sandbox, cluster, group, make)
+    make(SECURITY_GROUP, f"aks-agentpool-{number}-nsg", {"securityRules": []})
+    space = {"addressSpace": {"addressPrefixes": ["10.224.0.0/12"]}, "subnets": []}
+    make(NETWORK, f"aks-vnet-{number}", space)
+    if cluster.properties["networkProfile"].get("outboundType") == "loadBalancer":
+        _outbound_address(sandbox, cluster, make)
+    sync_scale_sets(sandbox, cluster)
+
+
+def check_policies(sandbox: Sandbox, full_type: str, resource_id: str, body: Json) -> None:
+    """A policy that denies what AKS makes lets AKS's operation fail.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes (error code RequestDisallowedByPolicy)
+    """
+    for policy in sandbox.settings["policies"]:
+        conditions = policy.get("deny_when", {})
+        if re.fullmatch(policy.get("type", ".*"), full_type, re.I) and all(
+            at(body, path) == value for path, value in conditions.items()
+        ):
+            raise policy_error(sandbox, policy, resource_id)
+
+
+def _kubelet_identity(sandbox: Sandbox, cluster: Resource, group: Resource, make: Any) -> None:
+    if (cluster.properties.get("identityProfile") or {}).get("kubeletidentity"):
+        return
+    name = f"{cluster.name}-agentpool"
+    identity_id = f"{group.id}/providers/{IDENTITY}/{name}"
+    principal = sandbox.entra.add_managed_identity(identity_id, name)
+    properties = {
+        "tenantId": sandbox.tenant_id,
+        "principalId": principal.object_id,
+        "clientId": principal.client_id,
+    }
+    make(IDENTITY, name, properties, tags={})
+    cluster.properties["identityProfile"] = {
+        "kubeletidentity": {
+            "resourceId": lower_group(identity_id),
+            "clientId": principal.client_id,
+            "objectId": principal.object_id,
+        }
+    }
+
+
+def _agent_identity(sandbox: Sandbox, cluster: Resource, group: Resource, make: Any) -> None:
+    """Container insights signs in with an identity of its own, `omsagent-<cluster>`, once it is on.
+
+    https://learn.microsoft.com/azure/aks/use-managed-identity#summary-of-managed-identities-used-by-aks
+    """
+    addon = addon_of(cluster.properties, "omsagent") or {}
+    if not addon.get("enabled") or addon.get("identity"):
+        return
+    name = f"omsagent-{cluster.name.lower()}"
+    identity_id = f"{group.id}/providers/{IDENTITY}/{name}"
+    principal = sandbox.entra.add_managed_identity(identity_id, name)
+    ids = {"principalId": principal.object_id, "clientId": principal.client_id}
+    made = make(IDENTITY, name, {"tenantId": sandbox.tenant_id, **ids}, tags={})
+    addon["identity"] = {
+        "resourceId": lower_group(made.id),
+        "clientId": made.properties["clientId"],
+        "objectId": made.properties["principalId"],
+    }
+
+
+def _outbound_address(sandbox: Sandbox, cluster: Resource, make: Any) -> None:
+    profile = cluster.properties["networkProfile"]["loadBalancerProfile"]
+    if profile.get("effectiveOutboundIPs"):
+        return
+    address = make(
+        PUBLIC_IP,
+        str(sandbox.uuid("outbound", cluster.id)),
+        {
+            "ipAddress": new_address(sandbox, cluster.id),
+            "publicIPAddressVersion": "IPv4",
+            "publicIPAllocationMethod": "Static",
+            "idleTimeoutInMinutes": 30,
+        },
+        sku={"name": "Standard", "tier": "Regional"},
+        tags={"aks-managed-type": "aks-slb-managed-outbound-ip"},
+    )
+    make(
+        BALANCER, "kubernetes", {"frontendIPConfigurations": []}, sku={"name": "Standard", "tier": "Regional"}
+    )
+    cluster.properties["networkProfile"] = {
+        **cluster.properties["networkProfile"],
+        "loadBalancerProfile": {**profile, "effectiveOutboundIPs": [{"id": address.id}]},
+    }
+
+
+def outbound_address(sandbox: Sandbox, cluster: Resource) -> str | None:
+    """The address that a cluster's own nodes come from, None before it has one."""
+    profile = cluster.properties["networkProfile"].get("loadBalancerProfile") or {}
+    for reference in profile.get("effectiveOutboundIPs") or ():
+        address = sandbox.store.get(reference["id"])
+        if address is not None:
+            return str(address.properties["ipAddress"])
+    return None
+
+
+def scale_set_name(sandbox: Sandbox, cluster: Resource, pool: Resource) -> str:
+    """`aks-systempool-12345678-vmss`."""
+    number = sandbox.rng("agentpool number", cluster.id).randint(10_000_000, 99_999_999)
+    return f"aks-{pool.name}-{number}-vmss"
+
+
+def sync_scale_sets(sandbox: Sandbox, cluster: Resource) -> None:
+    """Let each pool have its scale set with its node count, and no pool that is gone."""
+    group = group_id(sandbox, cluster)
+    wanted = set()
+    for pool in pools_of(sandbox, cluster):
+        name = scale_set_name(sandbox, cluster, pool)
+        resource_id = f"{group}/providers/{SCALE_SET}/{name}"
+        wanted.add(resource_id.lower())
+        properties = pool.properties
+        body = {
+            "location": cluster.location,
+            "sku": {"name": properties["vmSize"], "tier": "Standard", "capacity": properties["count"]},
+            "zones": properties.get("availabilityZones") or [],
+            "tags": {"aks-managed-poolName": pool.name},
+            "properties": {"provisioningState": "Succeeded", "orchestrationMode": "Uniform"},
+        }
+        if sandbox.store.get(resource_id) is None:
+            check_policies(sandbox, SCALE_SET, resource_id, body)
+        sandbox.store.put(resource_id, SCALE_SET, body)
+    for scale_set in sandbox.store.under(group, SCALE_SET):
+        if scale_set.id.lower() not in wanted:
+            sandbox.remove(scale_set)
+
+
+def remove_node_group(sandbox: Sandbox, cluster: Resource) -> None:
+    """Remove the group and everything in it, whoever made it."""
+    group = sandbox.store.get(group_id(sandbox, cluster))
+    if group is not None:
+        sandbox.remove(group)

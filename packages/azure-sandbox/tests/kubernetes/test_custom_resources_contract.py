@@ -1,0 +1,254 @@
+"""CustomResourceDefinitions and what they define: the emulator and a real API server alike."""
+
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from .conftest import MERGE, STRATEGIC, Cluster
+
+Json = dict[str, Any]
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_groups = count(1)
+
+SPEC_SCHEMA: Json = {
+    "type": "object",
+    "required": ["size"],
+    "properties": {
+        "size": {"type": "integer", "minimum": 1, "maximum": 9},
+        "mode": {"type": "string", "enum": ["fast", "safe"], "default": "safe"},
+        "name": {"type": "string", "pattern": "^[a-z]+$"},
+        "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+        "parts": {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": {"type": "string"}, "value": {"type": "string"}},
+            },
+        },
+        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    },
+}
+
+
+def definition(group: str) -> Json:
+    schema = {
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "spec": SPEC_SCHEMA,
+            "status": {"type": "object", "properties": {"phase": {"type": "string"}}},
+        },
+    }
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": schema},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"things.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": "things", "kind": "Thing", "shortNames": ["th"]},
+            "versions": [version],
+        },
+    }
+
+
+class Things:
+    """A kind of a test's own."""
+
+    def __init__(self, cluster: Cluster, group: str, namespace: str) -> None:
+        self.cluster = cluster
+        self.group = group
+        self.path = f"/apis/{group}/v1/namespaces/{namespace}/things"
+
+    def thing(self, called: str = "t", /, **spec: Any) -> Json:
+        return {"apiVersion": f"{self.group}/v1", "kind": "Thing", "metadata": {"name": called}, "spec": spec}
+
+    async def make(self, called: str = "t", /, **spec: Any) -> Json:
+        made: Json = await self.cluster.done("POST", self.path, self.thing(called, **spec))
+        return made
+
+
+@pytest.fixture
+async def things(cluster: Cluster, namespace: str) -> AsyncIterator[Things]:
+    group = f"group{next(_groups)}.example.com"
+    await cluster.done("POST", DEFINITIONS, definition(group))
+    path = f"{DEFINITIONS}/things.{group}"
+    for _ in range(50):
+        await cluster.settle()
+        status = (await cluster.done("GET", path)).get("status", {})
+        conditions = {item["type"]: item["status"] for item in status.get("conditions") or []}
+        if (
+            conditions.get("Established") == "True"
+            and (await cluster.send("GET", f"/apis/{group}/v1")).status == 200
+        ):
+            break
+    assert conditions["NamesAccepted"] == "True"
+    yield Things(cluster, group, namespace)
+    await cluster.done("DELETE", path)
+
+
+async def test_definition_makes_a_served_type(things: Things) -> None:
+    listed = await things.cluster.done("GET", f"/apis/{things.group}/v1")
+    found = {item["name"]: item for item in listed["resources"]}
+    assert set(found) == {"things", "things/status"}
+    thing = found["things"]
+    assert (thing["kind"], thing["singularName"], thing["shortNames"], thing["namespaced"]) == (
+        "Thing",
+        "thing",
+        ["th"],
+        True,
+    )
+    assert set(thing["verbs"]) >= {"create", "delete", "get", "list", "patch", "update", "watch"}
+
+
+async def test_objects_get_defaults_and_lose_unknown_fields(things: Things) -> None:
+    made = await things.make(size=2, unknown=1, free={"anything": [1]})
+    assert made["spec"] == {"size": 2, "mode": "safe", "free": {"anything": [1]}}
+    assert made["metadata"]["generation"] == 1
+
+
+# A spec, and the causes of its refusal.
+_INVALID: dict[str, tuple[Json, list[tuple[str, str]]]] = {
+    "missing": ({}, [("spec.size", "Required value")]),
+    "null": ({"size": None}, [("spec.size", "Required value")]),
+    "type": (
+        {"size": "x"},
+        [("spec.size", 'Invalid value: "string": spec.size in body must be of type integer: "string"')],
+    ),
+    "too small": (
+        {"size": 0},
+        [("spec.size", "Invalid value: 0: spec.size in body should be greater than or equal to 1")],
+    ),
+    "too large": (
+        {"size": 10},
+        [("spec.size", "Invalid value: 10: spec.size in body should be less than or equal to 9")],
+    ),
+    "not in the list": (
+        {"size": 1, "mode": "slow"},
+        [("spec.mode", 'Unsupported value: "slow": supported values: "fast", "safe"')],
+    ),
+    "pattern": (
+        {"size": 1, "name": "ABC"},
+        [("spec.name", "Invalid value: \"ABC\": spec.name in body should match '^[a-z]+$'")],
+    ),
+    "twice in a set": ({"size": 1, "tags": ["a", "a"]}, [("spec.tags[1]", 'Duplicate value: "a"')]),
+}
+
+
+@pytest.mark.parametrize("case", _INVALID)
+async def test_invalid_objects_are_refused_with_each_cause(things: Things, case: str) -> None:
+    spec, causes = _INVALID[case]
+    answer = await things.cluster.send("POST", things.path, things.thing("bad", **spec))
+    assert answer.error == (422, "Invalid")
+    assert [(item["field"], item["message"]) for item in answer.body["details"]["causes"]] == causes
+    assert answer.body["message"].startswith(f'Thing.{things.group} "bad" is invalid: ')
+
+
+async def test_same_key_twice_in_a_list_is_refused(things: Things) -> None:
+    body = things.thing(size=1, parts=[{"name": "a"}, {"name": "a"}])
+    answer = await things.cluster.send("POST", things.path, body)
+    assert answer.error == (422, "Invalid")
+    assert answer.body["details"]["causes"][0]["field"] == "spec.parts[1]"
+
+
+async def test_other_kind_is_refused(things: Things) -> None:
+    answer = await things.cluster.send("POST", things.path, {**things.thing(size=1), "kind": "Other"})
+    assert answer.error == (422, "Invalid")
+    assert 'kind: Invalid value: "Other": must be Thing' in answer.body["message"]
+
+
+async def test_replace_must_name_the_version(things: Things) -> None:
+    made = await things.make(size=1)
+    answer = await things.cluster.send("PUT", f"{things.path}/t", things.thing(size=2))
+    assert answer.error == (422, "Invalid")
+    assert answer.body["message"] == (
+        f'things.{things.group} "t" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be '
+        f"specified for "
+        "an update"
+    )
+    made["spec"]["size"] = 2
+    replaced = await things.cluster.done("PUT", f"{things.path}/t", made)
+    assert replaced["metadata"]["generation"] == 2
+
+
+async def test_strategic_merge_is_for_built_in_types(things: Things) -> None:
+    await things.make(size=1)
+    answer = await things.cluster.send("PATCH", f"{things.path}/t", {"spec": {"size": 2}}, STRATEGIC)
+    assert answer.error == (415, "UnsupportedMediaType")
+
+
+async def test_status_is_apart(things: Things) -> None:
+    await things.make(size=1)
+    ignored = await things.cluster.done("PATCH", f"{things.path}/t", {"status": {"phase": "a"}}, MERGE)
+    assert "status" not in ignored
+    patch = {"status": {"phase": "b"}, "spec": {"size": 5}}
+    written = await things.cluster.done("PATCH", f"{things.path}/t/status", patch, MERGE)
+    assert (written["status"], written["spec"]["size"]) == ({"phase": "b"}, 1)
+    assert written["metadata"]["generation"] == 1
+
+
+async def test_lists_with_keys_and_sets_are_applied_item_by_item(things: Things) -> None:
+    path = f"{things.path}/t"
+    first = things.thing(size=1, tags=["a"], parts=[{"name": "x", "value": "1"}])
+    second = things.thing(size=1, tags=["b"], parts=[{"name": "y", "value": "2"}])
+    await things.cluster.apply(path, first, "first")
+    both = await things.cluster.apply(path, second, "second")
+    assert both.body["spec"]["tags"] == ["a", "b"]
+    assert both.body["spec"]["parts"] == [{"name": "x", "value": "1"}, {"name": "y", "value": "2"}]
+    taken = things.thing(size=1, parts=[{"name": "x", "value": "2"}])
+    answer = await things.cluster.apply(path, taken, "second")
+    assert [item["field"] for item in answer.body["details"]["causes"]] == ['.spec.parts[name="x"].value']
+    left = await things.cluster.apply(path, things.thing(size=1), "first")
+    assert left.body["spec"]["tags"] == ["b"]
+    assert left.body["spec"]["parts"] == [{"name": "y", "value": "2"}]
+    assert left.body["metadata"]["generation"] == 3
+
+
+async def test_applied_value_of_a_wrong_type_is_no_conflict(things: Things) -> None:
+    await things.cluster.apply(f"{things.path}/t", things.thing(size=1), "first")
+    answer = await things.cluster.apply(f"{things.path}/t", things.thing(size="x"), "second")
+    assert answer.status == 500
+    assert ".spec.size: expected numeric (int or float)" in answer.body["message"]
+
+
+async def test_deleted_definition_takes_its_objects_along(things: Things, cluster: Cluster) -> None:
+    await things.make(size=1)
+    path = f"{DEFINITIONS}/things.{things.group}"
+    ending = await cluster.done("DELETE", path)
+    assert ending["metadata"]["deletionTimestamp"]
+    for _ in range(50):
+        await cluster.settle()
+        if (await cluster.send("GET", path)).status == 404:
+            break
+    assert (await cluster.send("GET", f"/apis/{things.group}/v1/things")).status == 404
+    await cluster.done("POST", DEFINITIONS, definition(things.group))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "field"),
+    [
+        (lambda crd: crd["metadata"].update(name="wrong.example.com"), "metadata.name"),
+        (lambda crd: crd["spec"].update(scope="Everywhere"), "spec.scope"),
+        (lambda crd: crd["spec"]["versions"][0].pop("schema"), "spec.versions[0].schema.openAPIV3Schema"),
+        (lambda crd: crd["spec"]["versions"][0].update(storage=False), "spec.versions"),
+    ],
+)
+async def test_bad_definitions_are_refused(cluster: Cluster, spoil: Any, field: str) -> None:
+    body = definition("bad.example.com")
+    spoil(body)
+    answer = await cluster.send("POST", DEFINITIONS, body)
+    assert answer.error == (422, "Invalid")
+    assert field in [item["field"] for item in answer.body["details"]["causes"]]

@@ -1,1 +1,0 @@
-"""The resource providers: one module each, found by `sandbox.routing.load`."""

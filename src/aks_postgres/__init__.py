@@ -1,0 +1,1 @@
+"""Highly available PostgreSQL environments on AKS, as Prefect flows."""

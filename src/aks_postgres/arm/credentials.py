@@ -1,0 +1,189 @@
+"""Who we are for Azure: one credential a run, chosen by what the environment offers, checked at once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceResponseError
+
+from aks_postgres.arm.responses import ArmFault, clean
+from aks_postgres.errors import CredentialsRefused
+from aks_postgres.foreign_text import keep_secret
+
+ARM_ENDPOINT_VARIABLE = "AKS_POSTGRES_ARM_ENDPOINT"
+PUBLIC_ARM_ENDPOINT = "https://management.azure.com"
+# Real seconds: a token comes within 2; az alone may take 10 to start.
+_FIRST_TOKEN_S = 9.5
+# Certificates with their chain and key have some kilobytes.
+_LONGEST_FILE = 65536
+
+
+def arm_endpoint() -> str:
+    """Where ARM is: the public cloud's, unless the environment says otherwise (sandbox, sovereign clouds)."""
+    return (os.environ.get(ARM_ENDPOINT_VARIABLE) or PUBLIC_ARM_ENDPOINT).rstrip("/")
+
+
+def _choose(transport: Any) -> tuple[str, Callable[[], Any]]:
+    """What the credential is called in messages, and how to make it (which reads files and may fail)."""
+    from azure.identity import aio
+
+    have = os.environ.get
+    options: dict[str, Any] = {"transport": transport, "retry_total": 1}
+    if have("AZURE_AUTHORITY_HOST"):
+        # An authority of one's own isn't known to the public cloud's instance discovery.
+        options |= {"authority": have("AZURE_AUTHORITY_HOST"), "disable_instance_discovery": True}
+    if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_SECRET"):
+        return "service principal (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_CLIENT_SECRET)", partial(
+            aio.ClientSecretCredential,
+            os.environ["AZURE_TENANT_ID"],
+            os.environ["AZURE_CLIENT_ID"],
+            os.environ["AZURE_CLIENT_SECRET"],
+            **options,
+        )
+    if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_CERTIFICATE_PATH"):
+        return "service principal with certificate (AZURE_CLIENT_CERTIFICATE_PATH)", partial(
+            aio.CertificateCredential,
+            os.environ["AZURE_TENANT_ID"],
+            os.environ["AZURE_CLIENT_ID"],
+            os.environ["AZURE_CLIENT_CERTIFICATE_PATH"],
+            **options,
+        )
+    if have("AZURE_FEDERATED_TOKEN_FILE") and have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID"):
+        return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", partial(
+            aio.WorkloadIdentityCredential, **options
+        )
+    if (
+        have("IDENTITY_ENDPOINT")
+        or have("MSI_ENDPOINT")
+        or (have("AZURE_TOKEN_CREDENTIALS") or "").casefold() == "managedidentitycredential"
+    ):
+        return "managed identity", partial(
+            aio.ManagedIdentityCredential, client_id=have("AZURE_CLIENT_ID"), transport=transport
+        )
+    if shutil.which("az"):
+        return "the signed-in Azure CLI (az login)", partial(aio.AzureCliCredential, process_timeout=9)
+    return "managed identity of this machine (IMDS)", partial(
+        aio.ManagedIdentityCredential, client_id=have("AZURE_CLIENT_ID"), transport=transport, retry_total=1
+    )
+
+
+def keep_secrets_of_environment() -> None:
+    """What this process signs in with stays out of every text."""
+    for name in ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"):
+        keep_secret(os.environ.get(name))
+    for name in ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"):
+        if path := os.environ.get(name):
+            with suppress(OSError), Path(path).open("rb") as file:
+                keep_secret(file.read(_LONGEST_FILE))
+
+
+class RenewableCredential:
+    """The run's credential; `renew` forgets the cached token, which azure-identity itself can't do."""
+
+    def __init__(self, transport: Any) -> None:
+        self.source, self._make = _choose(transport)
+        self._inner: Any = None
+        self._token = ""
+
+    async def get_token(self, *scopes: str, **options: Any) -> Any:
+        """A token for the scopes, from azure-identity's cache if it is good."""
+        if self._inner is None:
+            self._inner = self._make()
+        try:
+            found = await self._inner.get_token(*scopes, **options)
+        except (AttributeError, LookupError, RecursionError, TypeError) as error:
+            # azure-identity reads what Entra answers as if it were always what it has to be.
+            raise ServiceResponseError(
+                f"Microsoft Entra ID's answer can't be read ({type(error).__name__})"
+            ) from None
+        if found.token != self._token:
+            self._token = found.token
+            keep_secret(found.token)
+        return found
+
+    async def renew(self) -> None:
+        """Start over with an empty cache."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close what azure-identity opened."""
+        stale, self._inner = self._inner, None
+        if stale is not None:
+            await stale.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+@asynccontextmanager
+async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[RenewableCredential]:
+    """Choose a credential, get a first token with it, and close it at the end.
+
+    Args:
+        endpoint: ARM's, the tokens' audience.
+        transport: azure-core's, over the run's HTTP session.
+
+    Raises:
+        CredentialsRefused: names the source that was tried and what to do.
+    """
+    keep_secrets_of_environment()
+    credential = RenewableCredential(transport)
+    source = credential.source
+    hint = (
+        "Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or AZURE_FEDERATED_TOKEN_FILE), sign "
+        "in with `az login`, or give this machine a managed identity."
+    )
+    try:
+        try:
+            async with asyncio.timeout(_FIRST_TOKEN_S):
+                await credential.get_token(f"{endpoint}/.default")
+        except TimeoutError:
+            raise CredentialsRefused(
+                f"no token within {_FIRST_TOKEN_S:.0f} s; source tried: {source}. {hint}"
+            ) from None
+        except ClientAuthenticationError as error:
+            raise CredentialsRefused(
+                f"Microsoft Entra ID refused the credential; source tried: {source}. "
+                f"It said: {clean(error.message)} {hint}"
+            ) from None
+        except (AzureError, ArmFault, ValueError, OSError) as error:
+            raise CredentialsRefused(
+                f"no token could be had; source tried: {source}. Reason: {clean(str(error))} {hint}"
+            ) from None
+        yield credential
+    finally:
+        await credential.close()
+
+
+async def caller(credential: Any, endpoint: str) -> tuple[str, str, str]:
+    """Object ID, tenant ID and kind (User or ServicePrincipal) of the identity behind the credential.
+
+    Read from the access token's claims, so that no right on Microsoft Graph is needed.
+    """
+    token = (await credential.get_token(f"{endpoint}/.default")).token
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        kind = (
+            "User"
+            if claims.get("idtyp", "app" if "scp" not in claims else "user") == "user"
+            else "ServicePrincipal"
+        )
+        return claims["oid"], claims["tid"], kind
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise CredentialsRefused(
+            "the access token doesn't say who the caller is (no oid claim); use a service principal, a "
+            "managed identity or az login"
+        ) from None

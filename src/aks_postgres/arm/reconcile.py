@@ -1,0 +1,380 @@
+"""Bringing one ARM resource to what is wanted: read, compare, write at most once, wait, look again.
+
+A step describes its resource (`arm_resource`) and decides (`arm.diff.decide`); everything that Azure
+makes normal happens here: an operation still in progress is waited for and never repeated, a lost answer is
+looked up before anything is sent again, a Failed state is written again, and a status is believed only when
+the resource agrees.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.core import MatchConditions
+
+from aks_postgres.arm import clock
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import FINAL_STATES, Decision, merged, state_of
+from aks_postgres.arm.gate import purpose
+from aks_postgres.arm.if_match import send_if_unchanged
+from aks_postgres.arm.operation_status import fault_of_operation, has_error
+from aks_postgres.arm.planned import planned
+from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json, clean
+from aks_postgres.arm.retry import persistently, read_once, read_path, send
+from aks_postgres.errors import OperationNotDone, PermanentError, ProvisioningError, WouldWrite
+from aks_postgres.reports.journal import journal
+from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change
+
+# Writes of one step: the first, and again after Failed, Canceled or an overtaking operation; more is a loop.
+_MOST_WRITES = 4
+# A resource may be invisible for a moment after the write that made it (storage: about a second).
+_APPEARS_WITHIN_S = 120
+# A write that got no answer in time may be carried out later, and would undo what came in between.
+_ARRIVES_WITHIN_S = 120
+# Whose operation is waited for: one found running (AKS starts some of its own), or the one just started.
+_EARLIER = "an operation that this step didn't start"
+_OURS = "our operation"
+# Azure seconds: https://github.com/Azure/telescope/pull/1213 (PutExtensionAddonHandler).
+_FOREIGN_S = 30
+
+
+@dataclass(frozen=True)
+class ArmResource:
+    """One ARM resource: how to read and write it, and how long its operations take in Azure seconds."""
+
+    label: str
+    id: str
+    get: Callable[[], Awaitable[Answer]]
+    put: Callable[[Json, Json | None], Awaitable[Answer]]
+    expected_s: float
+    deadline_s: float
+    guards: Sequence[ArmResource] = field(default=())
+    is_busy: Callable[[], Awaitable[bool]] | None = None
+
+
+def arm_resource(
+    label: str,
+    resource_id: str,
+    get: Callable[..., Awaitable[Any]],
+    put: Callable[..., Awaitable[Any]],
+    *key: str,
+    expected_s: float = 2,
+    deadline_s: float = 600,
+    if_match: bool = False,
+    guards: Sequence[ArmResource] = (),
+    is_busy: Callable[[], Awaitable[bool]] | None = None,
+    **options: Any,
+) -> ArmResource:
+    """Describe a resource by two operations of an SDK client.
+
+    Args:
+        label: what it is called in log and messages, such as `AKS cluster aks-1`.
+        resource_id: its ARM ID.
+        get: the operation that reads it.
+        put: the operation that writes it; a `begin_` operation is started, and waited for by reading the
+            resource.
+        key: what both operations take first (resource group, name).
+        expected_s: how long the write's operation usually takes.
+        deadline_s: when to stop waiting for it.
+        if_match: send If-Match with the ETag that was read, and If-None-Match for a new one.
+        guards: resources that must be settled before this one is written (a node pool's cluster).
+        is_busy: a read that is asked in place of `get` while an operation runs, where Azure lets that one be asked
+            more often.
+        options: passed to both operations (`api_version`).
+    """
+
+    async def write(body: Json, live: Json | None) -> Answer:
+        if cloud().read_only:
+            raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
+        conditions: dict[str, Any] = {}
+        if if_match and live is None:
+            conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
+        content = json.dumps(body).encode()
+
+        async def request(headers: Json) -> Answer:
+            also = {**conditions, **({"headers": headers} if headers else {}), **options}
+            if put.__name__.startswith("begin_"):
+                return await send(
+                    functools.partial(_start, put), *key, content, polling=FirstAnswer(), **also
+                )
+            return await send(put, *key, content, **also)
+
+        with purpose("creation" if live is None else "write"):
+            if if_match and live is not None:
+                return await send_if_unchanged(request, look, live)
+            return await request({})
+
+    async def look() -> Answer:
+        answer = await send(get, *key, **options)
+        if not answer.body:
+            # Taken for a resource without any property, it would be overwritten.
+            raise ArmFault(None, "UnreadableAnswer", f"status {answer.status} with an empty body")
+        return answer
+
+    return ArmResource(label, resource_id, look, write, expected_s, deadline_s, guards, is_busy)
+
+
+async def _start(begin: Callable[..., Awaitable[Any]], *arguments: Any, cls: Any, **options: Any) -> Answer:
+    poller = await begin(*arguments, content_type="application/json", **options)
+    answer: Answer = await poller.result()
+    return answer
+
+
+async def ensure(
+    resource: ArmResource, decision_for: Callable[[Json | None], Decision], begun: Answer | None = None
+) -> tuple[Json, Change]:
+    """Bring a resource to what is wanted.
+
+    Args:
+        resource: the resource.
+        decision_for: compares the live resource (None when absent) with what is wanted.
+        begun: how Azure took this run's write that is making it (`begin`).
+
+    Returns:
+        The resource as Azure reports it at the end, and the change made.
+
+    Raises:
+        AzureRefused, ImmutableChange, NotOurs: a person must act.
+        TemporaryError: what is normal took longer than its budget.
+        OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
+    """
+    intended: list[Change] = []
+    accepted = 0
+    pending = begun
+
+    async def attempt() -> Json:
+        nonlocal accepted, pending
+        if pending is not None:
+            answer, pending = pending, None
+            intended.append(CREATED)
+            return await ended_well(answer)
+        live = await _settled(resource)
+        decision = decision_for(live)
+        if live is not None and not decision.needs_write:
+            return live
+        if cloud().planning:
+            intended.append(decision.change)
+            return planned(merged(live, decision.body) if live else decision.body, resource.id)
+        for guard in resource.guards:
+            await _settled(guard)
+        if accepted >= _MOST_WRITES:
+            raise PermanentError(
+                f"{resource.label}: Azure took {accepted} writes and it still differs from the spec: "
+                f"{decision.change}. Set the spec to what Azure reports, or ask its support."
+            )
+        answer = await _put(resource, decision, live, intended)
+        accepted += 1
+        return await ended_well(answer)
+
+    async def ended_well(answer: Answer) -> Json:
+        try:
+            live = await _finished(resource, answer)
+        finally:
+            journal().operation_ended(resource.label)
+        again = decision_for(live)
+        if again.needs_write:
+            raise ArmFault(
+                200, "NotLatestOperation", f"the operation ended but the resource differs: {again.change}"
+            )
+        return live
+
+    live = await persistently(resource.label, attempt)
+    return live, intended[0] if intended else UNCHANGED
+
+
+async def begin(
+    resource: ArmResource, decision_for: Callable[[Json | None], Decision]
+) -> tuple[Change, Answer | None]:
+    """Start making a resource that isn't there, without waiting for the end; `ensure` waits, given the answer.
+
+    Args:
+        resource: the resource.
+        decision_for: what to send, given None.
+
+    Returns:
+        The change, and Azure's answer; unchanged and None where the resource is there, whatever it is doing.
+
+    Raises:
+        AzureRefused, NotOurs: a person must act.
+        TemporaryError: what is normal took longer than its budget.
+    """
+    intended: list[Change] = []
+
+    async def attempt() -> Answer | None:
+        live = await _look(resource)
+        decision = decision_for(live)
+        if live is not None:
+            # There all the same, after a write that got no answer: only the look can tell how it is doing.
+            return Answer(202, {}) if intended else None
+        if cloud().planning:
+            intended.append(decision.change)
+            return None
+        return await _put(resource, decision, None, intended)
+
+    answer = await persistently(resource.label, attempt)
+    return intended[0] if intended else UNCHANGED, answer
+
+
+async def _put(
+    resource: ArmResource, decision: Decision, live: Json | None, intended: list[Change]
+) -> Answer:
+    """Send the write; `intended` gets the change, unless it is certain that Azure didn't act on it."""
+    journal().operation_began(resource.label)
+    try:
+        answer = await resource.put(decision.body, live)
+    except ArmFault as fault:
+        journal().operation_ended(resource.label)
+        # A write without an answer may have been acted on: the next look tells, and the change is ours.
+        if (fault.reached and fault.status is None) or (fault.status or 0) >= 500:
+            intended.append(decision.change)
+        if fault.code == "NoAnswerInTime":
+            waited = clock.minutes(_ARRIVES_WITHIN_S)
+            journal().note(
+                f"{resource.label}: a write got no answer in time ({fault}); looking again in {waited}"
+            )
+            await clock.sleep(_ARRIVES_WITHIN_S)
+        raise
+    intended.append(decision.change)
+    return answer
+
+
+async def look_at(resource: ArmResource) -> Json | None:
+    """Read a resource, persistently; None when it isn't there."""
+
+    async def attempt() -> Json | None:
+        return await _look(resource)
+
+    return await persistently(resource.label, attempt)
+
+
+async def _look(resource: ArmResource) -> Json | None:
+    try:
+        return (await resource.get()).body
+    except ArmFault as fault:
+        # A missing parent or group means the same: not there.
+        if fault.status == 404:
+            return None
+        raise
+
+
+def unsettled(live: Json | None) -> str | None:
+    """What the resource, or one of a cluster's node pools, is doing; None when it has settled."""
+    if live is None:
+        return None
+    state = state_of(live)
+    if state.casefold() not in FINAL_STATES:
+        return state
+    properties = live.get("properties")
+    pools = properties.get("agentPoolProfiles") if isinstance(properties, dict) else None
+    for pool in pools if isinstance(pools, list) else []:
+        pool_state = str((isinstance(pool, dict) and pool.get("provisioningState")) or "Succeeded")
+        if pool_state.casefold() not in FINAL_STATES:
+            return f"node pool {pool.get('name')} {pool_state}"
+    return None
+
+
+async def _settled(resource: ArmResource) -> Json | None:
+    """The resource once no operation runs on it; None when absent."""
+    return await _wait(resource, lambda: _look(resource), _EARLIER)
+
+
+async def _finished(resource: ArmResource, answer: Answer) -> Json:
+    """The resource once the operation that a write started has ended well."""
+    if answer.status in (200, 201) and answer.operation_url is None and unsettled(answer.body) is None:
+        return answer.body
+    started_s = clock.now_s()
+
+    async def look() -> Json | None:
+        live = await _look(resource)
+        if live is None and clock.now_s() - started_s < _APPEARS_WITHIN_S:
+            return {"properties": {"provisioningState": "Accepted"}}
+        return live
+
+    try:
+        live = await _wait(resource, lambda: persistently(resource.label, look), _OURS)
+    except OperationNotDone as late:
+        raise OperationNotDone(f"{late}{await _said_of(answer)}") from None
+    if live is None:
+        raise ArmFault(404, "ResourceNotFound", "the write was accepted and the resource is gone")
+    if state_of(live).casefold() in ("failed", "canceled"):
+        raise await _failure(resource, answer, live)
+    return live
+
+
+async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFault:
+    """Why an operation failed: its status document says it, or its Location; the resource only that it did."""
+    if answer.operation_url:
+        url = answer.operation_url
+        try:
+            status = (await read_path(resource.label, lambda: cloud().get(url))).body
+        except PermanentError:  # the status may be gone; the resource's state isn't
+            status = {}
+        if fault := fault_of_operation(status, resource.id, fallback=state_of(live)):
+            return fault
+    elif location := answer.headers.get("location"):
+        try:
+            await read_once(lambda: cloud().get(location))
+        except ArmFault as fault:
+            return fault
+    return ArmFault(200, state_of(live), f"the operation ended as {state_of(live)} and Azure gave no reason")
+
+
+async def _said_of(answer: Answer) -> str:
+    """What the status document says of an operation that isn't done, if it can be read."""
+    url = answer.operation_url
+    if not url:
+        return ""
+    try:
+        status = (await read_once(lambda: cloud().get(url))).body
+    except (ArmFault, ProvisioningError):
+        return ""
+    reason = f", {ArmFault.of_body(status, status=None)}" if has_error(status) else ""
+    return f" Azure says of the operation: {clean(str(status.get('status') or 'nothing'))}{reason}."
+
+
+async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]], whose: str) -> Json | None:
+    started_s = clock.now_s()
+    states: list[str] = []
+    doing: str | None = None
+    live: Json | None = None
+    while True:
+        if doing is None or resource.is_busy is None or not await resource.is_busy():
+            live = await look()
+            doing = unsettled(live)
+        elapsed_s = clock.now_s() - started_s
+        if doing is None:
+            foreign = states if whose == _EARLIER else states[1:]
+            if foreign:
+                waited = clock.minutes(elapsed_s)
+                journal().note(
+                    f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})"
+                )
+            return live
+        if elapsed_s > resource.deadline_s:
+            raise OperationNotDone(
+                f"{resource.label}: {whose} is still {doing} after {clock.minutes(elapsed_s)}. Azure goes on "
+                "with it; run again to go on waiting, and if that doesn't help, look at the resource's "
+                "activity log."
+            )
+        if doing not in states and not (states and doing.startswith("node pool")):
+            states.append(doing)
+        journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
+        # How long somebody else's operation takes isn't known; AKS's own take half a minute.
+        expected_s = resource.expected_s if whose == _OURS else _FOREIGN_S
+        # In a crowd, whoever only looks leaves room for those who have something to do.
+        await clock.sleep(max(_interval_s(elapsed_s, expected_s), 4 * cloud().queue_s))
+
+
+def _interval_s(elapsed_s: float, expected_s: float) -> float:
+    """Azure seconds to the next look: often when the end is near, within AKS's one read a second and cluster.
+
+    An end is noticed after one or two seconds on average, unless it comes far from when it is expected.
+    https://learn.microsoft.com/azure/aks/quotas-skus-regions (60 reads at once, then one a second).
+    """
+    if elapsed_s > max(120, 2 * expected_s) or (expected_s > 60 and elapsed_s < 0.6 * expected_s):
+        return 8
+    return 4 if expected_s > 60 and elapsed_s < 0.85 * expected_s else 2

@@ -1,0 +1,226 @@
+"""Requests that are repeated where that makes sense: the one loop around everything we ask of Azure.
+
+tenacity drives it, `arm.error_codes` decides: the fault's code says whether to go round again, how long to pause
+and for how long at most. Every pause is an entry in the run's journal, with Azure's words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+import aiohttp
+import tenacity
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DeserializationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
+
+from aks_postgres.arm import clock
+from aks_postgres.arm.error_codes import Rule, rule_for
+from aks_postgres.arm.responses import Answer, ArmFault, Json, as_answer, clean, unreadable
+from aks_postgres.errors import (
+    AzureRefused,
+    AzureUnavailable,
+    ClusterBusy,
+    CredentialsRefused,
+    ProvisioningError,
+    TemporaryError,
+)
+from aks_postgres.reports.journal import journal
+
+T = TypeVar("T")
+
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+# Pauses grow to this; longer ones, which rules ask for themselves, stay.
+_LONGEST_PAUSE_S = 30
+
+BUSY_BUDGET_VARIABLE = "AKS_POSTGRES_BUSY_BUDGET_S"
+
+
+def budget_s(rule: Rule) -> float:
+    """Azure seconds to go round for; the environment can say how long a busy cluster is worth."""
+    if rule.gives_up_as is ClusterBusy:
+        return clock.number_from(BUSY_BUDGET_VARIABLE, rule.budget_s)
+    return rule.budget_s
+
+
+async def send(operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Answer:
+    """One request through an SDK operation, once.
+
+    Raises:
+        ArmFault: for every kind of failure, network included.
+    """
+    answer: Answer = await _once(lambda: operation(*arguments, cls=as_answer, **options))
+    return answer
+
+
+async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        return await call()
+    # `from None`: tracebacks are logged, and the SDK's errors hold Azure's text as it came, with whatever is in it.
+    except ClientAuthenticationError as error:
+        if error.response is None:
+            raise CredentialsRefused(
+                f"no access token could be had any more: {clean(error.message)} Sign in again, then run "
+                "again."
+            ) from None
+        raise ArmFault.of(error) from None
+    except HttpResponseError as error:
+        raise ArmFault.of(error) from None
+    except ServiceRequestError as error:
+        # azure-core says this of connections that broke after the request was sent, too.
+        if not isinstance(error.inner_exception, _NEVER_SENT):
+            raise ArmFault(None, "NoAnswer", clean(str(error))) from error
+        raise ArmFault(None, "NotSent", clean(str(error)), reached=False) from error
+    except ServiceResponseTimeoutError as error:
+        raise ArmFault(None, "NoAnswerInTime", clean(str(error))) from error
+    except ServiceResponseError as error:
+        raise ArmFault(None, "NoAnswer", clean(str(error))) from error
+    except AzureError as error:
+        raise ArmFault(None, type(error).__name__, clean(str(error))) from None
+    except (
+        DeserializationError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # JSON that isn't what the SDK client expects, or an empty body where there must be one: each of the three
+        # generations of clients stumbles in another way.
+        raise unreadable(f"{type(error).__name__}: {error}") from None
+
+
+async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Run `attempt` until it works, its fault says stop, or the fault's budget is spent.
+
+    Args:
+        label: what it is about, for log and messages.
+        attempt: reads before it writes, so that going round is safe.
+
+    Raises:
+        AzureRefused: a person must act.
+        TemporaryError: the budget for this fault is spent.
+    """
+    first_seen_s: dict[str, float] = {}
+    paused_s: dict[str, float] = {}
+
+    def rule_of(state: tenacity.RetryCallState) -> tuple[ArmFault, Rule]:
+        fault = state.outcome.exception() if state.outcome else None
+        assert isinstance(fault, ArmFault)
+        return fault, rule_for(fault)
+
+    def pause_s(state: tenacity.RetryCallState) -> float:
+        fault, rule = rule_of(state)
+        if fault.retry_after_s:
+            # In real seconds, waited for in full: coming back earlier only makes Azure's answer longer.
+            return fault.retry_after_s * clock.time_scale()
+        grown_s = rule.pause_s * 1.5 ** min(state.attempt_number - 1, 20)
+        return min(grown_s, max(rule.pause_s, _LONGEST_PAUSE_S))
+
+    def waited_s(fault: ArmFault, rule: Rule) -> float:
+        if rule.gives_up_as is AzureUnavailable:
+            # What a request met on its way: the attempt in between may have got far, and waited for minutes.
+            return paused_s.get(fault.code, 0)
+        now_s = clock.now_s()
+        return now_s - first_seen_s.setdefault(fault.code, now_s)
+
+    def is_spent(state: tenacity.RetryCallState) -> bool:
+        fault, rule = rule_of(state)
+        return waited_s(fault, rule) >= budget_s(rule)
+
+    def note(state: tenacity.RetryCallState) -> None:
+        fault, rule = rule_of(state)
+        wait_s = state.next_action.sleep if state.next_action else 0
+        journal().conflict(
+            f"{label}: {rule.advice} ({fault}); again in {clock.minutes(wait_s)}, "
+            f"waited {clock.minutes(waited_s(fault, rule))} so far"
+        )
+        paused_s[fault.code] = paused_s.get(fault.code, 0) + wait_s
+
+    try:
+        async for go in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(
+                lambda e: isinstance(e, ArmFault) and rule_for(e).reaction == "again"
+            ),
+            wait=pause_s,
+            stop=is_spent,
+            sleep=clock.sleep,
+            before_sleep=note,
+            reraise=True,
+        ):
+            with go:
+                return await attempt()
+    except ArmFault as fault:
+        raise refusal(label, fault) from fault
+    raise AssertionError("unreachable: tenacity either returns or raises")
+
+
+def refusal(label: str, fault: ArmFault) -> ProvisioningError:
+    """The error that ends a step: which resource, Azure's words, what we did about it, what to do."""
+    rule = rule_for(fault)
+    if rule.reaction == "again":
+        done = (
+            f"{rule.advice}; waited and tried again for {clock.minutes(budget_s(rule))}. Run again to go on."
+        )
+        error: type[TemporaryError] = rule.gives_up_as
+        return error(f"{label}: {fault}. {done}")
+    return AzureRefused(f"{label}: {fault}. {rule.advice}", fault.code)
+
+
+async def all_ended(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of calls that run side by side; the first error is raised once all of them have ended.
+
+    A write left running by a step that has failed would meet that step's next attempt.
+    """
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+async def read(
+    label: str, operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
+) -> Json | None:
+    """Read a resource, persistently; None when it isn't there."""
+
+    async def attempt() -> Json | None:
+        try:
+            answer = await send(operation, *arguments, **options)
+            if not answer.body:
+                raise unreadable(f"status {answer.status} with an empty body")
+            return answer.body
+        except ArmFault as fault:
+            if fault.status == 404:
+                return None
+            raise
+
+    return await persistently(label, attempt)
+
+
+async def read_path(label: str, get: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Run a read that no SDK operation has (`Cloud.get`), persistently."""
+    return await persistently(label, lambda: _once(get))
+
+
+async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The same, once.
+
+    Raises:
+        ArmFault: for every kind of failure.
+    """
+    answer: Answer = await _once(get)
+    return answer
+
+
+async def read_list(label: str, fetch: Callable[[], Awaitable[T]]) -> T:
+    """Run a listing, persistently."""
+    return await persistently(label, lambda: _once(fetch))

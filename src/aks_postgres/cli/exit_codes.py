@@ -1,0 +1,85 @@
+"""How a command ends: the exit code says who has to act, the message says what to do.
+
+| code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | failed: Azure refused or didn't finish; act as the message says, or run again |
+| 2 | bad input: spec or usage; nothing was written |
+| 3 | credentials: none, wrong, or without access |
+| 4 | the sandbox or the Prefect server isn't running, or can't be reached |
+| 5 | `plan` found something to create or change |
+| 130 | interrupted; run again to go on |
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the shell gets."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+    CREDENTIALS = 3
+    NOT_RUNNING = 4
+    CHANGES = 5
+    INTERRUPTED = 130
+
+
+class CommandFailed(Exception):
+    """A command can't go on; `str()` is the whole message for the person at the terminal."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def failure_of(error: Exception) -> CommandFailed | None:
+    """An error that is meant for people, with its exit code; None for a bug, which deserves its traceback."""
+    # Imported here: --help needs none of them.
+    from aks_postgres.errors import CredentialsRefused, ProvisioningError, WouldWrite
+    from aks_postgres.spec.problems import SpecError
+
+    if isinstance(error, CommandFailed):
+        return error
+    if isinstance(error, SpecError):
+        return CommandFailed(str(error), ExitCode.BAD_INPUT)
+    if isinstance(error, CredentialsRefused):
+        return CommandFailed(str(error), ExitCode.CREDENTIALS)
+    if isinstance(error, WouldWrite):
+        return CommandFailed(
+            f"the environment isn't finished, or differs from this spec: {error}. "
+            "Run `aks-postgres provision`, or give the spec that it was provisioned with."
+        )
+    if isinstance(error, ProvisioningError):
+        return CommandFailed(str(error))
+    if _is_unauthorized(error):
+        return CommandFailed(
+            "the Prefect server refused this client (401). Set PREFECT_API_AUTH_STRING to its user:password, or "
+            "PREFECT_API_KEY for Prefect Cloud, and run again.",
+            ExitCode.CREDENTIALS,
+        )
+    if _is_prefects(error):
+        return CommandFailed(
+            f"the Prefect server stopped answering ({type(error).__name__}: {error}). "
+            "What Azure has begun goes on; run again when the server is back.",
+            ExitCode.NOT_RUNNING,
+        )
+    return None
+
+
+def _is_unauthorized(error: Exception) -> bool:
+    import httpx
+
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 401
+
+
+def _is_prefects(error: Exception) -> bool:
+    import httpx
+
+    # Azure is reached by aiohttp, Prefect by httpx; a temporary server that doesn't start is a RuntimeError.
+    return isinstance(error, httpx.TransportError) or (
+        isinstance(error, RuntimeError) and "Prefect API" in str(error)
+    )

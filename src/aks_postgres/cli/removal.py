@@ -1,0 +1,171 @@
+"""The commands that take an environment away, or make it anew."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from aks_postgres.cli.environment import IfAnotherRun, Json, as_a_run, prefect_found
+from aks_postgres.cli.exit_codes import CommandFailed
+from aks_postgres.cli.spec_options import environment_command
+
+if TYPE_CHECKING:
+    from aks_postgres.reports.rebuild import Rebuilt
+    from aks_postgres.reports.receipt import Receipt
+    from aks_postgres.spec.environment import EnvironmentSpec
+
+app = typer.Typer()
+Confirm = Annotated[
+    str, typer.Option(metavar="NAME-REGION", help="Name and region, typed, such as cnpg-canadacentral.")
+]
+DiscardData = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME-REGION",
+        help="Delete databases and volumes without a proven backup too: name and region, typed.",
+        show_default=False,
+    ),
+]
+BackupAge = Annotated[
+    int, typer.Option(min=1, max=10080, help="How old each database's newest backup may be, in minutes.")
+]
+
+
+def _refuse_wrong_words(
+    what: str, spec: EnvironmentSpec, confirm: str, delete_backups: str | None, discard_data: str | None
+) -> None:
+    """Refuse a typing error at once, before a server is looked for and a run is made."""
+    from aks_postgres.spec.confirmation import refusal, word_problems
+
+    if problems := word_problems(spec, confirm, delete_backups, discard_data):
+        raise CommandFailed(refusal(what, spec, problems))
+
+
+@environment_command(app)
+def tear_down(
+    spec: EnvironmentSpec,
+    confirm: Confirm,
+    delete_backups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ACCOUNT",
+            help="Delete the backups too: the storage account's name, typed.",
+            show_default=False,
+        ),
+    ] = None,
+    discard_data: DiscardData = None,
+    backup_age_min: BackupAge = 60,
+    if_another_run: IfAnotherRun = "wait",
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no receipt.")] = False,
+) -> None:
+    """Delete what the environment owns, and print what became of everything; backups stay unless named.
+
+    Refuses before the first deletion. Interrupted or failed, run it again: it goes on where it stopped.
+    """
+    _refuse_wrong_words("tear-down", spec, confirm, delete_backups, discard_data)
+    words = {
+        "confirm": confirm,
+        "delete_backups": delete_backups,
+        "discard_data": discard_data,
+        "backup_age_min": backup_age_min,
+        "if_another_run": if_another_run,
+    }
+    with prefect_found(quiet):
+        receipt, text = asyncio.run(_run_tear_down(spec, words, quiet=quiet))
+    if as_json:
+        print(receipt.model_dump_json(indent=2))
+    elif not quiet:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text or receipt.headline))
+
+
+async def _run_tear_down(
+    spec: EnvironmentSpec, words: dict[str, Any], *, quiet: bool
+) -> tuple[Receipt, str | None]:
+    from aks_postgres.cli.prefect_server import summary_of
+    from aks_postgres.flows.tear_down import tear_down as tear_down_flow
+
+    with as_a_run(spec, quiet=quiet):
+        run: Any = await tear_down_flow(spec, **words, return_state=True)
+    text = await summary_of(run.state_details.flow_run_id)
+    if not run.is_completed() and text and not quiet:
+        print(text, file=sys.stderr)  # how far it got
+    receipt: Receipt = await run.aresult()
+    return receipt, text
+
+
+@environment_command(app)
+def rebuild(
+    spec: EnvironmentSpec,
+    confirm: Confirm,
+    strategy: Annotated[
+        Literal["blue_green", "replace"],
+        typer.Option(help="The new generation beside the old one until it is verified, or in its place."),
+    ] = "blue_green",
+    approval: Annotated[
+        bool,
+        typer.Option("--approval", help="Wait with the plan until somebody approves it in the Prefect UI."),
+    ] = False,
+    approval_hours: Annotated[int, typer.Option(min=1, max=168, help="How long that is waited for.")] = 24,
+    if_it_fails: Annotated[
+        Literal["remove", "keep"],
+        typer.Option(help="With blue_green, what becomes of a new generation that couldn't be made."),
+    ] = "remove",
+    discard_data: DiscardData = None,
+    backup_age_min: BackupAge = 60,
+    if_another_run: IfAnotherRun = "wait",
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Also where another run has made a new generation since this one started."
+        ),
+    ] = False,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no result.")] = False,
+) -> None:
+    """Make the environment anew, and print old and new addresses; backups stay.
+
+    Refuses before the first write. Interrupted or failed, run it again: it goes on where it stopped.
+    """
+    _refuse_wrong_words("rebuild", spec, confirm, None, discard_data)
+    options = {
+        "confirm": confirm,
+        "strategy": strategy,
+        "approval": approval,
+        "approval_hours": approval_hours,
+        "if_it_fails": if_it_fails,
+        "discard_data": discard_data,
+        "backup_age_min": backup_age_min,
+        "if_another_run": if_another_run,
+        "again": again,
+    }
+    with prefect_found(quiet):
+        rebuilt, message = asyncio.run(_run_rebuild(spec, options, quiet=quiet))
+    if message and not quiet:
+        print(message, file=sys.stderr)
+    if as_json:
+        print(rebuilt.model_dump_json(indent=2))
+    elif not quiet:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        from aks_postgres.runs.rebuild_text import rebuilt_text
+
+        Console().print(Markdown(rebuilt_text(rebuilt)))
+
+
+async def _run_rebuild(
+    spec: EnvironmentSpec, options: dict[str, Any], *, quiet: bool
+) -> tuple[Rebuilt, str | None]:
+    from aks_postgres.flows.rebuild import rebuild as rebuild_flow
+
+    with as_a_run(spec, quiet=quiet):
+        run: Any = await rebuild_flow(spec, **options, return_state=True)
+    rebuilt: Rebuilt = await run.aresult()
+    return rebuilt, run.message if run.name == "AlreadyRebuilt" else None

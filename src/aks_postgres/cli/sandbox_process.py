@@ -1,0 +1,128 @@
+"""Starting and stopping the sandbox's process."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.cli.processes import last_lines, start_detached, stop
+from aks_postgres.cli.sandbox_client import MARKS, RunningSandbox, find_sandbox
+
+# A start takes about a second; two busy cores may take many times that.
+_START_S = 60.0
+_POLL_S = 0.05
+
+
+def start_sandbox(
+    folder: Path,
+    *,
+    speed: float = 60.0,
+    port: int = 0,
+    seed: int = 1,
+    kubernetes: str = "emulated",
+    persist: bool = False,
+    scenarios: Sequence[str] = (),
+) -> RunningSandbox:
+    """Start a sandbox in the background and wait until it is ready.
+
+    Args:
+        folder: its state folder; one sandbox at a time.
+        speed: how many times faster than Azure its clock runs.
+        port: loopback port; 0 takes a free one.
+        seed: of ids, durations and delays.
+        kubernetes: emulated or real.
+        persist: keep resources over a restart.
+        scenarios: names or absolute paths of what is to go wrong.
+
+    Raises:
+        CommandFailed: one runs there already, or this one doesn't start; with its own words.
+    """
+    _require_package()
+    folder = folder.absolute()
+    options = ["--port", str(port), "--speed", f"{speed:g}", "--seed", str(seed), "--kubernetes", kubernetes]
+    with _one_at_a_time(folder):
+        found = find_sandbox(folder)
+        if found:
+            raise CommandFailed(
+                f"a sandbox already runs at {found.endpoint} (process {found.pid}); use it, stop it with "
+                "`aks-postgres sandbox stop`, or give this one another folder with --state",
+                ExitCode.BAD_INPUT,
+            )
+        (folder / "sandbox.json").unlink(missing_ok=True)
+        log = folder / "sandbox.log"
+        # -P: a folder called `azure_sandbox` where the person happens to be isn't ours.
+        command = [sys.executable, "-P", "-m", "azure_sandbox", "--state", str(folder), *options]
+        command += [f"--scenario={scenario}" for scenario in scenarios]
+        process = start_detached([*command, *(["--persist"] if persist else [])], log)
+        deadline = time.monotonic() + _START_S
+        while (found := find_sandbox(folder)) is None:
+            if process.poll() is not None:
+                words = last_lines(log) or f"exit code {process.returncode}"
+                raise CommandFailed(f"the sandbox didn't start: {words}", ExitCode.NOT_RUNNING)
+            if time.monotonic() > deadline:
+                process.terminate()
+                raise CommandFailed(
+                    f"the sandbox wasn't ready within {_START_S:.0f} s: {last_lines(log)}",
+                    ExitCode.NOT_RUNNING,
+                )
+            time.sleep(_POLL_S)
+    return found
+
+
+def shipped_scenarios() -> list[dict[str, Any]]:
+    """The scenarios that ship with the sandbox, asked of its code: none has to run for that."""
+    _require_package()
+    command = [sys.executable, "-P", "-m", "azure_sandbox.core.scenarios"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_S)
+    if listed.returncode:
+        raise CommandFailed(f"the scenarios can't be listed: {listed.stderr[-300:]}", ExitCode.FAILED)
+    scenarios: list[dict[str, Any]] = json.loads(listed.stdout)
+    return scenarios
+
+
+def stop_sandbox(folder: Path) -> RunningSandbox | None:
+    """Stop the sandbox of a state folder; returns the one that ran, if one did."""
+    found = find_sandbox(folder)
+    if found is not None:
+        stop(found.pid, *MARKS)
+    (folder / "sandbox.json").unlink(missing_ok=True)
+    return found
+
+
+def _require_package() -> None:
+    """The sandbox is a distribution of its own, which a plain install doesn't bring."""
+    if importlib.util.find_spec("azure_sandbox") is None:
+        raise CommandFailed(
+            "the sandbox isn't installed. From a clone of the repository: pip install ./packages/azure-sandbox "
+            "(by its path: its name on a package index isn't ours)",
+            ExitCode.NOT_RUNNING,
+        )
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Two starts at once don't share a folder."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / "start.lock").open("w")
+    except OSError as error:
+        raise CommandFailed(
+            f"the state folder {folder} can't be used: {error.strerror}", ExitCode.BAD_INPUT
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandFailed(
+                f"another start is under way with the state folder {folder}", ExitCode.BAD_INPUT
+            ) from None
+        yield

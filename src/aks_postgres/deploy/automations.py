@@ -1,0 +1,221 @@
+"""Automations on the Prefect server: it says when something needs a person, and ends what only seems to run.
+
+They are about runs with the tag `aks-postgres`, which the deployments give to theirs: other people's flows on the same
+server are never touched. States are told by their type, as flows give some of them names of their own (`Drift`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+
+from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.deploy.rendering import HEARTBEAT_S
+from aks_postgres.spec.names import PRODUCT
+
+# What flows/plan.py emits; Prefect's words for the rest.
+_DRIFT = "aks-postgres.environment.drift"
+_RUNNING = "prefect.flow-run.Running"
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_LATE = "prefect.flow-run.Late"
+_ANY_RUN_EVENT = "prefect.flow-run.*"
+_RUN = "prefect.resource.id"
+
+# Three heartbeats: fewer would end healthy runs.
+_SILENT_S = 3 * HEARTBEAT_S
+_LATE_MIN = 10
+
+_OUR_RUN = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{PRODUCT}"}
+# The address is known where PREFECT_UI_URL is set on the server.
+_RUN_TEXT = "{{ (flow_run|ui_url) or flow_run.id }}"
+
+
+def automations(notify: UUID | None, slow_after_min: int) -> Iterator[AutomationCore]:
+    """What the server should have.
+
+    Args:
+        notify: the notification block to tell people with; without one an automation only leaves its event.
+        slow_after_min: minutes after which `provision` and `tear_down` are slow; `rebuild` may take twice that.
+    """
+
+    def tell(subject: str, body: str) -> list[ActionTypes]:
+        if notify is None:
+            return [DoNothing()]
+        return [SendNotification(block_document_id=notify, subject=f"{PRODUCT}: {subject}", body=body)]
+
+    yield _automation(
+        "a run failed",
+        "A run failed or crashed.",
+        _of_states("FAILED", "CRASHED"),
+        tell(
+            "{{ flow_run.name }}: {{ flow_run.state.name }}", "{{ flow_run.state.message }}\n\n" + _RUN_TEXT
+        ),
+    )
+    yield _automation(
+        "an environment drifted",
+        "plan found something to create or change.",
+        EventTrigger(
+            expect={_DRIFT},
+            match={_RUN: "aks-postgres.environment.*"},
+            for_each={_RUN},
+            posture=Posture.Reactive,
+        ),
+        tell("drift in {{ event.resource.name }}", "{{ event.payload.summary }}\n\n" + _RUN_TEXT),
+    )
+    yield _automation(
+        "a run waits for approval",
+        "A run is suspended until somebody answers it in the UI.",
+        _of_states("PAUSED"),
+        tell("{{ flow_run.name }} waits for approval", "Answer it here: " + _RUN_TEXT),
+    )
+    for flow, minutes in (
+        ("provision", slow_after_min),
+        ("tear-down", slow_after_min),
+        ("rebuild", 2 * slow_after_min),
+    ):
+        yield _automation(
+            f"a run of {flow} is slow",
+            f"A run of {flow} has been running for {minutes} minutes.",
+            _slow(flow, timedelta(minutes=minutes)),
+            tell(
+                "{{ flow_run.name }} is slow", f"It has been running for {minutes} minutes.\n\n" + _RUN_TEXT
+            ),
+        )
+    yield _automation(
+        "no worker takes a run",
+        f"A run is late, and {_LATE_MIN} minutes later still waits for a worker.",
+        _nothing_after(_LATE, timedelta(minutes=_LATE_MIN)),
+        tell(
+            "{{ flow_run.name }} waits for a worker",
+            "Is one running, and the work pool not paused?\n\n" + _RUN_TEXT,
+        ),
+    )
+    yield _automation(
+        "a run died",
+        f"A run gave no sign of life for {_SILENT_S} seconds: it is marked as crashed, which notifies.",
+        _nothing_after(_HEARTBEAT, timedelta(seconds=_SILENT_S)),
+        [ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {_SILENT_S} seconds")],
+    )
+
+
+def _automation(
+    name: str, description: str, trigger: EventTrigger, actions: list[ActionTypes]
+) -> AutomationCore:
+    return AutomationCore(
+        name=f"{PRODUCT}: {name}", description=description, trigger=trigger, actions=actions, tags=[PRODUCT]
+    )
+
+
+def _of_states(*types: str) -> EventTrigger:
+    return EventTrigger(
+        expect={_ANY_RUN_EVENT},
+        match={_RUN: "prefect.flow-run.*", "prefect.state-type": list(types)},
+        match_related=_OUR_RUN,
+        for_each={_RUN},
+        posture=Posture.Reactive,
+    )
+
+
+def _slow(flow: str, within: timedelta) -> EventTrigger:
+    """Running, and no other state within that time; heartbeats have no state and don't count."""
+    live = [state.value for state in StateType if state not in (StateType.SCHEDULED, StateType.PENDING)]
+    return EventTrigger(
+        after={_RUNNING},
+        expect={_ANY_RUN_EVENT},
+        match={_RUN: "prefect.flow-run.*", "prefect.state-type": live},
+        match_related=[_OUR_RUN, {"prefect.resource.role": "flow", "prefect.resource.name": flow}],
+        for_each={_RUN},
+        posture=Posture.Proactive,
+        within=within,
+    )
+
+
+def _nothing_after(event: str, within: timedelta) -> EventTrigger:
+    """That event of a run, and nothing more within that time: not the same again, nor any change of state.
+
+    A run that waits for approval is suspended after its last heartbeat, and so isn't silent.
+    """
+    return EventTrigger(
+        after={event},
+        expect={_ANY_RUN_EVENT},
+        match={_RUN: "prefect.flow-run.*"},
+        match_related=_OUR_RUN,
+        for_each={_RUN},
+        posture=Posture.Proactive,
+        within=within,
+    )
+
+
+async def apply_automations(
+    client: PrefectClient, notify: UUID | None, slow_after_min: int
+) -> list[tuple[str, str]]:
+    """Create or update the automations by name; others are left alone, and so is one that a person switched off.
+
+    Args:
+        client: of the server.
+        notify: the block to tell people with; None keeps the one that an automation has.
+        slow_after_min: see `automations`.
+
+    Returns:
+        Names, each with `created`, `updated` or `unchanged`.
+    """
+    there: dict[str, Any] = {}
+    for name in [wanted.name for wanted in automations(None, slow_after_min)]:
+        there[name] = next(iter(await client.read_automations_by_name(name)), None)
+    told_by = [
+        action.block_document_id
+        for live in there.values()
+        if live
+        for action in live.actions
+        if isinstance(action, SendNotification)
+    ]
+    changes = []
+    for wanted in automations(notify or next(iter(told_by), None), slow_after_min):
+        live = there[wanted.name]
+        if live is None:
+            await client.create_automation(wanted)
+            changes.append((wanted.name, "created"))
+            continue
+        wanted.enabled = live.enabled
+        if _comparable(wanted) == _comparable(live):
+            changes.append((wanted.name, "unchanged"))
+        else:
+            await client.update_automation(live.id, wanted)
+            changes.append((wanted.name, "updated"))
+    return changes
+
+
+def _comparable(automation: AutomationCore) -> Any:
+    return AutomationCore(**automation.model_dump(exclude={"id"})).model_dump(exclude={"owner_resource"})
+
+
+async def notification_block(client: PrefectClient, reference: str) -> UUID:
+    """The ID of the notification block that a person names, such as slack-webhook/on-call.
+
+    Raises:
+        CommandFailed: there is no such block, or it can't notify.
+    """
+    kind, _, name = reference.partition("/")
+    try:
+        found = await client.read_block_document_by_name(name, kind, include_secrets=False)
+    except ObjectNotFound:
+        raise CommandFailed(
+            f"--notify {reference}: the server has no such block; TYPE/NAME of a notification block is expected, "
+            "such as slack-webhook/on-call. Make one in the UI under Blocks.",
+            ExitCode.BAD_INPUT,
+        ) from None
+    if found.block_schema is None or "notify" not in found.block_schema.capabilities:
+        raise CommandFailed(
+            f"--notify {reference}: a block of type {kind} can't notify; choose one of Slack, Teams, e-mail, "
+            "PagerDuty or another notification block.",
+            ExitCode.BAD_INPUT,
+        )
+    return found.id

@@ -1,0 +1,158 @@
+"""What can go wrong, as a tree.
+
+ProvisioningError
+├── TemporaryError            another attempt may work; Prefect retries the step
+│   ├── ClusterBusy           AKS kept answering "another operation is in progress" for the whole budget
+│   ├── AzureUnavailable      throttled, 5xx or unreachable for the whole budget
+│   ├── NotUnderstood         an answer isn't what its documentation says
+│   └── NotEffectiveYet       something made by us hasn't spread yet: identity, role, table, webhook, capacity
+├── PermanentError            a person must act; retried by nobody
+│   ├── AzureRefused          Azure's code says so
+│   ├── PreflightFailed       problems found before the first write
+│   ├── ImmutableChange       the spec wants what Azure can't change in place
+│   ├── NotOurs               the name is taken by something without our tags
+│   ├── LastingState          stopped, disabled or half gone: what is there won't come right by waiting
+│   ├── CredentialsRefused    no credential, a wrong one, or no subscription to see
+│   ├── VerificationFailed    the environment isn't what it should be
+│   ├── TearDownRefused       problems found before the first deletion
+│   ├── RebuildRefused        problems found, or no approval given, before anything of a rebuild
+│   ├── EnvironmentBusy       another run is writing to the environment
+│   └── WouldWrite            a read-only run came to something that it would have to write
+├── RebuildFailed             the new generation couldn't be made; says what became of it
+└── OperationNotDone          our own operation still runs at its deadline; a rerun goes on waiting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aks_postgres.foreign_text import shown
+
+if TYPE_CHECKING:
+    from aks_postgres.reports.outputs import FieldChange
+
+
+class ProvisioningError(Exception):
+    """Root of the tree; `str()` is a whole message: what, where, Azure's words, and what to do."""
+
+    def __init__(self, message: str = "", *more: object) -> None:
+        super().__init__(shown(message), *more)
+
+
+class TemporaryError(ProvisioningError):
+    """Another attempt may work."""
+
+
+class ClusterBusy(TemporaryError):
+    """AKS refused a write because of another operation, for as long as we were willing to wait."""
+
+
+class AzureUnavailable(TemporaryError):
+    """Azure didn't answer, or only with 429 and 5xx, for as long as we were willing to wait."""
+
+
+class NotUnderstood(TemporaryError):
+    """Something that was answered isn't what its documentation says, deep inside."""
+
+
+class NotEffectiveYet(TemporaryError):
+    """What we made earlier isn't in effect yet."""
+
+
+class PermanentError(ProvisioningError):
+    """A person must act; trying again changes nothing."""
+
+
+class AzureRefused(PermanentError):
+    """Azure refused a request or failed an operation for good. `code` is Azure's."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PreflightFailed(PermanentError):
+    """Problems found before the first write, all of them."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"preflight found {count}; nothing was written:\n{lines}")
+
+
+class TearDownRefused(PermanentError):
+    """Problems found before the first deletion, all of them."""
+
+    def __init__(self, environment: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(
+            f"tear-down of {environment} is refused for {count}; nothing was deleted or written:\n{lines}"
+        )
+
+
+class RebuildRefused(PermanentError):
+    """A rebuild that can't begin, or wasn't approved; nothing was written."""
+
+
+class EnvironmentBusy(PermanentError):
+    """Another run is writing to the environment; says which, where, and since when."""
+
+
+class ImmutableChange(PermanentError):
+    """The spec differs from the live resource in fields that Azure can't change in place."""
+
+    def __init__(self, label: str, fields: Sequence[FieldChange], way_out: str) -> None:
+        self.fields = tuple(fields)
+        differences = "; ".join(f"{f.field} is {f.old!r} and the spec wants {f.new!r}" for f in fields)
+        super().__init__(f"{label}: {differences}; Azure can't change that in place. {way_out}")
+
+
+class NotOurs(PermanentError):
+    """A resource has our name but not our tags."""
+
+
+class LastingState(PermanentError):
+    """What is there is in a state that doesn't pass by itself, and that no write of ours ends."""
+
+    def __init__(self, label: str, state: str, way_out: str) -> None:
+        self.label = label
+        self.way_out = way_out
+        super().__init__(f"{label} {state}. {way_out}")
+
+
+class CredentialsRefused(PermanentError):
+    """No usable credential; says which source was tried."""
+
+
+class VerificationFailed(PermanentError):
+    """The environment isn't what it should be after everything was sent."""
+
+
+class WouldWrite(PermanentError):
+    """A read-only run would have had to write."""
+
+
+class RebuildFailed(ProvisioningError):
+    """The new generation couldn't be made; says why, what became of it, and that the old one stays."""
+
+
+class OperationNotDone(ProvisioningError):
+    """An operation of ours still runs at its deadline. It goes on; run again to go on waiting."""
+
+
+def is_permanent(error: BaseException | None) -> bool:
+    """Whether a person must act."""
+    return isinstance(error, PermanentError)
+
+
+def is_temporary(error: BaseException | None) -> bool:
+    """Whether the step is worth another attempt: the one question that Prefect's retries ask."""
+    if isinstance(error, ProvisioningError):
+        return isinstance(error, TemporaryError)
+    # What isn't ours is a bug or the machine's trouble (memory, a broken pipe): one more look doesn't hurt,
+    # as a step reads before it writes. A cancelled run is over.
+    return isinstance(error, OSError)

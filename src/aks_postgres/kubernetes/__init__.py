@@ -1,0 +1,1 @@
+"""A cluster's Kubernetes API, and what is installed through it: manifests and Helm charts."""

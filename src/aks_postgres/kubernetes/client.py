@@ -1,0 +1,452 @@
+"""A cluster's Kubernetes API, reached with credentials that live in memory only.
+
+`kubernetes.aio` carries the requests; objects stay JSON, as the operator's manifest holds kinds of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import yaml
+
+from aks_postgres.arm import clock
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.gate import GatedRequest, Write
+from aks_postgres.arm.response_checks import read_bounded
+from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
+from aks_postgres.arm.retry import persistently, refusal, send
+from aks_postgres.errors import WouldWrite
+from aks_postgres.foreign_text import keep_secret
+from aks_postgres.reports.journal import journal
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient
+
+T = TypeVar("T")
+
+# One field manager for ever: a second one would conflict with the first on the webhook configurations.
+FIELD_MANAGER = "aks-postgres"
+_REQUEST_TIMEOUT_S = 30
+# Real seconds: packets from outside the authorized ranges are dropped, so this is how long "no" takes.
+_CONNECT_TIMEOUT_S = 5
+# Real seconds: no wait is given up before.
+_SHORTEST_WAIT_S = 3
+
+
+class KubernetesApi:
+    """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
+
+    def __init__(self, client: ApiClient, cluster: str) -> None:
+        self._client = client
+        self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._discovery = asyncio.Lock()
+        self.label = f"Kubernetes API of {cluster}"
+        self.host = str(client.configuration.host)
+        # What its clock said in the last answer; None where it didn't say.
+        self.time: datetime | None = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        **query: str,
+    ) -> Json:
+        """One request, once.
+
+        Raises:
+            ArmFault: with the Status object's reason as code, or `NotReachable` and `NoAnswer` for the
+                network's failures.
+        """
+        url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        authorization = await self._client.configuration.get_api_key_with_prefix("BearerToken")
+        if authorization:
+            headers["Authorization"] = authorization
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+        try:
+            async with _through_the_gate(method, path, headers):
+                response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+                data = await read_bounded(response.response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise ArmFault(
+                None, "NotReachable", clean(f"{type(error).__name__} {error}"), reached=False
+            ) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ArmFault(None, "NoAnswer", clean(f"{type(error).__name__} {error}")) from None
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError):
+            found = None
+        if response.status < 400 and not isinstance(found, dict):
+            # Such as a proxy's page: as good as no answer.
+            message = f"status {response.status} with a body that is no JSON object"
+            raise ArmFault(None, "UnreadableAnswer", message)
+        self.time = _date_of(response.headers.get("Date"))
+        found = found if isinstance(found, dict) else {}
+        if response.status < 400:
+            return found
+        raise ArmFault(
+            response.status,
+            clean(str(found.get("reason") or f"HTTP{response.status}")),
+            clean(str(found.get("message") or data[:200])),
+        )
+
+    async def get(self, path: str, **query: str) -> Json | None:
+        """Read an object, persistently; None when it isn't there."""
+
+        async def attempt() -> Json | None:
+            try:
+                found = await self.request("GET", path, **query)
+            except ArmFault as fault:
+                if fault.status == 404:
+                    return None
+                raise
+            if problem := object_problem(found, path):
+                raise unreadable(problem)
+            return found
+
+        return await persistently(f"{self.label}, GET {path}", attempt)
+
+    async def list_of(self, path: str, kind: str, **query: str) -> list[Json] | None:
+        """Read all pages of a list, persistently; None when the API server doesn't know the kind.
+
+        Args:
+            path: of the list.
+            kind: of its objects, such as `Pod`.
+            query: selectors.
+        """
+
+        async def attempt() -> list[Json] | None:
+            found: list[Json] = []
+            turned, page_of = Turned(), query
+            while True:
+                try:
+                    page = await self.request("GET", path, **page_of)
+                except ArmFault as fault:
+                    if page_of is not query and fault.status in (404, 410):
+                        # https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
+                        raise unreadable(f"the list changed while its pages were read ({fault})") from None
+                    if fault.status == 404:
+                        return None
+                    raise
+                if problem := list_problem(page, path, kind):
+                    raise unreadable(problem)
+                found += page["items"]
+                token = (page.get("metadata") or {}).get("continue")
+                if not token:
+                    return found
+                turned.to(token)
+                page_of = {**query, "continue": token}
+
+        return await persistently(f"{self.label}, GET {path}", attempt)
+
+    async def write(self, label: str, call: Callable[[], Awaitable[Json]]) -> Json:
+        """Run a write persistently, unless this run only reads; a plan takes it for done."""
+        if cloud().planning:
+            return {}
+        if cloud().read_only:
+            raise WouldWrite(f"{label}: would be written")
+        return await persistently(label, call)
+
+    async def create(self, path: str, body: Json) -> Json:
+        """POST an object; one that exists already is fine and is returned as it is."""
+        name = body["metadata"]["name"]
+
+        async def attempt() -> Json:
+            while True:
+                try:
+                    return await self.request("POST", path, body, fieldManager=FIELD_MANAGER)
+                except ArmFault as fault:
+                    if fault.code != "AlreadyExists":
+                        raise
+                if live := await self.get(f"{path}/{name}"):
+                    return live
+                # It was being deleted, and has gone since.
+
+        return await self.write(f"{body['kind']} {name}", attempt)
+
+    async def apply(self, body: Json, live: Json | None) -> Json:
+        """Apply an object on the server's side, once, taking over the fields that it sets.
+
+        Args:
+            body: the object.
+            live: as it was read; if it has changed since, the API server refuses (409 Conflict).
+        """
+        if live is not None:
+            version = (live.get("metadata") or {}).get("resourceVersion")
+            body = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
+        return await self.request(
+            "PATCH",
+            await self.path_of(body),
+            body,
+            content_type="application/apply-patch+yaml",
+            fieldManager=FIELD_MANAGER,
+            force="true",
+        )
+
+    async def path_of(self, body: Json) -> str:
+        """Where an object lives, by the API server's own list of its types."""
+        version = body["apiVersion"]
+        base = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        async with self._discovery:  # objects applied side by side ask once
+            if body["kind"] not in self._plurals.get(version, {}):
+                self._plurals[version] = await self._types(base)
+        if body["kind"] not in self._plurals[version]:
+            unknown = ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
+            raise refusal(self.label, unknown)
+        plural, is_namespaced = self._plurals[version][body["kind"]]
+        metadata = body["metadata"]
+        namespace = f"/namespaces/{metadata.get('namespace', 'default')}" if is_namespaced else ""
+        return f"{base}{namespace}/{plural}/{metadata['name']}"
+
+    async def _types(self, base: str) -> dict[str, tuple[str, bool]]:
+        """The types of a version of an API group: plural and whether it is namespaced, by kind."""
+
+        async def attempt() -> dict[str, tuple[str, bool]]:
+            try:
+                found = await self.request("GET", base)
+            except ArmFault as fault:
+                if fault.status == 404:
+                    return {}
+                raise
+            try:
+                return {
+                    str(item["kind"]): (str(item["name"]), bool(item["namespaced"]))
+                    for item in found["resources"]
+                    if "/" not in item["name"]
+                }
+            except (LookupError, TypeError):
+                raise unreadable("it isn't a list of types") from None
+
+        return await persistently(f"{self.label}, GET {base}", attempt)
+
+    async def wait(self, label: str, look: Callable[[], Awaitable[T | None]], *, deadline_s: float) -> T:
+        """Look every few seconds until there is something.
+
+        Args:
+            label: what is waited for, for the journal.
+            look: returns None while it isn't so.
+            deadline_s: Azure seconds.
+
+        Raises:
+            TimeoutError: with the label; the caller says what that means.
+        """
+        started_s = clock.now_s()
+        # A sandbox that runs a thousand times as fast is no faster at answering.
+        deadline_s = max(deadline_s, _SHORTEST_WAIT_S * clock.time_scale())
+        while (found := await look()) is None:
+            elapsed_s = clock.now_s() - started_s
+            if elapsed_s > deadline_s:
+                raise TimeoutError(f"{label}: not so after {clock.minutes(elapsed_s)}")
+            journal().waiting(label, elapsed_s=elapsed_s, expected_s=deadline_s / 4)
+            await clock.sleep(3)
+        return found
+
+
+@asynccontextmanager
+async def _through_the_gate(method: str, path: str, headers: dict[str, str]) -> AsyncIterator[None]:
+    """Let a read pass; let a write pass as the gate says, with an ID that the API server's audit log shows."""
+    if method == "GET":
+        yield
+        return
+    headers["Audit-ID"] = str(uuid.uuid4())
+    async with cloud().gate.opened(Write(method, path), headers["Audit-ID"]):
+        yield
+
+
+def _date_of(header: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header or "").astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def object_problem(found: Json, path: str) -> str:
+    """What is wrong with the answer to a read of one object; empty if nothing is."""
+    metadata, name = found.get("metadata"), unquote(path).rstrip("/").rpartition("/")[2]
+    if not isinstance(metadata, dict) or metadata.get("name") != name:
+        return f"a JSON object that isn't {name}: its kind is {clean(str(found.get('kind') or 'not said'))}"
+    return _metadata_problem(found) or _parts_problem(found)
+
+
+def list_problem(page: Json, path: str, kind: str) -> str:
+    """What is wrong with a page of a list; empty if nothing is.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#collections
+
+    Args:
+        page: the answer.
+        path: that was asked for.
+        kind: of the objects wanted.
+    """
+    parts = path.strip("/").split("/")
+    version = parts[1] if parts[0] == "api" else "/".join(parts[1:3])
+    said = clean(f"{page.get('apiVersion') or 'no version'} {page.get('kind') or 'no kind'}")
+    if (page.get("apiVersion"), page.get("kind")) != (version, f"{kind}List"):
+        return f"it says that it is {said}, not {version} {kind}List"
+    items, metadata = page.get("items"), page.get("metadata")
+    if not isinstance(items, list):
+        return f"the {kind}List has no array of items"
+    if not isinstance(metadata, dict | None):
+        return f"the metadata of the {kind}List is no JSON object"
+    token, left = (metadata or {}).get("continue"), (metadata or {}).get("remainingItemCount")
+    if not isinstance(token, str | None) or not isinstance(left, int | None) or (left and not token):
+        return f"the {kind}List says that it goes on, and not where"
+    for item in items:
+        if not isinstance(item, dict) or not isinstance(item.get("metadata"), dict):
+            return f"the {kind}List holds something that is no object of Kubernetes'"
+        if item.get("kind", kind) != kind or item.get("apiVersion", version) != version:
+            return f"the {kind}List holds an object of another kind"
+        if problem := _metadata_problem(item) or _parts_problem(item):
+            return f"the {kind}List holds {problem}"
+    return ""
+
+
+def _metadata_problem(item: Json) -> str:
+    metadata = item["metadata"]
+    if not isinstance(metadata.get("name"), str) or not metadata["name"]:
+        return "an object without a name"
+    if not isinstance(metadata.get("namespace"), str | None):
+        return "an object whose namespace is no text"
+    for field in ("labels", "annotations"):
+        values = metadata.get(field)
+        if not isinstance(values, dict | None) or not all(
+            isinstance(v, str) for v in (values or {}).values()
+        ):
+            return f"an object whose {field} aren't texts"
+    return ""
+
+
+def _parts_problem(item: Json) -> str:
+    """What is wrong with spec and status; their insides are up to whoever reads them."""
+    for part in ("spec", "status"):
+        if not isinstance(item.get(part), dict | None):
+            return f"an object whose {part} is no JSON object"
+    conditions = (item.get("status") or {}).get("conditions")
+    if not isinstance(conditions, list | None) or not all(
+        isinstance(one, dict) and isinstance(one.get("type"), str) and isinstance(one.get("status"), str)
+        for one in conditions or []
+    ):
+        return "an object whose conditions aren't conditions"
+    return ""
+
+
+async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
+    """The cluster user's kubeconfig. Secret: use it where it is asked for, and drop it.
+
+    A run fetches it once: AKS takes one such request a second, of all clusters of a subscription together.
+
+    Guide: az aks get-credentials. REST: managedClusters/listClusterUserCredential.
+    """
+    known = cloud().kubeconfigs
+    key = (resource_group, cluster)
+    if key in known:
+        return known[key]
+    operation = cloud().container_service.managed_clusters.list_cluster_user_credentials
+
+    async def attempt() -> bytes:
+        answer = await send(operation, resource_group, cluster)
+        try:
+            found = base64.b64decode(answer.body["kubeconfigs"][0]["value"])
+            *_, user = _connection(found)
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration, yaml.YAMLError):
+            # Nothing of it is told.
+            raise unreadable("it holds no kubeconfig") from None
+        for name in ("token", "password", "client-key-data"):
+            keep_secret(user.get(name))
+        keep_secret(base64.b64decode(str(user.get("client-key-data") or "")))
+        return found
+
+    known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
+    return known[key]
+
+
+def _connection(kubeconfig: bytes) -> tuple[str, str, Json]:
+    """Server, its certificate authority and the user of a kubeconfig's current context.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError, StopIteration, YAMLError: it is none.
+    """
+    config = yaml.safe_load(kubeconfig)
+    context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
+    server = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
+    user: Json = next(u["user"] for u in config["users"] if u["name"] == context["user"])
+    host = str(server["server"]).rstrip("/")
+    if urlsplit(host).scheme != "https" or not isinstance(user.get("token"), str | None):
+        raise ValueError("no https server, or no text as token")
+    authority = base64.b64decode(server["certificate-authority-data"]).decode()
+    base64.b64decode(str(user.get("client-certificate-data") or ""))
+    base64.b64decode(str(user.get("client-key-data") or ""))
+    return host, authority, user
+
+
+@asynccontextmanager
+async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[KubernetesApi]:
+    """Connect to a cluster; nothing secret leaves this block."""
+    # Its import takes 0.15 s, which a run has while the cluster is being created.
+    from kubernetes.aio.client import ApiClient, Configuration
+
+    host, authority, user = _connection(await kubeconfig_of(resource_group, cluster))
+    configuration = Configuration(
+        host=host,
+        ca_cert_data=authority,
+        api_key={"BearerToken": f"Bearer {user['token']}"} if user.get("token") else None,
+    )
+    configuration.proxy = proxy_for(configuration.host)
+    with _certificate_files(user) as (certificate, key):
+        configuration.cert_file, configuration.key_file = certificate, key
+        # Looked for with getattr by the client; its session makes every request from this class.
+        configuration.client_session_kwargs = {"request_class": GatedRequest}
+        client = ApiClient(configuration)
+    try:
+        yield KubernetesApi(client, cluster)
+    except Exception:
+        # Whatever it was, the next attempt begins with credentials as Azure gives them then.
+        cloud().kubeconfigs.pop((resource_group, cluster), None)
+        raise
+    finally:
+        await client.close()  # type: ignore[no-untyped-call]
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for this URL, if any."""
+    host = urlsplit(url).hostname or ""
+    return None if proxy_bypass(host) else getproxies().get("https")
+
+
+class _certificate_files:
+    """Client certificate and key as files that exist in memory only (ssl takes paths, nothing else)."""
+
+    def __init__(self, user: Json) -> None:
+        self._data = [user.get("client-certificate-data"), user.get("client-key-data")]
+        self._files: list[int] = []
+
+    def __enter__(self) -> tuple[str | None, str | None]:
+        if not all(self._data):
+            return None, None
+        for name, data in zip(("certificate", "key"), self._data, strict=True):
+            file = os.memfd_create(name, os.MFD_CLOEXEC)
+            os.write(file, base64.b64decode(str(data)))
+            self._files.append(file)
+        certificate, key = (f"/proc/self/fd/{file}" for file in self._files)
+        return certificate, key
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            with suppress(OSError):
+                os.close(file)

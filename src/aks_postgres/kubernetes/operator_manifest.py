@@ -1,0 +1,180 @@
+"""The operator by its pinned release manifest, checked by its SHA-256 and applied on the server's side.
+
+Two of its CRDs exceed the annotation limit of client-side apply. An object that already is as the manifest says isn't
+written.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import yaml
+
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.responses import Json, clean
+from aks_postgres.arm.retry import all_ended
+from aks_postgres.errors import AzureRefused, NotEffectiveYet
+from aks_postgres.kubernetes.client import KubernetesApi
+from aks_postgres.kubernetes.download import fetch_pinned
+from aks_postgres.reports.outputs import ClusterOutputs, FieldChange
+from aks_postgres.spec.environment import EnvironmentSpec
+
+_NAMESPACE = "cnpg-system"
+_ESTABLISHED_WITHIN_S = 120
+# In C where it was built: the release's megabyte takes the other one seconds, in which nothing else is done.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class ManifestWay:
+    """The way of the release manifest."""
+
+    objects: list[Json]
+    deployment: ClassVar[str] = "cnpg-controller-manager"
+
+    @property
+    def count(self) -> int:
+        """Objects, as far as they are known before the installation."""
+        return len(self.objects)
+
+    @classmethod
+    async def of(cls, spec: EnvironmentSpec) -> ManifestWay:
+        """The manifest that the spec names.
+
+        Raises:
+            AzureRefused: another checksum, or no manifest.
+        """
+        source, sha256 = spec.operator.manifest_url, spec.operator.manifest_sha256
+        manifest = await fetch_pinned("operator manifest", source, sha256)
+        return cls(manifest_objects(manifest, spec.namespaces.operator))
+
+    async def bring(
+        self, api: KubernetesApi, cluster: ClusterOutputs, namespace: str
+    ) -> tuple[list[FieldChange], int]:
+        """Apply what differs, stage by stage; what was changed, and the number of objects."""
+        changed: list[FieldChange] = []
+        first, definitions, rest = in_order(self.objects)
+        for stage in (first, definitions, rest):
+            for done in await all_ended(_apply(api, item) for item in stage):
+                changed += done
+            if stage is definitions and not cloud().planning:
+                await all_ended(_established(api, item) for item in stage)
+        return changed, self.count
+
+
+def manifest_objects(manifest: bytes, namespace: str) -> list[Json]:
+    """The manifest's objects, put into `namespace` wherever they name the one they were released with.
+
+    Raises:
+        AzureRefused: it isn't a manifest.
+    """
+    try:
+        found = [item for item in yaml.load_all(manifest, Loader=_LOADER) if item]
+    except yaml.YAMLError as error:
+        raise AzureRefused(f"operator manifest: not YAML: {clean(str(error))}", "NotAManifest") from None
+    if not all(isinstance(item, dict) and {"apiVersion", "kind", "metadata"} <= set(item) for item in found):
+        raise AzureRefused("operator manifest: holds something that is no Kubernetes object", "NotAManifest")
+    return [_moved(item, namespace) for item in found]
+
+
+def _moved(item: Json, namespace: str) -> Json:
+    """The object in another namespace: its own, and every reference to the operator's service or accounts."""
+    moved = copy.deepcopy(item)
+    if moved["kind"] == "Namespace" and moved["metadata"]["name"] == _NAMESPACE:
+        moved["metadata"]["name"] = namespace
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if node.get("namespace") == _NAMESPACE:
+                node["namespace"] = namespace
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(moved)
+    return moved
+
+
+def in_order(objects: list[Json]) -> tuple[list[Json], list[Json], list[Json]]:
+    """Namespaces, then custom resource definitions, then the rest."""
+    namespaces = [item for item in objects if item["kind"] == "Namespace"]
+    definitions = [item for item in objects if item["kind"] == "CustomResourceDefinition"]
+    return (
+        namespaces,
+        definitions,
+        [item for item in objects if item not in namespaces and item not in definitions],
+    )
+
+
+def holds(live: Any, wanted: Any) -> bool:
+    """Whether an object has everything that the manifest says."""
+    return not differing(live, wanted)
+
+
+def differing(live: Any, wanted: Any, path: str = "") -> list[FieldChange]:
+    """Where an object isn't what the manifest says, to the letter: case and order mean something here.
+
+    List elements with names are looked up by them; what the API server leaves out when it is empty or zero may lack.
+    """
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        pairs = [(f"{path}.{key}" if path else key, live.get(key), value) for key, value in wanted.items()]
+    elif isinstance(wanted, list) and isinstance(live, list) and _named(wanted) and _named(live):
+        by_name = {item["name"]: item for item in live}
+        pairs = [(f"{path}[{item['name']}]", by_name.get(item["name"]), item) for item in wanted]
+    elif isinstance(wanted, list) and isinstance(live, list) and len(live) == len(wanted):
+        pairs = [(f"{path}[{i}]", *pair) for i, pair in enumerate(zip(live, wanted, strict=True))]
+    elif live == wanted or (live is None and not wanted):
+        return []
+    else:
+        return [FieldChange(field=path, old=_shown(live), new=_shown(wanted))]
+    return [change for where, has, says in pairs for change in differing(has, says, where)]
+
+
+def _named(items: list[Any]) -> bool:
+    return all(isinstance(item, dict) and "name" in item for item in items)
+
+
+def _shown(value: Any) -> Any:
+    """A value as a person wants to read it: whole definitions are cut."""
+    return clean(str(value)) if isinstance(value, dict | list) else value
+
+
+async def _apply(api: KubernetesApi, item: Json) -> list[FieldChange]:
+    """Apply one object if it differs; what was done."""
+    path = await api.path_of(item)
+    live = await api.get(path)
+    found = [] if live is None else differing(live, item)
+    if live is not None and not found:
+        return []
+    name = f"{item['kind']} {item['metadata']['name']}"
+    compared = [live]
+
+    async def attempt() -> Json:
+        # After a conflict it is applied to what is there then.
+        return await api.apply(item, compared.pop() if compared else await api.get(path))
+
+    await api.write(name, attempt)
+    if live is None:
+        return [FieldChange(field=name, old=None, new="created")]
+    if item["kind"] == "Secret":
+        return [FieldChange(field=name, old=None, new="updated")]
+    return [change.model_copy(update={"field": f"{name}: {change.field}"}) for change in found]
+
+
+async def _established(api: KubernetesApi, definition: Json) -> None:
+    path = await api.path_of(definition)
+
+    async def look() -> Json | None:
+        live = await api.get(path) or {}
+        conditions = {c["type"]: c["status"] for c in (live.get("status") or {}).get("conditions") or []}
+        return live if conditions.get("Established") == "True" else None
+
+    name = definition["metadata"]["name"]
+    try:
+        await api.wait(f"CRD {name} is being established", look, deadline_s=_ESTABLISHED_WITHIN_S)
+    except TimeoutError as error:
+        raise NotEffectiveYet(f"{error}. kubectl describe crd {name} says why.") from None

@@ -1,0 +1,1 @@
+"""What can be known before the first write: facts, and what is found wrong with them."""

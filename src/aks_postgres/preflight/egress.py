@@ -1,0 +1,67 @@
+"""Which address this machine comes from, as the API server's authorized ranges see it.
+
+The guide asks OpenDNS (dig +short myip.opendns.com @resolver1.opendns.com); a worker without DNS to the
+outside can name a URL that answers with the caller's address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import aiohttp
+
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.responses import clean
+from aks_postgres.errors import PermanentError
+
+EGRESS_URL_VARIABLE = "AKS_POSTGRES_EGRESS_URL"
+_NAME, _SERVER = "myip.opendns.com", "resolver1.opendns.com"
+# Real seconds; either answers within one.
+_TIMEOUT_S = 8.0
+_LONGEST_ANSWER = 64
+
+
+class EgressUnknown(PermanentError):
+    """The address couldn't be found; says which way was tried."""
+
+
+async def egress_address() -> str:
+    """This machine's public IPv4 address, unchecked.
+
+    Raises:
+        EgressUnknown: nobody told.
+    """
+    url = os.environ.get(EGRESS_URL_VARIABLE)
+    return await _from_url(url) if url else await _from_dns()
+
+
+async def _from_url(url: str) -> str:
+    try:
+        async with (
+            asyncio.timeout(_TIMEOUT_S),
+            cloud().http.get(url, headers={"Accept-Encoding": "identity"}) as response,
+        ):
+            text = (await response.content.read(_LONGEST_ANSWER)).decode("ascii", "replace").strip()
+            if response.status != 200:
+                raise EgressUnknown(f"{url} ({EGRESS_URL_VARIABLE}) answered with status {response.status}")
+            return text
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        reason = clean(str(error)) or f"no answer within {_TIMEOUT_S:g} s"
+        raise EgressUnknown(f"{url} ({EGRESS_URL_VARIABLE}) couldn't be asked: {reason}") from None
+
+
+async def _from_dns(server: str = _SERVER, port: int = 53, timeout_s: float = _TIMEOUT_S) -> str:
+    import dns.asyncresolver
+    import dns.exception
+
+    try:
+        async with asyncio.timeout(timeout_s):
+            # Over IPv6 OpenDNS sees another address than the API server will.
+            resolver = await dns.asyncresolver.make_resolver_at(server, port, family=socket.AF_INET)
+            answer = await resolver.resolve(_NAME, "A", lifetime=timeout_s)
+            return str(answer[0])
+    except (dns.exception.DNSException, OSError, TimeoutError) as error:
+        reason = clean(str(error)) or f"no answer within {timeout_s:g} s"
+        raise EgressUnknown(f"DNS ({_NAME} at {server}) didn't tell: {reason}") from None

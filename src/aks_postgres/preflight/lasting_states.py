@@ -1,0 +1,141 @@
+"""States of what is there that don't pass by themselves, told from what ARM shows, without a network.
+
+A stopped cluster refuses everything but start and delete (https://learn.microsoft.com/azure/aks/start-stop-cluster), a
+stopped pool has no nodes (https://learn.microsoft.com/azure/aks/start-stop-nodepools), and a cluster whose node
+resource group is gone can't be mended (https://github.com/MicrosoftDocs/azure-docs/issues/14880). Waiting for any of
+them to end is of no use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aks_postgres.arm.diff import state_of
+from aks_postgres.arm.responses import Json
+from aks_postgres.errors import LastingState
+from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+
+# https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states
+_TAKES_WRITES = ("enabled", "pastdue")
+_IN_THE_MAKING = ("creating", "deleting")
+# What `workspaceCapping.dataIngestionStatus` says of a workspace that takes nothing until a person acts, by the models
+# of azure-mgmt-loganalytics. OverQuota isn't among them: it ends at the next reset of the daily cap.
+_INGESTION_OFF = {
+    "forceoff": "A service setting stopped its ingestion: ask Azure's support to switch it on",
+    "subscriptionsuspended": "Have the subscription's owner enable it again",
+}
+
+
+def is_stopped(live: Json | None) -> bool:
+    """Whether a cluster, or a node pool as a resource of its own, has been stopped."""
+    return _power_of((live or {}).get("properties")) == "stopped"
+
+
+def _power_of(properties: Json | None) -> str:
+    return str(((properties or {}).get("powerState") or {}).get("code", "")).casefold()
+
+
+def stopped_pools(spec: EnvironmentSpec, cluster: Json | None) -> list[str]:
+    """Names of this environment's pools that are stopped, by the cluster; with a stopped cluster all of them are."""
+    profiles = ((cluster or {}).get("properties") or {}).get("agentPoolProfiles") or []
+    ours = (spec.system_pool.name, spec.postgres_pool.name)
+    return [str(one["name"]) for one in profiles if one.get("name") in ours and _power_of(one) == "stopped"]
+
+
+def start_cluster_command(group: str, cluster: str) -> str:
+    """The command that starts a stopped cluster."""
+    return f"az aks start --resource-group {group} --name {cluster}"
+
+
+def start_pool_command(group: str, cluster: str, pool: str) -> str:
+    """The command that starts a stopped node pool."""
+    return f"az aks nodepool start --resource-group {group} --cluster-name {cluster} --nodepool-name {pool}"
+
+
+def _way_out(command: str) -> str:
+    return f"Start it ({command}), or set cluster.if_stopped: start; then run again."
+
+
+def stopped_cluster(group: str, name: str) -> LastingState:
+    """The refusal for a stopped cluster."""
+    return LastingState(f"AKS cluster {name}", "is stopped", _way_out(start_cluster_command(group, name)))
+
+
+def stopped_pool(group: str, cluster: str, name: str) -> LastingState:
+    """The refusal for a stopped node pool."""
+    return LastingState(f"node pool {name}", "is stopped", _way_out(start_pool_command(group, cluster, name)))
+
+
+def stopped_here(spec: EnvironmentSpec, names: Names, cluster: Json | None) -> list[LastingState]:
+    """What of a live cluster is stopped: the cluster, or else single pools of it."""
+    if is_stopped(cluster):
+        return [stopped_cluster(names.resource_group, names.cluster)]
+    return [stopped_pool(names.resource_group, names.cluster, pool) for pool in stopped_pools(spec, cluster)]
+
+
+def judge_standing(
+    spec: EnvironmentSpec, names: Names, cluster: Json | None, groups: Sequence[Json]
+) -> Verdict:
+    """Whether the live cluster is in a state that no run gets it out of, or only one that was told to.
+
+    Args:
+        spec: the environment wanted.
+        names: its names.
+        cluster: the live cluster as ARM shows it; None when there is none.
+        groups: every resource group of the subscription, as ARM lists them.
+    """
+    if cluster is None:
+        return FINE
+    verdict = FINE
+    for found in stopped_here(spec, names, cluster):
+        if spec.cluster.if_stopped == "start":
+            verdict += warning("cluster.if_stopped", f"{found.label} is stopped; this run starts it.")
+        else:
+            verdict += problem("cluster.if_stopped", str(found))
+    node_group = str((cluster.get("properties") or {}).get("nodeResourceGroup") or "")
+    known = {str(group["name"]).casefold() for group in groups}
+    if (
+        node_group
+        and node_group.casefold() not in known
+        and state_of(cluster).casefold() not in _IN_THE_MAKING
+    ):
+        verdict += problem("name", str(lost_node_group(names.cluster, node_group)))
+    return verdict
+
+
+def lost_node_group(cluster: str, node_group: str) -> LastingState:
+    """The refusal for a cluster whose nodes, disks and addresses were deleted under it."""
+    return LastingState(
+        f"AKS cluster {cluster}",
+        f"has lost its node resource group {node_group}, with every node and disk in it; AKS can't bring that back",
+        "Make the environment anew from its backups: aks-postgres rebuild, or aks-postgres tear-down and then "
+        "aks-postgres provision.",
+    )
+
+
+def subscription_problem(found: Json) -> str | None:
+    """Why a subscription takes no writes, and the way out; None where it does."""
+    state = str(found.get("state") or "Enabled")
+    if state.casefold() in _TAKES_WRITES:
+        return None
+    return (
+        f"subscription {found.get('subscriptionId')} ({found.get('displayName')}) is {state} and takes no writes. Have "
+        "its owner enable it (https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled), "
+        "then run again."
+    )
+
+
+def refuse_ingestion_off(label: str, live: Json) -> None:
+    """Refuse a Log Analytics workspace that takes no data, and won't by waiting.
+
+    Raises:
+        LastingState: its ingestion is off.
+    """
+    capping = live["properties"].get("workspaceCapping")
+    status = str((capping if isinstance(capping, dict) else {}).get("dataIngestionStatus") or "")
+    if way_out := _INGESTION_OFF.get(status.casefold()):
+        raise LastingState(
+            label, f"takes no data (dataIngestionStatus {status})", f"{way_out}, then run again."
+        )

@@ -1,0 +1,177 @@
+"""What an environment needs of the subscription: resource providers, and permissions step by step.
+
+README shows both tables. Names of actions:
+https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from aks_postgres.arm.responses import Json
+from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+
+PROVIDERS = (
+    "Microsoft.AlertsManagement",
+    "Microsoft.Compute",
+    "Microsoft.ContainerService",
+    "Microsoft.Dashboard",
+    "Microsoft.Insights",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.Monitor",
+    "Microsoft.Network",
+    "Microsoft.OperationalInsights",
+    "Microsoft.OperationsManagement",
+    "Microsoft.Storage",
+)
+
+ROLE_ASSIGNMENTS_WRITE = "Microsoft.Authorization/roleAssignments/write"
+# Needed only where a provider isn't registered yet.
+REGISTER = "/register/action"
+
+# Action -> the steps that need it, in the order of the flow. Reading one's own permissions is not among them:
+# where these are judged, it has worked.
+ACTIONS: dict[str, str] = {
+    "Microsoft.Resources/subscriptions/read": "preflight",
+    "Microsoft.Resources/subscriptions/locations/read": "preflight",
+    "Microsoft.Resources/subscriptions/providers/read": "preflight, resource providers",
+    "Microsoft.Storage/checkNameAvailability/read": "preflight",
+    "Microsoft.Storage/skus/read": "preflight",
+    "Microsoft.Compute/skus/read": "preflight",
+    "Microsoft.Compute/locations/usages/read": "preflight",
+    "Microsoft.Network/locations/usages/read": "preflight",
+    "Microsoft.ContainerService/locations/kubernetesVersions/read": "preflight",
+    "Microsoft.OperationalInsights/deletedWorkspaces/read": "preflight",
+    "Microsoft.Resources/subscriptions/resourceGroups/read": "preflight, resource groups",
+    "Microsoft.Resources/subscriptions/resourceGroups/write": "resource groups",
+    "Microsoft.Resources/tags/write": "every step that writes: the heartbeat of the run's lock",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/read": "managed identity",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/write": "managed identity",
+    "Microsoft.Storage/storageAccounts/read": "storage account",
+    "Microsoft.Storage/storageAccounts/write": "storage account",
+    "Microsoft.Storage/storageAccounts/blobServices/read": "protection of backups",
+    "Microsoft.Storage/storageAccounts/blobServices/write": "protection of backups",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/read": "backup container",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/write": "backup container",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/lease/action": "every step that writes: the run's lock",
+    "Microsoft.Authorization/roleAssignments/read": "roles of the identity, of Grafana and its admins",
+    ROLE_ASSIGNMENTS_WRITE: "roles of the identity, of Grafana and its admins",
+    "Microsoft.Dashboard/grafana/read": "Managed Grafana",
+    "Microsoft.Dashboard/grafana/write": "Managed Grafana",
+    "Microsoft.Monitor/accounts/read": "Azure Monitor workspace",
+    "Microsoft.Monitor/accounts/write": "Azure Monitor workspace",
+    "Microsoft.OperationalInsights/workspaces/read": "Log Analytics workspace",
+    "Microsoft.OperationalInsights/workspaces/write": "Log Analytics workspace",
+    "Microsoft.ContainerService/managedClusters/read": "AKS cluster",
+    "Microsoft.ContainerService/managedClusters/write": "AKS cluster, managed Prometheus, Container insights",
+    # A linked action, of the same page as those of Container insights below.
+    "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster with its identity",
+    "Microsoft.Insights/dataCollectionEndpoints/read": "managed Prometheus",
+    "Microsoft.Insights/dataCollectionEndpoints/write": "managed Prometheus",
+    "Microsoft.Insights/dataCollectionRules/read": "managed Prometheus, Container insights",
+    "Microsoft.Insights/dataCollectionRules/write": "managed Prometheus, Container insights",
+    "Microsoft.Insights/dataCollectionRuleAssociations/read": "managed Prometheus, Container insights",
+    "Microsoft.Insights/dataCollectionRuleAssociations/write": "managed Prometheus, Container insights",
+    "Microsoft.AlertsManagement/alertRuleRecommendations/read": "Prometheus rule groups",
+    "Microsoft.AlertsManagement/prometheusRuleGroups/read": "Prometheus rule groups",
+    "Microsoft.AlertsManagement/prometheusRuleGroups/write": "Prometheus rule groups",
+    "Microsoft.ContainerService/managedClusters/agentPools/read": "postgres node pool",
+    "Microsoft.ContainerService/managedClusters/agentPools/write": "postgres node pool",
+    # Linked actions: https://learn.microsoft.com/azure/aks/aks-service-permissions
+    "Microsoft.OperationalInsights/workspaces/sharedKeys/read": "Container insights",
+    "Microsoft.OperationsManagement/solutions/read": "Container insights",
+    "Microsoft.OperationsManagement/solutions/write": "Container insights",
+    "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "namespaces, operator",
+    "Microsoft.Network/publicIPAddresses/read": "public IP address",
+    "Microsoft.Network/publicIPAddresses/write": "public IP address",
+}
+
+# What a tear-down needs on top of reading. Contributor and the right to assign roles hold these, too.
+TEAR_DOWN_ACTIONS: dict[str, str] = {
+    "Microsoft.Resources/subscriptions/resourceGroups/write": "marking the group as retiring",
+    "Microsoft.Resources/tags/write": "the heartbeat of the run's lock",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/write": "the run's lock, on an earlier version's",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/lease/action": "the run's lock",
+    "Microsoft.Resources/subscriptions/resourceGroups/resources/read": "what is in the group",
+    "Microsoft.Resources/subscriptions/resourceGroups/delete": "resource group",
+    "Microsoft.Authorization/locks/read": "locks",
+    "Microsoft.Authorization/denyAssignments/read": "deny assignments",
+    "Microsoft.Authorization/roleAssignments/read": "roles of the identity and of Grafana",
+    "Microsoft.Authorization/roleAssignments/delete": "roles of the identity and of Grafana",
+    "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "live data",
+    "Microsoft.Insights/dataCollectionRuleAssociations/delete": "data collection rule associations",
+    "Microsoft.Insights/dataCollectionRules/delete": "data collection rules",
+    "Microsoft.Insights/dataCollectionEndpoints/delete": "data collection endpoint",
+    "Microsoft.AlertsManagement/prometheusRuleGroups/delete": "Prometheus rule groups",
+    "Microsoft.ContainerService/managedClusters/delete": "AKS cluster",
+    "Microsoft.Dashboard/grafana/delete": "Managed Grafana",
+    "Microsoft.Monitor/accounts/delete": "Azure Monitor workspace",
+    "Microsoft.OperationalInsights/workspaces/delete": "Log Analytics workspace",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/delete": "managed identity",
+}
+DELETE_BACKUPS_ACTION = "Microsoft.Storage/storageAccounts/delete"
+
+
+def lacking_for_tear_down(permissions: Sequence[Json], *, deletes_backups: bool) -> tuple[str, ...]:
+    """The actions of a tear-down that the caller's permissions don't grant."""
+    needed = [*TEAR_DOWN_ACTIONS, *([DELETE_BACKUPS_ACTION] if deletes_backups else [])]
+    return tuple(action for action in needed if not granting(action, permissions))
+
+
+def missing_providers(found: Sequence[Json]) -> tuple[str, ...]:
+    """The providers that aren't registered, of those that ARM described (`registrationState`)."""
+    return tuple(
+        sorted(
+            str(provider["namespace"])
+            for provider in found
+            if provider.get("registrationState") != "Registered"
+        )
+    )
+
+
+def _covers(patterns: Sequence[str], action: str) -> bool:
+    return any(fnmatch.fnmatchcase(action.casefold(), pattern.casefold()) for pattern in patterns)
+
+
+def granting(action: str, permissions: Sequence[Json]) -> list[Json]:
+    """The caller's permissions that grant an action; `notActions` takes away within one role only."""
+    return [
+        granted
+        for granted in permissions
+        if _covers(granted.get("actions") or [], action)
+        and not _covers(granted.get("notActions") or [], action)
+    ]
+
+
+def judge_permissions(
+    caller: str, scope: str, permissions: Sequence[Json], unregistered: Sequence[str]
+) -> Verdict:
+    """Whether the caller may do everything that the steps do.
+
+    Args:
+        caller: who, for the text.
+        scope: where the permissions were read.
+        permissions: what ARM lists for the caller there.
+        unregistered: providers that the run has to register.
+    """
+    needed = {**ACTIONS, **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered}}
+    lacking = {action: step for action, step in needed.items() if not granting(action, permissions)}
+    if lacking:
+        listed = ", ".join(f"{action} ({step})" for action, step in lacking.items())
+        only_roles = all(action.startswith("Microsoft.Authorization/") for action in lacking)
+        role = "Role Based Access Control Administrator"
+        if not only_roles:
+            role = f"Owner, or Contributor and {role}"
+        return problem(
+            "subscription_id",
+            f"{caller} lacks {len(lacking)} of the {len(needed)} actions needed at {scope}: {listed}. Give "
+            f"it {role} there, or a custom role with these actions; then run again.",
+        )
+    if all(granted.get("condition") for granted in granting(ROLE_ASSIGNMENTS_WRITE, permissions)):
+        return warning(
+            "subscription_id",
+            f"{caller} may assign roles under a condition only, which can't be judged here; it has to allow "
+            "the roles that the README lists.",
+        )
+    return FINE

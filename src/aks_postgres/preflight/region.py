@@ -1,0 +1,186 @@
+"""Whether the region has what the environment is made of: services, storage, Grafana, public addresses."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from aks_postgres.arm.responses import Json
+from aks_postgres.kubernetes.helm import MISSING_EXTRA
+from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names, is_ours
+
+# Named by the service itself in the error ZoneRedundancyNotSupported, February 2026; no API says it:
+# https://github.com/MicrosoftDocs/azure-docs/pull/128186
+ZONE_REDUNDANT_GRAFANA_AS_OF = "February 2026"
+ZONE_REDUNDANT_GRAFANA = frozenset(
+    {
+        "australiaeast",
+        "canadacentral",
+        "centralindia",
+        "eastasia",
+        "eastus",
+        "eastus2euap",
+        "francecentral",
+        "koreacentral",
+        "northeurope",
+        "norwayeast",
+        "southcentralus",
+        "uksouth",
+        "westus3",
+    }
+)
+
+# What an environment makes in its region, as ARM names the types.
+REGIONAL_TYPES = (
+    "Microsoft.ContainerService/managedClusters",
+    "Microsoft.Dashboard/grafana",
+    "Microsoft.ManagedIdentity/userAssignedIdentities",
+    "Microsoft.Monitor/accounts",
+    "Microsoft.OperationalInsights/workspaces",
+    "Microsoft.Storage/storageAccounts",
+)
+
+# The cluster's outbound address, and the one that PostgreSQL is reached at.
+ADDRESSES_PER_ENVIRONMENT = 2
+_ADDRESS_QUOTAS = ("publicipaddresses", "standardskupublicipaddresses")
+
+
+def _as_name(region: object) -> str:
+    """canadacentral, of Canada Central too."""
+    return str(region).replace(" ", "").casefold()
+
+
+def knows_region(spec: EnvironmentSpec, locations: Sequence[Json]) -> bool:
+    """Whether the subscription has the region."""
+    return spec.region in (_as_name(location["name"]) for location in locations)
+
+
+def judge_region(spec: EnvironmentSpec, locations: Sequence[Json], providers: Sequence[Json]) -> Verdict:
+    """Whether the region exists for this subscription and has every service.
+
+    Args:
+        spec: the environment wanted.
+        locations: the subscription's regions.
+        providers: resource providers with their types, and the regions of each.
+    """
+    if not knows_region(spec, locations):
+        known = sorted(_as_name(location["name"]) for location in locations)
+        close = difflib.get_close_matches(spec.region, known, n=4, cutoff=0.5) or known[:8]
+        return problem(
+            "region",
+            f"{spec.region} was given and the subscription has no such region; did you mean "
+            f"{' or '.join(close)}? (az account list-locations)",
+        )
+    shown = {_as_name(location["name"]): _as_name(location.get("displayName", "")) for location in locations}
+    offered = {
+        f"{provider['namespace']}/{kind.get('resourceType')}".casefold(): {
+            _as_name(place) for place in kind.get("locations") or []
+        }
+        for provider in providers
+        for kind in provider.get("resourceTypes") or []
+    }
+    verdict = FINE
+    for kind in REGIONAL_TYPES:
+        places = offered.get(kind.casefold())
+        if places and not places & {spec.region, shown[spec.region]}:
+            verdict += problem("region", f"{spec.region} was given and has no {kind}; choose another region.")
+    return verdict
+
+
+def judge_storage_sku(spec: EnvironmentSpec, skus: Sequence[Json]) -> Verdict:
+    """Whether the region has the storage redundancy wanted."""
+    here = {
+        str(sku["name"])
+        for sku in skus
+        if sku.get("resourceType") == "storageAccounts"
+        and sku.get("kind") == "StorageV2"
+        and spec.region in map(_as_name, sku.get("locations") or [])
+        and not any(_as_name(limit.get("type")) == "location" for limit in sku.get("restrictions") or [])
+    }
+    if spec.storage.sku in here:
+        return FINE
+    return problem(
+        "storage.sku",
+        f"{spec.storage.sku} was given and {spec.region} offers {', '.join(sorted(here)) or 'none'}. Choose "
+        "one of these, or another region.",
+    )
+
+
+def judge_storage_name(
+    spec: EnvironmentSpec, names: Names, availability: Json, account: Json | None
+) -> Verdict:
+    """Whether the storage account's name is free, or taken by our own account.
+
+    Args:
+        spec: the environment wanted.
+        names: its names.
+        availability: the answer of checkNameAvailability.
+        account: the account of that name in the group for backups, if there is one.
+    """
+    if availability.get("nameAvailable"):
+        return FINE
+    name, group = names.storage_account, names.backup_group
+    if account is None:
+        return problem(
+            "suffix",
+            f"the storage account name {name} is taken, and there is no such account in {group}; Azure says: "
+            f"{availability.get('message') or availability.get('reason')} Set another suffix.",
+        )
+    if is_ours(account.get("tags"), spec) or spec.adopt == group:
+        return FINE
+    return problem(
+        "adopt",
+        f"the storage account {name} in {group} exists without this environment's tags, so it isn't ours to "
+        f"change. If it is yours, type adopt: {group}; otherwise set another suffix.",
+    )
+
+
+def judge_grafana(spec: EnvironmentSpec, *, has_own: bool) -> Verdict:
+    """Whether a new Grafana can be spread over zones; one that is there already proves that it can."""
+    if not spec.monitoring.grafana_zone_redundancy or spec.region in ZONE_REDUNDANT_GRAFANA or has_own:
+        return FINE
+    return problem(
+        "monitoring.grafana_zone_redundancy",
+        f"true was given, and {spec.region} has no zone-redundant Grafana (as of "
+        f"{ZONE_REDUNDANT_GRAFANA_AS_OF}, these have it: {', '.join(sorted(ZONE_REDUNDANT_GRAFANA))}). Set "
+        "it to false, or choose another region.",
+    )
+
+
+def judge_addresses(spec: EnvironmentSpec, usages: Sequence[Json], *, has_cluster: bool) -> Verdict:
+    """Whether the quota has room for the public addresses of a new environment."""
+    if has_cluster:
+        return FINE
+    free = {
+        str(usage["name"]["value"]): int(usage["limit"]) - int(usage["currentValue"])
+        for usage in usages
+        if str(usage["name"]["value"]).casefold() in _ADDRESS_QUOTAS
+    }
+    if not free or min(free.values()) >= ADDRESSES_PER_ENVIRONMENT:
+        return FINE
+    name = min(free, key=lambda quota: free[quota])
+    return problem(
+        "region",
+        f"{ADDRESSES_PER_ENVIRONMENT} public IP addresses are needed in {spec.region} and the quota {name} "
+        f"leaves {max(0, free[name])}. Ask for more (https://aka.ms/AzureQuota), or choose another region.",
+    )
+
+
+def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Verdict:
+    """Whether a person will be able to administer Grafana."""
+    if caller_type == "User" or spec.monitoring.grafana_admins:
+        return FINE
+    return warning(
+        "monitoring.grafana_admins",
+        "empty, and the run's identity is no person: nobody will see the dashboards. Give object IDs of "
+        "people or groups.",
+    )
+
+
+def judge_installer(spec: EnvironmentSpec, *, has_helm: bool) -> Verdict:
+    """Whether this worker has what the operator's installer needs."""
+    if spec.operator.installer != "helm" or has_helm:
+        return FINE
+    return problem("operator.installer", f"helm was given and {MISSING_EXTRA}. Or set it to manifest.")

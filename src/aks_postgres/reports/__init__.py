@@ -1,0 +1,1 @@
+"""What a run reports back: outputs, plans, receipts, costs, its journal. Data only."""

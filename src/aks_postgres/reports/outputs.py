@@ -1,0 +1,233 @@
+"""What the steps report back: resource IDs, endpoints, and the change each step made. Never a secret."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from aks_postgres.foreign_text import shown_inside
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
+
+
+class Outputs(BaseModel):
+    """Frozen data that a step returns."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _shown(cls, value: Any) -> Any:
+        return shown_inside(value)
+
+
+class FieldChange(Outputs):
+    """A field that differed: its path in ARM's words, the value before and the value now."""
+
+    field: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.old!r} -> {self.new!r}"
+
+
+class Change(Outputs):
+    """What a step did to its resource."""
+
+    kind: Literal["created", "updated", "unchanged"]
+    fields: tuple[FieldChange, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.fields:
+            return self.kind
+        return f"{self.kind} ({'; '.join(map(str, self.fields))})"
+
+
+UNCHANGED = Change(kind="unchanged")
+CREATED = Change(kind="created")
+
+
+class Site(Outputs):
+    """One generation of the environment: its names, and the IDs that follow from them."""
+
+    subscription_id: str
+    generation: int
+    names: Names
+
+    def group_id(self, group: str) -> str:
+        """Resource ID of a resource group of this subscription."""
+        return f"/subscriptions/{self.subscription_id}/resourceGroups/{group}"
+
+    def resource_id(self, kind: str, name: str, group: str | None = None) -> str:
+        """Resource ID of `name` of type `kind` (Provider/type) in `group`, by default the environment's."""
+        return f"{self.group_id(group or self.names.resource_group)}/providers/{kind}/{name}"
+
+
+class Place(Site):
+    """Where the environment goes and what it is called, as the preflight found it."""
+
+    subscription_name: str
+    tenant_id: str
+    caller_object_id: str
+    caller_type: Literal["User", "ServicePrincipal"]
+    kubernetes_version: str
+    authorized_ip_ranges: tuple[str, ...]
+    worker_address: str | None
+    missing_providers: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class StepOutputs(Outputs):
+    """What a step did; most steps report more."""
+
+    change: Change
+
+
+class ProvidersOutputs(StepOutputs):
+    """Resource providers registered by this run."""
+
+    registered: tuple[str, ...]
+
+
+class ResourceOutputs(StepOutputs):
+    """A resource by its ID and name."""
+
+    id: str
+    name: str
+
+
+class IdentityOutputs(ResourceOutputs):
+    """A user-assigned managed identity: the cluster's, or the one that may write backups."""
+
+    principal_id: str
+    client_id: str
+
+
+class StorageAccountOutputs(ResourceOutputs):
+    """The backup account; `blob_endpoint` is an https URL with a trailing slash."""
+
+    resource_group: str
+    blob_endpoint: str
+
+
+class RoleOutputs(StepOutputs):
+    """Role assignments by their resource IDs."""
+
+    ids: tuple[str, ...]
+
+
+class MonitorWorkspaceOutputs(ResourceOutputs):
+    """The Azure Monitor workspace (managed Prometheus)."""
+
+    location: str
+    query_endpoint: str
+    account_id: str = ""
+
+
+class LogWorkspaceOutputs(ResourceOutputs):
+    """The Log Analytics workspace."""
+
+    location: str
+    customer_id: str = ""
+
+
+class GrafanaOutputs(ResourceOutputs):
+    """Managed Grafana; `endpoint` is an https URL."""
+
+    endpoint: str
+    principal_id: str
+
+
+class ClusterRequestOutputs(ResourceOutputs):
+    """The write that makes the whole cluster, once Azure has taken it; the URL tells of its operation."""
+
+    operation_url: str | None
+
+
+class ClusterOutputs(ResourceOutputs):
+    """The AKS cluster."""
+
+    resource_group: str
+    node_resource_group: str
+    node_resource_group_id: str
+    kubernetes_version: str
+    fqdn: str
+    oidc_issuer_url: str
+    portal_url: str
+
+
+class NodePoolOutputs(ResourceOutputs):
+    """A node pool; `count` is nodes over all zones right now."""
+
+    count: int
+    kubernetes_version: str
+    zones: tuple[str, ...]
+
+
+class RuleGroupsOutputs(StepOutputs):
+    """Prometheus recording rule groups by name."""
+
+    names: tuple[str, ...]
+
+
+class ApiServerOutputs(StepOutputs):
+    """The cluster's API server, reached from this worker."""
+
+    kubernetes_version: str
+    waited_s: float
+
+
+class NamespacesOutputs(StepOutputs):
+    """Both namespaces exist and are active."""
+
+    namespaces: tuple[str, ...]
+
+
+class PublicIpOutputs(ResourceOutputs):
+    """The static public IP in the node resource group."""
+
+    ip_address: str
+
+
+class OperatorOutputs(StepOutputs):
+    """The CloudNativePG operator."""
+
+    namespace: str
+    deployment: str
+    version: str
+    objects: int
+
+
+class VerificationOutputs(StepOutputs):
+    """What was looked at and found to be so, one line each."""
+
+    facts: tuple[str, ...]
+
+
+class EnvironmentOutputs(Outputs):
+    """Everything that `provision` made or found."""
+
+    spec: EnvironmentSpec
+    place: Place
+    resource_group: ResourceOutputs
+    backup_group: ResourceOutputs
+    identity: IdentityOutputs
+    backup_identity: IdentityOutputs
+    storage_account: StorageAccountOutputs
+    container: ResourceOutputs
+    backup_protection: ResourceOutputs
+    grafana: GrafanaOutputs
+    monitor_workspace: MonitorWorkspaceOutputs
+    log_workspace: LogWorkspaceOutputs
+    cluster: ClusterOutputs
+    postgres_pool: NodePoolOutputs
+    public_ip: PublicIpOutputs
+    operator: OperatorOutputs
+    changes: dict[str, Change]
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the run found everything in place and wrote nothing."""
+        return all(change.kind == "unchanged" for change in self.changes.values())

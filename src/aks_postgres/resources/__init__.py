@@ -1,0 +1,1 @@
+"""What several chapters of the guide write the same way, and how Azure shows it."""

@@ -1,0 +1,82 @@
+"""Data collection rules and their associations with a cluster, as managed Prometheus and Container insights make them.
+
+https://learn.microsoft.com/rest/api/monitor/data-collection-rules,
+https://learn.microsoft.com/rest/api/monitor/data-collection-rule-associations
+"""
+
+from __future__ import annotations
+
+import re
+
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.reports.outputs import Place, ResourceOutputs
+from aks_postgres.resources.links import with_destinations
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import resource_tags
+
+
+def plain_region(location: str) -> str:
+    """A workspace's region as az writes it into names: lower-case letters and digits."""
+    return re.sub(r"[^a-z0-9]", "", location.lower())
+
+
+async def ensure_rule(
+    spec: EnvironmentSpec,
+    place: Place,
+    group: ResourceOutputs,
+    name: str,
+    region: str,
+    properties: Json,
+    workspace: str = "",
+) -> ResourceOutputs:
+    """Create a data collection rule, or bring it to these properties.
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        group: the environment's resource group.
+        name: the rule's.
+        region: where it goes.
+        properties: what it shall be.
+        workspace: the internal ID of the workspace that it writes to now.
+    """
+    label = f"data collection rule {name}"
+    operations = cloud().monitor.data_collection_rules
+    resource = arm_resource(
+        label,
+        place.resource_id("Microsoft.Insights/dataCollectionRules", name),
+        operations.get,
+        operations.create,
+        group.name,
+        name,
+    )
+    wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec), "properties": properties}
+
+    def decision(live: Json | None) -> Decision:
+        return with_destinations(decide(label, wanted, live, immutable=("location",)), live, workspace)
+
+    _, change = await ensure(resource, decision)
+    return ResourceOutputs(id=resource.id, name=name, change=change)
+
+
+async def ensure_association(
+    cluster: ResourceOutputs, rule: ResourceOutputs, name: str, description: str
+) -> ResourceOutputs:
+    """Associate the cluster with a rule, under the name that its agent looks for."""
+    label = f"data collection rule association {name}"
+    operations = cloud().monitor.data_collection_rule_associations
+    resource = arm_resource(
+        label,
+        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{name}",
+        operations.get,
+        operations.create,
+        cluster.id.lstrip("/"),
+        name,
+    )
+    wanted = {"properties": {"dataCollectionRuleId": rule.id}}
+    once = {"properties": {"description": description}}
+    _, change = await ensure(resource, lambda live: decide(label, wanted, live, only_at_creation=once))
+    return ResourceOutputs(id=resource.id, name=name, change=change)

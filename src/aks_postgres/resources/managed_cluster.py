@@ -1,0 +1,110 @@
+"""The managed cluster as an ARM resource, as every chapter that writes it describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.deletion import Deletable, deletable
+from aks_postgres.arm.reconcile import ArmResource, arm_resource
+from aks_postgres.arm.responses import Answer, Json
+from aks_postgres.errors import NotOurs
+from aks_postgres.reports.outputs import ClusterOutputs, Site
+from aks_postgres.spec.environment import EnvironmentSpec
+
+# Azure seconds, https://github.com/Azure/AKS/issues/1439 and recordings of Azure PowerShell: a create takes 4 to 13
+# minutes, an update 1 to 3; AKS documents no limit, terraform waits 90 minutes.
+CREATE_S = 400
+UPDATE_S = 111
+DEADLINE_S = 3600
+# More than 8 minutes: https://github.com/Azure/terraform-azurerm-aks/pull/74
+DELETE_S = 500
+# The SDK's default.
+_API_VERSION = "2026-08-01"
+
+
+def is_planned(cluster: ClusterOutputs) -> bool:
+    """Whether the cluster isn't there yet and this run only plans it, so that nothing in it can be asked."""
+    return cloud().planning and cluster.change.kind == "created"
+
+
+def comes_with_it(spec: EnvironmentSpec, cluster: ClusterOutputs) -> bool:
+    """Whether this run only plans the cluster, and its one write brings everything that later steps look for."""
+    return is_planned(cluster) and spec.cluster_requests == "single"
+
+
+def metrics_on() -> Json:
+    """The fields of a cluster with managed Prometheus."""
+    return {"properties": {"azureMonitorProfile": {"metrics": {"enabled": True}}}}
+
+
+def insights_on(workspace_id: str, live: Json | None = None) -> Json:
+    """The fields of a cluster with the Container insights add-on that writes to this workspace.
+
+    AKS shows the add-on a second time, as `azureMonitorProfile.containerInsights`, and takes that view when both are
+    in a request (azure-cli 2.91.0, acs/custom.py: "two views of the same feature"; recorded in aks-preview's
+    test_aks_create_with_monitoring_legacy_auth.yaml). So both say the same as soon as the cluster shows both.
+
+    Args:
+        workspace_id: the Log Analytics workspace.
+        live: the cluster as it is; None for a new one.
+    """
+    config = {"logAnalyticsWorkspaceResourceID": workspace_id, "useAADAuth": "true"}
+    fields: Json = {"addonProfiles": {"omsagent": {"enabled": True, "config": config}}}
+    monitor = ((live or {}).get("properties") or {}).get("azureMonitorProfile") or {}
+    if monitor.get("containerInsights") is not None:
+        second = {"enabled": True, "logAnalyticsWorkspaceResourceId": workspace_id}
+        fields["azureMonitorProfile"] = {"containerInsights": second}
+    return {"properties": fields}
+
+
+def existing(label: str, live: Json | None) -> Json:
+    """The live cluster, for a step that only changes it; in a plan, as the cluster's own step will leave it.
+
+    Raises:
+        NotOurs: it is gone, though an earlier step had it.
+    """
+    if cloud().planning:
+        properties = (live or {}).get("properties") or {}
+        return {**(live or {}), "properties": {**properties, "provisioningState": "Succeeded"}}
+    if live is not None:
+        return live
+    raise NotOurs(f"{label} was deleted by someone while this run was working on it. Run again.")
+
+
+def cluster_resource(resource_id: str, resource_group: str, name: str, expected_s: float) -> ArmResource:
+    """The cluster; written with If-Match, so that nobody's change in between is overwritten."""
+    operations = cloud().container_service.managed_clusters
+
+    async def get(_group: str, _name: str, **_: Any) -> Answer:
+        # Read hundreds of times a run: the SDK's own operation makes a model of it first, at twice the cost.
+        return await cloud().get(resource_id, _API_VERSION)
+
+    return arm_resource(
+        f"AKS cluster {name}",
+        resource_id,
+        get,
+        operations.begin_create_or_update,
+        resource_group,
+        name,
+        expected_s=expected_s,
+        deadline_s=DEADLINE_S,
+        if_match=True,
+    )
+
+
+def deletable_cluster(site: Site) -> Deletable:
+    """The cluster, for the end of its days; AKS deletes it whatever else it is doing."""
+    operations = cloud().container_service.managed_clusters
+    return deletable(
+        "AKS cluster",
+        site.resource_id("Microsoft.ContainerService/managedClusters", site.names.cluster),
+        operations.get,
+        operations.begin_delete,
+        site.names.resource_group,
+        site.names.cluster,
+        expected_s=DELETE_S,
+        deadline_s=DEADLINE_S,
+        waits=False,
+        if_match=True,
+    )

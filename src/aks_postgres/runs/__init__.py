@@ -1,0 +1,1 @@
+"""What a run is: its steps, its lock, its session, its summary."""

@@ -1,0 +1,44 @@
+"""Opening what a run needs, the connection to Azure and the journal: the outermost flow does it for all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aks_postgres.arm.client import open_cloud
+from aks_postgres.reports.journal import Journal, use_journal
+from aks_postgres.runs.signals import ended_by_signals
+from aks_postgres.spec.environment import EnvironmentSpec, as_one_guid
+from aks_postgres.spec.problems import SpecError, SpecProblem
+
+
+def subscription_of(spec: EnvironmentSpec) -> str:
+    """The subscription that the spec or the worker names.
+
+    Raises:
+        SpecError: neither does.
+    """
+    found = as_one_guid(spec.subscription_id or os.environ.get("AZURE_SUBSCRIPTION_ID"))
+    if not found:
+        raise SpecError(
+            [
+                SpecProblem(
+                    field="subscription_id",
+                    given="nothing",
+                    allowed="a subscription's GUID is needed, here or in the worker's AZURE_SUBSCRIPTION_ID",
+                )
+            ]
+        )
+    return found
+
+
+@asynccontextmanager
+async def run_session(
+    spec: EnvironmentSpec, *, read_only: bool = False, planning: bool = False
+) -> AsyncIterator[Journal]:
+    """Connect to Azure for one run, and end it as by Ctrl-C when the process is told to; yields its journal."""
+    subscription_id = subscription_of(spec)
+    with use_journal(Journal()) as journal, ended_by_signals():
+        async with open_cloud(subscription_id, read_only=read_only, planning=planning):
+            yield journal

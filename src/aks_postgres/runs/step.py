@@ -1,0 +1,122 @@
+"""What every step has in common: retries, no cache, no persisted result, and its line in the journal."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+
+from aks_postgres.arm.client import is_planning
+from aks_postgres.arm.clock import time_scale
+from aks_postgres.arm.responses import clean
+from aks_postgres.errors import NotUnderstood, is_temporary
+from aks_postgres.reports.journal import journal
+from aks_postgres.reports.outputs import StepOutputs
+from aks_postgres.reports.receipt import Removals
+from aks_postgres.runs.progress import progress_of
+from aks_postgres.spec.problems import SpecError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_HOUSE = f"{Path(__file__).parents[1]}/"
+RETRIES = 2
+# Azure seconds between attempts. Waits that Azure makes normal happen inside a step (cloud.calls); these are for
+# what outlasts them, so they are minutes.
+RETRY_DELAYS_S = (30.0, 120.0)
+RETRY_JITTER = 0.3
+
+
+async def worth_another_attempt(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Prefect's retry condition: only what `is_temporary` says.
+
+    A plain function, as Prefect silently never retries with a partial or a callable object.
+    """
+    try:
+        await state.aresult(raise_on_failure=True)
+    except Exception as error:
+        return is_temporary(error)
+    return False
+
+
+def _run_log() -> Callable[[str], None]:
+    """Where the step's lines go: the task run's log, or Python's where a step is called outside a run."""
+    try:
+        return get_run_logger().info
+    except MissingContextError:
+        return logging.getLogger("aks_postgres").info
+
+
+@contextmanager
+def understanding(label: str) -> Iterator[None]:
+    """Say in one sentence that something inside wasn't what its documentation says: no person can read a traceback.
+
+    The pipeline looks at what every answer has (`arm.response_checks`); what is deep inside one shows where it is used.
+
+    Raises:
+        NotUnderstood: what and where, with the traceback as its cause.
+    """
+    try:
+        yield
+    except SpecError:
+        raise
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _HOUSE in frame.filename]
+        where = (
+            f"{frames[-1].filename.rpartition(_HOUSE)[2]}, line {frames[-1].lineno}" if frames else "unknown"
+        )
+        raise NotUnderstood(
+            f"{label}: an answer of Azure's or Kubernetes' isn't what its documentation says ({clean(repr(error))}; "
+            f"{where}). Run again; if it stays so, report it with this text."
+        ) from error
+
+
+def arm_task(title: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
+    """Make a step of a coroutine function.
+
+    Args:
+        title: the task run's name, a sentence with fields of the arguments: `ensure_node_pool {pool.name}`.
+    """
+
+    def make(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        async def step(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            name = title.format(**bound.arguments)
+            with journal().step(name, _run_log()):
+                async with progress_of(name):
+                    with understanding(name):
+                        outputs = await function(*args, **kwargs)
+                if isinstance(outputs, StepOutputs):
+                    fields = "; ".join(map(str, outputs.change.fields))
+                    journal().ended(outputs.change.kind, fields, planned=is_planning())
+                else:
+                    journal().ended("done", str(outputs) if isinstance(outputs, Removals) else "")
+                return outputs
+
+        return task(
+            name=function.__name__,
+            task_run_name=title,
+            retries=RETRIES,
+            retry_delay_seconds=[delay_s / time_scale() for delay_s in RETRY_DELAYS_S],
+            retry_jitter_factor=RETRY_JITTER,
+            retry_condition_fn=worth_another_attempt,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(step)
+
+    return make

@@ -1,0 +1,158 @@
+"""The environment summary: what exists, where to click, how to connect, what took how long and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from aks_postgres.foreign_text import in_code, in_markdown
+from aks_postgres.reports.journal import Event
+from aks_postgres.reports.outputs import EnvironmentOutputs
+
+
+def summary(outputs: EnvironmentOutputs, events: Iterable[Event], critical_path: str) -> str:
+    """The summary as Markdown.
+
+    Args:
+        outputs: what the run returns.
+        events: what it went through.
+        critical_path: the steps that its length is made of, as Markdown.
+    """
+    events = list(events)
+    return "\n\n".join(
+        [
+            f"# {outputs.spec.name} in {outputs.spec.region}",
+            _headline(outputs),
+            *(f"**Warning:** {in_markdown(warning)}" for warning in outputs.place.warnings),
+            "## What exists",
+            _resources(outputs),
+            "## How to connect",
+            _connect(outputs),
+            "## What the time went into",
+            critical_path,
+            "## How long each step took",
+            _timings(events),
+            "## What was waited out",
+            _conflicts(events, outputs.place.warnings),
+        ]
+    )
+
+
+def _headline(outputs: EnvironmentOutputs) -> str:
+    place = outputs.place
+    counts = {
+        kind: sum(change.kind == kind for change in outputs.changes.values())
+        for kind in ("created", "updated", "unchanged")
+    }
+    return (
+        f"Subscription **{in_markdown(place.subscription_name)}** (`{in_code(place.subscription_id)}`). "
+        f"Generation {place.generation}, Kubernetes {in_markdown(outputs.cluster.kubernetes_version)}. "
+        f"Steps: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged."
+    )
+
+
+def _portal(outputs: EnvironmentOutputs, resource_id: str) -> str:
+    return f"https://portal.azure.com/#@{outputs.place.tenant_id}/resource{resource_id}/overview"
+
+
+def _address(url: str) -> str:
+    """A URL between angle brackets, where spaces and brackets would end it."""
+    return quote(url, safe=":/?#@!$&'()*+,;=%~-._")
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    """Cells are Markdown already."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _resources(outputs: EnvironmentOutputs) -> str:
+    made = [
+        ("Resource group", outputs.resource_group, "resource_group"),
+        ("Backup resource group", outputs.backup_group, "backup_group"),
+        ("Managed identity", outputs.identity, "identity"),
+        ("Managed identity for backups", outputs.backup_identity, "backup_identity"),
+        ("Storage account", outputs.storage_account, "storage_account"),
+        ("Blob container", outputs.container, "container"),
+        ("Protection of backups", outputs.backup_protection, "backup_protection"),
+        ("Managed Grafana", outputs.grafana, "grafana"),
+        ("Azure Monitor workspace", outputs.monitor_workspace, "monitor_workspace"),
+        ("Log Analytics workspace", outputs.log_workspace, "log_workspace"),
+        ("AKS cluster", outputs.cluster, "cluster"),
+        ("Node pool", outputs.postgres_pool, "postgres_pool"),
+        ("Public IP", outputs.public_ip, "public_ip"),
+    ]
+    rows = [
+        (
+            what,
+            f"[{in_markdown(resource.name)}](<{_address(_portal(outputs, resource.id))}>)",
+            outputs.changes[key].kind,
+        )
+        for what, resource, key in made
+        if key in outputs.changes  # one identity may do for both
+    ]
+    operator = outputs.operator
+    rows.append(
+        (
+            "CloudNativePG operator",
+            f"{in_markdown(operator.version)}, `{in_code(f'{operator.namespace}/{operator.deployment}')}`",
+            outputs.changes["operator"].kind,
+        )
+    )
+    return _table(("What", "Name", "This run"), rows)
+
+
+def _connect(outputs: EnvironmentOutputs) -> str:
+    spec = outputs.spec
+    return "\n".join(
+        [
+            f"- Grafana: <{_address(outputs.grafana.endpoint)}>",
+            f"- Public IP for PostgreSQL: `{in_code(outputs.public_ip.ip_address)}`",
+            f"- OIDC issuer: <{_address(outputs.cluster.oidc_issuer_url)}>",
+            f"- Backups: `{in_code(f'{outputs.storage_account.blob_endpoint}{outputs.container.name}')}`",
+            "- kubectl: `aks-postgres kubeconfig "
+            f"--name {spec.name} --region {spec.region} --file cluster.kubeconfig`, then "
+            "`kubectl --kubeconfig cluster.kubeconfig get nodes`",
+            f"- Variables for the guide's next article: `aks-postgres outputs --name {spec.name} "
+            f"--region {spec.region} --format env`",
+        ]
+    )
+
+
+def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:
+    """Each step's last attempt: title, real seconds until it began, real seconds it took, how it ended."""
+    began: dict[str, float] = {}
+    found: dict[str, tuple[str, float, float, str]] = {}
+    for event in events:
+        if not event.step:
+            continue
+        if event.kind == "started":
+            began.setdefault(event.step, event.at_s)
+        elif event.kind in ("created", "updated", "unchanged", "done", "failed"):
+            start = began.get(event.step, event.at_s)
+            found[event.step] = (event.step, start, event.at_s - start, event.ending)
+    return sorted(found.values(), key=lambda row: row[1])
+
+
+def _timings(events: list[Event]) -> str:
+    return _table(
+        ("Step", "Began after", "Took", "Ended"),
+        [
+            (in_markdown(step), f"{start:.1f} s", f"{took:.1f} s", kind)
+            for step, start, took, kind in timings(events)
+        ],
+    )
+
+
+def _conflicts(events: list[Event], warnings: Iterable[str]) -> str:
+    found: dict[tuple[str, str], list[Event]] = {}
+    for event in events:
+        if event.kind in ("conflict", "note") and event.text not in warnings:
+            found.setdefault((event.step, event.text.partition(" (")[0]), []).append(event)
+    if not found:
+        return "Nothing: Azure took every request at once."
+    return "\n".join(
+        f"- **{in_markdown(step)}** at {same[0].at_s:.1f} s{f', {len(same)} times' if len(same) > 1 else ''}: "
+        f"{in_markdown(same[-1].text)}"
+        for (step, _), same in found.items()
+    )

@@ -1,0 +1,142 @@
+"""What is wrong with a spec, one line a field: where, what was given, what is allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from aks_postgres.spec.environment import EnvironmentSpec
+
+_MAX_SHOWN = 60
+
+
+class SpecProblem(BaseModel):
+    """One thing that a spec gets wrong."""
+
+    field: str
+    given: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.given} was given; {self.allowed}"
+
+
+class SpecError(ValueError):
+    """The spec can't be used; nothing was written. Holds every problem found, not only the first."""
+
+    def __init__(self, problems: list[SpecProblem], what: str = "the spec") -> None:
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"{what} has {count}; nothing was written:\n{lines}")
+
+
+def spec_from(given: Any) -> EnvironmentSpec:
+    """Make a spec of what a person gave.
+
+    Args:
+        given: a mapping as read from YAML or JSON.
+
+    Raises:
+        SpecError: with all problems at once.
+    """
+    if not isinstance(given, dict):
+        raise SpecError(
+            [SpecProblem(field="spec", given=shown(given), allowed="a mapping of fields is expected")]
+        )
+    try:
+        return EnvironmentSpec.model_validate(given)
+    except ValidationError as error:
+        raise SpecError(problems_of(error)) from None
+
+
+def problems_of(error: ValidationError, model: type[BaseModel] = EnvironmentSpec) -> list[SpecProblem]:
+    """The problems in pydantic's error, in our words.
+
+    Args:
+        error: what pydantic raised.
+        model: what was validated.
+    """
+    return [
+        SpecProblem(
+            field=_printable(".".join(str(part) for part in found["loc"])) or "spec",
+            given=shown(found["input"]),
+            allowed=_printable(_allowed(found, [str(part) for part in found["loc"]], model)),
+        )
+        for found in error.errors(include_url=False)
+    ]
+
+
+def shown(given: Any) -> str:
+    """A value as a message shows it: short, printable, and without a private key."""
+    if isinstance(given, str) and "PRIVATE KEY" in given:
+        return "a private key (not shown)"
+    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in _printable(_as_text(given)))
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+
+
+def _as_text(given: Any) -> str:
+    if isinstance(given, BaseModel):
+        given = given.model_dump()
+    # YAML has more than JSON: dates as keys, anchors that hold themselves, integers of any length.
+    for write in (partial(json.dumps, ensure_ascii=False, default=str), repr):
+        try:
+            return write(given)
+        except (TypeError, ValueError, RecursionError):
+            continue
+    return f"a value of type {type(given).__name__}"
+
+
+def _printable(text: str) -> str:
+    # Half a surrogate pair can be given and can't be printed.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _allowed(found: ErrorDetails, path: list[str], root: type[BaseModel]) -> str:
+    kind, context = found["type"], found.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"there is no such field; allowed here: {', '.join(_fields_of(_model_at(path[:-1], root)))}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in ("model_type", "model_attributes_type"):
+        return f"a mapping of these fields is expected: {', '.join(_fields_of(_model_at(path, root)))}"
+    if kind == "string_type":
+        return "text is expected (in YAML, quotes make a number text)"
+    if kind == "string_pattern_mismatch":
+        hint = _description(path, root)
+        return f"it must match {context['pattern']}" + (f" ({hint})" if hint else "")
+    message: str = found["msg"]
+    return message[0].lower() + message[1:]
+
+
+def _model_at(path: list[str], root: type[BaseModel]) -> type[BaseModel] | None:
+    model: Any = root
+    for part in path:
+        if re.fullmatch(r"\d+", part):
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            return None
+        model = field.annotation
+        for argument in getattr(model, "__args__", ()):
+            if isinstance(argument, type) and issubclass(argument, BaseModel):
+                model = argument
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
+    found: type[BaseModel] = model
+    return found
+
+
+def _fields_of(model: type[BaseModel] | None) -> list[str]:
+    return list(model.model_fields) if model else []
+
+
+def _description(path: list[str], root: type[BaseModel]) -> str:
+    model = _model_at(path[:-1], root)
+    field = model.model_fields.get(path[-1]) if model else None
+    return (field.description or "").rstrip(".") if field else ""

@@ -1,0 +1,1 @@
+"""What is looked at before anything is deleted, and what is deleted."""

@@ -1,0 +1,131 @@
+"""What Azure would forbid half-way, or take along unannounced: deny assignments, and what is kept in a backup account.
+
+Judged before the first deletion: met later, it would leave half an environment. Data in, words out.
+https://learn.microsoft.com/azure/role-based-access-control/deny-assignments,
+https://learn.microsoft.com/azure/storage/blobs/immutable-storage-overview
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aks_postgres.arm.responses import Json, clean
+from aks_postgres.preflight.permissions import granting
+from aks_postgres.runs.write_lock import CONTAINER as LOCK_CONTAINER
+from aks_postgres.tear_down.ownership import WAY_OUT
+
+_EVERYONE = "00000000-0000-0000-0000-000000000000"
+_PEOPLE = ("user", "serviceprincipal")
+# Made by the storage service itself for its logs and its change feed.
+_AZURES = frozenset({"$logs", "$blobchangefeed"})
+
+
+def judge_denials(
+    denials: Iterable[Json],
+    caller_id: str,
+    doomed: Iterable[str],
+    kept: Iterable[str],
+    actions: Iterable[str],
+) -> list[str]:
+    """Name the deny assignments that stand against deleting some groups.
+
+    Args:
+        denials: as ARM lists them at the groups.
+        caller_id: object ID of whoever deletes.
+        doomed: IDs of the groups that go, with everything in them.
+        kept: IDs of what stays in them.
+        actions: what the caller does there.
+    """
+    going, staying = [one.casefold() for one in doomed], [one.casefold() for one in kept]
+    wanted = list(actions)
+    problems = {}
+    for denial in denials:
+        properties = denial.get("properties") or {}
+        scope = str(properties.get("scope") or "").rstrip("/").casefold()
+        if any(_covers(one, scope) for one in staying) or not any(
+            _covers(group, scope) or (_covers(scope, group) and not properties.get("doNotApplyToChildScopes"))
+            for group in going
+        ):
+            continue
+        denied = [one for one in wanted if granting(one, properties.get("permissions") or [])]
+        if denied and _concerns(properties, caller_id.casefold()):
+            name = clean(str(properties.get("denyAssignmentName") or denial.get("name")))
+            problems[str(denial.get("id")).casefold()] = (
+                f"deny assignment {name} on {scope or '/'} forbids {', '.join(denied[:3])}"
+                f"{' and more' if len(denied) > 3 else ''}. Ask whoever set it to remove it or to exclude {caller_id} "
+                "by its own ID, then run again."
+            )
+    return list(problems.values())
+
+
+def _concerns(properties: Json, caller_id: str) -> bool:
+    """Whether it may be meant for the caller; who is in a group isn't known, so a group may be."""
+    excluded = {str(one.get("id")).casefold() for one in properties.get("excludePrincipals") or []}
+    if caller_id in excluded:
+        return False
+    return any(
+        str(one.get("id")).casefold() in (caller_id, _EVERYONE)
+        or str(one.get("type")).casefold() not in _PEOPLE
+        for one in properties.get("principals") or []
+    )
+
+
+def judge_vault(account: Json, container: str, containers: Sequence[Json]) -> list[str]:
+    """What stands against deleting a backup account with these containers in it.
+
+    Args:
+        account: the account as ARM shows it.
+        container: name of the backups' container.
+        containers: as ARM lists them.
+    """
+    name = account["name"]
+    problems = []
+    if _is_enabled(account.get("properties"), "immutableStorageWithVersioning"):
+        problems.append(
+            f"storage account {name} keeps versions immutable (immutableStorageWithVersioning), so it can't be deleted "
+            "with any in it. Delete them once their time is over, or leave delete_backups out"
+        )
+    for one in containers:
+        properties = one.get("properties") or {}
+        label = f"blob container {one['name']} in storage account {name}"
+        if one["name"] not in (container, LOCK_CONTAINER) and one["name"] not in _AZURES:
+            problems.append(
+                f"{label} isn't this environment's (its backups are in {container}), and deleting the backups would "
+                f"take it along. {WAY_OUT}"
+            )
+        if properties.get("hasLegalHold") or _tags_of(properties.get("legalHold")):
+            tags = ", ".join(_tags_of(properties.get("legalHold"))) or "without a readable tag"
+            problems.append(
+                f"{label} is under a legal hold ({clean(tags)}). Ask whoever set it to clear it, or leave "
+                "delete_backups out; then run again."
+            )
+        policy = properties.get("immutabilityPolicy")
+        if properties.get("hasImmutabilityPolicy") or policy:
+            inner = (policy or {}).get("properties") or {}
+            problems.append(
+                f"{label} has an immutability policy ({inner.get('state', 'of unknown state')}, "
+                f"{inner.get('immutabilityPeriodSinceCreationInDays', '?')} days). An unlocked one can be deleted (az "
+                f"storage container immutability-policy delete --account-name {name} --container-name {one['name']} "
+                "--if-match '*'), a locked one has to run out; or leave delete_backups out. Then run again."
+            )
+        if _is_enabled(properties, "immutableStorageWithVersioning"):
+            problems.append(
+                f"{label} keeps versions immutable (immutableStorageWithVersioning). Delete them once their time is "
+                "over, or leave delete_backups out; then run again."
+            )
+    return problems
+
+
+def _tags_of(hold: Any) -> list[str]:
+    tags = hold.get("tags") if isinstance(hold, dict) else None
+    return [str(one.get("tag")) for one in tags or [] if isinstance(one, dict)]
+
+
+def _is_enabled(properties: Any, name: str) -> bool:
+    found = (properties or {}).get(name)
+    return bool(found.get("enabled")) if isinstance(found, dict) else False
+
+
+def _covers(scope: str, target: str) -> bool:
+    return target == scope or target.startswith(f"{scope}/")

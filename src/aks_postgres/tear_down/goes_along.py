@@ -1,0 +1,161 @@
+"""What goes with a cluster that is deleted, asked before: what stands among its nodes, and the data in it.
+
+Reads only. `_node_group.py` and `_live_data.py` judge what is found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import partial
+
+from aks_postgres.arm import clock
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.deletion import is_being_deleted, settled
+from aks_postgres.arm.diff import state_of
+from aks_postgres.arm.responses import ArmFault, Json
+from aks_postgres.arm.retry import all_ended, read
+from aks_postgres.errors import ProvisioningError
+from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.preflight.lasting_states import is_stopped, start_cluster_command
+from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.receipt import Vault
+from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.resources.managed_cluster import deletable_cluster
+from aks_postgres.spec.names import Names
+from aks_postgres.tear_down.live_data import ClusterData, judge_data
+from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster
+from aks_postgres.tear_down.second_look import hidden_claims
+
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CLUSTERS_CRD, BACKUPS_CRD = (f"{_DEFINITIONS}/{kind}.postgresql.cnpg.io" for kind in ("clusters", "backups"))
+STORES_CRD = f"{_DEFINITIONS}/objectstores.barmancloud.cnpg.io"
+SNAPSHOTS_CRD, CONTENTS_CRD = (
+    f"{_DEFINITIONS}/{kind}.snapshot.storage.k8s.io" for kind in ("volumesnapshots", "volumesnapshotcontents")
+)
+_SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1"
+# Packets from outside the authorized ranges are dropped after some seconds each; a person waits for this.
+_REACH_TRIES = 3
+
+
+async def what_goes_along(
+    site: Site, vaults: Sequence[Vault], backup_age_min: int, *, going: Collection[str], lets_go: bool
+) -> tuple[list[str], list[str]]:
+    """What goes with a generation's cluster: foreign things among its nodes, and data; also what keeps us from knowing.
+
+    Args:
+        site: the generation.
+        vaults: the storage accounts for backups.
+        backup_age_min: how old the newest backup may be.
+        going: names of the groups that Azure is deleting.
+        lets_go: whether the data may go.
+    """
+    names = site.names
+    clusters = cloud().container_service.managed_clusters
+    live = await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
+    if live is not None and state_of(live).casefold() == "creating":
+        live = await settled(deletable_cluster(site))  # it has no API server yet
+    node_group = names.node_resource_group
+    # Of a cluster that Azure is deleting, everything goes whatever is said here.
+    if node_group.casefold() in going or (live is not None and is_being_deleted(live)):
+        return [], []
+    contents = await contents_of(node_group)
+    if live is None:
+        return without_cluster(node_group, contents, names.cluster), []
+    judge = partial(
+        foreign_among_nodes,
+        site.group_id(node_group),
+        contents,
+        live,
+        ours=[site.resource_id("Microsoft.Network/publicIPAddresses", names.public_ip, node_group)],
+    )
+    if lets_go and not judge(None):
+        return [], []
+    label = f"AKS cluster {names.cluster}"
+    data, now, unknown = None, None, ""
+    if is_stopped(live):
+        command = start_cluster_command(names.resource_group, names.cluster)
+        unknown = f"{label} is stopped. Start it ({command})"
+        loss = f"{label} is stopped, so whether it holds live data can't be known. Start it ({command})"
+    else:
+        try:
+            data, now = await _objects_of(names)
+        except (ProvisioningError, ArmFault) as error:
+            help_ = (
+                "Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds this "
+                "one's), and start the cluster if it is stopped"
+            )
+            unknown = f"the API server of {label} can't be asked ({error}). {help_}"
+            loss = (
+                f"{label}: whether it holds live data can't be known, as its API server can't be asked ({error}). "
+                f"{help_}"
+            )
+    among_nodes = judge(data, unknown=unknown)
+    if lets_go:
+        return among_nodes, []
+    if data is None or now is None:
+        return among_nodes, [loss]
+    return among_nodes, hidden_claims(contents, data.claims) + judge_data(
+        data,
+        now=now,
+        backup_age_min=backup_age_min,
+        node_group=node_group,
+        accounts=await _blob_endpoints(vaults),
+    )
+
+
+async def _objects_of(names: Names) -> tuple[ClusterData, datetime]:
+    """The objects of a cluster that tell what goes with it, and its API server's time."""
+    async with kubernetes_api(names.resource_group, names.cluster) as api:
+        await _reach(api)
+        found = await all_ended(
+            [
+                _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", "Cluster", CLUSTERS_CRD),
+                _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", "Backup", BACKUPS_CRD),
+                _everywhere(api, "/apis/barmancloud.cnpg.io/v1/objectstores", "ObjectStore", STORES_CRD),
+                _everywhere(api, "/api/v1/persistentvolumeclaims", "PersistentVolumeClaim"),
+                _everywhere(api, "/api/v1/persistentvolumes", "PersistentVolume"),
+                _everywhere(api, f"{_SNAPSHOTS}/volumesnapshots", "VolumeSnapshot", SNAPSHOTS_CRD),
+                _everywhere(
+                    api, f"{_SNAPSHOTS}/volumesnapshotcontents", "VolumeSnapshotContent", CONTENTS_CRD
+                ),
+                _everywhere(api, "/api/v1/services", "Service"),
+                _everywhere(api, "/api/v1/nodes", "Node"),
+            ]
+        )
+        if api.time is None:
+            raise ArmFault(None, "NoDate", "its answers have no readable Date, so no age can be told")
+        return ClusterData(*found), api.time
+
+
+async def _blob_endpoints(vaults: Sequence[Vault]) -> dict[str, bool]:
+    """The blob endpoints of the accounts that are there, and whether each is to be deleted."""
+    get = cloud().storage.storage_accounts.get_properties
+    found = {}
+    for vault in vaults:
+        live = await read(f"storage account {vault.account}", get, vault.group, vault.account)
+        # Also under its public name, which is what a backup would name.
+        found[f"https://{vault.account}.blob.core.windows.net/"] = vault.wanted or live is None
+        if endpoint := (((live or {}).get("properties") or {}).get("primaryEndpoints") or {}).get("blob"):
+            found[str(endpoint)] = vault.wanted
+    return found
+
+
+async def _reach(api: KubernetesApi) -> None:
+    for attempt in range(1, _REACH_TRIES + 1):
+        try:
+            await api.request("GET", "/version")
+        except ArmFault:
+            if attempt == _REACH_TRIES:
+                raise
+            await clock.sleep(5)
+        else:
+            return
+
+
+async def _everywhere(api: KubernetesApi, path: str, kind: str, definition: str | None = None) -> list[Json]:
+    """The objects of all namespaces; of a kind whose definition the cluster doesn't have either, none."""
+    found = await api.list_of(path, kind)
+    if found is None and (definition is None or await api.get(definition) is not None):
+        raise ArmFault(404, "NotFound", f"the API server doesn't list {path}")
+    return found or []

@@ -1,0 +1,263 @@
+"""Whether a cluster holds data that nobody could get back: judged from what its API server says, without a network.
+
+A Postgres cluster is safe when a base backup of it is fresh, stands in an object store known to be outside the
+cluster, and its WAL archiving works now: when the last WAL file was archived isn't in Kubernetes' API
+(https://cloudnative-pg.io/documentation/current/wal_archiving/ - at most five minutes of changes are under way).
+Backups as volume snapshots go with the cluster's own resource group
+(https://cloudnative-pg.io/documentation/current/appendixes/backup_volumesnapshot/) and prove nothing.
+What isn't known proves nothing either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from aks_postgres.arm.responses import Json, clean
+
+# A clock that runs ahead by more than this isn't a clock but a wrong date.
+_AHEAD = timedelta(minutes=5)
+_CLUSTERS_GROUP = "postgresql.cnpg.io/"
+# https://cloudnative-pg.io/plugin-barman-cloud/docs/usage/
+BARMAN_PLUGIN = "barman-cloud.cloudnative-pg.io"
+# https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints, and the
+# sovereign clouds'.
+_BLOB_HOSTS = (".blob.core.windows.net", ".blob.core.usgovcloudapi.net", ".blob.core.chinacloudapi.cn")
+_DISK_DRIVER = "disk.csi.azure.com"
+
+
+@dataclass(frozen=True)
+class ClusterData:
+    """What an API server says of data: the objects of all namespaces, by kind, and of volumes of the cluster."""
+
+    clusters: Sequence[Json] = ()
+    backups: Sequence[Json] = ()
+    object_stores: Sequence[Json] = ()
+    claims: Sequence[Json] = ()
+    volumes: Sequence[Json] = ()
+    snapshots: Sequence[Json] = ()
+    snapshot_contents: Sequence[Json] = ()
+    services: Sequence[Json] = ()
+    nodes: Sequence[Json] = ()
+
+
+def judge_data(
+    data: ClusterData,
+    *,
+    now: datetime,
+    backup_age_min: int,
+    node_group: str,
+    accounts: Mapping[str, bool],
+) -> list[str]:
+    """Name every Postgres cluster without a proven backup, and every volume or snapshot that belongs to none.
+
+    Args:
+        data: what the API server says.
+        now: the API server's own time, which ages count from.
+        backup_age_min: how old the newest backup may be, in minutes.
+        node_group: name of the group that goes with the cluster.
+        accounts: blob endpoints of this environment's backup accounts, and whether each is being deleted.
+    """
+    problems = []
+    for cluster in data.clusters:
+        reasons = _unproven(cluster, data, now, backup_age_min, accounts)
+        if reasons:
+            problems.append(
+                f"Postgres cluster {_full_name(cluster)}: {'; '.join(reasons)}. Take a backup (kubectl cnpg backup "
+                f"{cluster['metadata']['name']} --namespace {cluster['metadata']['namespace']})"
+            )
+    owners = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "uid")) for one in data.clusters}
+    for claim in data.claims:
+        if not _belongs_to(claim, owners):
+            size = _at(claim, "spec", "resources", "requests", "storage") or "?"
+            problems.append(
+                f"PersistentVolumeClaim {_full_name(claim)} ({size}) belongs to no Postgres cluster, and its disk goes "
+                "with the cluster. Save what is on it and delete the claim"
+            )
+    claimed = {uid for claim in data.claims if (uid := _at(claim, "metadata", "uid"))}
+    for volume in data.volumes:
+        if _at(volume, "spec", "claimRef", "uid") in claimed or not _goes_with(volume, node_group):
+            continue
+        size = _at(volume, "spec", "capacity", "storage") or "?"
+        phase = _at(volume, "status", "phase") or "of unknown phase"
+        problems.append(
+            f"PersistentVolume {_full_name(volume)} ({size}, {phase}) has no claim, and its disk goes with the "
+            "cluster. Save what is on it and delete the volume and its disk"
+        )
+    for snapshot in data.snapshots:
+        problems.append(
+            f"VolumeSnapshot {_full_name(snapshot)} goes with the cluster. Save what is in it and delete it"
+        )
+    taken = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "name")) for one in data.snapshots}
+    for content in data.snapshot_contents:
+        reference = _at(content, "spec", "volumeSnapshotRef")
+        if (_at(reference, "namespace"), _at(reference, "name")) not in taken:
+            problems.append(
+                f"VolumeSnapshotContent {_full_name(content)} has no VolumeSnapshot, and its snapshot goes with the "
+                "cluster. Save what is in it and delete it"
+            )
+    return problems
+
+
+def _unproven(
+    cluster: Json, data: ClusterData, now: datetime, backup_age_min: int, accounts: Mapping[str, bool]
+) -> list[str]:
+    reasons, doubts = [], []
+    ended = []
+    for backup in data.backups:
+        if (_at(backup, "metadata", "namespace"), _at(backup, "spec", "cluster", "name")) != _key(cluster):
+            continue
+        if _at(backup, "status", "phase") != "completed":
+            continue
+        stopped = _time(_at(backup, "status", "stoppedAt"))
+        # One of an earlier cluster of the same name says nothing about this one's data.
+        made = _time(_at(cluster, "metadata", "creationTimestamp"))
+        if stopped is None or made is None or stopped < made:
+            continue
+        doubt = (
+            f"ended in the future, at {stopped.isoformat()}"
+            if stopped > now + _AHEAD
+            else _doubt(cluster, backup, data.object_stores, accounts)
+        )
+        if doubt:
+            doubts.append(f"backup {_at(backup, 'metadata', 'name')} {clean(doubt)}")
+        else:
+            ended.append(stopped)
+    if not ended:
+        why = f" ({'; '.join(doubts[:3])})" if doubts else ""
+        reasons.append(f"it has no completed backup in object storage outside the cluster{why}")
+    else:
+        age_min = (now - max(ended)).total_seconds() / 60
+        if age_min > backup_age_min:
+            reasons.append(
+                f"its newest completed backup is {age_min:.0f} minutes old, and {backup_age_min} are allowed"
+            )
+    conditions = _at(cluster, "status", "conditions")
+    archiving = next(
+        (
+            condition
+            for condition in (conditions if isinstance(conditions, list) else [])
+            if _at(condition, "type") == "ContinuousArchiving"
+        ),
+        None,
+    )
+    if archiving is None:
+        reasons.append("it archives no WAL")
+    elif archiving.get("status") != "True":
+        reasons.append(
+            f"its WAL archiving doesn't work ({clean(str(archiving.get('message') or archiving.get('reason')))})"
+        )
+    return reasons
+
+
+def _doubt(
+    cluster: Json, backup: Json, object_stores: Sequence[Json], accounts: Mapping[str, bool]
+) -> str | None:
+    """Why a completed backup proves nothing; None if it does."""
+    said = [value for part in ("spec", "status") if (value := _at(backup, part, "method")) is not None]
+    methods = set(map(str, said)) or {"barmanObjectStore"}
+    if methods == {"barmanObjectStore"}:
+        store = _at(cluster, "spec", "backup", "barmanObjectStore")
+        recorded = _at(backup, "status")
+        # Where the base backup went, and where the WAL goes that it needs.
+        stores = [store] + ([recorded] if _at(recorded, "destinationPath") is not None else [])
+    elif methods == {"plugin"}:
+        plugin = _at(backup, "spec", "pluginConfiguration", "name")
+        if plugin != BARMAN_PLUGIN:
+            return f"was made by an unknown plugin, {plugin}"
+        stores = [_plugin_store(cluster, object_stores)]
+    elif methods == {"volumeSnapshot"}:
+        return "is a volume snapshot, which goes with the cluster"
+    else:
+        return f"was made by an unknown method, {' and '.join(sorted(methods))}"
+    for store in stores:
+        path, endpoint = _at(store, "destinationPath"), _at(store, "endpointURL")
+        if doubt := _judge_destination(path, accounts):
+            return doubt
+        if endpoint is not None and (doubt := _judge_destination(endpoint, accounts)):
+            return doubt
+    return None
+
+
+def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
+    """The configuration of the ObjectStore that the cluster's plugin archives to, None if it isn't known."""
+    plugins = _at(cluster, "spec", "plugins")
+    names = [
+        _at(one, "parameters", "barmanObjectName")
+        for one in (plugins if isinstance(plugins, list) else [])
+        if _at(one, "name") == BARMAN_PLUGIN and _at(one, "enabled") in (None, True)
+    ]
+    namespace = _key(cluster)[0]
+    found = [
+        _at(store, "spec", "configuration")
+        for store in object_stores
+        if len(names) == 1
+        and (_at(store, "metadata", "namespace"), _at(store, "metadata", "name")) == (namespace, names[0])
+    ]
+    return found[0] if found else None
+
+
+def _judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
+    if not isinstance(path, str) or not path:
+        return "has no known destination"
+    for endpoint, is_doomed in accounts.items():
+        if f"{path.rstrip('/')}/".casefold().startswith(f"{endpoint.rstrip('/')}/".casefold()):
+            return f"is in {path}, which is deleted too or isn't there" if is_doomed else None
+    try:
+        host = (urlsplit(path).hostname or "").casefold()
+    except ValueError:
+        host = ""
+    if not path.casefold().startswith("https://") or not any(
+        host.endswith(end) and host.removesuffix(end).isalnum() for end in _BLOB_HOSTS
+    ):
+        return f"is in {path}, which isn't known to be outside the cluster (Azure's blob storage is)"
+    return None
+
+
+def _belongs_to(claim: Json, owners: set[tuple[Any, Any]]) -> bool:
+    """Whether a Postgres cluster that is there owns the claim: by reference, as anyone may write a label."""
+    references = _at(claim, "metadata", "ownerReferences")
+    namespace = _at(claim, "metadata", "namespace")
+    return any(
+        _at(one, "kind") == "Cluster"
+        and str(_at(one, "apiVersion")).startswith(_CLUSTERS_GROUP)
+        and bool(_at(one, "uid"))
+        and (namespace, _at(one, "uid")) in owners
+        for one in (references if isinstance(references, list) else [])
+    )
+
+
+def _goes_with(volume: Json, node_group: str) -> bool:
+    """Whether the disk of a volume goes with the node group; where it is unknown, it does."""
+    if _at(volume, "spec", "csi", "driver") != _DISK_DRIVER:
+        return True
+    parts = str(_at(volume, "spec", "csi", "volumeHandle")).casefold().split("/")
+    return len(parts) < 9 or parts[4] == node_group.casefold()
+
+
+def _at(item: Any, *path: str) -> Any:
+    """What is at a path; None where a part of it is missing or no object."""
+    for part in path:
+        item = item.get(part) if isinstance(item, dict) else None
+    return item
+
+
+def _key(cluster: Json) -> tuple[str, str]:
+    return cluster["metadata"]["namespace"], cluster["metadata"]["name"]
+
+
+def _full_name(item: Json) -> str:
+    metadata = item["metadata"]
+    return "/".join(metadata[part] for part in ("namespace", "name") if metadata.get(part))
+
+
+def _time(given: object) -> datetime | None:
+    """An RFC 3339 time with its zone; None for anything else."""
+    try:
+        found = datetime.fromisoformat(str(given))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None

@@ -1,0 +1,295 @@
+"""What stands in a node resource group: matched by ID with the cluster and its objects, everything else is foreign.
+
+A type or a tag proves nothing: anyone may put an address or a disk there, and a policy may copy AKS's tags to it. What
+AKS makes follows from the cluster as ARM shows it; what Kubernetes' controllers make follows from the cluster's own
+objects. Where those can't be asked, what only they could explain isn't known, and refuses too.
+
+What AKS makes: https://learn.microsoft.com/azure/aks/concepts-clusters-workloads#node-resource-group, its names as
+https://github.com/Azure/azure-cli's recordings show them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from aks_postgres.arm.responses import Json
+from aks_postgres.tear_down.live_data import ClusterData
+from aks_postgres.tear_down.ownership import WAY_OUT, described
+
+_ADDRESSES = "microsoft.network/publicipaddresses"
+_DISKS = "microsoft.compute/disks"
+_NICS = "microsoft.network/networkinterfaces"
+_SCALE_SETS = "microsoft.compute/virtualmachinescalesets"
+# What Kubernetes' controllers make, and only its objects can explain.
+_OF_OBJECTS = frozenset(
+    {
+        _ADDRESSES,
+        _DISKS,
+        _NICS,
+        _SCALE_SETS,
+        "microsoft.compute/snapshots",
+        "microsoft.network/privatelinkservices",
+        "microsoft.storage/storageaccounts",
+    }
+)
+# One number for a cluster's scale sets and its network.
+_NETWORK = (
+    ("microsoft.network/networksecuritygroups", "aks-agentpool-{}-nsg"),
+    ("microsoft.network/virtualnetworks", "aks-vnet-{}"),
+    ("microsoft.network/routetables", "aks-agentpool-{}-routetable"),
+)
+_BALANCERS = ("kubernetes", "kubernetes-internal")
+_INSTANCE = re.compile(r"(?P<scale_set>.*/virtualmachinescalesets/[^/]+)/virtualmachines/[^/]+")
+# https://github.com/kubernetes-sigs/azuredisk-csi-driver and azurefile-csi-driver, docs/driver-parameters.md.
+_DISK_DRIVER = "disk.csi.azure.com"
+_SHARE_DRIVERS = ("file.csi.azure.com", "blob.csi.azure.com")
+
+
+def foreign_among_nodes(
+    group_id: str,
+    contents: Sequence[Json],
+    cluster: Json,
+    data: ClusterData | None,
+    *,
+    ours: Iterable[str] = (),
+    unknown: str = "",
+) -> list[str]:
+    """Name what in a node resource group neither the cluster nor its objects explain, such as somebody's address.
+
+    Args:
+        group_id: ID of the group.
+        contents: what ARM lists in it.
+        cluster: the cluster as ARM shows it.
+        data: the cluster's objects; None where they can't be asked for.
+        ours: IDs of what this product put there.
+        unknown: why the objects can't be asked for, with what makes them so.
+    """
+    match = _Match(group_id.casefold(), contents, cluster, data)
+    known = {one.casefold() for one in ours}
+    problems = []
+    for resource in contents:
+        if str(resource["id"]).casefold() in known or match.explains(resource):
+            continue
+        if data is None and str(resource["type"]).casefold() in _OF_OBJECTS:
+            problems.append(
+                f"{described(resource)} goes with the cluster's node resource group, and whether it is Kubernetes' own "
+                f"can't be known: {unknown}. Or look at it, and move it elsewhere or delete it. Then run again."
+            )
+        else:
+            problems.append(
+                f"{described(resource)} was made by neither AKS nor Kubernetes, by all that the cluster and its "
+                f"objects say, and goes with the cluster's node resource group. {WAY_OUT}"
+            )
+    return problems
+
+
+def without_cluster(group: str, contents: Sequence[Json], cluster: str) -> list[str]:
+    """What is said of a node resource group whose cluster is gone: nothing tells any more what is whose in it."""
+    if not contents:
+        return []
+    listed = ", ".join(f"{one['type']} {one['name']}" for one in contents[:20])
+    more = f" and {len(contents) - 20} more" if len(contents) > 20 else ""
+    return [
+        f"resource group {group}: AKS cluster {cluster} is gone and its node resource group isn't, so nothing tells "
+        f"whose this is: {listed}{more}. Look at it, move what is to be kept, delete the group (az group delete --name "
+        f"{group}), then run again."
+    ]
+
+
+class _Match:
+    """What a cluster and its objects explain."""
+
+    def __init__(
+        self, group_id: str, contents: Sequence[Json], cluster: Json, data: ClusterData | None
+    ) -> None:
+        self._base = f"{group_id}/providers/"
+        self._properties: Json = cluster.get("properties") or {}
+        profiles = self._properties.get("agentPoolProfiles")
+        self._pools = [str(pool["name"]).casefold() for pool in _objects(profiles) if pool.get("name")]
+        data = data or ClusterData()
+        machines = set(_machines(data.nodes))
+        self._numbers = self._numbers_in(machines) or self._only_number(contents)
+        self._known = {
+            *machines,
+            *(f"{self._base}microsoft.network/loadbalancers/{name}" for name in _BALANCERS),
+            *(
+                f"{self._base}{kind}/{name.format(number)}"
+                for kind, name in _NETWORK
+                for number in self._numbers
+            ),
+            *(
+                self._scale_set(f"aks-{pool}-{number}-vmss")
+                for pool in self._pools
+                for number in self._numbers
+            ),
+            *_outbound_addresses(self._properties),
+            *_identities(self._properties),
+            *_disks(data.volumes),
+            *_snapshots(data.snapshot_contents),
+            *(
+                f"{self._base}microsoft.storage/storageaccounts/{name}"
+                for name in self._accounts(data.volumes)
+            ),
+            *self._private_cluster(),
+        }
+        # Controllers name these after the Service, and add to the name.
+        balancers = list(_service_balancers(data.services))
+        self._starts = tuple(
+            f"{self._base}{kind}/{start}{name}"
+            for name in balancers
+            for kind, start in (
+                (_ADDRESSES, "kubernetes-"),
+                ("microsoft.network/privatelinkservices", "pls-"),
+                (_NICS, "pls-"),
+            )
+        )
+        if self._private_zone:
+            self._starts += (
+                f"{self._base}{_NICS}/kube-apiserver.nic.",
+                f"{self._private_zone}/virtualnetworklinks/",
+            )
+
+    def explains(self, resource: Json) -> bool:
+        """Whether AKS or Kubernetes made a resource of the group."""
+        resource_id = str(resource["id"]).casefold()
+        return (
+            resource_id in self._known
+            or resource_id.startswith(self._starts)
+            or self._is_system_disk(resource)
+        )
+
+    def _is_system_disk(self, resource: Json) -> bool:
+        """A node's own disk: named by Azure, and held by an instance of a known scale set.
+
+        A disk of somebody's that hangs on a node is held by it, too, and has another name.
+        """
+        held = _INSTANCE.fullmatch(str(resource.get("managedBy") or "").casefold())
+        if str(resource["type"]).casefold() != _DISKS or held is None or held["scale_set"] not in self._known:
+            return False
+        scale_set, name = held["scale_set"].rpartition("/")[2], str(resource["name"]).casefold()
+        return re.fullmatch(r"aks.*os__1_[0-9a-f]{32}", name) is not None and name[:12] == scale_set[:12]
+
+    def _scale_set(self, name: str) -> str:
+        return f"{self._base}{_SCALE_SETS}/{name}"
+
+    def _numbers_in(self, machines: Iterable[str]) -> set[str]:
+        found = (self._number_of(one.rpartition("/")[2]) for one in machines)
+        return {number for number in found if number}
+
+    def _number_of(self, scale_set: str) -> str | None:
+        found = re.fullmatch(r"aks-(.+)-(\d+)-vmss", scale_set)
+        return found[2] if found and found[1] in self._pools else None
+
+    def _only_number(self, contents: Iterable[Json]) -> set[str]:
+        """The number that everything with AKS's names shares; of two, nobody knows which is AKS's."""
+        forms = [(kind, re.compile(name.format(r"(\d+)"))) for kind, name in _NETWORK]
+        found = set()
+        for resource in contents:
+            kind, name = str(resource["type"]).casefold(), str(resource["name"]).casefold()
+            if kind == _SCALE_SETS and (number := self._number_of(name)):
+                found.add(number)
+            found |= {match[1] for one, form in forms if one == kind and (match := form.fullmatch(name))}
+        return found if len(found) == 1 else set()
+
+    def _accounts(self, volumes: Iterable[Json]) -> Iterator[str]:
+        """The storage accounts of file shares and blob containers: `group#account#share#...`."""
+        group = self._base.split("/")[4]
+        for volume in volumes:
+            csi = _at(volume, "spec", "csi")
+            parts = str(_at(csi, "volumeHandle")).casefold().split("#")
+            if _at(csi, "driver") in _SHARE_DRIVERS and len(parts) > 2 and parts[0] == group:
+                yield parts[1]
+
+    @property
+    def _private_zone(self) -> str | None:
+        """ID of the DNS zone that AKS makes for a private cluster: what follows the first dot of its name in it."""
+        access = self._properties.get("apiServerAccessProfile")
+        _, _, zone = str(self._properties.get("privateFQDN") or "").casefold().partition(".")
+        if not _at(access, "enablePrivateCluster") or not zone:
+            return None
+        return f"{self._base}microsoft.network/privatednszones/{zone}"
+
+    def _private_cluster(self) -> list[str]:
+        """https://learn.microsoft.com/azure/aks/private-clusters: an endpoint and a zone."""
+        zone = self._private_zone
+        return [zone, f"{self._base}microsoft.network/privateendpoints/kube-apiserver"] if zone else []
+
+
+def _outbound_addresses(properties: Json) -> Iterator[str]:
+    """The addresses that AKS made for itself: those in force, without those that it was given."""
+    network = properties.get("networkProfile")
+    balancer, gateway = _at(network, "loadBalancerProfile"), _at(network, "natGatewayProfile")
+    given = {*_ids(_at(balancer, "outboundIPs", "publicIPs"))}
+    for profile in (balancer, gateway):
+        yield from (one for one in _ids(_at(profile, "effectiveOutboundIPs")) if one not in given)
+
+
+def _identities(properties: Json) -> Iterator[str]:
+    """The identities that AKS made: the nodes', the add-ons' and that of application routing."""
+    found = [*_values(properties.get("identityProfile"))]
+    found += [_at(addon, "identity") for addon in _values(properties.get("addonProfiles"))]
+    found.append(_at(properties, "ingressProfile", "webAppRouting", "identity"))
+    for identity in found:
+        if resource_id := _at(identity, "resourceId"):
+            yield str(resource_id).casefold()
+
+
+def _machines(nodes: Iterable[Json]) -> Iterator[str]:
+    """IDs of the scale sets and machines that the nodes are: `azure:///subscriptions/...`."""
+    for node in nodes:
+        machine = str(_at(node, "spec", "providerID") or "").casefold().removeprefix("azure://")
+        if machine.startswith("/subscriptions/"):
+            instance = _INSTANCE.fullmatch(machine)
+            yield instance["scale_set"] if instance else machine
+
+
+def _service_balancers(services: Iterable[Json]) -> Iterator[str]:
+    """What the cloud controller calls the load balancer of each Service: `a` and its UID, 32 characters of it.
+
+    An address that a Service was given by name or address has another name: whoever made it keeps it.
+    https://github.com/kubernetes/cloud-provider (DefaultLoadBalancerName)
+    """
+    for service in services:
+        if uid := str(_at(service, "metadata", "uid") or "").replace("-", "").casefold():
+            yield f"a{uid}"[:32]
+
+
+def _disks(volumes: Iterable[Json]) -> Iterator[str]:
+    for volume in volumes:
+        spec = _at(volume, "spec")
+        if _at(spec, "csi", "driver") == _DISK_DRIVER:
+            yield str(_at(spec, "csi", "volumeHandle")).casefold()
+        if disk := _at(spec, "azureDisk", "diskURI"):
+            yield str(disk).casefold()
+
+
+def _snapshots(contents: Iterable[Json]) -> Iterator[str]:
+    for content in contents:
+        if _at(content, "spec", "driver") == _DISK_DRIVER:
+            taken = _at(content, "status", "snapshotHandle") or _at(
+                content, "spec", "source", "snapshotHandle"
+            )
+            yield str(taken).casefold()
+
+
+def _ids(references: Any) -> Iterator[str]:
+    for reference in _objects(references):
+        if reference.get("id"):
+            yield str(reference["id"]).casefold()
+
+
+def _objects(found: Any) -> list[Json]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _values(found: Any) -> list[Any]:
+    return list(found.values()) if isinstance(found, Mapping) else []
+
+
+def _at(item: Any, *path: str) -> Any:
+    """What is at a path; None where a part of it is missing or no object."""
+    for part in path:
+        item = item.get(part) if isinstance(item, dict) else None
+    return item

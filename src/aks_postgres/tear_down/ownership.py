@@ -1,0 +1,81 @@
+"""Which resources are this environment's: our tags *and* an ID that we compute. Everything else stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aks_postgres.arm.responses import Json
+from aks_postgres.reports.outputs import Site
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import ENVIRONMENT, MANAGED_BY, PRODUCT, environment_key, is_ours
+
+RULE_GROUPS = "Microsoft.AlertsManagement/prometheusRuleGroups"
+WAY_OUT = "Move it elsewhere or delete it, then run again."
+
+
+def owned_ids(spec: EnvironmentSpec, site: Site) -> frozenset[str]:
+    """The case-folded IDs of everything with tags that a generation may have in its resource group."""
+    names, region = site.names, spec.region
+    kinds = {
+        "Microsoft.ManagedIdentity/userAssignedIdentities": [names.identity, names.backup_identity],
+        "Microsoft.Dashboard/grafana": [names.grafana],
+        "Microsoft.Monitor/accounts": [names.monitor_workspace],
+        "Microsoft.OperationalInsights/workspaces": [names.log_workspace],
+        "Microsoft.ContainerService/managedClusters": [names.cluster],
+        "Microsoft.Insights/dataCollectionEndpoints": [names.metrics_endpoint(region)],
+        "Microsoft.Insights/dataCollectionRules": [names.metrics_rule(region), names.logs_rule(region)],
+    }
+    if names.backup_group == names.resource_group:
+        kinds["Microsoft.Storage/storageAccounts"] = [names.storage_account]
+    return frozenset(
+        site.resource_id(kind, name).casefold() for kind, found in kinds.items() for name in found
+    )
+
+
+def foreign(spec: EnvironmentSpec, site: Site, contents: Sequence[Json]) -> list[str]:
+    """What stands against deleting a generation's resource group with these resources in it."""
+    mine = owned_ids(spec, site)
+    problems = []
+    for resource in contents:
+        is_rule_group = str(resource["type"]).casefold() == RULE_GROUPS.casefold() and (
+            site.names.is_rule_group(str(resource["name"]))
+        )
+        is_known = str(resource["id"]).casefold() in mine or is_rule_group
+        if is_known and is_ours(resource.get("tags"), spec):
+            continue
+        problems.append(
+            untagged(spec, described(resource))
+            if is_known
+            else f"{described(resource)} isn't part of this environment, and deleting its resource group would take it "
+            f"along. {WAY_OUT}"
+        )
+    return problems
+
+
+def foreign_backups(spec: EnvironmentSpec, account_id: str, contents: Sequence[Json]) -> list[str]:
+    """What stands against deleting the backup group with these resources in it."""
+    problems = []
+    for resource in contents:
+        if str(resource["id"]).casefold() != account_id.casefold():
+            problems.append(
+                f"{described(resource)} isn't part of this environment, and deleting the backups would take its "
+                f"resource group. {WAY_OUT}"
+            )
+        elif not is_ours(resource.get("tags"), spec):
+            problems.append(untagged(spec, described(resource)))
+    return problems
+
+
+def described(resource: Json) -> str:
+    """Type, name and group of a resource as ARM lists it."""
+    parts = str(resource["id"]).split("/")
+    return f"{resource['type']} {resource['name']} in {parts[4]}"
+
+
+def untagged(spec: EnvironmentSpec, what: str) -> str:
+    """What is said of something that has our name and not our tags."""
+    return (
+        f"{what} has this environment's name but not its tags ({MANAGED_BY}: {PRODUCT}, {ENVIRONMENT}: "
+        f"{environment_key(spec)}), so it isn't ours to delete. If it is, give it these tags; otherwise move it "
+        "elsewhere or delete it. Then run again."
+    )

@@ -1,0 +1,44 @@
+"""Deleting one resource of ours, and what the receipt says of it."""
+
+from __future__ import annotations
+
+from aks_postgres.arm.deletion import Deletable, ensure_absent
+from aks_postgres.arm.responses import Answer, Json
+from aks_postgres.arm.retry import read
+from aks_postgres.errors import NotOurs
+from aks_postgres.reports.receipt import Removal, Removals
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import is_ours
+from aks_postgres.tear_down.ownership import untagged
+
+
+async def remove(spec: EnvironmentSpec, resource: Deletable) -> Removals:
+    """Delete a resource that carries our tags."""
+
+    async def check(live: Json) -> None:
+        if not is_ours(live.get("tags"), spec):
+            raise NotOurs(untagged(spec, resource.label))
+
+    return Removals(items=(removal(resource, await ensure_absent(resource, check)),))
+
+
+def removal(resource: Deletable, outcome: str, reason: str = "") -> Removal:
+    """What the receipt says of a resource."""
+    return Removal.model_validate(
+        {
+            "what": resource.what,
+            "name": resource.name,
+            "id": resource.id,
+            "outcome": outcome,
+            "reason": reason,
+        }
+    )
+
+
+async def is_there(resource: Deletable) -> bool:
+    """Whether a resource is there."""
+
+    async def get(*, cls: object) -> Answer:
+        return await resource.get()
+
+    return await read(resource.label, get) is not None

@@ -1,0 +1,20 @@
+"""Tables in the documents are those of the code."""
+
+import re
+from pathlib import Path
+
+from aks_postgres.preflight.permissions import ACTIONS, DELETE_BACKUPS_ACTION, PROVIDERS, TEAR_DOWN_ACTIONS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def rows(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, re.M))
+
+
+def test_every_action_and_its_step_stand_in_the_permissions_document() -> None:
+    provision, _, tear_down = (DOCS / "permissions.md").read_text().partition("## Tear-down")
+    assert rows(provision) == ACTIONS
+    assert all(f"`{provider}`" in provision for provider in PROVIDERS)
+    assert rows(tear_down) == TEAR_DOWN_ACTIONS
+    assert f"`{DELETE_BACKUPS_ACTION}`" in tear_down
