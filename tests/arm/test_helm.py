@@ -1,7 +1,6 @@
 """Helm's process: its errors in our tree, and that it always ends. What it does to a cluster: `tests/tasks`."""
 
 import asyncio
-import importlib.util
 import os
 import select
 import signal
@@ -15,15 +14,9 @@ from pathlib import Path
 import pytest
 
 from aks_postgres.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs, ProvisioningError
-from aks_postgres.kubernetes.helm import PACKAGE, helm, refusal
+from aks_postgres.kubernetes.helm import helm, refusal
 
-needs_helm = [
-    pytest.mark.helm,
-    pytest.mark.skipif(
-        importlib.util.find_spec(PACKAGE) is None,
-        reason="helm-python-sdk isn't installed (aks-postgres[helm])",
-    ),
-]
+needs_helm = pytest.mark.helm
 TOKEN = "a-token-that-nobody-may-see"
 
 
@@ -160,6 +153,7 @@ class TestProcess:
         assert folders == [0o700]
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.thorough
     async def test_it_ends_with_a_run_that_is_killed(self, silent: socket.socket) -> None:
         script = """
         import asyncio, sys

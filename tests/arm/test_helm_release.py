@@ -107,6 +107,31 @@ def test_somebody_else_s_installer_gets_a_quarter_of_an_hour(status: str, action
         assert next_action(CHART, live, NOW + timedelta(minutes=6)) == action
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"labels": {UNTIL_LABEL: "4070908800"}},
+        {"labels": {UNTIL_LABEL: "9" * 40}},
+        {"labels": {UNTIL_LABEL: "²"}},
+        {"deployed_at": "2099-01-01T00:00:00+00:00"},
+        {"deployed_at": "9999-12-31T23:59:59+00:00"},
+        {"deployed_at": "2099-01-01T00:00:00"},
+        {"deployed_at": "tomorrow"},
+    ],
+)
+@pytest.mark.parametrize(("status", "action"), PENDING)
+def test_a_pending_revision_dated_2099_blocks_nobody(
+    status: str, action: Action, end: dict[str, Any]
+) -> None:
+    assert next_action(CHART, release(status, **end), NOW) == action
+
+
+def test_an_installer_whose_clock_is_a_little_ahead_is_waited_for() -> None:
+    ahead = release("pending-install", deployed_at=(NOW + timedelta(minutes=4)).isoformat())
+    assert next_action(CHART, ahead, NOW) == "wait"
+    assert next_action(CHART, ahead, NOW + timedelta(minutes=20)) == "reinstall"
+
+
 def test_a_pending_revision_without_a_time_has_no_installer() -> None:
     assert next_action(CHART, release("pending-install", deployed_at=""), NOW) == "reinstall"
 

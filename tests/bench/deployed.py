@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from aks_postgres.deploy.rendering import WORK_POOL
+from aks_postgres.deploy.rendering import HEARTBEAT_S
+from aks_postgres.deploy.work_pools import WORK_POOL
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,7 +41,8 @@ def deploy(folder: Path, regions: Sequence[Any], environment: Mapping[str, str])
     folder.mkdir(exist_ok=True)
     (folder / "regions.yaml").write_text(yaml.safe_dump(list(regions)))
     rendered = folder / "prefect.yaml"
-    command(environment, "deployments", "--regions", str(folder / "regions.yaml"), "--output", str(rendered))
+    regions_file = str(folder / "regions.yaml")
+    command(environment, "deployments", "--one-pool", "--regions", regions_file, "--output", str(rendered))
     command(environment, "deployments", "setup", cwd=folder)
     command(environment, "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(rendered))
 
@@ -57,6 +59,8 @@ def start_worker(
         queue: the work queue that it takes runs from.
     """
     started = ["prefect", "worker", "start", "--pool", WORK_POOL, "--name", name, "--work-queue", queue]
+    # As `aks-postgres deployments worker` sets it.
+    environment = {**environment, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
     with (folder / f"worker-{name}.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", *started], stdout=log, stderr=log, env=environment, cwd=folder

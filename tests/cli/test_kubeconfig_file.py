@@ -4,24 +4,31 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
 from aks_postgres.cli.kubeconfig_file import write_kubeconfig
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 ONE = "kind: Config\nclusters: [{name: one}]\n"
 TWO = "kind: Config\nclusters: [{name: one}, {name: two}]\n"
 
 
 def test_the_file_is_its_owner_s_alone_whatever_the_umask(tmp_path: Path) -> None:
-    target = tmp_path / "new" / "kubeconfig"
+    target = tmp_path / "state" / "aks-postgres" / "new" / "kubeconfig"
     before = os.umask(0)
     try:
         write_kubeconfig(target, ONE)
     finally:
         os.umask(before)
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert stat.S_IMODE(target.parent.stat().st_mode) == 0o700
+    for folder in list(target.parents)[:3]:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert target.read_text() == ONE
     assert [entry.name for entry in target.parent.iterdir()] == ["kubeconfig"]
+
+
+def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    write_kubeconfig(tmp_path / "new" / "kubeconfig", ONE)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 def test_an_earlier_one_is_replaced_and_ends_with_mode_0600(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aks_postgres.cli.exit_codes import CommandFailed
 from aks_postgres.cli.main import app
+from aks_postgres.exit_codes import CommandFailed
 from azure_sandbox.client import SandboxProcess
 
 from .conftest import Run

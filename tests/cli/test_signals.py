@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from aks_postgres.cli.environment import INTERRUPTED
 from aks_postgres.runs.write_lock import CONTAINER, HEARTBEAT
 from azure_sandbox.client import SandboxProcess
 
@@ -154,3 +155,52 @@ def test_a_command_that_is_killed_leaves_no_server(
         running.kill()
     running.wait()
     wait_until(lambda: not processes_with(str(tmp_path)), "a process is left")
+
+
+# A command of the program's own that ends itself where it is told to.
+PROBE = """
+import os, sys, time
+from aks_postgres.cli import main
+
+@main.app.command()
+def probe():
+    how, number = os.environ["PROBE"].split()
+    if how == "asyncio":
+        import asyncio
+        async def inside():
+            os.kill(os.getpid(), int(number))
+            await asyncio.sleep(60)
+        asyncio.run(inside())
+    if how == "thread":
+        import threading
+        threading.Timer(0.1, os.kill, (os.getpid(), int(number))).start()
+    else:
+        os.kill(os.getpid(), int(number))
+    time.sleep(60)
+
+main.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "where"),
+    [
+        pytest.param(
+            told, where, marks=() if (told, where) == (signal.SIGTERM, "plain") else pytest.mark.thorough
+        )
+        for told in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+        for where in ("plain", "asyncio", "thread")
+    ],
+)
+def test_whatever_a_command_does_a_signal_ends_it_with_one_line(told: signal.Signals, where: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROBE, "probe"],
+        env={**os.environ, "PROBE": f"{where} {int(told)}"},
+        capture_output=True,
+        text=True,
+        timeout=_HANGS_S,
+        check=False,
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr == f"aks-postgres: {INTERRUPTED}\n"
+    assert ended.stdout == ""

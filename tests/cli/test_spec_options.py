@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
 from aks_postgres.cli.sandbox_client import RunningSandbox
 from aks_postgres.cli.spec_options import spec_fields, wanted_spec
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec
 from aks_postgres.spec.problems import SpecError
 

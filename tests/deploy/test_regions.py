@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.cli.exit_codes import CommandFailed
 from aks_postgres.deploy.regions import Region, read_regions
+from aks_postgres.exit_codes import CommandFailed
 from aks_postgres.spec.problems import SpecError
 
 SCHEDULE = 'cron: "0 3 * * 0", timezone: America/Toronto'

@@ -10,9 +10,11 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from typer.testing import CliRunner
 
-from aks_postgres.deploy.__main__ import app, main
+from aks_postgres.cli.deployments import app
 from aks_postgres.deploy.regions import RebuildSchedule, read_regions
-from aks_postgres.deploy.rendering import deployment_names, render
+from aks_postgres.deploy.rendering import by_name, render
+from aks_postgres.exit_codes import CommandFailed
+from aks_postgres.spec.problems import SpecError
 
 from ..repository.test_repository import flows
 
@@ -33,7 +35,7 @@ def named(deployments: list[dict[str, Any]], flow: str) -> dict[str, Any]:
 
 
 def test_prefect_yaml_is_what_the_regions_file_says() -> None:
-    """`python -m aks_postgres.deploy` writes it."""
+    """`aks-postgres deployments render` writes it."""
     assert (REPOSITORY / "prefect.yaml").read_text() == render(read_regions(REGIONS))
 
 
@@ -42,7 +44,7 @@ def test_every_region_has_a_deployment_of_every_flow_and_all_have_one_fleet() ->
     regions = [region.name for region in read_regions(REGIONS)]
     wanted = {f"{flow}/{region}" for flow in every for region in regions} | {"provision-fleet/fleet"}
     document = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
-    assert set(deployment_names(document)) == wanted
+    assert set(by_name(document["deployments"])) == wanted
     assert len(document["deployments"]) == len(wanted)
 
 
@@ -105,16 +107,12 @@ def test_a_stale_file_is_named_with_the_command_and_left_alone(
     shutil.copy(REGIONS, tmp_path / "deployments")
     (tmp_path / "prefect.yaml").write_text("name: aks-postgres\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["deployments", "--check"])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 1
-    printed = capsys.readouterr()
-    assert "prefect.yaml is stale: run `python -m aks_postgres.deploy`" in printed.err
-    assert "+deployments:" in printed.out
+    with pytest.raises(CommandFailed, match=r"prefect\.yaml is stale: run `aks-postgres deployments render`"):
+        app(["render", "--check"], standalone_mode=False)
+    assert "+deployments:" in capsys.readouterr().out
     assert (tmp_path / "prefect.yaml").read_text() == "name: aks-postgres\n"
     for arguments in ([], ["--check"]):
-        assert CliRunner().invoke(app, arguments).exit_code == 0
+        assert CliRunner().invoke(app, ["render", *arguments]).exit_code == 0
     assert (tmp_path / "prefect.yaml").read_text() == render(read_regions(REGIONS))
 
 
@@ -124,9 +122,6 @@ def test_a_bad_entry_writes_nothing(
     (tmp_path / "deployments").mkdir()
     (tmp_path / "deployments" / "regions.yaml").write_text("- spec: {name: '?', region: westus3}")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["deployments"])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 2
-    assert 'entry 1 (westus3), spec.name: "?" was given' in capsys.readouterr().err
+    with pytest.raises(SpecError, match=r'entry 1 \(westus3\), spec.name: "\?" was given'):
+        app(["render"], standalone_mode=False)
     assert not (tmp_path / "prefect.yaml").exists()

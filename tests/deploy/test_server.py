@@ -22,7 +22,7 @@ from prefect import flow, get_client
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
@@ -33,13 +33,16 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Paused, Pending, Running, Scheduled
+from prefect.workers.process import ProcessWorker
 from typer.testing import CliRunner
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
-from aks_postgres.deploy import __main__ as command
+from aks_postgres.cli import deployments as command
 from aks_postgres.deploy.automations import automations, notification_block
 from aks_postgres.deploy.regions import read_regions
-from aks_postgres.deploy.rendering import WORK_POOL, deployment_names, render
+from aks_postgres.deploy.registered import compare
+from aks_postgres.deploy.rendering import by_name, render
+from aks_postgres.deploy.work_pools import POOLS, WORK_POOL, base_job_template
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.flows.plan import DRIFT_EVENT
 
 from ..bench.processes import Database, NoPostgreSQL, postgresql, prefect_server
@@ -87,8 +90,8 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 async def setup(
     capsys: pytest.CaptureFixture[str], *, notify: str | None = None, **options: Any
 ) -> list[str]:
-    """What `python -m aks_postgres.deploy setup` prints, without the columns' spaces."""
-    await command.prepare_server(notify, options.get("slow_after_min", 45), options.get("prune", False))
+    """What `aks-postgres deployments setup` prints, without the columns' spaces."""
+    await command.prepare_server(notify, options.get("slow_after_min", 45), options.get("pool_type"))
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -98,7 +101,7 @@ async def test_setting_up_twice_ends_the_same_and_leaves_the_rest_alone(
     foreign = next(automations(None, 1)).model_copy(update={"name": "somebody else's"})
     foreign_id = await client.create_automation(foreign)
     first = await setup(capsys)
-    assert len(first) == 1 + len(list(automations(None, 45)))
+    assert len(first) == len(POOLS) + len(list(automations(None, 45)))
     assert all(line.startswith("created ") for line in first)
 
     waits = "aks-postgres: a run waits for approval"
@@ -118,6 +121,45 @@ async def test_setting_up_twice_ends_the_same_and_leaves_the_rest_alone(
     assert live is not None
     assert live.name == "somebody else's"
     await client.delete_automation(foreign_id)
+
+
+async def test_a_pool_that_is_there_gets_our_template_only_when_its_type_is_said(
+    client: PrefectClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await setup(capsys)
+    loose = ProcessWorker.get_default_base_job_template()
+    await client.update_work_pool(WORK_POOL, WorkPoolUpdate(base_job_template=loose))
+    assert f"unchanged work pool {WORK_POOL} (process)" in await setup(capsys)
+    assert (await client.read_work_pool(WORK_POOL)).base_job_template == loose
+    assert f"updated work pool {WORK_POOL} (process)" in await setup(capsys, pool_type="process")
+    assert (await client.read_work_pool(WORK_POOL)).base_job_template == base_job_template("process", "write")
+    assert f"unchanged work pool {WORK_POOL} (process)" in await setup(capsys, pool_type="process")
+    with pytest.raises(CommandFailed, match="it is of type process, docker was given"):
+        await setup(capsys, pool_type="docker")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"command": "env"},
+        {"env": {"A": "b"}},
+        {"env.A": "b"},
+        {"working_dir": "/"},
+        {"image": "x"},
+        {"service_account_name": "x"},
+    ],
+)
+async def test_the_server_refuses_job_variables_of_deployments_and_of_their_runs(
+    client: PrefectClient, capsys: pytest.CaptureFixture[str], variables: dict[str, Any]
+) -> None:
+    await setup(capsys)
+    flow_id = await client.create_flow_from_name("provision")
+    with pytest.raises(PrefectHTTPStatusError, match="422"):
+        await client.create_deployment(flow_id, "evil", work_pool_name=WORK_POOL, job_variables=variables)
+    made = await client.create_deployment(flow_id, "fine", work_pool_name=WORK_POOL, tags=["not ours"])
+    with pytest.raises(PrefectHTTPStatusError, match="422"):
+        await client.create_flow_run_from_deployment(made, job_variables=variables)
+    await client.delete_deployment(made)
 
 
 async def test_people_are_told_through_the_block_that_was_named_once(
@@ -156,7 +198,7 @@ async def test_people_are_told_through_the_block_that_was_named_once(
 
 
 async def refusal(api: str | None) -> CommandFailed:
-    """What `python -m aks_postgres.deploy setup` says of a server."""
+    """What `aks-postgres deployments setup` says of a server."""
     with temporary_settings({PREFECT_API_URL: api}):
         done = await asyncio.to_thread(CliRunner().invoke, command.app, ["setup"])
     assert isinstance(done.exception, CommandFailed)
@@ -228,11 +270,11 @@ async def runs_of(client: PrefectClient, deployment_id: UUID) -> list[FlowRun]:
 
 
 async def registered(client: PrefectClient) -> dict[str, DeploymentResponse]:
-    """The deployments on our work pool, by name."""
+    """The deployments on our work pools, by name."""
     return {
         f"{(await client.read_flow(deployment.flow_id)).name}/{deployment.name}": deployment
         for deployment in await client.read_deployments()
-        if deployment.work_pool_name == WORK_POOL
+        if deployment.work_pool_name in POOLS.values()
     }
 
 
@@ -267,7 +309,7 @@ async def test_deploying_registers_what_the_regions_file_says_and_no_more(
         """
     )
     live = await registered(client)
-    names = list(deployment_names({"deployments": wanted}))
+    names = list(by_name(wanted))
     assert set(live) == {*names, "rebuild/westus3", "rebuild/somebody-elses"}
     for name, one in zip(names, wanted, strict=True):
         found = live[name]
@@ -278,7 +320,7 @@ async def test_deploying_registers_what_the_regions_file_says_and_no_more(
             one["description"],
             one["entrypoint"],
         )
-        assert found.job_variables == {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
+        assert (found.work_pool_name, found.job_variables) == (one["work_pool"]["name"], {})
         assert [
             (s.slug, s.schedule.cron, s.schedule.timezone, s.active, s.parameters)  # type: ignore[union-attr]
             for s in found.schedules
@@ -318,11 +360,11 @@ async def test_deploying_registers_what_the_regions_file_says_and_no_more(
     assert await runs_of(client, old_id) == []
 
     # What it no longer has is named, and goes when asked for.
-    assert [line for line in await setup(capsys) if line.startswith("left over")] == [
-        "left over deployment rebuild/westus3, which prefect.yaml no longer has; --prune deletes it"
-    ]
-    pruned = [line for line in await setup(capsys, prune=True) if line.startswith("deleted")]
-    assert pruned == ["deleted deployment rebuild/westus3"]
+    assert {name: what for name, what in (await compare(client, by_name(wanted))).items() if what} == {
+        "rebuild/westus3": ("left over", ", which the regions file no longer has")
+    }
+    await command.delete_left_over(set(names))
+    assert capsys.readouterr().out == "deleted    deployment rebuild/westus3\n"
     assert set(await registered(client)) == {*names, "rebuild/somebody-elses"}
     assert await client.read_deployment_by_name("rebuild/somewhere-else")
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from aks_postgres.deploy.rendering import WORK_POOL
+from aks_postgres.deploy.work_pools import WORK_POOL
 
 from ..bench.processes import Database, NoPostgreSQL, machine, postgresql
 from ..flows.conftest import quicken

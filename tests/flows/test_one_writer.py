@@ -322,6 +322,9 @@ DEAD: dict[str, tuple[str | None, bool]] = {
     "overdue, under another GUID": ("{other} {overdue} " + THEIRS, True),
     "none": (None, True),
     "ends in 2099": ("{guid} 2099-01-01T00:00:00+00:00 " + THEIRS, True),
+    "ends in 2099, without a lease": ("{guid} 2099-01-01T00:00:00+00:00 " + THEIRS, False),
+    "ends at the end of time": ("{guid} 9999-12-31T23:59:59-23:59 " + THEIRS, True),
+    "of an earlier version, ends in 2099": ("2099-01-01T00:00:00+00:00 abc123 " + THEIRS, False),
     "can't be read": ("whatever", True),
     "of an earlier version, overdue": ("{overdue} abc123 " + THEIRS, False),
     "written by hand": ("somebody was here", False),
@@ -353,6 +356,28 @@ async def test_what_a_dead_run_left_is_taken_over(
     if is_leased:
         assert is_free(azure, environment)
     assert heartbeat(azure, environment) is None
+
+
+@pytest.mark.thorough
+async def test_whoever_lives_with_an_end_in_2099_is_waited_for(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    """Such an end isn't believed: it is watched, and that it is written anew is what shows that somebody lives."""
+    guid = str(uuid4())
+    lease(azure, environment, action="Acquire", leaseDuration=-1, proposedLeaseId=guid)
+
+    async def live() -> None:
+        for beat in range(100):
+            write_heartbeat(azure, environment, f"{guid} 2099-01-01T00:00:{beat % 60:02}+00:00 {THEIRS}")
+            await asyncio.sleep(clock.lock_real_s(write_lock.WATCH_S / 3))
+
+    async with run_session(spec):
+        living = asyncio.create_task(live())
+        waiting = asyncio.create_task(lock_of(spec, "the second").secure())
+        done, _ = await asyncio.wait({waiting}, timeout=clock.lock_real_s(3 * write_lock.WATCH_S))
+        assert not done
+        living.cancel()
+        await waiting
 
 
 @pytest.mark.parametrize("is_leased", [True, False])

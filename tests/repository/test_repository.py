@@ -74,7 +74,7 @@ def test_the_readme_s_guide_map_holds_exactly_the_steps_that_exist() -> None:
 
 
 def test_the_readme_s_exit_codes_are_the_command_s() -> None:
-    from aks_postgres.cli import exit_codes
+    from aks_postgres import exit_codes
 
     table = "\n".join(line for line in str(exit_codes.__doc__).splitlines() if line.startswith("| "))
     rows = [row for row in table.splitlines() if row[2].isdigit()]

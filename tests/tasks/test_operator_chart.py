@@ -4,7 +4,6 @@ import asyncio
 import base64
 import gzip
 import hashlib
-import importlib.util
 import io
 import json
 import random
@@ -21,7 +20,7 @@ import yaml
 
 from aks_postgres.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs, WouldWrite
 from aks_postgres.kubernetes.client import kubeconfig_of
-from aks_postgres.kubernetes.helm import PACKAGE, helm
+from aks_postgres.kubernetes.helm import helm
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL
 from aks_postgres.kubernetes.operator_chart import chart_of
 from aks_postgres.runs.session import run_session
@@ -33,13 +32,7 @@ from .conftest import world_with
 from .kube import Kube
 from .world import LONG_S, Json, World
 
-needs_helm = [
-    pytest.mark.helm,
-    pytest.mark.skipif(
-        importlib.util.find_spec(PACKAGE) is None,
-        reason="helm-python-sdk isn't installed (aks-postgres[helm])",
-    ),
-]
+needs_helm = pytest.mark.helm
 CHARTS = Path(__file__).with_name("charts")
 NAMESPACE = "/api/v1/namespaces/cnpg-system"
 DEPLOYMENT = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-cloudnative-pg"
@@ -241,6 +234,7 @@ class TestRelease:
         again = await other.run("operator")
         assert (other.writes(), again.change.kind, again.objects) == ([], "unchanged", 5)
 
+    @pytest.mark.thorough
     async def test_changed_values_make_a_revision_and_removed_ones_are_gone(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -265,6 +259,7 @@ class TestRelease:
         pods = (kube.get(DEPLOYMENT) or {})["spec"]["template"]["spec"]
         assert pods["containers"][0]["args"] == ["controller", "--v=2"]
 
+    @pytest.mark.thorough
     async def test_a_deleted_object_comes_back(self, world: World, kube: Kube, tmp_path: Path) -> None:
         other = with_chart(world, tmp_path)
         await other.run("operator")
@@ -279,6 +274,7 @@ class TestRelease:
         assert kube.get(f"{NAMESPACE}/configmaps/ballast")
         assert kube.get(DEFINITION)
 
+    @pytest.mark.thorough
     async def test_a_release_as_large_as_kubernetes_can_store_goes_through(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -314,6 +310,7 @@ class TestRelease:
             await world.run("operator")
         assert world.writes() == []
 
+    @pytest.mark.thorough
     async def test_once_helm_has_uninstalled_it_the_manifest_goes_on_with_the_same_definitions(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -363,6 +360,7 @@ class TestRelease:
         assert "spec.replicas" in str(refused.value)
         assert "somebody" in str(refused.value)
 
+    @pytest.mark.thorough
     async def test_an_operator_that_isnt_available_in_time_is_no_failed_release(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -395,6 +393,7 @@ class TestInterruptedRelease:
         assert (kube.get(DEFINITION) or {})["metadata"]["uid"] == kept
         assert (kube.get(DEPLOYMENT) or {})["status"]["availableReplicas"] == 1
 
+    @pytest.mark.thorough
     async def test_an_interrupted_upgrade_is_rolled_back_and_done_again(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -408,6 +407,7 @@ class TestInterruptedRelease:
         assert revisions(kube)[-2:] == [(3, "superseded"), (4, "deployed")]
         assert (kube.get(DEPLOYMENT) or {})["spec"]["replicas"] == 2
 
+    @pytest.mark.thorough
     async def test_a_failed_first_installation_is_upgraded(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -417,11 +417,12 @@ class TestInterruptedRelease:
         made = await other.run("operator")
         assert (made.change.kind, revisions(kube)[-1]) == ("updated", (2, "deployed"))
 
+    @pytest.mark.thorough
     async def test_a_live_installer_is_waited_for(self, world: World, kube: Kube, tmp_path: Path) -> None:
         other = with_chart(world, tmp_path)
         await other.run("operator")
         now = datetime.now(UTC)
-        rewrite(kube, 1, "pending-install", now, until=now + timedelta(hours=1))
+        rewrite(kube, 1, "pending-install", now, until=now + timedelta(minutes=2))
         waits = other.when("waiting", lambda: rewrite(kube, 1, "deployed", now))
         made = await other.run("operator")
         assert waits[0].startswith(
@@ -429,6 +430,7 @@ class TestInterruptedRelease:
         )
         assert made.change.kind == "unchanged"
 
+    @pytest.mark.thorough
     async def test_an_api_server_that_falls_silent_ends_the_call_and_the_next_run_goes_on(
         self, world: World, kube: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -449,6 +451,7 @@ class TestInterruptedRelease:
         assert revisions(kube) == [(1, "deployed")]
         assert all("pending-install" in wait for wait in waits)
 
+    @pytest.mark.thorough
     async def test_a_cancelled_installation_is_a_failed_revision_that_the_next_run_upgrades(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -472,6 +475,7 @@ class TestReadingOnly:
 
     pytestmark = needs_helm
 
+    @pytest.mark.thorough
     async def test_a_reader_finds_a_finished_release_unchanged_and_refuses_to_write_another(
         self, world: World, tmp_path: Path
     ) -> None:

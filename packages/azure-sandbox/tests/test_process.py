@@ -40,13 +40,26 @@ def test_a_port_in_use_is_one_plain_line_and_exit_code_2(tmp_path: Path) -> None
         taken.listen()
         port = str(taken.getsockname()[1])
         done = subprocess.run(
-            [sys.executable, "-m", "azure_sandbox", "--state", str(tmp_path / "state"), "--port", port],
+            [
+                sys.executable,
+                "-m",
+                "azure_sandbox",
+                "--state",
+                str(tmp_path / "new" / "state"),
+                "--port",
+                port,
+            ],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
+            umask=0,
         )
+    # Its folder is its owner's by then, with the parents that it made.
+    assert {stat.S_IMODE(part.stat().st_mode) for part in (tmp_path / "new", tmp_path / "new" / "state")} == {
+        0o700
+    }
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert port in done.stderr

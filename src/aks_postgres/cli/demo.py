@@ -15,7 +15,8 @@ from typing import Annotated
 
 import typer
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.own_folder import make_own_folder
 
 app = typer.Typer(help="A sandbox, a Prefect server and a run, all on this machine.", no_args_is_help=True)
 
@@ -34,7 +35,7 @@ def start(folder: Folder = Path(".demo")) -> None:
     from aks_postgres.cli.sandbox_process import start_sandbox
 
     folder = folder.absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_own_folder(folder)
     server = _running_server(folder) or _launch_server(folder)
     state = folder / "sandbox"
     sandbox = find_sandbox(state) or start_sandbox(state, speed=_SPEED)

@@ -37,8 +37,8 @@ def prefect_found(quiet: bool) -> Iterator[None]:
     Raises:
         CommandFailed: the run was interrupted; Typer would end the command without a word.
     """
-    from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
-    from aks_postgres.cli.prefect_server import prepare_prefect, require_prefect_server
+    from aks_postgres.exit_codes import CommandFailed, ExitCode
+    from aks_postgres.runs.prefect_server import prepare_prefect, require_prefect_server
 
     prepare_prefect()
     settings: dict[Any, Any] = {}
@@ -88,8 +88,8 @@ def provision(
 async def _run_provision(
     spec: EnvironmentSpec, if_another_run: Literal["wait", "refuse"], *, quiet: bool
 ) -> tuple[EnvironmentOutputs, str | None, dict[str, str]]:
-    from aks_postgres.cli.prefect_server import pages_of, summary_of
     from aks_postgres.flows.provision import provision as provision_flow
+    from aks_postgres.runs.prefect_server import pages_of, summary_of
 
     with as_a_run(spec, quiet=quiet):
         run: Any = await provision_flow(spec, if_another_run, return_state=True)
@@ -129,8 +129,8 @@ def plan(
     says that there is nothing to do, 5 that there is something, 1 that something can't be done, or that Azure couldn't
     be asked.
     """
-    from aks_postgres.cli.exit_codes import ExitCode
-    from aks_postgres.cli.prefect_server import prepare_prefect
+    from aks_postgres.exit_codes import ExitCode
+    from aks_postgres.runs.prefect_server import prepare_prefect
 
     prepare_prefect()
     from aks_postgres.flows.plan import headline, make_plan
@@ -165,7 +165,7 @@ def outputs(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Print the names, IDs and endpoints of a finished environment; only reads."""
-    from aks_postgres.cli.prefect_server import prepare_prefect
+    from aks_postgres.runs.prefect_server import prepare_prefect
 
     prepare_prefect()
     from aks_postgres.flows.provision import read_outputs
@@ -219,7 +219,7 @@ def kubeconfig(
 
     if file is not None:
         refuse_shared_file(file)
-    from aks_postgres.cli.prefect_server import prepare_prefect
+    from aks_postgres.runs.prefect_server import prepare_prefect
 
     prepare_prefect()
     from aks_postgres.cli.kubeconfig import kubeconfig as read_kubeconfig

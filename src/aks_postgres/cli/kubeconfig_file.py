@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.own_folder import make_own_folder
 
 if TYPE_CHECKING:
     from aks_postgres.spec.environment import EnvironmentSpec
@@ -45,7 +46,7 @@ def write_kubeconfig(file: Path, text: str) -> None:
             ExitCode.BAD_INPUT,
         )
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own_folder(file.parent)
         descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as part:

@@ -6,12 +6,12 @@ import asyncio
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from aks_postgres.cli import demo, environment, removal, sandbox
-from aks_postgres.cli.exit_codes import ExitCode, failure_of
+from aks_postgres.cli import demo, deployments, environment, removal, sandbox
+from aks_postgres.exit_codes import ExitCode, failure_of
 from aks_postgres.foreign_text import shown
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.registered_commands += [*environment.app.registered_commands, *removal.app.registered_commands]
+app.add_typer(deployments.app, name="deployments")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(demo.app, name="demo")
 
@@ -50,14 +51,23 @@ def main() -> None:
     try:
         app()
     except (KeyboardInterrupt, asyncio.CancelledError):
-        print(f"aks-postgres: {environment.INTERRUPTED}", file=sys.stderr)
-        sys.exit(ExitCode.INTERRUPTED)
+        _say_interrupted()
+    except SystemExit as end:
+        # Typer's own end of a KeyboardInterrupt, which says nothing.
+        if end.code == ExitCode.INTERRUPTED:
+            _say_interrupted()
+        raise
     except Exception as error:
         failure = failure_of(error)
         if failure is None:
             raise
         print(shown(f"aks-postgres: {failure}"), file=sys.stderr)
         sys.exit(failure.code)
+
+
+def _say_interrupted() -> NoReturn:
+    print(f"aks-postgres: {environment.INTERRUPTED}", file=sys.stderr)
+    sys.exit(ExitCode.INTERRUPTED)
 
 
 def _end_as_by_ctrl_c() -> None:

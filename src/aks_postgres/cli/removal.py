@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aks_postgres.cli.environment import IfAnotherRun, Json, as_a_run, prefect_found
-from aks_postgres.cli.exit_codes import CommandFailed
 from aks_postgres.cli.spec_options import environment_command
+from aks_postgres.exit_codes import CommandFailed
 
 if TYPE_CHECKING:
     from aks_postgres.reports.rebuild import Rebuilt
@@ -88,8 +88,8 @@ def tear_down(
 async def _run_tear_down(
     spec: EnvironmentSpec, words: dict[str, Any], *, quiet: bool
 ) -> tuple[Receipt, str | None]:
-    from aks_postgres.cli.prefect_server import summary_of
     from aks_postgres.flows.tear_down import tear_down as tear_down_flow
+    from aks_postgres.runs.prefect_server import summary_of
 
     with as_a_run(spec, quiet=quiet):
         run: Any = await tear_down_flow(spec, **words, return_state=True)

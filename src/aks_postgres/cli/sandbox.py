@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
 from aks_postgres.cli.spec_options import State, state_folder
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 app = typer.Typer(
     help="The local Azure: start it, stop it, look into it, make it fail.", no_args_is_help=True
@@ -253,7 +253,7 @@ def order_faults(
     For example: {operation: ManagedClusters_CreateOrUpdate, nth: 1, do: {status: 503, code: ServerBusy}}
     """
     from aks_postgres.cli.sandbox_client import running_sandbox
-    from aks_postgres.cli.yaml_text import read_yaml
+    from aks_postgres.yaml_text import read_yaml
 
     if is_scenario_name(what):
         wanted: Any = {"name": what}

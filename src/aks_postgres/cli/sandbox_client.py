@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
 from aks_postgres.cli.processes import is_running
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 # The sandbox answers within milliseconds on loopback; a reset closes the clusters' ports first.
 _ANSWER_S = 10

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
 from aks_postgres.cli.processes import last_lines, start_detached, stop
 from aks_postgres.cli.sandbox_client import MARKS, RunningSandbox, find_sandbox
+from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.own_folder import make_own_folder
 
 # A start takes about a second; two busy cores may take many times that.
 _START_S = 60.0
@@ -112,7 +113,7 @@ def _require_package() -> None:
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Two starts at once don't share a folder."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own_folder(folder)
         lock = (folder / "start.lock").open("w")
     except OSError as error:
         raise CommandFailed(

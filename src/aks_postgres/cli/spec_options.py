@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_orig
 
 import typer
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -226,8 +226,8 @@ def wanted_spec(
         SpecError: with all problems at once.
         CommandFailed: a file or a setting that can't be read.
     """
-    from aks_postgres.cli.yaml_text import read_yaml
     from aks_postgres.spec.problems import spec_from
+    from aks_postgres.yaml_text import read_yaml
 
     given: Any = {} if spec_file is None else read_yaml(spec_file)
     if not isinstance(given, dict):
@@ -249,7 +249,7 @@ def _names_an_operator(operator: dict[str, Any]) -> bool:
 
 
 def _set(given: dict[str, Any], setting: str) -> None:
-    from aks_postgres.cli.yaml_text import parse_yaml
+    from aks_postgres.yaml_text import parse_yaml
 
     path, equals, text = setting.partition("=")
     path = path.strip()

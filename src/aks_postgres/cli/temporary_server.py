@@ -20,8 +20,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
 from aks_postgres.cli.processes import last_lines, start_detached
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 # On a busy machine a server takes more than 20 s.
 _READY_WITHIN_S = 90.0

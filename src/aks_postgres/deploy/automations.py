@@ -17,8 +17,8 @@ from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, S
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
 from aks_postgres.deploy.rendering import HEARTBEAT_S
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.spec.names import PRODUCT
 
 # What flows/plan.py emits; Prefect's words for the rest.

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from prefect.client.schemas.schedules import CronSchedule, is_valid_timezone
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from aks_postgres.cli.yaml_text import read_yaml
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.spec.problems import SpecError, SpecProblem, problems_of, shown
+from aks_postgres.yaml_text import read_yaml
 
 
 def _cron(line: str) -> str:

@@ -1,31 +1,118 @@
-"""What the Prefect server has of us: the work pool, and deployments that prefect.yaml no longer has."""
+"""What the Prefect server has of us: the work pools, and deployments that prefect.yaml no longer has."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
-from prefect.workers.process import ProcessWorker
 
-from aks_postgres.deploy.rendering import WORK_POOL
+from aks_postgres.deploy.work_pools import POOLS, Identity, PoolType, base_job_template
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.spec.names import PRODUCT
 
 
-async def ensure_work_pool(client: PrefectClient) -> tuple[WorkPool, str]:
-    """The work pool, and whether it was `created` or `unchanged`: one that is there keeps its type and settings."""
+async def ensure_work_pool(
+    client: PrefectClient, identity: Identity, pool_type: PoolType | None = None
+) -> tuple[WorkPool, str]:
+    """A work pool, and whether it was `created`, `updated` or `unchanged`.
+
+    Args:
+        client: of the server.
+        identity: whose pool.
+        pool_type: None leaves a pool that is there as it is, and makes a new one of type process. With a type, a
+            pool of that type gets our template, whatever it had.
+
+    Raises:
+        CommandFailed: the pool is of another type, which Prefect can't change.
+    """
+    name = POOLS[identity]
     try:
-        return await client.read_work_pool(WORK_POOL), "unchanged"
+        live = await client.read_work_pool(name)
     except ObjectNotFound:
-        template = ProcessWorker.get_default_base_job_template()
-        wanted = WorkPoolCreate(name=WORK_POOL, type="process", base_job_template=template)
-        return await client.create_work_pool(wanted), "created"
+        made = pool_type or "process"
+        template = base_job_template(made, identity)
+        return await client.create_work_pool(
+            WorkPoolCreate(name=name, type=made, base_job_template=template)
+        ), "created"
+    if pool_type is None:
+        return live, "unchanged"
+    if live.type != pool_type:
+        raise CommandFailed(
+            f"work pool {name}: it is of type {live.type}, {pool_type} was given, and Prefect can't change that. "
+            "Delete it, or leave --type out",
+            ExitCode.BAD_INPUT,
+        )
+    template = base_job_template(pool_type, identity)
+    if live.base_job_template == template:
+        return live, "unchanged"
+    await client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+    return await client.read_work_pool(name), "updated"
+
+
+async def compare(
+    client: PrefectClient, wanted: dict[str, dict[str, Any]]
+) -> dict[str, tuple[str, str] | None]:
+    """How the server's deployments differ from a prefect.yaml's, by name; None where they don't.
+
+    The word is `missing`, `differs` or `left over`, and what follows it says in what.
+
+    Args:
+        client: of the server.
+        wanted: the deployments, by name.
+    """
+    live = await _ours(client)
+    found: dict[str, tuple[str, str] | None] = {}
+    for name, deployment in wanted.items():
+        if name not in live:
+            found[name] = ("missing", "")
+            continue
+        parts = _differing(live[name], deployment)
+        found[name] = ("differs", f": {', '.join(parts)}") if parts else None
+    for name in sorted(live.keys() - wanted.keys()):
+        found[name] = ("left over", ", which the regions file no longer has")
+    return found
+
+
+def _differing(live: DeploymentResponse, wanted: dict[str, Any]) -> list[str]:
+    """The parts in which a registered deployment isn't what is wanted, with old and new where that helps."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        "entrypoint": (live.entrypoint, wanted["entrypoint"]),
+        "work pool": (live.work_pool_name, wanted["work_pool"]["name"]),
+        "pull steps": (live.pull_steps or [], []),
+        "parameters": (live.parameters, wanted["parameters"]),
+        "tags": (sorted(live.tags), sorted(wanted["tags"])),
+        "description": (live.description, wanted["description"]),
+        "schedules": (
+            {
+                item.slug: (
+                    getattr(item.schedule, "cron", None),
+                    getattr(item.schedule, "timezone", None),
+                    item.active,
+                    item.parameters or {},
+                )
+                for item in live.schedules
+            },
+            {
+                item["slug"]: (item["cron"], item["timezone"], item["active"], item.get("parameters", {}))
+                for item in wanted.get("schedules", [])
+            },
+        ),
+    }
+    shown = ("entrypoint", "work pool")
+    return [
+        f"{part} {was} -> {now}" if part in shown else part
+        for part, (was, now) in pairs.items()
+        if was != now
+    ]
 
 
 async def left_over(client: PrefectClient, names: set[str]) -> dict[str, DeploymentResponse]:
-    """Deployments with our tag on our work pool that aren't among these names, by name.
+    """Deployments with our tag on our work pools that aren't among these names, by name.
 
     `prefect deploy` registers what a file has and never takes away what it no longer has.
 
@@ -33,6 +120,11 @@ async def left_over(client: PrefectClient, names: set[str]) -> dict[str, Deploym
         client: of the server.
         names: what prefect.yaml has, such as provision/canadacentral.
     """
+    return {name: deployment for name, deployment in (await _ours(client)).items() if name not in names}
+
+
+async def _ours(client: PrefectClient) -> dict[str, DeploymentResponse]:
+    """Deployments with our tag on our work pools, by name."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[PRODUCT]))
     found: dict[str, DeploymentResponse] = {}
     # A server answers with 200 at most.
@@ -41,7 +133,5 @@ async def left_over(client: PrefectClient, names: set[str]) -> dict[str, Deploym
             flow = await client.read_flow(deployment.flow_id)
             found[f"{flow.name}/{deployment.name}"] = deployment
     return {
-        name: deployment
-        for name, deployment in found.items()
-        if name not in names and deployment.work_pool_name == WORK_POOL
+        name: deployment for name, deployment in found.items() if deployment.work_pool_name in POOLS.values()
     }

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
 from aks_postgres.deploy.regions import Region
+from aks_postgres.deploy.work_pools import IDENTITY_OF, POOLS, WORK_POOL
 from aks_postgres.spec.names import PRODUCT, environment_key
 
-WORK_POOL = "aks-postgres"
 FLEET = "fleet"
 
-# Prefect's least, against 180: a run that died is noticed after three of these (automations.py).
+# Prefect's least, against 180: a run that died is noticed after three of these (automations.py). The image, the job
+# templates and `aks-postgres deployments worker` set it; job variables, which others could change, don't.
 HEARTBEAT_S = 30
 
 _HEADER = """\
-# Made of deployments/regions.yaml by `python -m aks_postgres.deploy`; change that file and run it again.
+# Made of the regions file by `aks-postgres deployments render`; change that file and run it again.
 # What runs where, as `prefect --no-prompt deploy --all` registers it from this folder: docs/deployments.md.
 """
 
@@ -30,13 +31,28 @@ _DESCRIPTIONS = {
 }
 
 
-def render(regions: list[Region]) -> str:
-    """The text of prefect.yaml."""
+def document(regions: list[Region], *, one_pool: bool = False) -> dict[str, Any]:
+    """What prefect.yaml has.
+
+    Args:
+        regions: what the regions file has.
+        one_pool: every run in one work pool, and so with one identity, instead of three.
+    """
     deployments = [
         _deployment(flow, region, _schedules(flow, region)) for region in regions for flow in _DESCRIPTIONS
     ]
-    document = {"name": PRODUCT, "deployments": [*deployments, _fleet(regions)]}
-    return _HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    # Nothing to pull: the flows are modules of a package that is installed wherever a worker runs.
+    found: dict[str, Any] = {"name": PRODUCT, "pull": [], "deployments": [*deployments, _fleet(regions)]}
+    if one_pool:
+        for deployment in found["deployments"]:
+            deployment["work_pool"] = {"name": WORK_POOL}
+    return found
+
+
+def render(regions: list[Region], *, one_pool: bool = False) -> str:
+    """The text of prefect.yaml; arguments as those of `document`."""
+    found = document(regions, one_pool=one_pool)
+    return _HEADER + yaml.dump(found, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _deployment(flow: str, region: Region, schedules: list[dict[str, Any]]) -> dict[str, Any]:
@@ -48,7 +64,7 @@ def _deployment(flow: str, region: Region, schedules: list[dict[str, Any]]) -> d
         "tags": _tags(region.name, region.spec.name, *region.tags),
         "parameters": {"spec": spec},
         **({"schedules": schedules} if schedules else {}),
-        "work_pool": _work_pool(),
+        "work_pool": _work_pool(flow),
     }
 
 
@@ -80,7 +96,7 @@ def _fleet(regions: list[Region]) -> dict[str, Any]:
         **_of_flow("provision_fleet"),
         "tags": _tags(FLEET, regions[0].spec.name),
         "parameters": {"spec": spec, "regions": members, "runs": "deployments"},
-        "work_pool": _work_pool(),
+        "work_pool": _work_pool("provision_fleet"),
     }
 
 
@@ -96,18 +112,19 @@ def _tags(*tags: str) -> list[str]:
     return list(dict.fromkeys([PRODUCT, *tags]))
 
 
-def _work_pool() -> dict[str, Any]:
-    return {
-        "name": WORK_POOL,
-        "job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}},
-    }
+def _work_pool(flow: str) -> dict[str, Any]:
+    return {"name": POOLS[IDENTITY_OF[flow]]}
 
 
-def deployment_names(document: dict[str, Any]) -> Iterator[str]:
-    """The deployments of a prefect.yaml, as Prefect calls them: provision-fleet/fleet."""
-    for deployment in document["deployments"]:
-        flow = deployment["entrypoint"].rpartition(".")[2].replace("_", "-")
-        yield f"{flow}/{deployment['name']}"
+def by_name(deployments: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The deployments of a prefect.yaml, by what Prefect calls them: provision-fleet/fleet."""
+    return {name_of(deployment): deployment for deployment in deployments}
+
+
+def name_of(deployment: dict[str, Any]) -> str:
+    """What Prefect calls a deployment of a prefect.yaml: provision-fleet/fleet."""
+    flow = deployment["entrypoint"].rpartition(".")[2].replace("_", "-")
+    return f"{flow}/{deployment['name']}"
 
 
 class _Dumper(yaml.SafeDumper):

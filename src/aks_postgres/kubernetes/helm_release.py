@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -17,6 +18,8 @@ CHECKSUM_WORDS = "aks-postgres: chart with SHA-256 "
 
 # Somebody else's `helm upgrade --timeout` can be anything; three times Helm's default of 5 min has to do.
 _FOREIGN_TIMEOUT = timedelta(minutes=15)
+# Clocks of installers' machines may be off by this; a revision from further ahead was edited by hand.
+_CLOCKS_DIFFER = timedelta(minutes=5)
 
 _ABSENT = object()
 
@@ -55,13 +58,19 @@ class Release:
     @property
     def given_up_at(self) -> datetime:
         """When a pending revision has no live installer any more."""
-        deployed = (
-            datetime.fromisoformat(self.deployed_at) if self.deployed_at else datetime.fromtimestamp(0, UTC)
-        )
-        until = self.labels.get(UNTIL_LABEL, "")
-        ours = datetime.fromtimestamp(int(until), UTC) if until.isdigit() else None
+        # What can't be read is long ago; a date without a zone is taken as UTC.
+        deployed, ours = datetime.fromtimestamp(0, UTC), None
+        with suppress(ValueError):
+            found = datetime.fromisoformat(self.deployed_at)
+            deployed = found.replace(tzinfo=found.tzinfo or UTC)
+        with suppress(ValueError, OverflowError, OSError):
+            ours = datetime.fromtimestamp(int(self.labels.get(UNTIL_LABEL, "")), UTC)
         # Helm hands labels on to later revisions, which may be somebody else's.
-        return ours if ours is not None and deployed <= ours else deployed + _FOREIGN_TIMEOUT
+        if ours is not None and deployed <= ours:
+            return ours
+        with suppress(OverflowError):
+            return deployed + _FOREIGN_TIMEOUT
+        return deployed
 
 
 def changes(chart: Chart, live: Release) -> tuple[FieldChange, ...]:
@@ -90,7 +99,8 @@ def next_action(chart: Chart, live: Release | None, now: datetime) -> Action:
     if live is None:
         return "install"
     if live.status.startswith("pending-") or live.status == "uninstalling":
-        if now < live.given_up_at:
+        # An end in 2099 is nobody's: it is neither waited for nor believed.
+        if now < live.given_up_at <= now + _FOREIGN_TIMEOUT + _CLOCKS_DIFFER:
             return "wait"
         return (
             "rollback" if live.status != "pending-install" and live.status != "uninstalling" else "reinstall"

@@ -11,8 +11,10 @@ import re
 import string
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from aks_postgres.spec.environment import EnvironmentSpec
+if TYPE_CHECKING:
+    from aks_postgres.spec.environment import EnvironmentSpec
 
 MANAGED_BY = "managed-by"
 PRODUCT = "aks-postgres"

@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder: Path = options.state.absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # mkdir's `parents` would give these what the umask leaves.
+    for part in (*reversed(folder.parents), folder):
+        part.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     control_plane.remove_abandoned(folder / control_plane.FOLDER)
     try:

@@ -4,7 +4,6 @@ It runs in a process of its own, where a call that hangs can be ended.
 """
 
 import asyncio
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -15,9 +14,7 @@ import pytest
 from .conftest import Cluster
 from .test_life import SYSTEM, conditions
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("helm_python") is None, reason="helm-python-sdk isn't installed"
-)
+pytestmark = pytest.mark.helm
 
 CHART = {
     "Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\nkubeVersion: '>=1.29.0-0'\n",

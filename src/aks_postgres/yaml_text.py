@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 _STAYS_TEXT = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
 

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
-from aks_postgres.cli.exit_codes import CommandFailed, ExitCode
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from uuid import UUID

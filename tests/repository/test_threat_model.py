@@ -1,0 +1,53 @@
+"""Every limit that docs/threat-model.md claims names the test that holds it, and that test is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TEXT = (REPOSITORY / "docs" / "threat-model.md").read_text()
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)*)`", TEXT)))
+# These sections claim nothing that a test of ours could hold.
+WITHOUT_CLAIMS = {"Worth protecting", "Dependencies"}
+
+
+def claims() -> dict[str, str]:
+    """Every paragraph that begins with its subject in bold, and every row of a table: where, and its text."""
+    found = {}
+    for section in re.split(r"(?m)^## ", TEXT)[1:]:
+        title, _, body = section.partition("\n")
+        if title in WITHOUT_CLAIMS:
+            continue
+        for paragraph in body.strip().split("\n\n"):
+            rows = paragraph.splitlines()[2:] if paragraph.startswith("|") else [paragraph]
+            found |= {f"{title}: {row[:40]}": row for row in rows}
+    return found
+
+
+CLAIMS = claims()
+
+
+def test_the_sections_that_claim_something_are_read() -> None:
+    assert {claim.partition(":")[0] for claim in CLAIMS} == {
+        "The boundary",
+        "Who may do what",
+        "What an attacker gets",
+        "Secrets, where they are and aren't",
+    }
+    assert len(CLAIMS) > 15
+    assert len(NAMED) > 25
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_limit_names_its_test_or_says_whose_it_is(claim: str) -> None:
+    assert "`tests/" in CLAIMS[claim] or "yours to hold" in CLAIMS[claim]
+
+
+@pytest.mark.parametrize("named", NAMED)
+def test_the_test_that_is_named_is_there(named: str) -> None:
+    file, *inside = named.split("::")
+    text = (REPOSITORY / file).read_text()
+    assert all(f"class {name}:" in text for name in inside[:-1])
+    test = rf"{inside[-1]}\(" if inside else "test_"
+    assert re.search(rf"(?m)^ *(?:async )?def {test}", text)
