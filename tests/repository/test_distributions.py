@@ -1,0 +1,82 @@
+"""The two distributions: what is in their wheels, and the product beside a project with folders of the same names."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The files of each wheel, by the distribution's name."""
+    folder = tmp_path_factory.mktemp("wheels")
+    # Of a copy: setuptools builds in the folder that it builds from.
+    copy = folder / "copy"
+    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(copy)], check=True)
+    for source in (copy, copy / "packages" / "azure-sandbox"):
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--wheel-dir",
+            str(folder),
+            str(source),
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+    return {
+        file.name.partition("-")[0]: set(zipfile.ZipFile(file).namelist()) for file in folder.glob("*.whl")
+    }
+
+
+@pytest.mark.thorough
+def test_each_wheel_has_one_package_at_its_top_and_nothing_of_the_other(wheels: dict[str, set[str]]) -> None:
+    assert set(wheels) == {"aks_postgres", "azure_sandbox"}
+    for name, files in wheels.items():
+        assert {file.partition("/")[0] for file in files if ".dist-info/" not in file} == {name}
+
+
+@pytest.mark.thorough
+def test_the_products_wheel_holds_its_flows_its_steps_and_what_deploying_needs(
+    wheels: dict[str, set[str]],
+) -> None:
+    for folder in ("flows", "tasks"):
+        for file in (REPOSITORY / folder).glob("*.py"):
+            assert f"aks_postgres/{folder}/{file.name}" in wheels["aks_postgres"]
+    tracked = subprocess.run(
+        ["git", "ls-files", "deployments"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert tracked
+    assert {f"aks_postgres/deploy/data/{file.removeprefix('deployments/')}" for file in tracked} <= wheels[
+        "aks_postgres"
+    ]
+    assert {"aks_postgres/py.typed", "aks_postgres/reports/prices.yaml"} <= wheels["aks_postgres"]
+
+
+def test_it_runs_in_a_folder_that_has_flows_and_tasks_of_its_own(tmp_path: Path) -> None:
+    for folder in ("flows", "tasks", "cli", "environment"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("raise ImportError('not ours')\n")
+    code = (
+        "import importlib, pkgutil, aks_postgres.flows as ours\n"
+        "for module in pkgutil.iter_modules(ours.__path__, ours.__name__ + '.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "from prefect.flows import load_flow_from_entrypoint\n"
+        "print(load_flow_from_entrypoint('aks_postgres.flows.plan.plan').name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],  # without -P: the folder is first on the path, as Prefect has it
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "plan\n"), done.stderr
