@@ -48,6 +48,7 @@ from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Place
 from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.resources.operator_check import judge_operator
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import STATE, WORKER_ADDRESS, Names, environment_key
@@ -82,9 +83,10 @@ async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None)
 
     async with together() as group:
         asking_address = group.create_task(_worker_address(spec))
+        asking_operator = group.create_task(judge_operator(spec))
         facts = await ask_subscription(subscription_id)
     address, verdict = asking_address.result()
-    verdict += facts.refused
+    verdict += asking_operator.result() + facts.refused
     unregistered = missing_providers(facts.providers)
     if facts.permissions is not None:
         who, scope = f"the caller ({caller_type} {object_id})", f"/subscriptions/{subscription_id}"

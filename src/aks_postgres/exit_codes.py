@@ -40,10 +40,13 @@ def failure_of(error: Exception) -> CommandFailed | None:
     """An error that is meant for people, with its exit code; None for a bug, which deserves its traceback."""
     # Imported here: --help needs none of them.
     from aks_postgres.errors import CredentialsRefused, ProvisioningError, WouldWrite
+    from aks_postgres.files.given_files import disk_problem
     from aks_postgres.spec.problems import SpecError
 
     if isinstance(error, CommandFailed):
         return error
+    if isinstance(error, OSError) and (problem := disk_problem(error)):
+        return CommandFailed(problem)
     if isinstance(error, SpecError):
         return CommandFailed(str(error), ExitCode.BAD_INPUT)
     if isinstance(error, CredentialsRefused):

@@ -14,6 +14,8 @@ from aks_postgres.arm.credentials import _FIRST_TOKEN_S, arm_endpoint, caller
 from aks_postgres.errors import CredentialsRefused
 from azure_sandbox.client import SandboxProcess
 
+from ..files.test_given_files import NO_FILES
+
 GUID = "6b1f0f60-4a4a-4c11-9d0e-0a1b2c3d4e5f"
 SECRET = "Q8~a-secret-that-must-not-be-shown"
 
@@ -189,3 +191,27 @@ def test_arm_is_the_public_clouds_unless_the_environment_says_otherwise(
     if given is not None:
         monkeypatch.setenv("AKS_POSTGRES_ARM_ENDPOINT", given)
     assert arm_endpoint() == endpoint
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("variable", ["AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(one, marks=() if one == "FIFO" else pytest.mark.thorough)
+        for one in NO_FILES
+        if "NUL" not in one
+    ],
+)
+async def test_a_file_of_a_credential_is_a_regular_one(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, what: str
+) -> None:
+    make, words = NO_FILES[what]
+    monkeypatch.setattr("aks_postgres.arm.credentials._LONGEST_FILE", 100)
+    path = str(make(tmp_path))
+    monkeypatch.setenv("AZURE_TENANT_ID", GUID)
+    monkeypatch.setenv("AZURE_CLIENT_ID", GUID)
+    monkeypatch.setenv(variable, path)
+    message = await refusal()
+    assert f"{variable}: " in message
+    assert words in message

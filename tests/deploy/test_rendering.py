@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from aks_postgres.cli.deployments import app
 from aks_postgres.deploy.regions import RebuildSchedule, read_regions
-from aks_postgres.deploy.rendering import by_name, render
+from aks_postgres.deploy.rendering import by_name, document, text_of
 from aks_postgres.exit_codes import CommandFailed
 from aks_postgres.spec.problems import SpecError
 
@@ -25,7 +25,7 @@ REGIONS = REPOSITORY / "deployments" / "regions.yaml"
 def rendered(folder: Path, regions: str) -> list[dict[str, Any]]:
     file = folder / "regions.yaml"
     file.write_text(regions)
-    found: list[dict[str, Any]] = yaml.safe_load(render(read_regions(file)))["deployments"]
+    found: list[dict[str, Any]] = yaml.safe_load(text_of(document(read_regions(file))))["deployments"]
     return found
 
 
@@ -36,7 +36,7 @@ def named(deployments: list[dict[str, Any]], flow: str) -> dict[str, Any]:
 
 def test_prefect_yaml_is_what_the_regions_file_says() -> None:
     """`aks-postgres deployments render` writes it."""
-    assert (REPOSITORY / "prefect.yaml").read_text() == render(read_regions(REGIONS))
+    assert (REPOSITORY / "prefect.yaml").read_text() == text_of(document(read_regions(REGIONS)))
 
 
 def test_every_region_has_a_deployment_of_every_flow_and_all_have_one_fleet() -> None:
@@ -113,7 +113,7 @@ def test_a_stale_file_is_named_with_the_command_and_left_alone(
     assert (tmp_path / "prefect.yaml").read_text() == "name: aks-postgres\n"
     for arguments in ([], ["--check"]):
         assert CliRunner().invoke(app, ["render", *arguments]).exit_code == 0
-    assert (tmp_path / "prefect.yaml").read_text() == render(read_regions(REGIONS))
+    assert (tmp_path / "prefect.yaml").read_text() == text_of(document(read_regions(REGIONS)))
 
 
 def test_a_bad_entry_writes_nothing(

@@ -40,7 +40,7 @@ from aks_postgres.cli import deployments as command
 from aks_postgres.deploy.automations import automations, notification_block
 from aks_postgres.deploy.regions import read_regions
 from aks_postgres.deploy.registered import compare
-from aks_postgres.deploy.rendering import by_name, render
+from aks_postgres.deploy.rendering import by_name, document, text_of
 from aks_postgres.deploy.work_pools import POOLS, WORK_POOL, base_job_template
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.flows.plan import DRIFT_EVENT
@@ -237,7 +237,7 @@ def deploy(api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(regions: str) -> list[dict[str, Any]]:
         (tmp_path / "regions.yaml").write_text(regions)
         file = tmp_path / "prefect.yaml"
-        file.write_text(render(read_regions(tmp_path / "regions.yaml")))
+        file.write_text(text_of(document(read_regions(tmp_path / "regions.yaml"))))
         monkeypatch.chdir(tmp_path)
         nowhere = dict.fromkeys(
             ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"

@@ -39,13 +39,18 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-cloudnative-
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/clusters.postgresql.cnpg.io"
 
 
-def packed(change: Callable[[str, str], str] = lambda name, text: text) -> bytes:
-    """The chart as a .tgz, with some of its texts changed; the same texts make the same bytes."""
+def packed(
+    change: Callable[[str, str], str] = lambda name, text: text, more: dict[str, str] | None = None
+) -> bytes:
+    """The chart as a .tgz, with some of its texts changed and more files; the same texts make the same bytes."""
     unpacked = io.BytesIO()
     with tarfile.open(fileobj=unpacked, mode="w") as files:
-        for file in sorted((CHARTS / "cloudnative-pg").rglob("*.yaml")):
-            name = str(file.relative_to(CHARTS))
-            content = change(name, file.read_text()).encode()
+        shipped = {
+            str(file.relative_to(CHARTS)): file.read_text()
+            for file in (CHARTS / "cloudnative-pg").rglob("*.yaml")
+        }
+        for name, text in sorted((shipped | (more or {})).items()):
+            content = change(name, text).encode()
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             files.addfile(entry, io.BytesIO(content))

@@ -1,7 +1,9 @@
 """What every step has in common, whichever chapter it is in."""
 
+import errno
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 from functools import partial
@@ -14,8 +16,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import exception_to_failed_state
 
 import aks_postgres.tasks
-from aks_postgres.errors import AzureRefused, ClusterBusy, OperationNotDone, ProvisioningError
-from aks_postgres.runs.step import worth_another_attempt
+from aks_postgres.errors import AzureRefused, ClusterBusy, OperationNotDone, PermanentError, ProvisioningError
+from aks_postgres.runs.step import understanding, worth_another_attempt
 
 from .steps import STEPS
 
@@ -111,3 +113,13 @@ def test_a_step_takes_no_client_and_no_secret(task: Task[..., object]) -> None:
 async def test_only_what_is_temporary_is_worth_another_attempt(error: Exception, again: bool) -> None:
     state = await exception_to_failed_state(error)
     assert await worth_another_attempt(None, None, state) is again  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_a_worker_s_disk_that_takes_no_more_is_one_line_and_no_retry(number: int) -> None:
+    with pytest.raises(PermanentError) as failed, understanding("ensure_x"):
+        raise OSError(number, os.strerror(number), "/tmp/aks-postgres-helm")
+    assert str(failed.value).startswith(
+        f"ensure_x: /tmp/aks-postgres-helm can't be written: {os.strerror(number)}; "
+    )
+    assert "\n" not in str(failed.value)

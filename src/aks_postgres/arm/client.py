@@ -127,6 +127,8 @@ class Cloud:
     """Whether Azure has shown in this run that it wants If-Match quoted (`arm.if_match`)."""
     kubeconfigs: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False)
     """Of clusters, by group and name; secret, in memory only, and gone with the run."""
+    fetched: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """Pinned files of the run, by their SHA-256: what the preflight has seen is what is installed."""
 
     @property
     def planning(self) -> bool:

@@ -10,13 +10,13 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceResponseError
 
 from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.errors import CredentialsRefused
+from aks_postgres.files.given_files import FileRefused, read_given
 from aks_postgres.foreign_text import keep_secret
 
 ARM_ENDPOINT_VARIABLE = "AKS_POSTGRES_ARM_ENDPOINT"
@@ -51,16 +51,13 @@ def _choose(transport: Any) -> tuple[str, Callable[[], Any]]:
         )
     if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_CERTIFICATE_PATH"):
         return "service principal with certificate (AZURE_CLIENT_CERTIFICATE_PATH)", partial(
-            aio.CertificateCredential,
+            _by_certificate,
             os.environ["AZURE_TENANT_ID"],
             os.environ["AZURE_CLIENT_ID"],
-            os.environ["AZURE_CLIENT_CERTIFICATE_PATH"],
             **options,
         )
     if have("AZURE_FEDERATED_TOKEN_FILE") and have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID"):
-        return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", partial(
-            aio.WorkloadIdentityCredential, **options
-        )
+        return "workload identity (AZURE_FEDERATED_TOKEN_FILE)", partial(_by_token_file, **options)
     if (
         have("IDENTITY_ENDPOINT")
         or have("MSI_ENDPOINT")
@@ -76,14 +73,36 @@ def _choose(transport: Any) -> tuple[str, Callable[[], Any]]:
     )
 
 
+# azure-identity opens both files by itself, on the event loop, and would wait for a FIFO for ever.
+def _by_certificate(tenant_id: str, client_id: str, **options: Any) -> Any:
+    from azure.identity import aio
+
+    data = _secret_file("AZURE_CLIENT_CERTIFICATE_PATH")
+    return aio.CertificateCredential(tenant_id, client_id, certificate_data=data, **options)
+
+
+def _by_token_file(**options: Any) -> Any:
+    from azure.identity import aio
+
+    _secret_file("AZURE_FEDERATED_TOKEN_FILE")
+    return aio.WorkloadIdentityCredential(**options)
+
+
+def _secret_file(variable: str) -> bytes:
+    try:
+        return read_given(os.environ[variable], _LONGEST_FILE)
+    except FileRefused as refused:
+        raise ValueError(f"{variable}: {refused}.") from None
+
+
 def keep_secrets_of_environment() -> None:
     """What this process signs in with stays out of every text."""
     for name in ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"):
         keep_secret(os.environ.get(name))
     for name in ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"):
         if path := os.environ.get(name):
-            with suppress(OSError), Path(path).open("rb") as file:
-                keep_secret(file.read(_LONGEST_FILE))
+            with suppress(FileRefused):  # told where it is needed
+                keep_secret(read_given(path, _LONGEST_FILE))
 
 
 class RenewableCredential:

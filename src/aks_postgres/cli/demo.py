@@ -16,7 +16,8 @@ from typing import Annotated
 import typer
 
 from aks_postgres.exit_codes import CommandFailed, ExitCode
-from aks_postgres.own_folder import make_own_folder
+from aks_postgres.files.given_files import writing
+from aks_postgres.files.own_folder import make_own_folder
 
 app = typer.Typer(help="A sandbox, a Prefect server and a run, all on this machine.", no_args_is_help=True)
 
@@ -148,7 +149,13 @@ def _launch_server(folder: Path) -> _Server:
     command = [sys.executable, "-P", "-m", "prefect", "server", "start", "--port", str(port)]
     log = folder / "prefect.log"
     server = _Server(start_detached(command, log, environment).pid, port, log)
-    (folder / "server.json").write_text(json.dumps({"pid": server.pid, "port": port}))
+    record = folder / "server.json"
+    try:
+        with writing(record):
+            record.write_text(json.dumps({"pid": server.pid, "port": port}))
+    except OSError:
+        server.stop()  # `stop` wouldn't know of it
+        raise
     return server
 
 

@@ -19,6 +19,8 @@ import typer
 
 from aks_postgres.deploy.work_pools import DATA, POOLS, WORK_POOL, Identity, PoolType
 from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.files.given_files import FileRefused, read_given, writing
+from aks_postgres.yaml_files import LARGEST_BYTES
 
 PREFECT_YAML = Path("prefect.yaml")
 # Of a clone, and of a folder of one's own.
@@ -74,14 +76,12 @@ def init(
     """Write a regions file with its explanation, to be edited."""
     text = (DATA / "regions.yaml").read_text(encoding="utf-8")
     try:
-        with file.open("x", encoding="utf-8") as new:
+        with writing(file), file.open("x", encoding="utf-8") as new:
             new.write(text)
     except FileExistsError:
         raise CommandFailed(
             f"{file} is there already; edit it, or name another", ExitCode.BAD_INPUT
         ) from None
-    except OSError as error:
-        raise CommandFailed(f"{file} can't be written: {error.strerror}", ExitCode.BAD_INPUT) from None
     print(f"{file} written. Edit it, then register what it says: {_COMMAND} apply --regions {file}")
 
 
@@ -96,11 +96,11 @@ def render(
 ) -> None:
     """Make prefect.yaml of the regions file."""
     from aks_postgres.deploy.regions import read_regions
-    from aks_postgres.deploy.rendering import render as rendered
+    from aks_postgres.deploy.rendering import document, text_of
 
     file = _regions_file(regions)
-    wanted = rendered(read_regions(file), one_pool=one_pool)
-    live = output.read_text(encoding="utf-8") if output.exists() else ""
+    wanted = text_of(document(read_regions(file), one_pool=one_pool))
+    live = _live(output)
     if live == wanted:
         print(f"{output} is what {file} says.")
     elif check:
@@ -110,8 +110,23 @@ def render(
         print("\n".join(difference))
         raise CommandFailed(f"{output} is stale: run `{_COMMAND} render` and commit what it writes")
     else:
-        output.write_text(wanted, encoding="utf-8")
+        with writing(output):
+            output.write_text(wanted, encoding="utf-8")
         print(f"{output} written. Register it with: {_COMMAND} apply")
+
+
+def _live(output: Path) -> str:
+    """What is written there now.
+
+    Raises:
+        CommandFailed: it is no file, and isn't written over.
+    """
+    if not output.exists():
+        return ""
+    try:
+        return read_given(output, LARGEST_BYTES).decode("utf-8", "replace")
+    except FileRefused as refused:
+        raise CommandFailed(f"--output: {refused}", ExitCode.BAD_INPUT) from None
 
 
 @app.command()
@@ -133,15 +148,15 @@ def apply(
 ) -> None:
     """Register what the regions file says, after `setup`. What it no longer says stays: see `check` and `prune`."""
     from aks_postgres.deploy.regions import read_regions
-    from aks_postgres.deploy.rendering import render as rendered
+    from aks_postgres.deploy.rendering import document, text_of
 
-    text = rendered(read_regions(_regions_file(regions)), one_pool=one_pool)
+    wanted = document(read_regions(_regions_file(regions)), one_pool=one_pool)
     server = _require_server()
     _on_the_server(prepare_server(notify, slow_after_min, pool_type, one_pool))
-    before = _on_the_server(_compared(text))
+    before = _on_the_server(_compared(wanted))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / PREFECT_YAML.name
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text_of(wanted), encoding="utf-8")
         command = [
             sys.executable,
             "-P",
@@ -175,11 +190,11 @@ def apply(
 def check(regions: Regions = None, one_pool: OnePool = False) -> None:
     """Compare the server's deployments with the regions file; exit 1 if they differ. Writes nothing."""
     from aks_postgres.deploy.regions import read_regions
-    from aks_postgres.deploy.rendering import render as rendered
+    from aks_postgres.deploy.rendering import document
 
-    text = rendered(read_regions(_regions_file(regions)), one_pool=one_pool)
+    wanted = document(read_regions(_regions_file(regions)), one_pool=one_pool)
     _require_server()
-    found = _on_the_server(_compared(text))
+    found = _on_the_server(_compared(wanted))
     _print_deployments(found)
     if any(found.values()):
         raise CommandFailed(
@@ -257,16 +272,15 @@ async def prepare_server(
             print(f"{change:9}  automation {name}")
 
 
-async def _compared(text: str) -> dict[str, tuple[str, str] | None]:
-    """How the server's deployments differ from this prefect.yaml, by name."""
-    import yaml
+async def _compared(wanted: dict[str, Any]) -> dict[str, tuple[str, str] | None]:
+    """How the server's deployments differ from what prefect.yaml would have, by name."""
     from prefect import get_client
 
     from aks_postgres.deploy.registered import compare
     from aks_postgres.deploy.rendering import by_name
 
     async with get_client() as client:
-        return await compare(client, by_name(yaml.safe_load(text)["deployments"]))
+        return await compare(client, by_name(wanted["deployments"]))
 
 
 def _print_deployments(found: dict[str, tuple[str, str] | None]) -> None:

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aks_postgres.exit_codes import CommandFailed, ExitCode
-from aks_postgres.own_folder import make_own_folder
+from aks_postgres.files.given_files import disk_problem, read_given, writing
+from aks_postgres.files.own_folder import make_own_folder
 
 if TYPE_CHECKING:
     from aks_postgres.spec.environment import EnvironmentSpec
+
+# One cluster's has some ten kilobytes.
+_LARGEST_BYTES = 1024 * 1024
 
 
 def default_file(spec: EnvironmentSpec) -> Path:
@@ -46,24 +50,26 @@ def write_kubeconfig(file: Path, text: str) -> None:
             ExitCode.BAD_INPUT,
         )
     try:
-        make_own_folder(file.parent)
-        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as part:
-                part.write(text)
-            os.replace(name, file)
-        except BaseException:
-            os.unlink(name)
-            raise
+        with writing(file):
+            make_own_folder(file.parent)
+            descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as part:
+                    part.write(text)
+                os.replace(name, file)
+            except BaseException:
+                os.unlink(name)
+                raise
     except OSError as error:
-        raise CommandFailed(f"{file} can't be written: {error.strerror}", ExitCode.BAD_INPUT) from None
+        reason = disk_problem(error) or f"{file} can't be written: {error.strerror}"
+        raise CommandFailed(f"kubeconfig: {reason}", ExitCode.BAD_INPUT) from None
 
 
 def _holds_one_cluster(file: Path) -> bool:
-    import yaml
+    from aks_postgres.files.yaml_text import yaml_documents
 
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        (found,) = yaml_documents(read_given(file, _LARGEST_BYTES))
+    except ValueError:
         return False
     return isinstance(found, dict) and found.get("kind") == "Config" and len(found.get("clusters") or ()) <= 1

@@ -42,7 +42,11 @@ def start(
 ) -> None:
     """Start the sandbox in the background."""
     from aks_postgres.cli.sandbox_process import start_sandbox
+    from aks_postgres.yaml_files import read_yaml
 
+    files = [what for what in scenario or () if not is_scenario_name(what)]
+    for file in files:  # the sandbox, which reads them, couldn't say it here
+        read_yaml(Path(file), field="--scenario", decimals=True)
     found = start_sandbox(
         state_folder(state),
         speed=speed,
@@ -50,7 +54,7 @@ def start(
         seed=seed,
         kubernetes=kubernetes,
         persist=persist,
-        scenarios=[what if is_scenario_name(what) else str(Path(what).absolute()) for what in scenario or ()],
+        scenarios=[str(Path(what).absolute()) if what in files else what for what in scenario or ()],
     )
     print(f"Sandbox at {found.endpoint}, process {found.pid}, {found.speed:g} times as fast as Azure.")
     where = f" --state {shlex.quote(str(state))}" if state else ""
@@ -253,12 +257,12 @@ def order_faults(
     For example: {operation: ManagedClusters_CreateOrUpdate, nth: 1, do: {status: 503, code: ServerBusy}}
     """
     from aks_postgres.cli.sandbox_client import running_sandbox
-    from aks_postgres.yaml_text import read_yaml
+    from aks_postgres.yaml_files import read_yaml
 
     if is_scenario_name(what):
         wanted: Any = {"name": what}
     else:
-        wanted = read_yaml(Path(what), decimals=True)
+        wanted = read_yaml(Path(what), field="faults order", decimals=True)
         if isinstance(wanted, dict) and "do" in wanted:
             wanted = [wanted]
         if isinstance(wanted, list):

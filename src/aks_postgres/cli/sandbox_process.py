@@ -16,7 +16,7 @@ from typing import Any
 from aks_postgres.cli.processes import last_lines, start_detached, stop
 from aks_postgres.cli.sandbox_client import MARKS, RunningSandbox, find_sandbox
 from aks_postgres.exit_codes import CommandFailed, ExitCode
-from aks_postgres.own_folder import make_own_folder
+from aks_postgres.files.own_folder import make_own_folder
 
 # A start takes about a second; two busy cores may take many times that.
 _START_S = 60.0

@@ -227,9 +227,9 @@ def wanted_spec(
         CommandFailed: a file or a setting that can't be read.
     """
     from aks_postgres.spec.problems import spec_from
-    from aks_postgres.yaml_text import read_yaml
+    from aks_postgres.yaml_files import read_yaml
 
-    given: Any = {} if spec_file is None else read_yaml(spec_file)
+    given: Any = {} if spec_file is None else read_yaml(spec_file, field="--spec")
     if not isinstance(given, dict):
         return spec_from(given)
     options = {"name": name, "region": region, "subscription_id": subscription_id, "suffix": suffix}
@@ -249,7 +249,7 @@ def _names_an_operator(operator: dict[str, Any]) -> bool:
 
 
 def _set(given: dict[str, Any], setting: str) -> None:
-    from aks_postgres.yaml_text import parse_yaml
+    from aks_postgres.yaml_files import parse_yaml
 
     path, equals, text = setting.partition("=")
     path = path.strip()

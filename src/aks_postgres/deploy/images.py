@@ -14,13 +14,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import yaml
 
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.foreign_text import clean, printable
+from aks_postgres.yaml_files import read_yaml
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REFERENCE = re.compile(
@@ -93,7 +93,7 @@ Images = dict[str, Image]
 
 def read_images(file: Path) -> Images:
     """The images that the file lists, by what they are for."""
-    listed: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    listed = read_yaml(file, field="images.yaml")
     return {name: replace(Image.of(entry["image"]), digest=entry["digest"]) for name, entry in listed.items()}
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.spec.problems import SpecError, SpecProblem, problems_of, shown
-from aks_postgres.yaml_text import read_yaml
+from aks_postgres.yaml_files import read_yaml
 
 
 def _cron(line: str) -> str:
@@ -103,7 +103,7 @@ def read_regions(file: Path) -> list[Region]:
             is allowed.
         CommandFailed: there is no such file, or it is no YAML.
     """
-    given = read_yaml(file)
+    given = read_yaml(file, field="--regions")
     if not isinstance(given, list) or not given:
         problem = SpecProblem(field="regions", given=shown(given), allowed="a list of entries is expected")
         raise SpecError([problem], str(file))

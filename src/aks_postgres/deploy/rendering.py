@@ -49,10 +49,9 @@ def document(regions: list[Region], *, one_pool: bool = False) -> dict[str, Any]
     return found
 
 
-def render(regions: list[Region], *, one_pool: bool = False) -> str:
-    """The text of prefect.yaml; arguments as those of `document`."""
-    found = document(regions, one_pool=one_pool)
-    return _HEADER + yaml.dump(found, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def text_of(document: dict[str, Any]) -> str:
+    """The text of prefect.yaml."""
+    return _HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _deployment(flow: str, region: Region, schedules: list[dict[str, Any]]) -> dict[str, Any]:

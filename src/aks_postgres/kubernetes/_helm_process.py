@@ -22,7 +22,8 @@ from collections.abc import Callable
 from typing import Any
 
 import helm_python as helm
-import yaml
+
+from aks_postgres.files.yaml_text import yaml_documents
 
 Json = dict[str, Any]
 
@@ -35,10 +36,12 @@ class Session:
     """The calls that `kubernetes.helm` makes, for one namespace of one cluster."""
 
     def __init__(self, kubeconfig: str, namespace: str) -> None:
+        self.context = helm.HelmContext()
+        if not kubeconfig:  # for calls that need no cluster
+            return
         file = os.memfd_create("kubeconfig", os.MFD_CLOEXEC)
         os.write(file, kubeconfig.encode())
         self._config = helm.Config(kubeconfig_path=f"/proc/self/fd/{file}", namespace=namespace)
-        self.context = helm.HelmContext()
 
     def read(self, name: str) -> Json | None:
         """The newest revision of a release, without its texts; None when there is no release."""
@@ -65,6 +68,20 @@ class Session:
             {"revision": item["revision"], "status": item["status"]} for item in self._config.history(name)
         ]
 
+    def render(self, name: str, chart: str, values: Json, namespace: str) -> list[Json]:
+        """The objects of a chart (the .tgz in base64) with these values, which its schema is asked about first."""
+        with helm.Chart.load_archive(base64.b64decode(chart)) as loaded:
+            loaded.validate_schema(values)
+            texts = loaded.render(values, name=name, namespace=namespace, is_install=True)
+        found = [
+            item for file, text in texts.items() if not file.endswith(".txt") for item in yaml_documents(text)
+        ]
+        objects = [item for item in found if isinstance(item, dict)]
+        for item in objects:
+            if item.get("kind") == "CustomResourceDefinition":
+                item.pop("spec", None)  # a megabyte, which no value changes
+        return objects
+
     def install(self, name: str, chart: str, values: Json, **options: Any) -> None:
         """Install a chart (the .tgz in base64) as a new release."""
         with helm.Chart.load_archive(base64.b64decode(chart)) as loaded:
@@ -88,8 +105,7 @@ class Session:
 
 
 def _objects(manifest: str) -> list[Json]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster; a megabyte is usual
-    found = [item for item in yaml.load_all(manifest, Loader=loader) if isinstance(item, dict)]
+    found = [item for item in yaml_documents(manifest) if isinstance(item, dict)]
     return [
         {
             "apiVersion": item["apiVersion"],

@@ -19,7 +19,6 @@ from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import yaml
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import cloud
@@ -28,6 +27,7 @@ from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
 from aks_postgres.arm.retry import persistently, refusal, send
 from aks_postgres.errors import WouldWrite
+from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.reports.journal import journal
 
@@ -364,7 +364,7 @@ async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
         try:
             found = base64.b64decode(answer.body["kubeconfigs"][0]["value"])
             *_, user = _connection(found)
-        except (LookupError, TypeError, ValueError, AttributeError, StopIteration, yaml.YAMLError):
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
             # Nothing of it is told.
             raise unreadable("it holds no kubeconfig") from None
         for name in ("token", "password", "client-key-data"):
@@ -380,9 +380,9 @@ def _connection(kubeconfig: bytes) -> tuple[str, str, Json]:
     """Server, its certificate authority and the user of a kubeconfig's current context.
 
     Raises:
-        LookupError, TypeError, ValueError, AttributeError, StopIteration, YAMLError: it is none.
+        LookupError, TypeError, ValueError, AttributeError, StopIteration: it is none.
     """
-    config = yaml.safe_load(kubeconfig)
+    (config,) = yaml_documents(kubeconfig)
     context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
     server = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
     user: Json = next(u["user"] for u in config["users"] if u["name"] == context["user"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from pathlib import Path
 
 import aiohttp
 
@@ -11,51 +11,72 @@ from aks_postgres.arm.client import cloud
 from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.retry import persistently
 from aks_postgres.errors import AzureRefused
+from aks_postgres.files.given_files import FileRefused, read_given
 
 _LARGEST_BYTES = 32 * 1024 * 1024
+# For all of it, with its redirects.
 _TIMEOUT_S = 60
 
 
-async def fetch_pinned(label: str, source: str, sha256: str) -> bytes:
-    """The bytes at an https URL or a local path.
+async def fetch_pinned(field: str, source: str, sha256: str) -> bytes:
+    """The bytes at an https URL or of a local file; of a run, once.
+
+    What has another checksum isn't described: a worker can read files, and reach hosts, that the person can't.
 
     Raises:
-        AzureRefused: not there, too large, or another checksum than `sha256`; the message gives both.
+        AzureRefused: not there, no regular file, too large, or another checksum than `sha256`.
         AzureUnavailable: the host didn't answer for minutes.
     """
-    data = await (_download(label, source) if source.startswith("https://") else _read(label, source))
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise AzureRefused(
-            f"{label}: {source} has SHA-256 {found} and the spec says {sha256}. If the new file is the one "
-            "you want, set its checksum in the spec; otherwise don't use it.",
-            "ChecksumMismatch",
-        )
-    return data
+    known = cloud().fetched
+    if sha256 not in known:
+        data = await (_download(field, source) if source.startswith("https://") else _read(field, source))
+        if await asyncio.to_thread(_digest, data) != sha256:
+            raise AzureRefused(_differs(field, source, sha256), "ChecksumMismatch")
+        known[sha256] = data
+    return known[sha256]
 
 
-async def _read(label: str, path: str) -> bytes:
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _differs(field: str, source: str, sha256: str) -> str:
+    return (
+        f"{field}: {source} isn't the file whose SHA-256 the spec has ({sha256[:12]}...). If it is the one you "
+        "want, take its checksum from whoever publishes it (or of your own copy: sha256sum FILE) and set that in the "
+        "spec; otherwise name the right file."
+    )
+
+
+async def _read(field: str, path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
+        return await asyncio.to_thread(read_given, path, _LARGEST_BYTES)
+    except FileRefused as refused:
         raise AzureRefused(
-            f"{label}: {path} can't be read on this worker: {error}", "FileNotReadable"
+            f"{field}: {refused}, on this worker, or an https URL.", "FileNotReadable"
         ) from None
 
 
-async def _download(label: str, url: str) -> bytes:
+async def _download(field: str, url: str) -> bytes:
     async def attempt() -> bytes:
+        data = bytearray()
         try:
-            async with cloud().http.get(url, timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as response:
+            async with cloud().http.get(
+                url,
+                headers={"Accept-Encoding": "identity"},
+                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+            ) as response:
                 if response.status != 200:
                     raise ArmFault(response.status, f"HTTP{response.status}", f"GET {url}")
-                data = await response.content.read(_LARGEST_BYTES + 1)
+                # To its end: one read gives what has come so far.
+                async for chunk in response.content.iter_any():
+                    data += chunk
+                    if len(data) > _LARGEST_BYTES:
+                        raise ArmFault(400, "TooLarge", f"{url} has more than {_LARGEST_BYTES} bytes")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ArmFault(
                 None, "NotSent", clean(f"GET {url}: {type(error).__name__} {error}"), reached=False
             ) from None
-        if len(data) > _LARGEST_BYTES:
-            raise ArmFault(400, "TooLarge", f"{url} has more than {_LARGEST_BYTES} bytes")
-        return data
+        return bytes(data)
 
-    return await persistently(label, attempt)
+    return await persistently(field, attempt)

@@ -158,6 +158,17 @@ class Helm:
         found: list[Json] = await self._read(name, "history")
         return found
 
+    async def render(self, name: str, chart: Chart) -> list[Json]:
+        """The objects that the chart would make, without a cluster; the schema of a CRD is left out."""
+        found: list[Json] = await self._read(
+            name,
+            "render",
+            chart=base64.b64encode(chart.archive).decode(),
+            values=dict(chart.values),
+            namespace=self._namespace,
+        )
+        return found
+
     async def install(self, name: str, chart: Chart) -> None:
         """Install a release that doesn't exist."""
         await self._write(name, "install", **self._options(chart))
@@ -203,9 +214,9 @@ class Helm:
             fence.unlisten(tell)
             self._write_line({"may_write_for_s": None})
 
-    async def _read(self, name: str, call: str) -> Any:
+    async def _read(self, name: str, call: str, **arguments: Any) -> Any:
         self._is_reading = True
-        found = await self._call(name, call, _READ_DEADLINE_S)
+        found = await self._call(name, call, _READ_DEADLINE_S, **arguments)
         self._is_reading = False
         return found
 
@@ -278,3 +289,23 @@ async def helm(kubeconfig: bytes, namespace: str) -> AsyncIterator[Helm]:
             yield session
         finally:
             await session.end()
+
+
+async def rendered(name: str, namespace: str, chart: Chart) -> list[Json]:
+    """The objects that a chart would make with its values; no cluster is asked.
+
+    Raises:
+        AzureRefused: the values aren't what the chart's schema or its templates take, in Helm's words.
+        AzureUnavailable: Helm's process died or hung.
+    """
+    async with helm(b"", namespace) as session:
+        try:
+            return await session.render(name, chart)
+        except AzureRefused as refused:
+            raise AzureRefused(
+                f"operator.chart_values: the chart doesn't take them. {refused}. Change them; the chart's values.yaml "
+                "and values.schema.json say what it takes.",
+                refused.code,
+            ) from None
+        except AzureUnavailable as failed:
+            raise AzureUnavailable(f"operator.chart: {failed}") from None

@@ -6,19 +6,20 @@ no failed revisions, and what is waited for afterwards is the same for both ways
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-
-import yaml
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.errors import AzureRefused, NotEffectiveYet, NotOurs, WouldWrite
+from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.kubernetes.client import KubernetesApi, kubeconfig_of
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.kubernetes.helm import Helm, helm
@@ -29,6 +30,8 @@ from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec
 
 CHART = "cloudnative-pg"
 RELEASE = "cnpg"
+# MaxDecompressedChartSize: https://github.com/helm/helm (pkg/chart/v2/loader/archive)
+_LARGEST_UNPACKED = 100 * 1024 * 1024
 # Clearing a stuck revision away takes two; more means that somebody else is at it.
 _MOST_WRITES = 4
 
@@ -49,7 +52,7 @@ class ChartWay:
         Raises:
             AzureRefused: another checksum, or it isn't the chart and version that the spec says.
         """
-        archive = await fetch_pinned("operator chart", spec.operator.chart, spec.operator.chart_sha256)
+        archive = await fetch_pinned("operator.chart", spec.operator.chart, spec.operator.chart_sha256)
         return cls(chart_of(spec.operator, archive))
 
     async def bring(
@@ -84,12 +87,16 @@ def chart_of(spec: OperatorSpec, archive: bytes) -> Chart:
 
 def _chart_yaml(archive: bytes) -> Json:
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as files:
+        with gzip.open(io.BytesIO(archive)) as packed:
+            unpacked = packed.read(_LARGEST_UNPACKED + 1)
+        if len(unpacked) > _LARGEST_UNPACKED:
+            raise ValueError(f"it unpacks to more than {_LARGEST_UNPACKED} bytes, which Helm refuses")
+        with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as files:
             # Sub-charts have one of their own, further down.
             name = next(n for n in files.getnames() if n.count("/") == 1 and n.endswith("/Chart.yaml"))
             file = files.extractfile(name)
-            found = yaml.safe_load(file.read()) if file else None
-    except (tarfile.TarError, EOFError, OSError, StopIteration, yaml.YAMLError) as error:
+            found = yaml_documents(file.read())[0] if file else None
+    except (tarfile.TarError, EOFError, OSError, LookupError, StopIteration, ValueError, zlib.error) as error:
         raise AzureRefused(
             f"operator.chart: no Helm chart (.tgz with a Chart.yaml): {clean(f'{type(error).__name__} {error}')}",
             "NotAChart",

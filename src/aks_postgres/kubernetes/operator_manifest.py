@@ -10,12 +10,11 @@ import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import yaml
-
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.errors import AzureRefused, NotEffectiveYet
+from aks_postgres.files.yaml_text import NotYaml, yaml_documents
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.reports.outputs import ClusterOutputs, FieldChange
@@ -23,8 +22,6 @@ from aks_postgres.spec.environment import EnvironmentSpec
 
 _NAMESPACE = "cnpg-system"
 _ESTABLISHED_WITHIN_S = 120
-# In C where it was built: the release's megabyte takes the other one seconds, in which nothing else is done.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class ManifestWay:
             AzureRefused: another checksum, or no manifest.
         """
         source, sha256 = spec.operator.manifest_url, spec.operator.manifest_sha256
-        manifest = await fetch_pinned("operator manifest", source, sha256)
+        manifest = await fetch_pinned("operator.manifest_url", source, sha256)
         return cls(manifest_objects(manifest, spec.namespaces.operator))
 
     async def bring(
@@ -71,11 +68,15 @@ def manifest_objects(manifest: bytes, namespace: str) -> list[Json]:
         AzureRefused: it isn't a manifest.
     """
     try:
-        found = [item for item in yaml.load_all(manifest, Loader=_LOADER) if item]
-    except yaml.YAMLError as error:
-        raise AzureRefused(f"operator manifest: not YAML: {clean(str(error))}", "NotAManifest") from None
+        found = [item for item in yaml_documents(manifest) if item]
+    except NotYaml as error:
+        raise AzureRefused(f"operator.manifest_url: not YAML: {clean(str(error))}", "NotAManifest") from None
     if not all(isinstance(item, dict) and {"apiVersion", "kind", "metadata"} <= set(item) for item in found):
-        raise AzureRefused("operator manifest: holds something that is no Kubernetes object", "NotAManifest")
+        raise AzureRefused(
+            "operator.manifest_url: holds something that is no Kubernetes object", "NotAManifest"
+        )
+    if not found:
+        raise AzureRefused("operator.manifest_url: holds no Kubernetes objects", "NotAManifest")
     return [_moved(item, namespace) for item in found]
 
 

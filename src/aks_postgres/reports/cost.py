@@ -12,9 +12,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import computed_field
 
+from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.reports.outputs import Outputs
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 
@@ -212,5 +212,5 @@ def _line(
 
 @functools.cache
 def _prices() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "prices.yaml").read_text())
+    found: dict[str, Any] = yaml_documents((Path(__file__).parent / "prices.yaml").read_text())[0]
     return found

@@ -20,7 +20,8 @@ from prefect.logging import get_run_logger
 from aks_postgres.arm.client import is_planning
 from aks_postgres.arm.clock import time_scale
 from aks_postgres.arm.responses import clean
-from aks_postgres.errors import NotUnderstood, is_temporary
+from aks_postgres.errors import NotUnderstood, PermanentError, is_temporary
+from aks_postgres.files.given_files import disk_problem
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import StepOutputs
 from aks_postgres.reports.receipt import Removals
@@ -66,10 +67,15 @@ def understanding(label: str) -> Iterator[None]:
 
     Raises:
         NotUnderstood: what and where, with the traceback as its cause.
+        PermanentError: the disk takes no more; which, and the way out.
     """
     try:
         yield
     except SpecError:
+        raise
+    except OSError as error:
+        if problem := disk_problem(error):
+            raise PermanentError(f"{label}: {problem}.") from error
         raise
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _HOUSE in frame.filename]
