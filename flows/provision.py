@@ -44,6 +44,8 @@ from aks_postgres.runs.timeline import bars, show_timeline, timeline_table
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
+from aks_postgres.tasks.backup_immutability import ensure_backup_immutability
+from aks_postgres.tasks.backup_lifecycle import ensure_backup_lifecycle
 from aks_postgres.tasks.backup_protection import ensure_backup_protection
 from aks_postgres.tasks.cnpg_operator import ensure_cnpg_operator
 from aks_postgres.tasks.container_insights import (
@@ -158,6 +160,8 @@ class EnvironmentSteps:
     storage_account: Step[StorageAccountOutputs]
     container: Step[ResourceOutputs]
     backup_protection: Step[ResourceOutputs]
+    backup_lifecycle: Step[ResourceOutputs]
+    backup_immutability: Step[ResourceOutputs] | None
     blob_roles: Step[RoleOutputs]
     grafana: Step[GrafanaOutputs]
     monitor_workspace: Step[MonitorWorkspaceOutputs]
@@ -238,8 +242,12 @@ def start_environment(
         backup_identity = start(ensure_backup_identity, spec, place, group, identity)
     backup_group = start(ensure_backup_group, spec, place, group)
     account = start(ensure_storage_account, spec, place, backup_group)
-    container = start(ensure_backup_container, spec, account)
     protection = start(ensure_backup_protection, spec, account)
+    # Rules for versions, once there are versions.
+    lifecycle = start(ensure_backup_lifecycle, spec, account, after=[protection])
+    immutable = spec.storage.immutability_days is not None
+    container = start(ensure_backup_container, spec, account, after=[protection] if immutable else [])
+    immutability = start(ensure_backup_immutability, spec, account, container) if immutable else None
     blob_roles = start(ensure_blob_roles, spec, backup_identity or identity, account)
     grafana = start(ensure_grafana, spec, place, group)
     metrics_workspace = start(ensure_monitor_workspace, spec, place, group)
@@ -249,7 +257,9 @@ def start_environment(
     logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
 
     # A fault in what is cheap costs no cluster. Grafana and the rules, which may wait, go on beside it.
-    ahead: list[Step[Any]] = [container, protection, blob_roles, metrics_workspace, log_workspace]
+    ahead: list[Step[Any]] = [container, protection, lifecycle, blob_roles, metrics_workspace, log_workspace]
+    if immutability is not None:
+        ahead.append(immutability)
     requested: Step[ClusterRequestOutputs] | None = None
     associated: Step[Any]
     if spec.cluster_requests == "single":
@@ -307,6 +317,8 @@ def start_environment(
         storage_account=account,
         container=container,
         backup_protection=protection,
+        backup_lifecycle=lifecycle,
+        backup_immutability=immutability,
         blob_roles=blob_roles,
         grafana=grafana,
         monitor_workspace=metrics_workspace,

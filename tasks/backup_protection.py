@@ -1,8 +1,7 @@
 """Guide: Create infrastructure keeps Azure's defaults for the backups; here what is deleted can be brought back.
 
 Blob soft delete, container soft delete and versioning are on from the start. A longer retention that somebody set
-stays.
-Not done here: a lifecycle rule that deletes previous versions, without which Azure keeps them (and their cost).
+stays. Previous versions go by a rule of their own (`backup_lifecycle.py`).
 """
 
 from __future__ import annotations

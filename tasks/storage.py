@@ -10,9 +10,11 @@ from aks_postgres.arm.client import cloud
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
+from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import (
     CREATED,
     UNCHANGED,
+    FieldChange,
     IdentityOutputs,
     Place,
     ResourceOutputs,
@@ -119,6 +121,9 @@ async def ensure_backup_container(spec: EnvironmentSpec, account: StorageAccount
 
     Returns:
         ID and name of the container.
+
+    Raises:
+        ImmutableChange: versions in it are to be immutable, and it was made without that.
     """
     name = spec.storage.container
     containers = cloud().storage.blob_containers
@@ -131,9 +136,23 @@ async def ensure_backup_container(spec: EnvironmentSpec, account: StorageAccount
         account.name,
         name,
     )
+    immutable = "immutableStorageWithVersioning"
 
     def decision(live: Json | None) -> Decision:
-        return Decision(CREATED if live is None else UNCHANGED)
+        wanted: Json = (
+            {"properties": {immutable: {"enabled": True}}} if spec.storage.immutability_days else {}
+        )
+        if live is None:
+            return Decision(CREATED, wanted)
+        has = (live.get("properties") or {}).get(immutable)
+        if wanted and not (isinstance(has, dict) and has.get("enabled")):
+            field = FieldChange(field=f"properties.{immutable}.enabled", old=False, new=True)
+            way_out = (
+                "Give another storage.container (the backups in this one stay), migrate it yourself (az storage "
+                "container-rm migrate-vlw), or leave storage.immutability_days out."
+            )
+            raise ImmutableChange(resource.label, [field], way_out)
+        return Decision(UNCHANGED)
 
     _, change = await ensure(resource, decision)
     return ResourceOutputs(id=resource.id, name=name, change=change)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from aks_postgres.errors import TearDownRefused
+from aks_postgres.flows.provision import provision
 from aks_postgres.flows.tear_down import tear_down
 
 from ..conftest import spec_for
@@ -157,7 +158,13 @@ async def test_a_deny_assignment_is_met_before_anything_is_deleted(stage: Stage)
 
 @pytest.mark.parametrize(
     "what",
-    ["container", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("hold", "locked policy"))],
+    [
+        "container",
+        *(
+            pytest.param(one, marks=pytest.mark.thorough)
+            for one in ("hold", "locked policy", "our own policy")
+        ),
+    ],
 )
 async def test_what_is_kept_with_the_backups_stops_their_deletion_only(stage: Stage, what: str) -> None:
     stage.azure.control("PUT", "state", stage.state)
@@ -168,6 +175,19 @@ async def test_what_is_kept_with_the_backups_stops_their_deletion_only(stage: St
     elif what == "hold":
         body: Json = {"tags": ["case7"]}
         assert stage.azure.arm("POST", f"{path}/setLegalHold", body, api_version=STORAGE).ok
+    elif what == "our own policy":
+        answer = stage.azure.arm("DELETE", path, api_version=STORAGE)
+        assert answer.ok
+        stage.azure.step(60)
+        spec = spec_for(stage.azure, storage={"immutability_days": 30})
+        assert (await provision(spec)).changes["backup_immutability"].kind == "created"
+        (problem, also) = await refused(stage, delete_backups=account.name)
+        assert problem.startswith("blob container backups in storage account")
+        assert "has an immutability policy (Unlocked, 30 days)" in problem
+        assert "keeps versions immutable" in also
+        receipt = await tear_down(spec, KEY)
+        assert "AKS cluster" in {item.what for item in receipt.deleted}
+        return
     else:
         put(
             stage.azure,

@@ -39,6 +39,7 @@ def test_first_run_makes_the_writes_of_the_guide(runs: tuple[Run, Run]) -> None:
         "StorageAccounts_Create": 1,
         "BlobContainers_Create": 1,
         "BlobServices_SetServiceProperties": 1,
+        "ManagementPolicies_CreateOrUpdate": 1,
         # Data Contributor, Grafana Admin, Monitoring Reader (twice), Data Reader, Network Contributor.
         "RoleAssignments_Create": 6,
         "Grafana_Create": 1,

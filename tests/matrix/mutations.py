@@ -442,6 +442,41 @@ MUTATIONS = (
         "    digest = said\n    if said != digest:",
         "tests/deploy/test_images.py::test_what_a_registry_cannot_say_is_a_refusal_and_nothing_is_written",
     ),
+    Mutation(
+        "rules of others stay in the account's lifecycle policy",
+        "tasks/backup_lifecycle.py",
+        '{"rules": [*others, rule]}',
+        '{"rules": [rule]}',
+        "tests/tasks/test_backup_lifecycle.py::test_rules_of_others_stay_and_the_spec_says_how_long",
+    ),
+    Mutation(
+        "somebody else's rule for versions is enough",
+        "tasks/backup_lifecycle.py",
+        "        for rule in others\n",
+        "        for rule in others[:0]\n",
+        "tests/tasks/test_backup_lifecycle.py::test_somebody_elses_rule_for_versions_is_enough",
+    ),
+    Mutation(
+        "a container that is there isn't taken for one with immutable versions",
+        "tasks/storage.py",
+        '        if wanted and not (isinstance(has, dict) and has.get("enabled")):',
+        "        if wanted and has == 0:",
+        "tests/tasks/test_backup_immutability.py::test_a_container_that_is_there_is_refused_with_the_ways_out",
+    ),
+    Mutation(
+        "a locked immutability policy is a person's to extend",
+        "tasks/backup_immutability.py",
+        '    if properties.get("state") == "Locked":',
+        '    if properties.get("state") == "locked":',
+        "tests/tasks/test_backup_immutability.py::test_a_locked_policy_of_fewer_days_is_a_persons_to_extend",
+    ),
+    Mutation(
+        "a longer immutability stays",
+        "tasks/backup_immutability.py",
+        "    if has >= days:",
+        "    if has == days:",
+        "tests/tasks/test_backup_immutability.py::test_more_days_are_written_and_fewer_are_not",
+    ),
 )
 
 

@@ -21,6 +21,8 @@ OURS_ALONE = {
     "ensure_backup_group",
     # What is deleted among the backups can be brought back.
     "ensure_backup_protection",
+    "ensure_backup_lifecycle",
+    "ensure_backup_immutability",
     "mark_generation",
     # The whole cluster in one write, where the spec asks for it, and what that may leave behind.
     "request_cluster",

@@ -1,6 +1,8 @@
 """Every step of the guide that makes something: how to call it, what it writes, and what may happen to it."""
 
 from aks_postgres.tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
+from aks_postgres.tasks.backup_immutability import ensure_backup_immutability
+from aks_postgres.tasks.backup_lifecycle import ensure_backup_lifecycle
 from aks_postgres.tasks.backup_protection import ensure_backup_protection
 from aks_postgres.tasks.cnpg_operator import ensure_cnpg_operator
 from aks_postgres.tasks.container_insights import (
@@ -40,6 +42,10 @@ STEPS = {
     "storage_account": Step(ensure_storage_account, ("spec", "place", "backup_group")),
     "container": Step(ensure_backup_container, ("spec", "storage_account")),
     "backup_protection": Step(ensure_backup_protection, ("spec", "storage_account")),
+    "backup_lifecycle": Step(ensure_backup_lifecycle, ("spec", "storage_account")),
+    "backup_immutability": Step(
+        ensure_backup_immutability, ("spec", "storage_account", "container"), after=("backup_protection",)
+    ),
     "blob_roles": Step(ensure_blob_roles, ("spec", "identity", "storage_account")),
     "grafana": Step(ensure_grafana, ("spec", "place", "resource_group")),
     "monitor_workspace": Step(ensure_monitor_workspace, ("spec", "place", "resource_group")),

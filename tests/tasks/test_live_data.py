@@ -194,7 +194,39 @@ FIELDS = [
     ("status", "method"),
     ("spec", "pluginConfiguration"),
     ("spec", "pluginConfiguration", "name"),
+    ("metadata",),
+    ("metadata", "namespace"),
 ]
+# What a person reads; and what `test_a_destination_not_known_to_be_outside_proves_nothing` makes wrong.
+OTHERWISE = {("metadata", "name"), ("status", "destinationPath")}
+
+
+class Noted(dict[str, Any]):
+    """JSON that notes what is read of it."""
+
+    def __init__(self, value: Json, seen: set[tuple[str, ...]], path: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            {
+                key: Noted(one, seen, (*path, key)) if isinstance(one, dict) else one
+                for key, one in value.items()
+            }
+        )
+        self.seen, self.path = seen, path
+
+    def __getitem__(self, key: str) -> Any:
+        self.seen.add((*self.path, key))
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.seen.add((*self.path, key))
+        return super().get(key, default)
+
+
+def test_every_field_that_is_read_of_a_backup_is_among_those_that_are_made_wrong() -> None:
+    seen: set[tuple[str, ...]] = set()
+    for method in ("plugin", "barmanObjectStore"):
+        judged([cluster()], [Noted(backup(method=method), seen), Noted(backup(-60, method=method), seen)])
+    assert seen - OTHERWISE == set(FIELDS)
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=repr)

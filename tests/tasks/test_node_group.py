@@ -1,12 +1,16 @@
 """Whose things in a node resource group are: every type that may stand there, foreign and not; data in, words out."""
 
 import copy
+import inspect
+import re
 from typing import Any
 
 import pytest
 
+from aks_postgres.tear_down import node_group
 from aks_postgres.tear_down.live_data import ClusterData
 from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster
+from azure_sandbox.core.routing import load
 
 Json = dict[str, Any]
 
@@ -227,6 +231,26 @@ def test_of_every_type_somebody_elses_is_named(one: tuple[str, str, Json], tags:
     (problem,) = judged(*EVERYTHING, listed(one, tags))
     assert problem.startswith(f"{one[0]} {one[1]} in {GROUP.rpartition('/')[2]} was made by neither AKS nor")
     assert problem.endswith("Move it elsewhere or delete it, then run again.")
+
+
+def test_every_type_that_may_pass_is_among_the_foreign_ones() -> None:
+    """A type that gets a rule of its own gets somebody else's of that type here."""
+    source = inspect.getsource(node_group)
+    ruled = set(re.findall(r"microsoft\.(?:compute|managedidentity|network|storage)/[a-z]+", source))
+    assert len(ruled) > 8
+    assert ruled <= {one[0].casefold() for one in THEIRS}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    sorted({f"{one.namespace}/{kind}" for one in load() for kind, of in one.types.items() if of.tracked}),
+)
+def test_of_any_type_that_a_group_can_hold_somebody_elses_is_named(kind: str) -> None:
+    """Whatever the sandbox knows and lists in a group; a type that nobody knows here is foreign, too."""
+    names = ["theirs", *["x"] * kind.count("/")][: kind.count("/")]
+    one = (kind, "/".join(names), {})
+    assert len(judged(*EVERYTHING, listed(one))) == 1
+    assert len(judged(*EVERYTHING, listed(one, TAGS))) == 1
 
 
 @pytest.mark.parametrize("one", OF_PRIVATE, ids=named)

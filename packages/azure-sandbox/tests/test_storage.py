@@ -219,3 +219,65 @@ def test_keys_never_reach_the_ledger_or_the_account(sandbox: SandboxProcess, acc
     assert len(keys) == 2
     text = str(sandbox.ledger()) + str(sandbox.control("GET", "resources"))
     assert not any(key in text for key in keys)
+
+
+LIFECYCLE: dict[str, Any] = {
+    "properties": {
+        "policy": {
+            "rules": [
+                {
+                    "name": "versions",
+                    "enabled": True,
+                    "type": "Lifecycle",
+                    "definition": {
+                        "filters": {"blobTypes": ["blockBlob"]},
+                        "actions": {"version": {"delete": {"daysAfterCreationGreaterThan": 14}}},
+                    },
+                }
+            ]
+        }
+    }
+}
+
+
+def test_a_lifecycle_policy_is_one_for_the_account(sandbox: SandboxProcess, account: Any) -> None:
+    """https://learn.microsoft.com/rest/api/storagerp/management-policies"""
+    client = sandbox.client(StorageManagementClient).management_policies
+    with pytest.raises(HttpResponseError) as caught:
+        client.get("rg-test", "acc1", "default")
+    assert (caught.value.status_code, caught.value.error.code) == (404, "ManagementPolicyNotFound")
+    client.create_or_update("rg-test", "acc1", "default", LIFECYCLE)
+    found = client.get("rg-test", "acc1", "default")
+    assert (found.name, [rule.name for rule in found.policy.rules]) == (
+        "DefaultManagementPolicy",
+        ["versions"],
+    )
+    client.delete("rg-test", "acc1", "default")
+    with pytest.raises(HttpResponseError):
+        client.get("rg-test", "acc1", "default")
+
+
+@pytest.mark.parametrize("times", [0, 2, 101])
+def test_a_lifecycle_policy_has_a_hundred_rules_at_most_each_by_its_name(
+    sandbox: SandboxProcess, account: Any, times: int
+) -> None:
+    rules = LIFECYCLE["properties"]["policy"]["rules"] * times
+    with pytest.raises(HttpResponseError) as caught:
+        sandbox.client(StorageManagementClient).management_policies.create_or_update(
+            "rg-test", "acc1", "default", {"properties": {"policy": {"rules": rules}}}
+        )
+    assert caught.value.status_code == 400
+
+
+def test_immutable_versions_want_versioning_and_an_empty_container_to_be_deleted(
+    sandbox: SandboxProcess, account: Any
+) -> None:
+    """https://learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-policies"""
+    path = f"{account.id}/blobServices/default/containers/backups"
+    body = {"properties": {"immutableStorageWithVersioning": {"enabled": True}}}
+    assert sandbox.arm("PUT", path, body, api_version=VERSION).status_code == 409
+    service = f"{account.id}/blobServices/default"
+    versions = {"properties": {"isVersioningEnabled": True}}
+    assert sandbox.arm("PUT", service, versions, api_version=VERSION).status_code == 200
+    assert sandbox.arm("PUT", path, body, api_version=VERSION).status_code == 201
+    assert sandbox.arm("DELETE", path, api_version=VERSION).status_code == 200

@@ -13,6 +13,11 @@ from aks_postgres.resources.role_assignments import ROLE_NAMES
 from aks_postgres.spec.names import PRODUCT
 
 _READ = "/read"
+# Of options: `cluster.if_stopped`, `storage.immutability_days`.
+_OPTIONAL = (
+    "Microsoft.ContainerService/managedClusters/start/action",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies/write",
+)
 _MAY = {
     "read": "Plans environments: looks, and asks for nothing inside the cluster.",
     "write": "Provisions environments; deletes nothing.",
@@ -30,7 +35,7 @@ def role_definition(identity: Identity, subscription_id: str) -> dict[str, Any]:
     actions = {"*/read"}
     if identity != "read":
         # `rebuild` provisions in the same run as it deletes.
-        actions |= {*ACTIONS, *(f"{namespace}{REGISTER}" for namespace in PROVIDERS)}
+        actions |= {*ACTIONS, *_OPTIONAL, *(f"{namespace}{REGISTER}" for namespace in PROVIDERS)}
     if identity == "delete":
         actions |= set(TEAR_DOWN_ACTIONS)
     return {

@@ -52,6 +52,8 @@ ACTIONS: dict[str, str] = {
     "Microsoft.Storage/storageAccounts/write": "storage account",
     "Microsoft.Storage/storageAccounts/blobServices/read": "protection of backups",
     "Microsoft.Storage/storageAccounts/blobServices/write": "protection of backups",
+    "Microsoft.Storage/storageAccounts/managementPolicies/read": "lifecycle of backups",
+    "Microsoft.Storage/storageAccounts/managementPolicies/write": "lifecycle of backups",
     "Microsoft.Storage/storageAccounts/blobServices/containers/read": "backup container",
     "Microsoft.Storage/storageAccounts/blobServices/containers/write": "backup container",
     "Microsoft.Storage/storageAccounts/blobServices/containers/lease/action": "every step that writes: the run's lock",

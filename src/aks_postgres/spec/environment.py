@@ -366,7 +366,8 @@ class StorageSpec(SpecModel):
         ],
         Field(
             description="Redundancy of the account. ZRS keeps a copy in each zone; GZRS one in a second region, too, "
-            "for about twice the price (a plan shows it). An account that is there is converted in the portal.",
+            "for about twice the price (a plan shows it where it is known). An account that is there is converted in "
+            "the portal.",
             json_schema_extra=at(0),
         ),
     ] = "Standard_ZRS"
@@ -411,11 +412,22 @@ class StorageSpec(SpecModel):
             ge=1,
             le=365,
             description="How many days Azure keeps deleted backups and containers (1 to 365). Overwritten and deleted "
-            "blobs stay as previous versions besides, and cost, until a lifecycle rule of yours deletes them. A longer "
-            "retention that is set on the account stays.",
+            "blobs stay as previous versions for as many days besides, and cost meanwhile. A longer retention, or a "
+            "lifecycle rule of yours for versions, that is set on the account stays.",
             json_schema_extra=at(5),
         ),
     ] = 14
+    immutability_days: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=146_000,
+            description="How many days no version of a backup can be changed or deleted (1 to 146000). None: no such "
+            "policy. It is unlocked; locking it is yours to do, and can't be undone. Versions cost for as long, and "
+            "the account can't be deleted with any in it. For a new container only.",
+            json_schema_extra=at(6),
+        ),
+    ] = None
 
 
 class MonitoringSpec(SpecModel):

@@ -1,9 +1,9 @@
 """Microsoft.Storage: accounts, keys, names, SKUs, and the containers as ARM sees them.
 
 Left out: what soft delete and versioning keep (both are settings only), queues, tables, files, SAS, encryption scopes,
-management policies, private endpoints, restore of deleted accounts. The blob data plane is
-`azure_sandbox/core/blobs.py`, leases and limits `storage_leases.py`, immutability policies and legal holds
-`storage_immutable.py`.
+private endpoints, restore of deleted accounts. The blob data plane is `azure_sandbox/core/blobs.py`,
+leases and limits `storage_leases.py`, immutability policies and legal holds `storage_immutable.py`, lifecycle policies
+`storage_lifecycle.py` (settings only, as nothing here gets older).
 
 Shapes (202 without a body, Location only, 17 s):
 https://github.com/Azure/azure-powershell (Storage.Management.Test recording TestNewAzureStorageAccount.json)
@@ -325,7 +325,11 @@ def _check_immutable(call: Call, resource: Resource) -> None:
     for container in [resource, *call.sandbox.store.under(resource.id, CONTAINER)]:
         policy = container.properties.get("immutabilityPolicy") or {}
         locked = (policy.get("properties") or {}).get("state") == "Locked"
-        if container.properties.get("hasLegalHold") or locked:
+        # A container with version-level immutability goes once it is empty:
+        # https://learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-policies#scenarios
+        versioned = (container.properties.get("immutableStorageWithVersioning") or {}).get("enabled")
+        has_blobs = versioned and bool(container.notes.get("blobs"))
+        if container.properties.get("hasLegalHold") or locked or has_blobs:
             text = f"The operation is not permitted: container {container.name} is protected by an immutability policy."
             raise ArmError(409, "ContainerImmutableStorageProtected", text)
 
@@ -452,6 +456,12 @@ def blob_containers_create(call: Call) -> Response:
     if call.live is not None:
         call.live.properties.update(call.properties)
         return Response(200, call.live)
+    # The code is unverified; what it stands for is said on the page of version-level WORM policies:
+    # https://learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-policies#version-dependency
+    immutable = call.properties.get("immutableStorageWithVersioning") or {}
+    if immutable.get("enabled") and not account.notes.get("blob service", {}).get("isVersioningEnabled"):
+        text = "Version-level immutability requires that blob versioning is enabled for the storage account."
+        raise ArmError(409, "FeatureNotSupportedForAccount", text)
     return Response(201, make_container(call.sandbox, call.id, call.properties))
 
 

@@ -1,0 +1,93 @@
+"""Guide: Create infrastructure knows no immutability; here it is an option for the container of the backups.
+
+Versions are immutable, not blobs: an overwrite or a deletion leaves a previous version that nobody can change or delete
+for some days. So PostgreSQL's tools go on working, which send a WAL file again after a lost answer, and delete what is
+too old.
+The policy is unlocked. Not done here: locking it, which can't be undone; extending one that is locked.
+https://learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-policies
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aks_postgres.arm.client import cloud
+from aks_postgres.arm.diff import Decision
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.errors import ImmutableChange
+from aks_postgres.reports.outputs import (
+    CREATED,
+    UNCHANGED,
+    Change,
+    FieldChange,
+    ResourceOutputs,
+    StorageAccountOutputs,
+)
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+
+_DAYS = "immutabilityPeriodSinceCreationInDays"
+
+
+def immutability_decision(label: str, days: int, live: Json | None) -> Decision:
+    """Whether a policy has to be written; a longer one stays.
+
+    Args:
+        label: what it is called in messages.
+        days: how long versions are to be immutable, at least.
+        live: the policy as Azure shows it; with 0 days there is none.
+
+    Raises:
+        ImmutableChange: it is locked, and for fewer days.
+    """
+    properties: Any = (live or {}).get("properties") or {}
+    has = properties.get(_DAYS)
+    has = has if isinstance(has, int) else 0
+    if has >= days:
+        return Decision(UNCHANGED)
+    field = FieldChange(field=f"properties.{_DAYS}", old=has, new=days)
+    if properties.get("state") == "Locked":
+        way_out = (
+            "Extend it yourself (az storage container immutability-policy extend), or lower "
+            "storage.immutability_days."
+        )
+        raise ImmutableChange(label, [field], way_out)
+    change = Change(kind="updated", fields=(field,)) if has else CREATED
+    return Decision(change, {"properties": {_DAYS: days}})
+
+
+@arm_task("ensure_backup_immutability {container.name}")
+async def ensure_backup_immutability(
+    spec: EnvironmentSpec, account: StorageAccountOutputs, container: ResourceOutputs
+) -> ResourceOutputs:
+    """Keep versions of backups from being changed or deleted for some days.
+
+    Guide: not in it.
+    REST: https://learn.microsoft.com/rest/api/storagerp/blob-containers/create-or-update-immutability-policy
+
+    Args:
+        spec: the environment wanted; `storage.immutability_days` says how long.
+        account: the storage account.
+        container: the backups' container, made for immutable versions.
+
+    Returns:
+        ID and name of the policy.
+
+    Raises:
+        ImmutableChange: the policy is locked, and for fewer days than the spec wants.
+    """
+    days = spec.storage.immutability_days or 0
+    label = f"immutability policy of blob container {container.name}"
+    containers = cloud().storage.blob_containers
+    resource = arm_resource(
+        label,
+        f"{container.id}/immutabilityPolicies/default",
+        containers.get_immutability_policy,
+        containers.create_or_update_immutability_policy,
+        account.resource_group,
+        account.name,
+        container.name,
+    )
+    _, change = await ensure(resource, lambda live: immutability_decision(label, days, live))
+    return ResourceOutputs(id=resource.id, name="default", change=change)
