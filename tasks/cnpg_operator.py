@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.errors import NotEffectiveYet, NotOurs
+from aks_postgres.errors import LastingState, NotEffectiveYet, NotOurs
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
 from aks_postgres.kubernetes.operator_manifest import ManifestWay
@@ -25,6 +25,7 @@ from aks_postgres.reports.outputs import (
     OperatorOutputs,
 )
 from aks_postgres.resources.managed_cluster import is_planned
+from aks_postgres.resources.pod_troubles import told, troubles_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -57,7 +58,8 @@ async def ensure_cnpg_operator(
     Raises:
         AzureRefused: the file has another checksum or version than the spec says, or Helm refuses.
         NotOurs: the operator was installed the other way, or lives in another namespace.
-        NotEffectiveYet: the deployment isn't available in time; the message says what its pods say.
+        LastingState: the deployment isn't available in time; the message says what its pods say.
+        NotEffectiveYet: likewise, and they say nothing.
     """
     way = await (ChartWay.of(spec) if spec.operator.installer == "helm" else ManifestWay.of(spec))
     namespace = spec.namespaces.operator
@@ -145,14 +147,16 @@ async def available(api: KubernetesApi, namespace: str, name: str) -> Json:
     """The deployment once all its replicas are updated and available.
 
     Raises:
-        NotEffectiveYet: not in time; the message says what Kubernetes says.
+        LastingState: not in time, for a reason that Kubernetes names.
+        NotEffectiveYet: not in time, and Kubernetes names none.
     """
     path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
     seen = "it doesn't exist"
+    last: Json | None = None
 
     async def look() -> Json | None:
-        nonlocal seen
-        live = await api.get(path)
+        nonlocal seen, last
+        live = last = await api.get(path)
         if live is None:
             return None
         status, wanted = live.get("status") or {}, (live.get("spec") or {}).get("replicas", 1)
@@ -170,6 +174,12 @@ async def available(api: KubernetesApi, namespace: str, name: str) -> Json:
     try:
         return await api.wait(f"deployment {name} isn't available yet", look, deadline_s=_AVAILABLE_WITHIN_S)
     except TimeoutError as error:
+        if last is not None and (troubles := await troubles_of(api, last)):
+            raise LastingState(
+                f"deployment {namespace}/{name}:",
+                f"{error}; Kubernetes says: {seen}",
+                f"{told(troubles)} Then run again.",
+            ) from None
         raise NotEffectiveYet(
             f"deployment {namespace}/{name}: {error}; Kubernetes says: {seen}. "
             f"kubectl -n {namespace} describe pods says more."

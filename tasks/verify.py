@@ -27,6 +27,7 @@ from aks_postgres.reports.outputs import (
 )
 from aks_postgres.resources.links import identity_problem
 from aks_postgres.resources.managed_cluster import UPDATE_S, cluster_resource
+from aks_postgres.resources.pod_troubles import told, troubles_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 
@@ -126,6 +127,15 @@ async def _kubernetes_problems(
     return problems, await _agent_problems(api, (METRICS_AGENT, LOGS_AGENT), len(nodes))
 
 
+async def _reasons(api: KubernetesApi, operator: OperatorOutputs) -> list[str]:
+    """Why operator and agents aren't ready, as far as their pods say it."""
+    apps = "/apis/apps/v1/namespaces"
+    paths = [f"{apps}/{operator.namespace}/deployments/{operator.deployment}"]
+    paths += [f"{apps}/kube-system/daemonsets/{name}" for name in (METRICS_AGENT, LOGS_AGENT)]
+    workloads = [found for found in await all_ended(map(api.get, paths)) if found]
+    return [text for text in map(told, await all_ended(troubles_of(api, one) for one in workloads)) if text]
+
+
 async def _lost(role_ids: Sequence[str]) -> Sequence[str]:
     """Which of these role assignments aren't there, at the first look nor later."""
     get = cloud().authorization.role_assignments.get_by_id
@@ -199,6 +209,7 @@ async def verify_environment(
                 "agents, nodes and operator aren't all ready yet", all_so, deadline_s=_AGENTS_WITHIN_S
             )
         except TimeoutError:
+            found += await _reasons(api, operator)
             lines = "".join(f"\n  - {problem}" for problem in found)
             raise VerificationFailed(
                 f"AKS cluster {cluster.name}: after 15 minutes not everything is as it should be:{lines}\n"

@@ -15,6 +15,10 @@ BUSY_TEXT = (
     "Operation is not allowed: Another operation (Updating) is in progress, please wait for it to finish "
     "before starting a new operation. See https://aka.ms/aks-pending-operation for more details"
 )
+ABAC_TEXT = (
+    "The client 'a' with object id 'b' has an authorization with ABAC condition that is not fulfilled to perform "
+    "action 'Microsoft.Authorization/roleAssignments/write' over scope '/s' or path/id of the linked resource."
+)
 BARE_VERSION = {
     "code": "K8sVersionNotSupported",
     "details": None,
@@ -94,6 +98,7 @@ def test_what_passes_is_tried_again(
 STOP: list[tuple[int, str, str, str]] = [
     # status, code, message, what the advice names
     (403, "AuthorizationFailed", "", "role"),
+    (403, "AuthorizationFailed", ABAC_TEXT, "has a condition"),
     (403, "LinkedAuthorizationFailed", "", "action"),
     (401, "ExpiredAuthenticationToken", "", "sign in again"),
     (401, "HTTP401", "", "Sign in again"),

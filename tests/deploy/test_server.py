@@ -32,7 +32,7 @@ from prefect.events.clients import get_events_client
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Completed, Failed, Paused, Pending, Running, Scheduled
+from prefect.states import Cancelling, Completed, Failed, Paused, Pending, Running, Scheduled
 from prefect.workers.process import ProcessWorker
 from typer.testing import CliRunner
 
@@ -115,7 +115,7 @@ async def test_setting_up_twice_ends_the_same_and_leaves_the_rest_alone(
     changed = [line for line in await setup(capsys, slow_after_min=60) if not line.startswith("unchanged")]
     assert changed == [
         f"updated automation aks-postgres: a run of {name} is slow"
-        for name in ("provision", "tear-down", "rebuild")
+        for name in ("plan", "provision", "provision-fleet", "tear-down", "rebuild")
     ]
     live = await client.find_automation(str(foreign_id))
     assert live is not None
@@ -416,8 +416,15 @@ async def test_automations_act_on_our_runs_and_on_no_others(
     key = "aks-postgres.environment.cnpg-canadacentral"
     runs: dict[str, UUID] = {}
 
+    flow_id = await client.create_flow(provision)
+    deployment_id = await client.create_deployment(flow_id, "of-the-automations")
+    of_deployment = {
+        "prefect.resource.id": f"prefect.deployment.{deployment_id}",
+        "prefect.resource.role": "deployment",
+    }
+
     async def run(what: str, *states: Any, tags: list[str] = OURS) -> None:
-        created = await client.create_flow_run(provision, tags=tags, state=Pending())
+        created = await client.create_flow_run_from_deployment(deployment_id, tags=tags, state=Pending())
         runs[what] = created.id
         for state in states:
             await client.set_flow_run_state(created.id, state, force=True)
@@ -425,7 +432,7 @@ async def test_automations_act_on_our_runs_and_on_no_others(
     async def beat(what: str, tags: list[str] = OURS) -> None:
         related = [
             {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"} for tag in tags
-        ]
+        ] + [of_deployment]
         resource = {"prefect.resource.id": f"prefect.flow-run.{runs[what]}"}
         await events.emit(Event(event="prefect.flow-run.heartbeat", resource=resource, related=related))  # type: ignore[arg-type]
 
@@ -455,10 +462,16 @@ async def test_automations_act_on_our_runs_and_on_no_others(
         await run("foreign failure", Failed(), tags=["other"])
         await run("failed", Failed(message='no "quota"'))
         await run("late", Scheduled(name="Late"))
+        await run("resumed", Running(), Paused(timeout_seconds=600), Scheduled(name="Resuming"))
+        await run("cancelling", Running(), Cancelling())
+        terminal = await client.create_flow_run(provision, tags=OURS, state=Running())
+        runs["from a terminal"] = terminal.id
+        await client.set_flow_run_state(terminal.id, Failed(), force=True)
         await client.set_flow_run_state(runs["suspended"], Paused(timeout_seconds=600), force=True)
         await client.set_flow_run_state(runs["done"], Completed(name="NothingToDo"), force=True)
         drift = {"prefect.resource.id": key, "prefect.resource.name": "cnpg-canadacentral"}
-        await events.emit(Event(event=DRIFT_EVENT, resource=drift, payload={"summary": "1 to update"}))  # type: ignore[arg-type]
+        found = {"event": DRIFT_EVENT, "resource": drift, "payload": {"summary": "1 to update"}}
+        await events.emit(Event(**found, related=[of_deployment]))  # type: ignore[arg-type]
         expected = {
             ("a run failed", "failed"),
             ("an environment drifted", "environment"),
@@ -467,6 +480,9 @@ async def test_automations_act_on_our_runs_and_on_no_others(
             ("a run of provision is slow", "dead"),
             ("a run of provision is slow", "alive"),
             ("no worker takes a run", "late"),
+            ("a run waits for approval", "resumed"),
+            ("an approved run doesn't go on", "resumed"),
+            ("a cancelled run doesn't end", "cancelling"),
         }
         # Beside the questions below, which take a busy server long.
         beating = asyncio.create_task(keep_beating("alive"))
@@ -494,4 +510,7 @@ async def test_automations_act_on_our_runs_and_on_no_others(
         "foreign failure": "Failed",
         "failed": "Failed",
         "late": "Late",
+        "resumed": "Resuming",
+        "cancelling": "Cancelling",
+        "from a terminal": "Failed",
     }

@@ -17,7 +17,7 @@ from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.preflight.egress import EGRESS_URL_VARIABLE
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec
-from azure_sandbox.pytest_plugin import SandboxProcess
+from azure_sandbox.client import SandboxProcess
 
 from ..files.test_yaml_text import BOMB
 from ..tasks.test_operator_chart import needs_helm, packed
@@ -205,7 +205,7 @@ def cases() -> list[Any]:
             flow,
             marks=[
                 *([] if (case, flow) in QUICK else [pytest.mark.thorough]),
-                *(needs_helm if CASES[case].helm else []),
+                *([needs_helm] if CASES[case].helm else []),
             ],
         )
         for case in CASES

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aks_postgres.errors import AzureRefused, NotEffectiveYet, NotOurs
+from aks_postgres.errors import AzureRefused, LastingState, NotEffectiveYet, NotOurs
 from aks_postgres.kubernetes.operator_manifest import in_order, manifest_objects
 from aks_postgres.reports.journal import Journal
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -451,13 +451,14 @@ async def test_an_operator_that_never_gets_available_is_told_with_kubernetes_wor
     deployment["spec"]["template"]["spec"]["nodeSelector"] = {"there-is": "no-such-node"}
     other = from_file(world, tmp_path, yaml.safe_dump_all(objects).encode())
     await other.prepare("namespaces")
-    with pytest.raises(NotEffectiveYet) as late:
+    with pytest.raises(LastingState) as late:
         await other.run("operator")
     for part in (
         "deployment cnpg-system/cnpg-controller-manager",
         "not so after ",
         "Available=False",
-        "kubectl -n cnpg-system describe pods",
+        "Unschedulable: 0/",
+        "Give the pools nodes that it fits on",
     ):
         assert part in str(late.value)
 

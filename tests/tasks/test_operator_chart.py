@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aks_postgres.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs, WouldWrite
+from aks_postgres.errors import AzureRefused, AzureUnavailable, LastingState, NotOurs, WouldWrite
 from aks_postgres.kubernetes.client import kubeconfig_of
 from aks_postgres.kubernetes.helm import helm
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL
@@ -371,11 +371,11 @@ class TestRelease:
     ) -> None:
         other = with_chart(world, tmp_path, nodeSelector={"there-is": "no-such-node"})
         with pytest.raises(
-            NotEffectiveYet, match=r"deployment cnpg-system/cnpg-cloudnative-pg: .* not so after"
+            LastingState, match=r"deployment cnpg-system/cnpg-cloudnative-pg: .* not so after"
         ):
             await other.run("operator")
         assert revisions(kube) == [(1, "deployed")]
-        with pytest.raises(NotEffectiveYet):
+        with pytest.raises(LastingState):
             await other.run("operator")
         assert other.writes() == []
 

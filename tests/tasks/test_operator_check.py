@@ -15,7 +15,7 @@ from aks_postgres.resources.operator_check import judge_operator
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec
 from aks_postgres.tasks.preflight import preflight
-from azure_sandbox.pytest_plugin import SandboxProcess
+from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for
 from .test_operator_chart import needs_helm, packed

@@ -197,6 +197,13 @@ RULES: dict[str, Rule] = {
     "DenyAssignmentAuthorizationFailed": _stop("The resource is managed by Azure itself; leave it alone."),
 }
 
+# https://learn.microsoft.com/azure/role-based-access-control/delegate-role-assignments-overview
+CONDITION = _stop(
+    "The caller's right to assign roles has a condition, and it doesn't allow this role for this principal. Have it "
+    "allow the roles that docs/permissions.md lists, for service principals and for those in "
+    "monitoring.grafana_admins; then run again."
+)
+
 # AKS's words: https://learn.microsoft.com/azure/aks/start-stop-cluster, https://github.com/MicrosoftDocs/azure-docs/issues/85161
 STOPPED = _stop(
     "The cluster or pool was stopped. Start it (az aks start, az aks nodepool start), or set cluster.if_stopped: "
@@ -226,6 +233,8 @@ def rule_for(fault: ArmFault) -> Rule:
         return STOPPED
     if fault.code == "OperationNotAllowed":
         return _not_allowed(fault, text)
+    if fault.code == "AuthorizationFailed" and "abac condition" in text:
+        return CONDITION
     if "failed calling webhook" in text:
         return WEBHOOK
     if "InvalidOutputTable".casefold() in text:

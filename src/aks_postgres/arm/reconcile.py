@@ -25,9 +25,16 @@ from aks_postgres.arm.operation_status import fault_of_operation, has_error
 from aks_postgres.arm.planned import planned
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json, clean
 from aks_postgres.arm.retry import persistently, read_once, read_path, send
-from aks_postgres.errors import OperationNotDone, PermanentError, ProvisioningError, WouldWrite
+from aks_postgres.errors import (
+    LastingState,
+    NotOurs,
+    OperationNotDone,
+    PermanentError,
+    ProvisioningError,
+    WouldWrite,
+)
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change
+from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange
 
 # Writes of one step: the first, and again after Failed, Canceled or an overtaking operation; more is a loop.
 _MOST_WRITES = 4
@@ -139,12 +146,14 @@ async def ensure(
 
     Raises:
         AzureRefused, ImmutableChange, NotOurs: a person must act.
+        LastingState: likewise; two writes were answered with other values than were sent.
         TemporaryError: what is normal took longer than its budget.
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
     intended: list[Change] = []
     accepted = 0
     pending = begun
+    overruled: list[FieldChange] = []
 
     async def attempt() -> Json:
         nonlocal accepted, pending
@@ -175,8 +184,17 @@ async def ensure(
             live = await _finished(resource, answer)
         finally:
             journal().operation_ended(resource.label)
-        again = decision_for(live)
+        try:
+            again = decision_for(live)
+        except NotOurs:
+            raise _overruled(resource, "doesn't show the tags that it was just written with") from None
         if again.needs_write:
+            before, overruled[:] = overruled.copy(), _answered(decision_for, answer, again)
+            if stays := [field for field in overruled if field in before]:
+                values = "; ".join(
+                    f"{field.field} is {field.old!r} and {field.new!r} was sent" for field in stays
+                )
+                raise _overruled(resource, f"answered two writes with another value: {values}")
             raise ArmFault(
                 200, "NotLatestOperation", f"the operation ended but the resource differs: {again.change}"
             )
@@ -184,6 +202,27 @@ async def ensure(
 
     live = await persistently(resource.label, attempt)
     return live, intended[0] if intended else UNCHANGED
+
+
+def _answered(
+    decision_for: Callable[[Json | None], Decision], answer: Answer, found: Decision
+) -> list[FieldChange]:
+    """The differences that a write's own answer had already: nobody was faster, the write itself was changed."""
+    if "properties" not in answer.body:
+        return []
+    told = decision_for(answer.body).change.fields
+    return [field for field in found.change.fields if field in told]
+
+
+def _overruled(resource: ArmResource, what: str) -> LastingState:
+    """https://learn.microsoft.com/azure/governance/policy/concepts/effect-modify."""
+    return LastingState(
+        resource.label,
+        what,
+        "A policy with the effect Modify does that, or the service itself; those that apply: az policy assignment list "
+        f"--disable-scope-strict-match --scope {resource.id}. Set the spec to that value if it has the field (as tags "
+        "have), or ask whoever owns the policy for an exemption; then run again.",
+    )
 
 
 async def begin(

@@ -259,9 +259,13 @@ async def prepare_server(
     from prefect import get_client
 
     from aks_postgres.deploy.automations import apply_automations, notification_block
-    from aks_postgres.deploy.registered import ensure_work_pool
+    from aks_postgres.deploy.registered import ensure_work_pool, missing_services
 
     async with get_client() as client:
+        if missing := await missing_services(client):
+            raise CommandFailed(
+                f"this Prefect server would lose runs: {'; '.join(missing)}", ExitCode.NOT_RUNNING
+            )
         block = await notification_block(client, notify) if notify else None
         for identity, name in POOLS.items():
             if one_pool and name != WORK_POOL:

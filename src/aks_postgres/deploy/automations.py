@@ -1,7 +1,9 @@
 """Automations on the Prefect server: it says when something needs a person, and ends what only seems to run.
 
-They are about runs with the tag `aks-postgres`, which the deployments give to theirs: other people's flows on the same
-server are never touched. States are told by their type, as flows give some of them names of their own (`Drift`).
+They are about runs of deployments with the tag `aks-postgres`: other people's flows on the same server are never
+touched, and a run from a terminal has somebody who watches it. (It has the tag as well, and Prefect's own pace of
+heartbeats, by which it would be taken for dead.) States are told by their type, as flows give some of them names of
+their own (`Drift`). docs/runs.md has every way in which a run can be lost, and who notices.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
@@ -25,15 +27,45 @@ from aks_postgres.spec.names import PRODUCT
 _DRIFT = "aks-postgres.environment.drift"
 _RUNNING = "prefect.flow-run.Running"
 _HEARTBEAT = "prefect.flow-run.heartbeat"
-_LATE = "prefect.flow-run.Late"
+# Only what Prefect calls Scheduled gets Late; a run in one of the other states waits without another word.
+_WAITS = {
+    f"prefect.flow-run.{name}"
+    for name in (
+        "Late",
+        "AwaitingConcurrencySlot",
+        "AwaitingRetry",
+        "Pending",
+        "Submitting",
+        "InfrastructurePending",
+    )
+}
+_RESUMING = "prefect.flow-run.Resuming"
+_CANCELLING = "prefect.flow-run.Cancelling"
 _ANY_RUN_EVENT = "prefect.flow-run.*"
 _RUN = "prefect.resource.id"
 
 # Three heartbeats: fewer would end healthy runs.
 _SILENT_S = 3 * HEARTBEAT_S
 _LATE_MIN = 10
+# Prefect itself ends a cancelling after 5 minutes, where that service runs.
+_CANCELLING_MIN = 10
 
-_OUR_RUN = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{PRODUCT}"}
+_OF_DEPLOYMENT = {"prefect.resource.role": "deployment"}
+_OUR_RUN = [{"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{PRODUCT}"}, _OF_DEPLOYMENT]
+# A run that has started, or that won't.
+_STARTED = {
+    f"prefect.flow-run.{name}"
+    for name in (
+        "Running",
+        "Suspended",
+        "Paused",
+        "Completed",
+        "Failed",
+        "Crashed",
+        "Cancelling",
+        "Cancelled",
+    )
+}
 # The address is known where PREFECT_UI_URL is set on the server.
 _RUN_TEXT = "{{ (flow_run|ui_url) or flow_run.id }}"
 
@@ -43,7 +75,7 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
 
     Args:
         notify: the notification block to tell people with; without one an automation only leaves its event.
-        slow_after_min: minutes after which `provision` and `tear_down` are slow; `rebuild` may take twice that.
+        slow_after_min: minutes after which a run is slow; `rebuild` and `provision_fleet` may take twice that.
     """
 
     def tell(subject: str, body: str) -> list[ActionTypes]:
@@ -65,6 +97,7 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
         EventTrigger(
             expect={_DRIFT},
             match={_RUN: "aks-postgres.environment.*"},
+            match_related=_OF_DEPLOYMENT,
             for_each={_RUN},
             posture=Posture.Reactive,
         ),
@@ -77,7 +110,9 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
         tell("{{ flow_run.name }} waits for approval", "Answer it here: " + _RUN_TEXT),
     )
     for flow, minutes in (
+        ("plan", slow_after_min),
         ("provision", slow_after_min),
+        ("provision-fleet", 2 * slow_after_min),
         ("tear-down", slow_after_min),
         ("rebuild", 2 * slow_after_min),
     ):
@@ -91,11 +126,31 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
         )
     yield _automation(
         "no worker takes a run",
-        f"A run is late, and {_LATE_MIN} minutes later still waits for a worker.",
-        _nothing_after(_LATE, timedelta(minutes=_LATE_MIN)),
+        f"A run is late or about to start, and {_LATE_MIN} minutes later doesn't run.",
+        _not_started_after(_WAITS),
         tell(
             "{{ flow_run.name }} waits for a worker",
+            "Is one running, the work pool not paused, and room in the concurrency limits of pool, queue and "
+            "deployment?\n\n" + _RUN_TEXT,
+        ),
+    )
+    yield _automation(
+        "an approved run doesn't go on",
+        f"A run was resumed, and {_LATE_MIN} minutes later doesn't run.",
+        _not_started_after({_RESUMING}),
+        tell(
+            "{{ flow_run.name }} was approved and waits for a worker",
             "Is one running, and the work pool not paused?\n\n" + _RUN_TEXT,
+        ),
+    )
+    yield _automation(
+        "a cancelled run doesn't end",
+        f"A run is being cancelled, and {_CANCELLING_MIN} minutes later still is.",
+        _ends_not_after(_CANCELLING, timedelta(minutes=_CANCELLING_MIN)),
+        tell(
+            "{{ flow_run.name }} doesn't end",
+            "Does its worker run? See that its process is gone, then set the run to Cancelled.\n\n"
+            + _RUN_TEXT,
         ),
     )
     yield _automation(
@@ -131,7 +186,34 @@ def _slow(flow: str, within: timedelta) -> EventTrigger:
         after={_RUNNING},
         expect={_ANY_RUN_EVENT},
         match={_RUN: "prefect.flow-run.*", "prefect.state-type": live},
-        match_related=[_OUR_RUN, {"prefect.resource.role": "flow", "prefect.resource.name": flow}],
+        match_related=[*_OUR_RUN, {"prefect.resource.role": "flow", "prefect.resource.name": flow}],
+        for_each={_RUN},
+        posture=Posture.Proactive,
+        within=within,
+    )
+
+
+def _not_started_after(waiting: set[str]) -> EventTrigger:
+    """One of these states of a run, and no later one that says that it runs or won't."""
+    return EventTrigger(
+        after=waiting,
+        expect=_STARTED,
+        match={_RUN: "prefect.flow-run.*"},
+        match_related=_OUR_RUN,
+        for_each={_RUN},
+        posture=Posture.Proactive,
+        within=timedelta(minutes=_LATE_MIN),
+    )
+
+
+def _ends_not_after(event: str, within: timedelta) -> EventTrigger:
+    """That state of a run, and no end within that time; its heartbeats don't count."""
+    types = ["CANCELLING", *(state.value for state in TERMINAL_STATES)]
+    return EventTrigger(
+        after={event},
+        expect={_ANY_RUN_EVENT},
+        match={_RUN: "prefect.flow-run.*", "prefect.state-type": types},
+        match_related=_OUR_RUN,
         for_each={_RUN},
         posture=Posture.Proactive,
         within=within,

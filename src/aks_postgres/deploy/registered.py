@@ -9,11 +9,41 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from aks_postgres.deploy.work_pools import POOLS, Identity, PoolType, base_job_template
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.spec.names import PRODUCT
+
+# Prefect's services without which a run is lost and nobody hears of it, with what each is for.
+_SERVICES = {
+    "scheduler": "schedules make no runs",
+    "late_runs": "a run that no worker takes is never late",
+    "triggers": "automations never act",
+    "task_run_recorder": "runs show no steps",
+    "pause_expirations": "an approval never expires",
+    "cancellation_cleanup": "a cancelling without its process never ends",
+    "repossessor": "a concurrency slot that a dead run held is never free again",
+}
+
+
+async def missing_services(client: PrefectClient) -> list[str]:
+    """What the server was told not to do, a line each with the variable that says so.
+
+    A server whose services are a process of their own says what its settings say; Prefect Cloud says nothing.
+    """
+    try:
+        answer = await client.request("GET", "/admin/settings")
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == 404:
+            return []
+        raise
+    services = answer.json().get("server", {}).get("services", {})
+    return [
+        f"{why}: set PREFECT_SERVER_SERVICES_{name.upper()}_ENABLED=true on the server"
+        for name, why in _SERVICES.items()
+        if services.get(name, {}).get("enabled") is False
+    ]
 
 
 async def ensure_work_pool(
@@ -108,7 +138,7 @@ def _differing(live: DeploymentResponse, wanted: dict[str, Any]) -> list[str]:
         f"{part} {was} -> {now}" if part in shown else part
         for part, (was, now) in pairs.items()
         if was != now
-    ]
+    ] + [f"schedule {slug} is off there" for slug in switched_off(wanted, live)]
 
 
 async def left_over(client: PrefectClient, names: set[str]) -> dict[str, DeploymentResponse]:
@@ -135,3 +165,10 @@ async def _ours(client: PrefectClient) -> dict[str, DeploymentResponse]:
     return {
         name: deployment for name, deployment in found.items() if deployment.work_pool_name in POOLS.values()
     }
+
+
+def switched_off(wanted: dict[str, Any], live: DeploymentResponse) -> list[str]:
+    """Schedules that the file has on and that make no runs: nothing late comes of them, so no automation tells."""
+    on = [schedule["slug"] for schedule in wanted.get("schedules", []) if schedule["active"]]
+    active = {schedule.slug for schedule in live.schedules if schedule.active}
+    return on if live.paused else [slug for slug in on if slug not in active]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 # A server answers within milliseconds; one across the world within a second.
 _ANSWER_S = 5.0
+_HEALTH_BYTES = 100
 
 _DEFAULTS = {
     # The view shows every step; Prefect's log of the same run goes to its server and not into the view.
@@ -41,23 +44,48 @@ def require_prefect_server() -> str | None:
     """
     from prefect.settings import get_current_settings
 
-    url = get_current_settings().api.url
+    api = get_current_settings().api
+    url = api.url
     if url is None:
         return None
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_ANSWER_S):
-            return url
+        tls = _tls(api.ssl_cert_file, api.tls_insecure_skip_verify)
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_ANSWER_S, context=tls) as answer:
+            says = answer.read(_HEALTH_BYTES)
     except urllib.error.HTTPError:
         # It answers; what it thinks of us is for Prefect's client to say.
         return url
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise CommandFailed(
+                f"the Prefect server at {url} has a certificate that isn't trusted here: {reason.verify_message}. Set "
+                "PREFECT_API_SSL_CERT_FILE to the file of the authority that it is from.",
+                ExitCode.NOT_RUNNING,
+            ) from None
         raise CommandFailed(
             f"the Prefect server at {url} can't be reached: {reason}. Start it with "
             "`prefect server start`, or set PREFECT_API_URL to the one that runs (unset, a temporary one "
             "is used).",
             ExitCode.NOT_RUNNING,
         ) from None
+    if says.lstrip()[:1] == b"<":
+        # The UI answers everything that it doesn't know with its page.
+        raise CommandFailed(
+            f"{url} is no Prefect API: it answers with a page. Set PREFECT_API_URL to the server's address with /api "
+            "at its end, such as http://127.0.0.1:4200/api.",
+            ExitCode.BAD_INPUT,
+        )
+    return url
+
+
+def _tls(authority: str | None, unverified: bool) -> ssl.SSLContext:
+    """What Prefect's own client trusts."""
+    context = ssl.create_default_context(cafile=authority)
+    if unverified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def summary_of(flow_run_id: UUID) -> str | None:

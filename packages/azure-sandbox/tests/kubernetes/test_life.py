@@ -472,3 +472,25 @@ async def test_kept_cluster_goes_on_where_it_was(emulated: Cluster) -> None:
     assert again.objects.create(type_, body, "tests")["spec"]["logLevel"] == "info"
     uids = [obj["metadata"]["uid"] for _, obj in again.store.everything()]
     assert len(set(uids)) == len(uids)
+
+
+async def test_an_operator_that_starts_without_its_definitions_ends_again_and_again(running: Cluster) -> None:
+    """https://github.com/cloudnative-pg/cloudnative-pg/issues/1739."""
+    await install_operator(running)
+    step(running, 120)
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await running.done("DELETE", f"{definitions}/poolers.postgresql.cnpg.io")
+    step(running, 60)
+    operator = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager"
+    assert conditions(await running.done("GET", operator))["Available"] == "True"
+
+    await running.done("DELETE", "/api/v1/namespaces/cnpg-system/pods")
+    step(running, 120)
+    assert conditions(await running.done("GET", operator))["Available"] == "False"
+    [pod] = (await running.done("GET", "/api/v1/namespaces/cnpg-system/pods"))["items"]
+    [status] = pod["status"]["containerStatuses"]
+    assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+
+    await install_operator(running)
+    step(running, 120)
+    assert conditions(await running.done("GET", operator))["Available"] == "True"

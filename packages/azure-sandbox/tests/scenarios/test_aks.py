@@ -206,3 +206,18 @@ def test_error_while_in_progress(sandbox: SandboxProcess, order: Any, aks: Aks) 
     assert words[2] == "CreatingAgentPools: 1/3 nodes completed"
     assert words[3:] == ["ReconcilingAddons", "Succeeded"]
     assert aks.state == "Succeeded"
+
+
+def test_start_without_capacity(sandbox: SandboxProcess, order: Any, aks: Any) -> None:
+    aks.create()
+    stopping = aks.clusters.begin_stop("rg-test", "c1")
+    sandbox.step(1000)
+    stopping.result()
+    order("start-without-capacity")
+    starting = aks.clusters.begin_start("rg-test", "c1")
+    sandbox.step(1000)
+    with pytest.raises(HttpResponseError) as caught:
+        starting.result()
+    assert caught.value.error.code == "ZonalAllocationFailed"
+    live = aks.get()
+    assert (live.provisioning_state, live.power_state.code) == ("Failed", "Stopped")

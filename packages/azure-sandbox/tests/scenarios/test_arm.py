@@ -17,7 +17,7 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 
 from azure_sandbox.client import SandboxProcess
 
-from .conftest import ACCOUNT, REGION
+from .conftest import ACCOUNT, GRAFANA, REGION
 
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 
@@ -210,3 +210,61 @@ def test_group_deletion_blocked(sandbox: SandboxProcess, order: Any, group: str)
     assert groups.get("rg-test").properties.provisioning_state == "Succeeded"
     groups.begin_delete("rg-test").result()
     assert not groups.check_existence("rg-test")
+
+
+def test_policy_modifies(order: Any, grafanas: Any) -> None:
+    order("policy-modifies")
+    body = {**GRAFANA, "properties": {"publicNetworkAccess": "Enabled"}}
+    made = grafanas.begin_create("rg-test", "graf-a", body).result()
+    assert made.properties.public_network_access == "Disabled"
+    assert grafanas.get("rg-test", "graf-a").properties.public_network_access == "Disabled"
+
+
+def test_policy_overwrites_tag(sandbox: SandboxProcess, order: Any, group: str) -> None:
+    order("policy-overwrites-tag")
+    groups = sandbox.client(ResourceManagementClient).resource_groups
+    made = groups.create_or_update("rg-test", {**REGION, "tags": {"owner": "me", "team": "x"}})
+    assert made.tags == {"owner": "platform", "team": "x"}
+    assert groups.get("rg-test").tags == made.tags
+
+
+def test_policy_deploys(sandbox: SandboxProcess, order: Any, aks: Any) -> None:
+    order("policy-deploys")
+    aks.create()
+    sandbox.step(61)
+    listed = sandbox.client(ResourceManagementClient).resources.list_by_resource_group("rg-test")
+    assert {one.type.casefold() for one in listed} == {
+        "microsoft.containerservice/managedclusters",
+        "microsoft.insights/actiongroups",
+    }
+
+
+def refused(call: Any) -> tuple[int | None, str]:
+    with pytest.raises(HttpResponseError) as caught:
+        call()
+    return caught.value.status_code, f"{caught.value.error.code} {caught.value.message}"
+
+
+def test_role_assignment_condition(sandbox: SandboxProcess, order: Any, identities: Any, group: str) -> None:
+    order("role-assignment-condition")
+    principal = identities.create_or_update("rg-test", "mi-a", REGION).principal_id
+    permissions = sandbox.client(AuthorizationManagementClient).permissions
+    assert any("*" in granted.actions for granted in permissions.list_for_resource_group("rg-test"))
+    status, text = refused(lambda: assign(sandbox, group, principal, "ServicePrincipal"))
+    assert status == 403
+    assert "AuthorizationFailed" in text
+    assert "ABAC condition that is not fulfilled" in text
+
+
+def test_linked_scope_denied(order: Any, aks: Any) -> None:
+    order("linked-scope-denied")
+    status, text = refused(aks.begin_create)
+    assert (status, "LinkedAuthorizationFailed" in text) == (403, True)
+
+
+def test_right_expires(order: Any, aks: Any) -> None:
+    aks.create()
+    order("right-expires")
+    status, text = refused(aks.begin_pool)
+    assert (status, "AuthorizationFailed" in text) == (403, True)
+    assert aks.state == "Succeeded"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.core.arm import ArmError, Call, Principal, Resource, Response, Route
 from azure_sandbox.core.json_text import read_json
+from azure_sandbox.core.policies import deploy_later, modify
 from azure_sandbox.core.rbac import EVERYONE, denies
 from azure_sandbox.core.routing import Address, parse
 from azure_sandbox.core.throttling import DELETES, GLOBAL, READS, WRITES
@@ -138,11 +139,15 @@ class Gateway:
                 self._check_location(call)
             if route.method in ("PUT", "PATCH"):
                 self._check_identity(call)
+                modify(sandbox, call)
                 self._check_policies(call)
         for limit in route.provider.limits:
             limit(call)
         answer = route.handler(call)
-        return answer if isinstance(answer, Response) else await answer
+        answer = answer if isinstance(answer, Response) else await answer
+        if route.method in ("PUT", "PATCH") and answer.status < 300:
+            deploy_later(sandbox, call)
+        return answer
 
     # The checks, in order.
 
@@ -450,7 +455,9 @@ class Gateway:
     def _check_policies(self, call: Call) -> None:
         """https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy."""
         for policy in self._sandbox.settings["policies"]:
-            if not re.fullmatch(policy.get("type", ".*"), call.type, re.I):
+            if {"modify", "deploy"} & set(policy) or not re.fullmatch(
+                policy.get("type", ".*"), call.type, re.I
+            ):
                 continue
             conditions: Json = policy.get("deny_when", {})
             if not all(_at(call.body, path) == value for path, value in conditions.items()):

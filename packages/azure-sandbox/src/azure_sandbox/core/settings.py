@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from azure_sandbox.core.durations import names
+from azure_sandbox.kubernetes.controllers.pod_troubles import REASONS
 
 DEFAULTS: dict[str, Any] = {
     # AKS answers 409 while another operation works on the cluster or one of its pools.
@@ -47,8 +48,13 @@ DEFAULTS: dict[str, Any] = {
     # Over the data tables, in their form: [{"region", "family", "restricted": "location" or "zones", "zones"}];
     # "*" is any region or family.
     "vm_sizes": [],
-    # [{"name", "type": regex of the resource type, "deny_when": {dotted path: value}}]
+    # [{"name", "type": regex of the resource type}] with one effect each: "deny_when": {dotted path: value}; "modify":
+    # {dotted path: value, or null to remove it}; "deploy": [{"id" (with {id} and {group} of what was written), "type",
+    # "body"}]. Without any it denies.
     "policies": [],
+    # Pods that never get ready, in every cluster: [{"pod": regex of namespace/name, "reason"}], the reasons being those
+    # of azure_sandbox/kubernetes/controllers/pod_troubles.py.
+    "pods": [],
     # Storage account names that other customers own, and workspace names that soft-deleted workspaces of other
     # groups hold; `*` and `?` as in file names.
     "taken_storage_names": [],
@@ -117,7 +123,8 @@ AMOUNTS = ("quota", "durations", "poll_interval_s")
 FACTS: dict[str, dict[str, type]] = {
     "regions": {"zrs": bool, "grafana": bool, "grafana_zone_redundant": bool},
     "vm_sizes": {"region": str, "family": str, "restricted": str, "zones": list},
-    "policies": {"name": str, "type": str, "deny_when": dict},
+    "pods": {"pod": str, "reason": str},
+    "policies": {"name": str, "type": str, "deny_when": dict, "modify": dict, "deploy": list},
 }
 
 
@@ -154,9 +161,12 @@ def _is_whole(name: str, entries: list[dict[str, Any]]) -> bool:
     """Whether the entries hold all that they need, and patterns that are some."""
     if name == "vm_sizes":
         return all(entry.keys() >= {"region", "family", "restricted"} for entry in entries)
+    if name == "pods" and not all(entry.get("reason") in REASONS for entry in entries):
+        return False
     try:
         for entry in entries:
             re.compile(entry.get("type", ""))
+            re.compile(entry.get("pod", ""))
     except re.error:
         return False
     return True

@@ -7,6 +7,7 @@ from typing import Any
 
 from azure_sandbox.kubernetes.admission import Webhooks
 from azure_sandbox.kubernetes.controllers import Controllers
+from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
 from azure_sandbox.kubernetes.endpoint import Endpoint
 from azure_sandbox.kubernetes.exchange import OnRequest
 from azure_sandbox.kubernetes.objects import Objects
@@ -35,6 +36,7 @@ class KubernetesApi:
         kept: what `state` of an earlier one gave, to go on from.
         sign: makes the tokens of service accounts; without it there are none.
         on_request: is told every request once it is answered, as an entry of the ledger.
+        troubles: what pods suffer from, asked again and again.
 
     Attributes:
         app: the ASGI application, for `ClusterServer`.
@@ -53,6 +55,7 @@ class KubernetesApi:
         kept: Json | None = None,
         sign: Sign | None = None,
         on_request: OnRequest | None = None,
+        troubles: Troubles = tuple,
     ) -> None:
         self.name = name
         self.token = token or secrets.token_hex(32)
@@ -64,7 +67,9 @@ class KubernetesApi:
         self.webhooks = Webhooks(self.objects)
         self.objects.admission.append(self.webhooks)
         self.app = Endpoint(name, version, clock, Verbs(self.objects, sign), {self.token: ADMIN}, on_request)
-        self._controllers = Controllers(self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem)
+        self._controllers = Controllers(
+            self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem, troubles
+        )
         if kept is not None:
             self.webhooks.load(kept["authorities"])
         self._controllers.start(kept["controllers"] if kept is not None else None)

@@ -18,6 +18,7 @@ from azure_sandbox.providers import (
     aks_versions,
 )
 from azure_sandbox.providers import aks_pool_validation as pool_rules
+from azure_sandbox.providers.compute import provider as compute
 from azure_sandbox.providers.container_service import (
     API_VERSIONS,
     POOL,
@@ -111,12 +112,21 @@ def _check_last_system_pool(sandbox: Sandbox, cluster: Resource, pool: Resource)
 
 def _written(sandbox: Sandbox, cluster: Resource, pool: Resource) -> None:
     aks_node_group.check_group(sandbox, cluster)
+    aks_node_group.check_identity(sandbox, cluster)
     pool.notes["has_nodes"] = True
     aks_power.switch_pool(pool)
     finish_pools(sandbox, cluster)
     aks_node_group.sync_scale_sets(sandbox, cluster)
     aks_api_server.sync_nodes(sandbox, cluster)
     aks_background.watch_autoscaler(sandbox, cluster)
+
+
+@compute.removed("virtualMachineScaleSets")
+def scale_set_removed(scale_set: Resource, sandbox: Sandbox) -> None:
+    """The nodes of a scale set that is gone go too."""
+    aks_node_group.scale_set_removed(scale_set, sandbox)
+    for cluster in sandbox.store.of_type("Microsoft.ContainerService/managedClusters"):
+        aks_api_server.sync_nodes(sandbox, cluster)
 
 
 @aks.view("managedClusters/agentPools")

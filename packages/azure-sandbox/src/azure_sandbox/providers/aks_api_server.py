@@ -127,7 +127,15 @@ def _new_api(
             issuer = issuer_of(cluster) or f"https://{cluster.properties['fqdn']}"
             return sandbox.signer.sign({**claims, "iss": issuer, "aud": claims["aud"] or [issuer]})
 
-        return KubernetesApi(*facts, token=token, ca_pem=ca_pem, kept=kept, sign=sign, on_request=to_ledger)
+        return KubernetesApi(
+            *facts,
+            token=token,
+            ca_pem=ca_pem,
+            kept=kept,
+            sign=sign,
+            on_request=to_ledger,
+            troubles=lambda: sandbox.settings["pods"],
+        )
     from azure_sandbox.kubernetes.real import RealKubernetesApi  # Its import takes a third of a second.
 
     folder = sandbox.folder / FOLDER

@@ -1,7 +1,7 @@
 """Microsoft.Insights: data collection endpoints, rules and associations.
 
-Left out: everything else of Azure Monitor (alerts, action groups, diagnostic settings, metrics), and
-transformations in rules, which are stored as they are.
+Left out: everything else of Azure Monitor (alerts, metrics; action groups and diagnostic settings are in
+`diagnostics.py`), and transformations in rules, which are stored as they are.
 
 https://learn.microsoft.com/rest/api/monitor/data-collection-rules
 """

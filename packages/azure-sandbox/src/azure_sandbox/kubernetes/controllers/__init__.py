@@ -12,6 +12,7 @@ from azure_sandbox.kubernetes.controllers.garbage import Garbage
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
 from azure_sandbox.kubernetes.controllers.namespaces import Namespaces
 from azure_sandbox.kubernetes.controllers.nodes import Nodes
+from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
 from azure_sandbox.kubernetes.controllers.pods import Pods
 from azure_sandbox.kubernetes.controllers.services import Services
 from azure_sandbox.kubernetes.objects import Objects
@@ -35,8 +36,16 @@ _STORAGE_CLASSES = (
 class Controllers:
     """All controllers of one cluster."""
 
-    def __init__(self, objects: Objects, webhooks: Webhooks, clock: Clock, seed: str, ca_pem: str) -> None:
-        self._life = Life(objects, clock, seed)
+    def __init__(
+        self,
+        objects: Objects,
+        webhooks: Webhooks,
+        clock: Clock,
+        seed: str,
+        ca_pem: str,
+        troubles: Troubles = tuple,
+    ) -> None:
+        self._life = Life(objects, clock, seed, troubles)
         self.nodes = Nodes(self._life)
         self.addons = Addons(self._life)
         self._definitions = Definitions(self._life)

@@ -3,6 +3,9 @@
 It makes a certificate authority and writes it into its webhook configurations, whose calls fail until then
 (https://cloudnative-pg.io/documentation/current/operator_conf/, `MANAGE_WEBHOOK_CONFIGURATIONS`). Left out:
 everything it does for a Postgres cluster; a `Cluster` is accepted and stays as it is.
+
+Started without its CRDs it ends again and again, as its caches can't be filled
+(https://github.com/cloudnative-pg/cloudnative-pg/issues/1739); one that runs already only logs that they are gone.
 """
 
 import base64
@@ -18,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from azure_sandbox.kubernetes.admission import Webhooks
 from azure_sandbox.kubernetes.conditions import is_true
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
-from azure_sandbox.kubernetes.store import Event
+from azure_sandbox.kubernetes.store import Event, Store
 
 Json = dict[str, Any]
 
@@ -32,6 +35,8 @@ CONFIGURATIONS = (
 CERTIFY_S = (2.0, 6.0)
 """From a ready pod to trusted webhooks. Unverified; reports of the error speak of moments after the install
 (https://github.com/cloudnative-pg/charts/issues/674)."""
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+OWN_DEFINITIONS = ("clusters", "backups", "scheduledbackups", "poolers")
 RESTART_S = 10.0
 """Until the operator looks again for webhook configurations that weren't there: it ends, and is started anew."""
 
@@ -98,6 +103,13 @@ class CnpgOperator(Controller):
         return certificate.public_bytes(serialization.Encoding.PEM), key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+
+
+def lacks_definitions(store: Store, pod: Json) -> bool:
+    """Whether a pod is the operator's, and a CRD that it needs to start isn't there."""
+    return any(_is_operator(container) for container in pod["spec"]["containers"]) and not all(
+        store.get(DEFINITIONS, "", f"{name}.postgresql.cnpg.io") for name in OWN_DEFINITIONS
+    )
 
 
 def _is_operator(container: Json) -> bool:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from azure_sandbox.kubernetes.conditions import condition, is_true
+from azure_sandbox.kubernetes.controllers import pod_troubles
 from azure_sandbox.kubernetes.controllers.life import Controller, owner_of, owner_reference
 from azure_sandbox.kubernetes.store import Event
 from azure_sandbox.kubernetes.values import copied
@@ -151,6 +152,7 @@ class Deployments(Controller):
         status["conditions"] = [
             condition("Available", *available, now, before),
             self._progress(deployment, current, done, before, now),
+            *((current or {}).get("status", {}).get("conditions") or []),
         ]
         for item in status["conditions"]:
             item.setdefault("lastUpdateTime", item["lastTransitionTime"])
@@ -204,8 +206,13 @@ class ReplicaSets(Controller):
             pod for pod in self.owned("pods", replica_set) if not pod["metadata"].get("deletionTimestamp")
         ]
         wanted = replica_set["spec"].get("replicas", 1)
-        for _ in range(wanted - len(pods)):
-            self.make("pods", pod_of(replica_set, f"{name}-"))
+        refused = pod_troubles.reason_for(self.life.troubles, namespace, f"{name}-") == "FailedCreate"
+        if refused and len(pods) < wanted:
+            at = (namespace, name)
+            self.life.after(pod_troubles.AGAIN_S, partial(self._reconcile, *at), "replicaset", *at)
+        else:
+            for _ in range(wanted - len(pods)):
+                self.make("pods", pod_of(replica_set, f"{name}-"))
         # The youngest that aren't ready go first.
         doomed = sorted(pods, key=lambda pod: (is_true(pod, "Ready"), pod["metadata"]["name"]))
         for pod in doomed[: max(len(pods) - wanted, 0)]:
@@ -222,6 +229,11 @@ class ReplicaSets(Controller):
             "observedGeneration": replica_set["metadata"]["generation"],
         }
         status = {key: value for key, value in status.items() if value or key == "replicas"}
+        if refused and len(left) < wanted:
+            before = replica_set.get("status") or {}
+            text = pod_troubles.quota_exceeded(f"{name}-{replica_set['metadata']['uid'][:5]}")
+            failure = condition("ReplicaFailure", "True", "FailedCreate", text, self.objects.now(), before)
+            status["conditions"] = [failure]
         self.set_status(REPLICA_SETS, replica_set, status)
 
 

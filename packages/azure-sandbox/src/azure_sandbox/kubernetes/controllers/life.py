@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
 from azure_sandbox.kubernetes.objects import Objects
 from azure_sandbox.kubernetes.store import Event
 from azure_sandbox.kubernetes.times import Clock
@@ -24,13 +25,15 @@ class Life:
         objects: what they write through.
         clock: the sandbox's.
         seed: of every delay.
+        troubles: what pods suffer from.
     """
 
-    def __init__(self, objects: Objects, clock: Clock, seed: str) -> None:
+    def __init__(self, objects: Objects, clock: Clock, seed: str, troubles: Troubles = tuple) -> None:
         self.objects = objects
         self.store = objects.store
         self.clock = clock
         self.seed = seed
+        self.troubles = troubles
         self.stopped = False
         self._pending: dict[tuple[str, ...], float] = {}
 

@@ -1,6 +1,7 @@
 """Pods: scheduled on nodes that fit, then started by a kubelet, and ended by it.
 
-Nothing runs: a container becomes ready after a while, whatever its image.
+Nothing runs: a container becomes ready after a while, whatever its image, unless it is told to be in trouble
+(`pod_troubles.py`).
 https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 """
 
@@ -8,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from azure_sandbox.kubernetes.conditions import condition, is_true
+from azure_sandbox.kubernetes.controllers import cnpg_operator, pod_troubles
 from azure_sandbox.kubernetes.controllers.life import KUBELET, SCHEDULER, Controller, Life
 from azure_sandbox.kubernetes.selectors import matches_expression
 from azure_sandbox.kubernetes.store import Event
@@ -62,8 +64,13 @@ class Pods(Controller):
         nodes = self.store.all("nodes")
         fitting = [node for node in nodes if not misfit(pod["spec"], node)]
         now, before = self.objects.now(), pod.get("status")
-        if not fitting:
-            text = _unschedulable(pod["spec"], nodes)
+        refused = self._trouble(pod) == "Unschedulable"
+        if refused:
+            self.life.after(
+                pod_troubles.AGAIN_S, partial(self._schedule, namespace, name), "schedule", namespace, name
+            )
+        if refused or not fitting:
+            text = pod_troubles.unschedulable(len(nodes)) if refused else _unschedulable(pod["spec"], nodes)
             waiting = condition("PodScheduled", "False", "Unschedulable", text, now, before)
             self.set_status("pods", pod, {"phase": "Pending", "conditions": [waiting]}, SCHEDULER)
             return
@@ -90,6 +97,12 @@ class Pods(Controller):
         node = self.store.get("nodes", "", pod["spec"].get("nodeName", ""))
         if node is None or not is_true(node, "Ready"):
             return  # Tried again when the node changes.
+        if reason := self._trouble(pod):
+            self._struggle(pod, reason)
+            self.life.after(
+                pod_troubles.AGAIN_S, partial(self._start, namespace, name), "start", namespace, name
+            )
+            return
         self._address += 1
         now, before = self.objects.now(), pod.get("status")
         address = f"10.244.{self._address // 250}.{self._address % 250 + 1}"
@@ -115,6 +128,60 @@ class Pods(Controller):
             "containerStatuses": [_running(item, now) for item in pod["spec"]["containers"]],
         }
         self.set_status("pods", pod, status, KUBELET)
+
+    def _trouble(self, pod: Json) -> str | None:
+        metadata = pod["metadata"]
+        if reason := pod_troubles.reason_for(self.life.troubles, metadata["namespace"], metadata["name"]):
+            return reason
+        return "CrashLoopBackOff" if cnpg_operator.lacks_definitions(self.store, pod) else None
+
+    def _struggle(self, pod: Json, reason: str) -> None:
+        metadata, containers = pod["metadata"], pod["spec"]["containers"]
+        where = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        now, before = self.objects.now(), pod.get("status") or {}
+        since = before.get("startTime", now)
+        lacking = f"containers with unready status: [{' '.join(item['name'] for item in containers)}]"
+        status = {
+            "phase": "Running" if reason in ("CrashLoopBackOff", "OOMKilled", "Unhealthy") else "Pending",
+            "conditions": [
+                condition("Initialized", "True", "", "", now, before),
+                condition("Ready", "False", "ContainersNotReady", lacking, now, before),
+                condition("ContainersReady", "False", "ContainersNotReady", lacking, now, before),
+                condition("PodScheduled", "True", "", "", now, before),
+            ],
+            "startTime": since,
+            "qosClass": "BestEffort",
+            "containerStatuses": [
+                pod_troubles.container_status(item, where, reason, since) for item in containers
+            ],
+        }
+        self.set_status("pods", pod, status, KUBELET)
+        if reason == "Unhealthy":
+            self._warn(pod, reason, pod_troubles.unhealthy(containers[0]))
+
+    def _warn(self, pod: Json, reason: str, message: str) -> None:
+        metadata = pod["metadata"]
+        about = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+        }
+        name = f"{metadata['name']}.{metadata['uid'][:8]}"
+        now = self.objects.now()
+        event = {
+            "metadata": {"name": name, "namespace": metadata["namespace"]},
+            "involvedObject": about,
+            "type": "Warning",
+            "reason": reason,
+            "message": message,
+            "source": {"component": KUBELET},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        self.make("events", event, KUBELET)
 
     def _end(self, namespace: str, name: str) -> None:
         pod = self.store.get("pods", namespace, name)

@@ -1,0 +1,70 @@
+"""Azure Policy's effects that change what is written, or what is there afterwards.
+
+- `modify`: before a resource provider sees a PUT or PATCH, fields get the policy's values. Its answer and every later
+  read show those. Tags of a resource are fields as well. Before `deny`, in ARM's order:
+  https://learn.microsoft.com/azure/governance/policy/concepts/effect-modify,
+  https://learn.microsoft.com/azure/governance/policy/concepts/effect-basics#order-of-evaluation
+- `deploy` (DeployIfNotExists): some time after the provider has taken the write, what is missing is deployed by the
+  assignment's own identity. The answer tells nothing of it:
+  https://learn.microsoft.com/azure/governance/policy/concepts/effect-deploy-if-not-exists
+
+`deny` is in `gateway.py`. Left out: append, audit, remediation tasks, exemptions, and of what AKS makes in its node
+resource group everything but `deny`.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.arm import Call
+    from azure_sandbox.core.instance import Sandbox
+
+Json = dict[str, Any]
+
+
+def modify(sandbox: Sandbox, call: Call) -> None:
+    """Let the policies that modify a type change a request's body."""
+    for policy in sandbox.settings["policies"]:
+        if not _is_about(policy, call.type):
+            continue
+        for path, value in (policy.get("modify") or {}).items():
+            _put(call.body, path.split("."), value)
+
+
+def deploy_later(sandbox: Sandbox, call: Call) -> None:
+    """Let the policies that deploy if something doesn't exist look at what was just written, in their time."""
+    for policy in sandbox.settings["policies"]:
+        for wanted in (policy.get("deploy") or ()) if _is_about(policy, call.type) else ():
+            target, group = call.id, call.id.partition("/providers/")[0]
+            resource_id = str(wanted["id"]).replace("{id}", target).replace("{group}", group)
+            delay_s = sandbox.durations.seconds("policy_deployment", resource_id)
+            sandbox.clock.call_later(delay_s, partial(_deploy, sandbox, target, resource_id, wanted))
+
+
+def _is_about(policy: Json, type_: str) -> bool:
+    return bool(re.fullmatch(policy.get("type", ".*"), type_, re.I))
+
+
+def _put(body: Json, path: list[str], value: Any) -> None:
+    *above, name = path
+    for key in above:
+        inner = body.setdefault(key, {})
+        if not isinstance(inner, dict):
+            return
+        body = inner
+    if value is None:
+        body.pop(name, None)
+    else:
+        body[name] = value
+
+
+def _deploy(sandbox: Sandbox, target: str, resource_id: str, wanted: Json) -> None:
+    if sandbox.store.get(target) is None or sandbox.store.get(resource_id) is not None:
+        return
+    body = copy.deepcopy(wanted.get("body") or {})
+    body.setdefault("properties", {})
+    sandbox.store.put(resource_id, str(wanted["type"]), body)

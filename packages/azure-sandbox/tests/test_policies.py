@@ -1,0 +1,110 @@
+"""Policies that change a write, or add something after it; and the neighbours that an organization puts beside ours."""
+
+from typing import Any
+
+import pytest
+
+from azure_sandbox.client import SandboxProcess
+
+IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
+REGION = {"location": "canadacentral"}
+VERSIONS = {
+    "userAssignedIdentities": "2024-11-30",
+    "actionGroups": "2023-01-01",
+    "diagnosticSettings": "2021-05-01-preview",
+    "solutions": "2015-11-01-preview",
+    "workspaces": "2025-02-01",
+}
+
+
+def arm(sandbox: SandboxProcess, method: str, path: str, body: Any = None) -> Any:
+    kind = path.rsplit("/providers/", 1)[-1].split("/")[1]
+    return sandbox.arm(method, path, body, api_version=VERSIONS.get(kind, "2024-11-01"))
+
+
+def test_a_policy_that_modifies_is_seen_in_the_answer_and_in_later_reads(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    """https://learn.microsoft.com/azure/governance/policy/concepts/effect-modify."""
+    sandbox.settings(policies=[{"type": IDENTITY, "modify": {"tags.owner": "platform", "tags.mine": None}}])
+    path = f"{group}/providers/{IDENTITY}/mi-a"
+    sent = {**REGION, "tags": {"owner": "me", "mine": "x", "other": "y"}}
+    answer = arm(sandbox, "PUT", path, sent)
+    assert answer.status_code == 201
+    assert answer.json()["tags"] == {"owner": "platform", "other": "y"}
+    assert arm(sandbox, "GET", path).json()["tags"] == {"owner": "platform", "other": "y"}
+    changed = arm(sandbox, "PATCH", path, {"tags": {"owner": "me"}})
+    assert changed.json()["tags"]["owner"] == "platform"
+
+
+def test_a_policy_modifies_before_another_one_denies(sandbox: SandboxProcess, group: str) -> None:
+    """https://learn.microsoft.com/azure/governance/policy/concepts/effect-basics#order-of-evaluation."""
+    sandbox.settings(
+        policies=[
+            {"name": "no-public", "type": IDENTITY, "deny_when": {"tags.open": "yes"}},
+            {"type": IDENTITY, "modify": {"tags.open": "yes"}},
+        ]
+    )
+    answer = arm(sandbox, "PUT", f"{group}/providers/{IDENTITY}/mi-a", REGION)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "RequestDisallowedByPolicy")
+
+
+def test_a_policy_deploys_what_doesnt_exist_some_time_after_the_write(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    """https://learn.microsoft.com/azure/governance/policy/concepts/effect-deploy-if-not-exists."""
+    sandbox.control("POST", "clock", {"speed": 1})
+    setting = {"id": "{id}/providers/Microsoft.Insights/diagnosticSettings/s"}
+    setting["type"] = "Microsoft.Insights/diagnosticSettings"
+    sandbox.settings(policies=[{"type": IDENTITY, "deploy": [setting]}])
+    path = f"{group}/providers/{IDENTITY}/mi-a"
+    answer = arm(sandbox, "PUT", path, REGION)
+    assert answer.status_code == 201
+    settings = f"{path}/providers/Microsoft.Insights/diagnosticSettings"
+    assert arm(sandbox, "GET", f"{settings}/s").status_code == 404
+    sandbox.step(601)
+    assert [one["name"] for one in arm(sandbox, "GET", settings).json()["value"]] == ["s"]
+
+
+def test_a_diagnostic_setting_is_in_no_list_of_resources_and_an_action_group_is(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    """https://learn.microsoft.com/azure/azure-monitor/platform/diagnostic-settings."""
+    identity = f"{group}/providers/{IDENTITY}/mi-a"
+    arm(sandbox, "PUT", identity, REGION)
+    setting = f"{identity}/providers/Microsoft.Insights/diagnosticSettings/s"
+    assert arm(sandbox, "PUT", setting, {"properties": {"logs": []}}).status_code == 400
+    assert arm(sandbox, "PUT", setting, {"properties": {"workspaceId": "/w"}}).status_code == 200
+    action = f"{group}/providers/Microsoft.Insights/actionGroups/on-call"
+    body = {"location": "Global", "properties": {"groupShortName": "on-call"}}
+    assert arm(sandbox, "PUT", action, body).status_code == 201
+    listed = arm(sandbox, "GET", f"{group}/resources").json()["value"]
+    assert {one["name"] for one in listed} == {"mi-a", "on-call"}
+    assert arm(sandbox, "GET", setting).json()["properties"]["workspaceId"] == "/w"
+    assert arm(sandbox, "DELETE", setting).status_code == 200
+    assert arm(sandbox, "DELETE", setting).status_code == 204
+    assert arm(sandbox, "DELETE", action).status_code == 200
+
+
+def test_a_solution_needs_its_workspace_and_stays_when_that_goes(sandbox: SandboxProcess, group: str) -> None:
+    """https://learn.microsoft.com/azure/templates/microsoft.operationsmanagement/solutions."""
+    workspace = f"{group}/providers/Microsoft.OperationalInsights/workspaces/ala-one"
+    solution = f"{group}/providers/Microsoft.OperationsManagement/solutions/ContainerInsights(ala-one)"
+    body = {**REGION, "properties": {"workspaceResourceId": workspace}}
+    assert arm(sandbox, "PUT", solution, body).status_code == 404
+    arm(sandbox, "PUT", workspace, REGION)
+    sandbox.step(60)
+    assert arm(sandbox, "PUT", solution, body).status_code == 201
+    arm(sandbox, "DELETE", workspace)
+    sandbox.step(60)
+    assert arm(sandbox, "GET", solution).status_code == 200
+
+
+@pytest.mark.parametrize("setting", [{"modify": []}, {"deploy": {}}, {"effect": "modify"}])
+def test_a_policy_that_makes_no_sense_is_refused(sandbox: SandboxProcess, setting: Any) -> None:
+    answer = sandbox.http.put(
+        f"{sandbox.endpoint}/sandbox/settings",
+        json={"policies": [setting]},
+        headers={"x-sandbox-key": sandbox.description["control_key"]},
+    )
+    assert answer.status_code == 400
