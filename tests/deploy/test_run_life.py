@@ -17,12 +17,12 @@ from uuid import uuid4
 
 import pytest
 from prefect import flow, get_client
-from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.server.events import triggers
 from prefect.server.events.schemas.automations import Automation, EventTrigger, Firing, Posture
 from prefect.server.events.schemas.events import ReceivedEvent
-from prefect.states import Completed, Crashed, Running, State
+from prefect.states import Completed, Crashed, Running
 
 from aks_postgres.deploy.automations import automations
 from aks_postgres.deploy.rendering import HEARTBEAT_S

@@ -487,12 +487,15 @@ async def test_automations_act_on_our_runs_and_on_no_others(
         # Beside the questions below, which take a busy server long.
         beating = asyncio.create_task(keep_beating("alive"))
         try:
-            async with asyncio.timeout(150):
+            async with asyncio.timeout(240):
                 while (
                     not expected <= await fired()
                     or (await client.read_flow_run(runs["dead"])).state_name != "Crashed"
                 ):
                     await asyncio.sleep(2)
+        except TimeoutError:
+            assert await fired() == expected  # says which is missing
+            raise
         finally:
             beating.cancel()
     # A run that was ended is a crashed one, and so a failure to tell of, sooner or later.

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
@@ -280,4 +281,32 @@ def test_immutable_versions_want_versioning_and_an_empty_container_to_be_deleted
     versions = {"properties": {"isVersioningEnabled": True}}
     assert sandbox.arm("PUT", service, versions, api_version=VERSION).status_code == 200
     assert sandbox.arm("PUT", path, body, api_version=VERSION).status_code == 201
+    role = f"{sandbox.subscription}/providers/Microsoft.Authorization/roleDefinitions/{CONTRIBUTOR}"
+    given = {"roleDefinitionId": role, "principalId": sandbox.object_id, "principalType": "ServicePrincipal"}
+    assignment = f"{account.id}/providers/Microsoft.Authorization/roleAssignments/{uuid4()}"
+    assert sandbox.arm("PUT", assignment, {"properties": given}, api_version="2022-04-01").status_code == 201
+    sandbox.step(600)
+    token, kind = storage_token(sandbox), {"x-ms-blob-type": "BlockBlob"}
+    assert blob(sandbox, "PUT", "/backups/b", token, headers=kind, data=b"x").status_code == 201
+    assert sandbox.arm("DELETE", path, api_version=VERSION).status_code == 409
+    assert sandbox.arm("DELETE", account.id, api_version=VERSION).status_code == 409
+    # What the deletion of a blob leaves behind, its versions, isn't kept here.
+    assert blob(sandbox, "DELETE", "/backups/b", token).status_code == 202
     assert sandbox.arm("DELETE", path, api_version=VERSION).status_code == 200
+
+
+@pytest.mark.parametrize("odd", [None, "x", 7, [], {}, [None], [7], {"enabled": "x"}], ids=repr)
+def test_odd_rules_and_odd_immutability_are_answers_not_faults(
+    sandbox: SandboxProcess, account: Any, odd: Any
+) -> None:
+    policy = f"{account.id}/managementPolicies/default"
+    container = f"{account.id}/blobServices/default/containers/backups"
+    answers = [
+        sandbox.arm("PUT", policy, {"properties": {"policy": {"rules": odd}}}, api_version=VERSION),
+        sandbox.arm("PUT", policy, {"properties": {"policy": odd}}, api_version=VERSION),
+        sandbox.arm(
+            "PUT", container, {"properties": {"immutableStorageWithVersioning": odd}}, api_version=VERSION
+        ),
+    ]
+    assert {answer.status_code for answer in answers[:2]} == {400}
+    assert answers[2].status_code in (201, 400)

@@ -442,6 +442,7 @@ def blob_containers_create(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/storagerp/blob-containers/create
     """
+    call.check_shape({"properties": {"immutableStorageWithVersioning": {"enabled": bool}}})
     account, name = _account(call), call.names["container"]
     if account.notes.get("nascent"):
         text = f"An operation is currently performing on the storage account '{account.name}'."
