@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from aks_postgres.errors import ProvisioningError, RebuildFailed
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Site
-from aks_postgres.reports.receipt import Inventory, Receipt, Removal, Removals
+from aks_postgres.reports.receipt import Inventory, Receipt, Removal, Removals, str_of
 from aks_postgres.runs.steps import Step, Steps
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
@@ -147,9 +148,30 @@ async def retire(
 
     Raises:
         TearDownRefused: something stands against it, such as live data; nothing was deleted.
-        ProvisioningError: the first step that failed; running again continues.
+        RebuildFailed: a step failed; says what is gone, what is left, and how to go on.
     """
     inventory = await take_inventory(spec, confirm, None, discard_data, backup_age_min, generations)
-    async with Steps() as steps:
+    async with Steps(collects_failures=True) as steps:
         started = start_tear_down(steps, spec, inventory)
+    if failures := await steps.failures():
+        if not isinstance(failures[0], ProvisioningError):
+            raise failures[0]
+        raise RebuildFailed(await _unfinished(spec, inventory, started, failures[0])) from failures[0]
     return Receipt.of(environment_key(spec), inventory, await removals_of(started))
+
+
+async def _unfinished(
+    spec: EnvironmentSpec, inventory: Inventory, started: Iterable[Step[Removals]], error: ProvisioningError
+) -> str:
+    """What is gone, what is left, and how to go on, where a tear-down began and didn't end."""
+    started = list(started)
+    done = ("deleted", "soft-deleted")
+    gone = [str_of(one) for one in await removals_of(started) if one.outcome in done]
+    left = [step.name.partition("_")[2].replace("_", " ") for step in started if await step.failure()]
+    generations = ", ".join(str(site.generation) for site in inventory.sites)
+    return (
+        f"{error}\nThe tear-down of generation {generations} of {environment_key(spec)} has begun and isn't finished. "
+        f"Gone: {', '.join(gone) or 'nothing yet'}. Left: {', '.join(left) or 'nothing'}. Backups stay. Mend what "
+        "is said above, then run rebuild again with the same words (or tear_down): it goes on from here, and deletes "
+        "nothing else. provision refuses until then."
+    )

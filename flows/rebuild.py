@@ -289,7 +289,12 @@ async def _rebuild(
         raise RebuildFailed(f"{error}\nGeneration {plan.target} was removed, and {kept}.") from error
     await lock.secure_new_homes()
     if plan.old and not plan.first:
-        receipts.append(await retire(spec, plan.old, confirm, discard_data, backup_age_min))
+        try:
+            receipts.append(await retire(spec, plan.old, confirm, discard_data, backup_age_min))
+        except RebuildFailed as error:
+            raise RebuildFailed(
+                f"{error}\nGeneration {plan.target} is made and verified, and stays."
+            ) from error
     return Rebuilt(
         strategy=plan.strategy,
         outputs=outputs,

@@ -18,7 +18,7 @@ ProvisioningError
 │   ├── RebuildRefused        problems found, or no approval given, before anything of a rebuild
 │   ├── EnvironmentBusy       another run is writing to the environment
 │   └── WouldWrite            a read-only run came to something that it would have to write
-├── RebuildFailed             the new generation couldn't be made; says what became of it
+├── RebuildFailed             the new generation couldn't be made, or the old one not taken away; says what is left
 └── OperationNotDone          our own operation still runs at its deadline; a rerun goes on waiting
 """
 
@@ -137,7 +137,7 @@ class WouldWrite(PermanentError):
 
 
 class RebuildFailed(ProvisioningError):
-    """The new generation couldn't be made; says why, what became of it, and that the old one stays."""
+    """A rebuild that stopped half-way; says why, what became of both generations, and how to go on."""
 
 
 class OperationNotDone(ProvisioningError):

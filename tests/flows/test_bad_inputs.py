@@ -27,6 +27,8 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 
 Json = dict[str, Any]
 KEY = "cnpg-canadacentral"
+# A path of the sandbox that faults can be ordered for.
+ELSEWHERE = "/subscriptions/operator.yaml"
 SCHEMA = '{"type": "object", "properties": {"replicaCount": {"type": "integer"}}}'
 
 
@@ -213,8 +215,10 @@ def cases() -> list[Any]:
     ]
 
 
-def spec_of(case: Case, spec: EnvironmentSpec, folder: Path) -> EnvironmentSpec:
+def spec_of(case: Case, azure: SandboxProcess, spec: EnvironmentSpec, folder: Path) -> EnvironmentSpec:
     fields = case.operator(folder)
+    if case.order:
+        fields["manifest_url"] = f"{azure.endpoint}{ELSEWHERE}"
     if fields.get("installer") == "helm":
         operator = OperatorSpec.model_validate(fields)
     else:
@@ -236,11 +240,11 @@ async def test_a_bad_input_is_told_by_its_field_before_the_first_write(
 ) -> None:
     case = CASES[name]
     if case.order:
-        azure.fault(case.order, path="/sandbox/operator/", times=None)
+        azure.fault(case.order, path=ELSEWHERE, times=None)
     if case.egress:
         monkeypatch.setenv(EGRESS_URL_VARIABLE, case.egress())
     since = len(azure.ledger())
-    told = await FLOWS[flow](spec_of(case, spec, tmp_path))
+    told = await FLOWS[flow](spec_of(case, azure, spec, tmp_path))
     assert writes(azure.ledger()[since:]) == []
     for words in case.said:
         assert words in told
@@ -256,9 +260,9 @@ async def test_a_first_run_with_a_bad_input_makes_nothing(
 ) -> None:
     case = CASES[name]
     if case.order:
-        azure.fault(case.order, path="/sandbox/operator/", times=None)
+        azure.fault(case.order, path=ELSEWHERE, times=None)
     if case.egress:
         monkeypatch.setenv(EGRESS_URL_VARIABLE, case.egress())
-    told = await provisioned(spec_of(case, spec, tmp_path))
+    told = await provisioned(spec_of(case, azure, spec, tmp_path))
     assert writes(azure.ledger()) == []
     assert all(words in told for words in case.said)

@@ -109,7 +109,7 @@ async def test_a_plan_with_a_step_that_failed_starts_and_deletes_nothing(
 ) -> None:
     wrong = spec.model_copy(update={"operator": spec.operator.model_copy(update=fields)})
     since = len(azure.ledger())
-    with pytest.raises(RebuildRefused, match=f"operator: (can't|not looked at): .*{said}"):
+    with pytest.raises(RebuildRefused, match=f"preflight: can't: operator.manifest_url: .*{said}"):
         await rebuilt(wrong, strategy=strategy)
     assert writes(azure.ledger()[since:]) == []
 
@@ -140,6 +140,37 @@ async def test_what_fails_after_the_deletion_says_what_is_gone_and_how_to_go_on(
         assert text in str(failed.value)
     assert suffixes_left(azure, spec) == [2]
     assert (await provision(spec)).place.generation == 2
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("operation", ["Grafana_Delete", "ManagedClusters_Delete", "ResourceGroups_Delete"])
+@pytest.mark.parametrize("strategy", ["replace", "blue_green"])
+async def test_what_fails_amid_the_deletion_says_what_is_gone_what_is_left_and_how_to_go_on(
+    azure: SandboxProcess,
+    spec: EnvironmentSpec,
+    environment: EnvironmentOutputs,
+    strategy: str,
+    operation: str,
+) -> None:
+    azure.fault(REFUSED, operation=operation, nth=1)
+    with pytest.raises(RebuildFailed) as failed:
+        await rebuilt(spec, strategy=strategy)
+    told = str(failed.value)
+    left = {
+        "Grafana_Delete": "grafana",
+        "ManagedClusters_Delete": "cluster",
+        "ResourceGroups_Delete": "resource group",
+    }[operation]
+    gone, _, rest = told.partition(" Gone: ")[2].partition(" Left: ")
+    assert "RequestDisallowedByPolicy" in told
+    assert "The tear-down of generation 1 of cnpg-canadacentral has begun and isn't finished." in told
+    assert "Prometheus rule group" in gone
+    assert left in rest.partition(". Backups")[0].split(", ")
+    assert "run rebuild again with the same words" in told
+    assert ("Generation 2 is made and verified, and stays." in told) == (strategy == "blue_green")
+    assert suffixes_left(azure, spec) == ([1] if strategy == "replace" else [1, 2])
+    assert (await rebuilt(spec, strategy=strategy)).new.generation == 2
+    assert suffixes_left(azure, spec) == [2]
 
 
 @pytest.mark.parametrize("strategy", ["blue_green", pytest.param("replace", marks=pytest.mark.thorough)])

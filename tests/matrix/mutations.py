@@ -388,14 +388,14 @@ MUTATIONS = (
     ),
     Mutation(
         "parents of a kubeconfig are made for their owner only",
-        "src/aks_postgres/cli/own_folder.py",
+        "src/aks_postgres/files/own_folder.py",
         "part.mkdir(mode=0o700, exist_ok=True)",
         "part.mkdir(mode=0o700 if part == folder else 0o777, exist_ok=True)",
         "tests/cli/test_kubeconfig_file.py::test_the_file_is_its_owner_s_alone_whatever_the_umask",
     ),
     Mutation(
         "parents of the sandbox's folder are made for their owner only",
-        "azure_sandbox/__main__.py",
+        "packages/azure-sandbox/src/azure_sandbox/__main__.py",
         "        part.mkdir(mode=0o700, exist_ok=True)",
         "        part.mkdir(mode=0o777, exist_ok=True)",
         "packages/azure-sandbox/tests/test_process.py::test_a_port_in_use_is_one_plain_line_and_exit_code_2",
@@ -409,7 +409,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the Prefect server doesn't start without a password",
-        "src/aks_postgres/deploy/__main__.py",
+        "src/aks_postgres/cli/deployments.py",
         "    require_password(os.environ)\n",
         "    require_password({'PREFECT_SERVER_API_AUTH_STRING': 'admin:a-long-enough-password'})\n    sys.exit(0)\n",
         "tests/deploy/test_hardening.py::test_the_command_of_a_server_refuses_an_empty_password",
@@ -585,6 +585,132 @@ MUTATIONS = (
         "except (OSError, ValueError) as error:",
         "tests/cli/test_prefect_server.py::test_an_address_where_nobody_answers_is_named_with_the_variable",
     ),
+    Mutation(
+        "a file that a person names is a regular one",
+        "src/aks_postgres/files/given_files.py",
+        "            if kind != stat.S_IFREG:",
+        "            if False:",
+        "tests/files/test_given_files.py::test_only_a_regular_file_of_bounded_size_is_read[FIFO]",
+    ),
+    Mutation(
+        "a FIFO isn't waited for where a file is opened",
+        "src/aks_postgres/files/given_files.py",
+        "os.O_RDONLY | os.O_NONBLOCK | ",
+        "os.O_RDONLY | ",
+        "tests/files/test_given_files.py::test_only_a_regular_file_of_bounded_size_is_read[FIFO]",
+    ),
+    Mutation(
+        "a file is read up to a size",
+        "src/aks_postgres/files/given_files.py",
+        "    if len(found) > largest_bytes:",
+        "    if False:",
+        "tests/files/test_given_files.py::test_only_a_regular_file_of_bounded_size_is_read[large file]",
+    ),
+    Mutation(
+        "YAML unfolds to so many values and no more",
+        "src/aks_postgres/files/yaml_text.py",
+        "        if nodes > MOST_NODES:",
+        "        if False:",
+        "tests/files/test_yaml_text.py::test_what_is_made_to_cost_is_one_line[aliases of aliases-typed]",
+    ),
+    Mutation(
+        "YAML is so deep and no deeper",
+        "src/aks_postgres/files/yaml_text.py",
+        "            if len(open_nodes) > DEEPEST:",
+        "            if False:",
+        "tests/files/test_yaml_text.py::test_what_is_made_to_cost_is_one_line[dashes-typed]",
+    ),
+    Mutation(
+        "YAML is read by the one loader",
+        "src/aks_postgres/reports/cost.py",
+        "    found: dict[str, Any] = yaml_documents(",
+        "    import yaml\n\n    found: dict[str, Any] = yaml.safe_load(",
+        "tests/repository/test_one_loader.py::test_yaml_is_read_by_the_one_loader_with_limits",
+    ),
+    Mutation(
+        "the digest of what has another checksum isn't told",
+        "src/aks_postgres/kubernetes/download.py",
+        "raise AzureRefused(_differs(field, source, sha256),",
+        "raise AzureRefused(_differs(field, source, _digest(data)),",
+        "tests/arm/test_download.py::test_what_has_another_checksum_is_never_described",
+    ),
+    Mutation(
+        "a download is read to its end",
+        "src/aks_postgres/kubernetes/download.py",
+        "                    data += chunk\n",
+        "                    data += chunk\n                    break\n",
+        "tests/arm/test_download.py::test_a_download_that_comes_in_pieces_is_read_to_its_end[told]",
+    ),
+    Mutation(
+        "a given file is read beside the event loop",
+        "src/aks_postgres/kubernetes/download.py",
+        "await asyncio.to_thread(read_given, path, _LARGEST_BYTES)",
+        "read_given(path, _LARGEST_BYTES)",
+        "tests/arm/test_download.py::test_a_file_is_read_beside_the_event_loop",
+    ),
+    Mutation(
+        "a chart unpacks to so many bytes and no more",
+        "src/aks_postgres/kubernetes/operator_chart.py",
+        "        if len(unpacked) > _LARGEST_UNPACKED:",
+        "        if False:",
+        "tests/tasks/test_operator_check.py::TestChart::test_a_chart_that_unpacks_without_an_end_is_none",
+    ),
+    Mutation(
+        "what the operator is installed from is judged by the preflight",
+        "tasks/preflight.py",
+        "    verdict += asking_operator.result() + facts.refused",
+        "    verdict += facts.refused",
+        "tests/tasks/test_operator_check.py::test_a_manifest_that_is_none_is_a_problem_of_its_field",
+    ),
+    Mutation(
+        "a number where Kubernetes takes a text is refused",
+        "src/aks_postgres/resources/operator_check.py",
+        "    wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]",
+        "    wrong: list[WrongType] = []",
+        "tests/tasks/test_operator_check.py::TestChart::test_a_value_of_the_wrong_type_is_told_by_its_own_field",
+    ),
+    Mutation(
+        "true isn't taken for a text or a number",
+        "src/aks_postgres/arm/kubernetes_types.py",
+        '        return kind == "bool"',
+        "        return True",
+        "tests/tasks/test_operator_check.py::test_a_type_that_kubernetes_refuses_is_found_at_its_path",
+    ),
+    Mutation(
+        "the chart is rendered with its values by the preflight",
+        "src/aks_postgres/resources/operator_check.py",
+        "            objects = await rendered(RELEASE, spec.namespaces.operator, chart)",
+        "            objects: list[Json] = []",
+        "tests/tasks/test_operator_check.py::TestChart::test_what_the_chart_s_own_schema_refuses_is_told_in_helm_s_words",
+    ),
+    Mutation(
+        "a full disk is one line on the terminal",
+        "src/aks_postgres/exit_codes.py",
+        "    if isinstance(error, OSError) and (problem := disk_problem(error)):",
+        "    if isinstance(error, OSError) and not (problem := disk_problem(error)):",
+        "tests/cli/test_files_and_disks.py::test_output_that_nobody_can_take_is_one_line[arguments0]",
+    ),
+    Mutation(
+        "a full disk is one line of a step, without a retry",
+        "src/aks_postgres/runs/step.py",
+        "        if problem := disk_problem(error):",
+        "        if not (problem := disk_problem(error)):",
+        "tests/tasks/test_policy.py::test_a_worker_s_disk_that_takes_no_more_is_one_line_and_no_retry",
+    ),
+    Mutation(
+        "a demo's server that can't be recorded is ended",
+        "src/aks_postgres/cli/demo.py",
+        "        server.stop()  # `stop` wouldn't know of it",
+        "        pass",
+        "tests/cli/test_files_and_disks.py::test_a_demo_that_cant_be_recorded_leaves_no_server",
+    ),
+    Mutation(
+        "a rebuild's tear-down that fails half-way says what is gone and what is left",
+        "flows/_retirement.py",
+        "        raise RebuildFailed(await _unfinished(spec, inventory, started, failures[0])) from failures[0]",
+        "        raise failures[0]",
+        "tests/flows/test_rebuild.py::test_what_fails_amid_the_deletion_says_what_is_gone_what_is_left_and_how_to_go_on[replace-Grafana_Delete]",
+    ),
 )
 
 
@@ -636,7 +762,20 @@ def _verdict(copy: Path, mutation: Mutation) -> str:
 
 def _exit_code(copy: Path, test: str) -> int:
     # As a module, so that the copy comes first on the import path.
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n", "0", test]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "0",
+        "-m",
+        "",
+        test,
+    ]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     ended = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False, timeout=600)
     return ended.returncode
