@@ -186,8 +186,8 @@ async def _rebuilt_meanwhile(
         outputs = await read_outputs(spec)
     except WouldWrite as different:
         raise RebuildRefused(
-            f"{what}, and isn't what this run's spec says ({different}). Nothing was written. Run provision to change "
-            "it in place, or rebuild again."
+            f"{what}, and isn't what this run's spec says ({different}). Nothing was written.",
+            way_out="Run provision to change it in place, or rebuild again.",
         ) from None
     rebuilt = Rebuilt(strategy=strategy, outputs=outputs, receipts=(), old=None, new=Addresses.of(outputs))
     message = f"{what}, so nothing was written. Say again: true to make another one all the same."
@@ -214,12 +214,14 @@ def _refuse(plan: RebuildPlan, approved: str | None) -> None:
         problems = "\n".join(f"  - {problem}" for problem in plan.refusals)
         count = "1 problem" if len(plan.refusals) == 1 else f"{len(plan.refusals)} problems"
         raise RebuildRefused(
-            f"rebuild of {plan.environment} is refused for {count}; nothing was written:\n{problems}"
+            f"rebuild of {plan.environment} is refused for {count}; nothing was written:\n{problems}\n",
+            way_out="Do what each line says, then run again.",
         )
     if approved is not None and approved != plan.digest:
         raise RebuildRefused(
             f"rebuild of {plan.environment}: plan {approved} was approved, and what would be done now is another "
-            f"({plan.digest}: {plan.headline}). Nothing was written. Look at the new plan and approve that."
+            f"({plan.digest}: {plan.headline}). Nothing was written.",
+            way_out="Look at the new plan and approve that.",
         )
 
 
@@ -243,13 +245,14 @@ async def _approved(spec: EnvironmentSpec, plan: RebuildPlan, hours: int) -> str
             answer = await pause_flow_run(wait_for_input=form, timeout=hours * 3600, poll_interval=2)  # type: ignore[arg-type]
     except FlowPauseTimeout:
         raise RebuildRefused(
-            f"rebuild of {plan.environment}: nobody approved it within {hours} hours. Nothing was written. Run it "
-            "again, or give approval_hours more."
+            f"rebuild of {plan.environment}: nobody approved it within {hours} hours. Nothing was written.",
+            way_out="Run it again, or give approval_hours more.",
         ) from None
     if answer.confirm != plan.environment:
         raise RebuildRefused(
             f"rebuild of {plan.environment} wasn't approved: {answer.confirm!r} was typed, and {plan.environment} "
-            "would have approved it. Nothing was written."
+            "would have approved it. Nothing was written.",
+            way_out=f"Run it again, and type {plan.environment} if it is to go.",
         )
     return str(answer.plan)
 

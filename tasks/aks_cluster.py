@@ -18,6 +18,7 @@ from aks_postgres.errors import NotEffectiveYet, ProvisioningError, TemporaryErr
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.preflight.kubernetes_versions import is_covered
 from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster, stopped_pool
+from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ApiServerOutputs,
@@ -39,7 +40,6 @@ from aks_postgres.resources.managed_cluster import (
     is_planned,
     metrics_on,
 )
-from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.resources.power import refuse_stopped, start_if_stopped, together, would_start
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec

@@ -14,7 +14,7 @@ from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import is_ours
-from aks_postgres.tear_down.ownership import described, foreign, foreign_backups, untagged
+from aks_postgres.tear_down.ownership import WAY_OUT, described, foreign, foreign_backups, not_ours
 from aks_postgres.tear_down.removal import is_there, removal, remove
 
 # ARM lists a resource for a while after it is gone; terraform's provider repeats its look for 10 minutes, too.
@@ -106,7 +106,7 @@ async def _delete_group(
 ) -> Removal:
     async def check(live: Json) -> None:
         if not is_ours(live.get("tags"), spec):
-            raise NotOurs(untagged(spec, group.label))
+            raise not_ours(spec, group.label)
         await _emptied(spec, group, site, vault)
 
     try:
@@ -122,7 +122,9 @@ async def _emptied(spec: EnvironmentSpec, group: Deletable, site: Site | None, v
         others = foreign(spec, site, contents) if site else []
         others += foreign_backups(spec, vault.account_id, contents) if vault else []
         if others:
-            raise NotOurs(f"{group.label} was kept: {' '.join(others)}")
+            raise NotOurs(
+                f"{group.label} was kept: {' '.join(others).removesuffix(WAY_OUT).strip()}", way_out=WAY_OUT
+            )
         if site and all(_is_backup(site, resource) for resource in contents):
             listed = ", ".join(map(described, contents))
             raise _HoldsBackups(f"{listed} is in it, and backups survive unless delete_backups names it")

@@ -120,27 +120,33 @@ def refuse_other(operators: Sequence[Json], installer: str, namespace: str) -> N
         if by == installer:
             text += (
                 f"the operator lives in the namespace {lives_in}, and the spec wants {namespace}. A second one would "
-                f"fight with it. Set namespaces.operator back to {lives_in}, or remove that operator first"
+                "fight with it."
             )
-            text += f": {uninstall} (CRDs and databases stay)." if by == "helm" else ", but not its CRDs."
+            way_out = f"Set namespaces.operator back to {lives_in}, or remove that operator first"
+            way_out += f": {uninstall} (CRDs and databases stay)." if by == "helm" else ", but not its CRDs."
         elif by == "helm":
             text += (
-                "the operator was installed by Helm, and a manifest beside it would make two operators fight. Set "
-                "operator.installer to helm, or uninstall the Helm release first (its CRDs and databases stay): "
+                "the operator was installed by Helm, and a manifest beside it would make two operators fight."
+            )
+            way_out = (
+                "Set operator.installer to helm, or uninstall the Helm release first (its CRDs and databases stay): "
                 f"{uninstall}."
             )
         elif by == "manifest":
             text += (
-                "the operator was installed by its manifest, and Helm takes over nothing that it didn't make. Set "
-                "operator.installer to manifest, or rebuild the environment. Don't delete the manifest's objects: its "
-                "CRDs would take every Postgres cluster with them."
+                "the operator was installed by its manifest, and Helm takes over nothing that it didn't make."
+            )
+            way_out = (
+                "Set operator.installer to manifest, or rebuild the environment. Don't delete the manifest's objects: "
+                "its CRDs would take every Postgres cluster with them."
             )
         else:
-            text += (
-                "CloudNativePG was installed in another way, and two operators would fight. Remove that one (not its "
-                "CRDs, which would take every Postgres cluster with them), or choose another cluster."
+            text += "CloudNativePG was installed in another way, and two operators would fight."
+            way_out = (
+                "Remove that one (not its CRDs, which would take every Postgres cluster with them), or choose another "
+                "cluster."
             )
-        raise NotOurs(text)
+        raise NotOurs(text, way_out=way_out)
 
 
 async def available(api: KubernetesApi, namespace: str, name: str) -> Json:

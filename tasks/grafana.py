@@ -11,6 +11,7 @@ from aks_postgres.arm.diff import Decision, decide, state_of
 from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
+from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
@@ -23,7 +24,6 @@ from aks_postgres.reports.outputs import (
     RoleOutputs,
     StepOutputs,
 )
-from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.resources.role_assignments import (
     GRAFANA_ADMIN,
     MONITORING_DATA_READER,
@@ -66,6 +66,7 @@ async def ensure_grafana(spec: EnvironmentSpec, place: Place, group: ResourceOut
         operations.begin_create,
         group.name,
         name,
+        update=operations.begin_update,
         expected_s=120,
         deadline_s=1800,
     )

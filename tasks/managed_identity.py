@@ -13,8 +13,8 @@ from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import read
 from aks_postgres.errors import ImmutableChange
+from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import FieldChange, IdentityOutputs, Place, ResourceOutputs
-from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.resources.role_assignments import STORAGE_BLOB_DATA_CONTRIBUTOR, assignments_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec

@@ -10,9 +10,9 @@ from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.lasting_states import refuse_ingestion_off
+from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import LogWorkspaceOutputs, MonitorWorkspaceOutputs, Place, ResourceOutputs
 from aks_postgres.resources.links import internal_id
-from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import resource_tags
@@ -100,6 +100,7 @@ async def ensure_log_workspace(
         operations.begin_create_or_update,
         group.name,
         name,
+        update=operations.update,
         expected_s=25,
     )
     wanted = {

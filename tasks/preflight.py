@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import AzureRefused, PreflightFailed
+from aks_postgres.errors import AzureRefused, Finding, PreflightFailed
 from aks_postgres.kubernetes.helm import is_installed
 from aks_postgres.preflight.authorized_ranges import authorized_ranges, needs_worker_address
 from aks_postgres.preflight.egress import EgressUnknown, egress_address
@@ -170,7 +170,8 @@ async def _judge_retired(spec: EnvironmentSpec, groups: Sequence[Json]) -> Verdi
             verdict += problem(
                 "name",
                 f"resource group {name} is tagged {STATE}: retired, and {len(others)} resources are in it, such as "
-                f"{others[0].get('name')} ({others[0].get('type')}). Set the tag back to current if the environment "
+                f"{others[0].get('name')} ({others[0].get('type')}).",
+                "Set the tag back to current if the environment "
                 f"lives, or take it away with tear_down and confirm {environment_key(spec)}; then run again.",
             )
     return verdict
@@ -183,12 +184,15 @@ async def _subscription_name(subscription_id: str) -> str:
     except AzureRefused as refused:
         raise PreflightFailed(
             [
-                f"subscription_id: {subscription_id} was given, and this credential "
-                f"({cloud().credential.source}) can't see it. {refused}"
+                Finding(
+                    f"subscription_id: {subscription_id} was given, and this credential "
+                    f"({cloud().credential.source}) can't see it. {str(refused).removesuffix(refused.way_out).strip()}",
+                    refused.way_out,
+                )
             ]
         ) from refused
     if text := subscription_problem(found):
-        raise PreflightFailed([f"subscription_id: {text}"])
+        raise PreflightFailed([Finding(f"subscription_id: {text.text}", text.way_out)])
     return str(found.get("displayName", ""))
 
 
@@ -202,8 +206,8 @@ async def _worker_address(spec: EnvironmentSpec) -> tuple[str | None, Verdict]:
     except EgressUnknown as unknown:
         return None, problem(
             "network.worker_address",
-            f"unset, and this worker's egress address couldn't be found: {unknown}. Set "
-            "network.worker_address, or give network.authorized_ip_ranges and network.add_worker_address: "
+            f"unset, and this worker's egress address couldn't be found: {unknown}.",
+            "Set network.worker_address, or give network.authorized_ip_ranges and network.add_worker_address: "
             "false.",
         )
 

@@ -14,8 +14,8 @@ from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ArmResource, arm_resource, ensure, look_at
 from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.preflight.generations import is_retired, last_generation
+from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import UNCHANGED, Place, ResourceOutputs, Site
-from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import (

@@ -11,6 +11,7 @@ from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import ImmutableChange
+from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import (
     CREATED,
     UNCHANGED,
@@ -21,7 +22,6 @@ from aks_postgres.reports.outputs import (
     RoleOutputs,
     StorageAccountOutputs,
 )
-from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.resources.role_assignments import (
     STORAGE_BLOB_DATA_CONTRIBUTOR,
     STORAGE_BLOB_DATA_OWNER,
@@ -84,6 +84,7 @@ async def ensure_storage_account(
         accounts.begin_create,
         group.name,
         name,
+        update=accounts.update,
         expected_s=20,
         deadline_s=600,
     )

@@ -212,15 +212,15 @@ async def verify_environment(
             found += await _reasons(api, operator)
             lines = "".join(f"\n  - {problem}" for problem in found)
             raise VerificationFailed(
-                f"AKS cluster {cluster.name}: after 15 minutes not everything is as it should be:{lines}\n"
-                "Everything was sent; run again to look once more, and see kubectl describe for what is named."
+                f"AKS cluster {cluster.name}: after 15 minutes not everything is as it should be:{lines}\n",
+                way_out="Everything was sent; run again to look once more, and see kubectl describe for what is named.",
             ) from None
     ids = [role_id for role in roles for role_id in role.ids]
     lost = await _lost(ids)
     if lost:
         raise VerificationFailed(
-            f"role assignments are gone that this run made or found: {', '.join(lost)}. Somebody removed them; run "
-            "again to make them anew."
+            f"role assignments are gone that this run made or found: {', '.join(lost)}. Somebody removed them.",
+            way_out="Run again to make them anew.",
         )
     facts = (
         f"{METRICS_AGENT} and {LOGS_AGENT} are ready on every node",

@@ -13,6 +13,7 @@ ProvisioningError
 │   ├── NotOurs               the name is taken by something without our tags
 │   ├── LastingState          stopped, disabled or half gone: what is there won't come right by waiting
 │   ├── CredentialsRefused    no credential, a wrong one, or no subscription to see
+│   ├── WrongSetting          an environment variable of this machine can't be used
 │   ├── VerificationFailed    the environment isn't what it should be
 │   ├── TearDownRefused       problems found before the first deletion
 │   ├── RebuildRefused        problems found, or no approval given, before anything of a rebuild
@@ -31,6 +32,19 @@ from aks_postgres.foreign_text import shown
 
 if TYPE_CHECKING:
     from aks_postgres.reports.outputs import FieldChange
+
+
+class Finding(str):
+    """A line about one problem: `text`, and at its end the way out."""
+
+    text: str
+    way_out: str
+
+    def __new__(cls, text: str, way_out: str) -> Finding:
+        """The line is the text and the way out."""
+        found = super().__new__(cls, f"{text} {way_out}")
+        found.text, found.way_out = text, way_out
+        return found
 
 
 class ProvisioningError(Exception):
@@ -61,25 +75,31 @@ class NotEffectiveYet(TemporaryError):
 
 
 class PermanentError(ProvisioningError):
-    """A person must act; trying again changes nothing."""
+    """A person must act; trying again changes nothing. `way_out` says how, and ends the message."""
+
+    def __init__(self, message: str, *, way_out: str) -> None:
+        self.text = message
+        self.way_out = way_out
+        super().__init__(f"{message} {way_out}")
 
 
 class AzureRefused(PermanentError):
     """Azure refused a request or failed an operation for good. `code` is Azure's."""
 
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, code: str, *, way_out: str) -> None:
+        super().__init__(message, way_out=way_out)
         self.code = code
 
 
 class PreflightFailed(PermanentError):
-    """Problems found before the first write, all of them."""
+    """Problems found before the first write, all of them, each with its own way out."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[Finding]) -> None:
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(f"preflight found {count}; nothing was written:\n{lines}")
+        ProvisioningError.__init__(self, f"preflight found {count}; nothing was written:\n{lines}")
+        self.way_out = " ".join(dict.fromkeys(problem.way_out for problem in problems))
 
 
 class TearDownRefused(PermanentError):
@@ -89,9 +109,11 @@ class TearDownRefused(PermanentError):
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(
-            f"tear-down of {environment} is refused for {count}; nothing was deleted or written:\n{lines}"
+        ProvisioningError.__init__(
+            self,
+            f"tear-down of {environment} is refused for {count}; nothing was deleted or written:\n{lines}",
         )
+        self.way_out = "Do what each line says, then run again."
 
 
 class RebuildRefused(PermanentError):
@@ -108,7 +130,7 @@ class ImmutableChange(PermanentError):
     def __init__(self, label: str, fields: Sequence[FieldChange], way_out: str) -> None:
         self.fields = tuple(fields)
         differences = "; ".join(f"{f.field} is {f.old!r} and the spec wants {f.new!r}" for f in fields)
-        super().__init__(f"{label}: {differences}; Azure can't change that in place. {way_out}")
+        super().__init__(f"{label}: {differences}; Azure can't change that in place.", way_out=way_out)
 
 
 class NotOurs(PermanentError):
@@ -120,12 +142,15 @@ class LastingState(PermanentError):
 
     def __init__(self, label: str, state: str, way_out: str) -> None:
         self.label = label
-        self.way_out = way_out
-        super().__init__(f"{label} {state}. {way_out}")
+        super().__init__(f"{label} {state}.", way_out=way_out)
 
 
 class CredentialsRefused(PermanentError):
     """No usable credential; says which source was tried."""
+
+
+class WrongSetting(PermanentError):
+    """An environment variable of this machine holds what can't be used; names it."""
 
 
 class VerificationFailed(PermanentError):
@@ -133,7 +158,11 @@ class VerificationFailed(PermanentError):
 
 
 class WouldWrite(PermanentError):
-    """A read-only run would have had to write."""
+    """A read-only run would have had to write; what catches it says more."""
+
+    def __init__(self, message: str) -> None:
+        ProvisioningError.__init__(self, message)
+        self.way_out = "Run provision, or give the spec that the environment was provisioned with."
 
 
 class RebuildFailed(ProvisioningError):

@@ -4,7 +4,7 @@
 | --- | --- |
 | 0 | done |
 | 1 | failed: Azure refused or didn't finish; act as the message says, or run again |
-| 2 | bad input: spec or usage; nothing was written |
+| 2 | bad input: spec, usage or environment variable; nothing was written |
 | 3 | credentials: none, wrong, or without access |
 | 4 | the sandbox or the Prefect server isn't running, or can't be reached |
 | 5 | `plan` found something to create or change |
@@ -39,18 +39,20 @@ class CommandFailed(Exception):
 def failure_of(error: Exception) -> CommandFailed | None:
     """An error that is meant for people, with its exit code; None for a bug, which deserves its traceback."""
     # Imported here: --help needs none of them.
-    from aks_postgres.errors import CredentialsRefused, ProvisioningError, WouldWrite
+    from aks_postgres.errors import CredentialsRefused, ProvisioningError, WouldWrite, WrongSetting
     from aks_postgres.files.given_files import disk_problem
     from aks_postgres.spec.problems import SpecError
 
     if isinstance(error, CommandFailed):
         return error
     if isinstance(error, OSError) and (problem := disk_problem(error)):
-        return CommandFailed(problem)
+        return CommandFailed(str(problem))
     if isinstance(error, SpecError):
         return CommandFailed(str(error), ExitCode.BAD_INPUT)
     if isinstance(error, CredentialsRefused):
         return CommandFailed(str(error), ExitCode.CREDENTIALS)
+    if isinstance(error, WrongSetting):
+        return CommandFailed(str(error), ExitCode.BAD_INPUT)
     if isinstance(error, WouldWrite):
         return CommandFailed(
             f"the environment isn't finished, or differs from this spec: {error}. "

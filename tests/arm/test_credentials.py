@@ -11,7 +11,8 @@ import pytest
 
 from aks_postgres.arm.client import cloud, open_cloud
 from aks_postgres.arm.credentials import _FIRST_TOKEN_S, arm_endpoint, caller
-from aks_postgres.errors import CredentialsRefused
+from aks_postgres.arm.way_to_azure import refuse_unusable_proxy
+from aks_postgres.errors import AzureUnavailable, CredentialsRefused, WrongSetting
 from azure_sandbox.client import SandboxProcess
 
 from ..files.test_given_files import NO_FILES
@@ -89,9 +90,55 @@ async def test_an_authority_that_doesnt_answer_is_given_up_in_time(
     nobody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_service_principal(monkeypatch, AZURE_AUTHORITY_HOST="https://127.0.0.1:9")
-    message = await refusal()
-    assert "service principal (AZURE_CLIENT_ID" in message
-    assert SECRET not in message
+    with pytest.raises(
+        AzureUnavailable, match=r"service principal \(AZURE_CLIENT_ID.*can't be reached"
+    ) as caught:
+        async with open_cloud(GUID):
+            pass
+    assert "proxy (HTTPS_PROXY, NO_PROXY)" in str(caught.value)
+    assert "Set AZURE_TENANT_ID" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("127.0.0.1:3128", "127.0.0.1:3128 was given;"),
+        ("proxy.corp:3128", "proxy.corp:3128 was given;"),
+        ("proxy", "proxy was given;"),
+        ("https://proxy.corp:3128", "https://proxy.corp:3128 was given;"),
+        ("socks5://proxy.corp:1080", "socks5://proxy.corp:1080 was given;"),
+        ("http://", "http:// was given;"),
+        ("http://proxy:99999", "http://proxy:99999 was given (Port out of range"),
+        ("me:hunter2@proxy.corp:3128", "...@proxy.corp:3128 was given;"),
+        ("ftp://me:hunter2@proxy.corp", "ftp://...@proxy.corp was given;"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY"])
+async def test_a_proxy_that_cant_be_used_is_named_and_no_credential_is_blamed(
+    variable: str, proxy: str, shown: str, nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(WrongSetting) as caught:
+        async with open_cloud(GUID):
+            pass
+    message = str(caught.value)
+    assert f"environment variable {variable}: {shown}" in message
+    assert "http://" in caught.value.way_out
+    assert "AZURE_TENANT_ID" not in message
+    assert "hunter2" not in message
+
+
+def test_a_proxy_that_no_request_goes_through_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "proxy:3128")
+    monkeypatch.setenv("no_proxy", "localhost")
+    refuse_unusable_proxy("https://localhost:8443")
+    with pytest.raises(WrongSetting):
+        refuse_unusable_proxy("https://localhost:8443", "https://login.microsoftonline.com")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    refuse_unusable_proxy("https://login.microsoftonline.com")
 
 
 async def test_an_authority_that_says_nothing_is_given_up_at_the_deadline(

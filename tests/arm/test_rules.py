@@ -247,3 +247,42 @@ def test_what_is_stopped_is_never_waited_for(text: str, status: int, code: str) 
 def test_an_unknown_conflict_is_still_waited_for_with_its_bound() -> None:
     rule = rule_for(ArmFault(409, "SomethingNew", "The service stopped responding."))
     assert (rule.reaction, rule.budget_s) == ("again", 120)
+
+
+@pytest.mark.parametrize(
+    ("message", "reaction", "words"),
+    [
+        (
+            'deployments.apps is forbidden: User "x" cannot create resource "deployments"',
+            "stop",
+            "lacks this right",
+        ),
+        (
+            'admission webhook "validation.gatekeeper.sh" denied the request: [azurepolicy] no',
+            "stop",
+            "A policy",
+        ),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest"', "stop", "A policy"),
+        ('ValidatingAdmissionPolicy "p" with binding "b" denied request: no', "stop", "A policy"),
+        ('pods "x" is forbidden: exceeded quota: q, requested: cpu=1', "stop", "ResourceQuota"),
+        (
+            "unable to create new content in namespace x because it is being terminated",
+            "again",
+            "being deleted",
+        ),
+    ],
+)
+def test_forbidden_is_split_by_its_cause(message: str, reaction: str, words: str) -> None:
+    found = rule(403, "Forbidden", message)
+    assert found.reaction == reaction
+    assert words in found.advice
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(407, "ProxyRefused"), (429, "ProxyRefused"), (503, "ProxyRefused")]
+)
+def test_a_proxy_that_refuses_is_no_trouble_of_azures(status: int, code: str) -> None:
+    found = rule(status, code)
+    assert found.reaction == "stop"
+    assert "HTTPS_PROXY" in found.advice
+    assert "SSL_CERT_FILE" in rule(None, "CertificateNotTrusted").advice

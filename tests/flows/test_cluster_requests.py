@@ -73,3 +73,27 @@ def test_associations_are_made_while_the_cluster_is_being_created(
     asked = [entry["at_s"] for entry in run.writes_of("DataCollectionRuleAssociations_Create")]
     assert len(asked) == 2
     assert all(creation["started_s"] <= at_s < creation["ends_s"] for at_s in asked)
+
+
+async def test_associations_that_azure_refuses_while_the_cluster_is_creating_are_made_afterwards(
+    built: tuple[EnvironmentOutputs, dict[str, Any]],
+    sandbox_process: SandboxProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox_process.control("POST", "reset", {"seed": 1, "speed": 1000})
+    sandbox_process.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
+    quicken(sandbox_process)
+    # Longer than the two minutes for which a missing resource is asked for again.
+    sandbox_process.settings(durations={"aks_cluster_create": 2000})
+    sandbox_process.control("POST", "scenarios", {"name": "associations-refused-while-creating"})
+    point_at(sandbox_process, monkeypatch)
+    run = await run_provision(sandbox_process, spec_for(sandbox_process, cluster_requests="single"))
+    asked = [
+        entry["status"]
+        for entry in run.ledger
+        if entry["operation"] == "DataCollectionRuleAssociations_Create"
+    ]
+    assert 409 in asked
+    assert sum(status in (200, 201) for status in asked) == 2
+    told = " ".join(event.text for event in run.journal.events)
+    assert "refused while the cluster is being made" in told

@@ -81,15 +81,21 @@ def _texts_of(kind: type[Exception]) -> int:
     return sum(one.kind is named for one in inspect.signature(made).parameters.values()) - 1
 
 
+def _keywords_of(kind: type[Exception]) -> list[str]:
+    """What an error is given by keyword only."""
+    named = inspect.Parameter.KEYWORD_ONLY
+    return [name for name, one in inspect.signature(kind).parameters.items() if one.kind is named]
+
+
 def _error(text: str) -> str:
     return "".join(
-        str(kind(*[text] * _texts_of(kind)))
+        str(kind(*[text] * _texts_of(kind), **dict.fromkeys(_keywords_of(kind), text)))
         for _, kind in inspect.getmembers(errors, inspect.isclass)
         if issubclass(kind, errors.ProvisioningError)
         and kind not in (errors.PreflightFailed, errors.TearDownRefused, errors.ImmutableChange)
     ) + "".join(
         [
-            str(errors.PreflightFailed([text])),
+            str(errors.PreflightFailed([errors.Finding(text, text)])),
             str(errors.TearDownRefused("x", [text])),
             str(errors.ImmutableChange(text, [FieldChange(field=text, old=text, new=text)], text)),
         ]

@@ -309,7 +309,9 @@ async def test_no_write_lasts_longer_than_the_lock_is_certain(
         lock._good._boot_s -= clock.lock_real_s(35)
         assert 0 < gate.limit_s(AN_UPDATE) <= clock.lock_real_s(5)
         lock._good._boot_s -= clock.lock_real_s(10)
-        asked = mock.patch.object(lock, "_beat", side_effect=EnvironmentBusy("asked the lock first"))
+        asked = mock.patch.object(
+            lock, "_beat", side_effect=EnvironmentBusy("asked the lock first", way_out="Wait.")
+        )
         with asked, pytest.raises(EnvironmentBusy, match="asked the lock first"):
             await lock.admit(AN_UPDATE)
 

@@ -77,7 +77,7 @@ def test_a_name_that_is_taken_is_plain_text_without_surprises(field: str, text: 
     spec = spec_or_refusal({field: text}, field)
     if spec:
         # A resource group may be called by letters of any alphabet.
-        taken = getattr(spec, field)
+        taken = "".join(getattr(spec, field))
         assert re.fullmatch(r"[-\w.()]+", taken, 0 if field == "adopt" else re.ASCII)
         assert not taken.endswith(".")
 

@@ -85,7 +85,7 @@ def test_a_role_assignment_is_the_same_however_its_ids_are_written(given: str) -
 def test_a_group_is_adopted_by_its_name_however_it_is_written(change: Any, live: Any) -> None:
     name = Names.of(EnvironmentSpec(), GUID, 1).resource_group
     group = {"name": live(name), "location": "Canada Central", "tags": {}}
-    found, verdict = find_generation(EnvironmentSpec(adopt=change(name)), GUID, [group], [])
+    found, verdict = find_generation(EnvironmentSpec(adopt=[change(name)]), GUID, [group], [])
     assert verdict == FINE
     assert found.names.resource_group == name
     assert find_generation(EnvironmentSpec(), GUID, [group], [])[1] != FINE

@@ -174,3 +174,51 @@ def test_a_date_is_shown_as_it_was_written() -> None:
 def test_signs_that_nobody_sees_are_shown_by_their_numbers() -> None:
     with pytest.raises(SpecError, match=r'adopt: "rg\\u200c" was given'):
         spec_from({"adopt": "rg\u200c"})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {
+                "tags": {
+                    "app/name": "x",
+                    "Microsoft.Team": "z",
+                    "windows-patch": 1,
+                    "": "n",
+                    "Owner": "a",
+                    "owner": "b",
+                }
+            },
+            ("tags.windows-patch: 1", "'app/name'", "'Microsoft.Team'", "0 characters", "'Owner' twice"),
+        ),
+        ({"tags": {7: "x", "a?b": "y"}}, ("tags.7", "'a?b'")),
+        (
+            {"system_pool": {"labels": {"a b": "x", "y": 1}}},
+            ("system_pool.labels.y: 1", "'a b' is no label key"),
+        ),
+        (
+            {"network": {"authorized_ip_ranges": [*range(11), "10.0.0.0/8"], "add_worker_address": False}},
+            ("network.authorized_ip_ranges.10: 10", "'10.0.0.0/8' isn't globally routable"),
+        ),
+        ({"postgres_pool": {"zones": [1, "2", "2"]}}, ('put it in quotes, "1"', "each zone once")),
+    ],
+)
+def test_an_entry_of_a_wrong_type_hides_nothing_about_the_others(given: Any, words: tuple[str, ...]) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec_from(given)
+    for word in words:
+        assert word in str(caught.value)
+    fields = [problem.field for problem in caught.value.problems]
+    assert len(set(fields)) == len(fields)
+    assert "open_to_internet" not in str(caught.value)  # a problem of what is left out only
+
+
+def test_numbers_for_zones_are_told_to_take_quotes() -> None:
+    with pytest.raises(SpecError) as caught:
+        spec_from({"postgres_pool": {"zones": [1, 2, 3]}})
+    assert [problem.allowed for problem in caught.value.problems] == [
+        f'text is expected: in YAML, put it in quotes, "{zone}"' for zone in (1, 2, 3)
+    ]
+    with pytest.raises(SpecError, match="4 was given; input should be"):
+        spec_from({"postgres_pool": {"zones": [4]}})

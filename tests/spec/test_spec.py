@@ -47,7 +47,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("subscription_id", GUID.replace("-", ""), "a GUID"),
     ("suffix", "short", "8 characters"),
     ("suffix", "ABCD1234", "8 characters"),
-    ("adopt", "rg/cnpg", "name of an existing resource group"),
+    ("adopt", "rg/cnpg", "a resource group's name"),
     ("tags", {"managed-by": "me"}, "is one of ours"),
     ("tags", {"Managed-By": "me"}, "is one of ours"),
     ("tags", {"aks-postgres-environment": "x"}, "is one of ours"),
@@ -293,7 +293,7 @@ def test_a_principal_is_refused_by_its_place_in_the_list() -> None:
     assert "'User', 'Group' or 'ServicePrincipal'" in found["storage.blob_owners.1.type"]
 
 
-@pytest.mark.parametrize("zone", ["4", "a", 1])
+@pytest.mark.parametrize("zone", ["4", "a", 4])
 def test_a_zone_is_one_two_or_three_as_text(zone: Any) -> None:
     (problem,) = problems({"postgres_pool": {"zones": ["1", zone]}})
     assert problem.field == "postgres_pool.zones.1"

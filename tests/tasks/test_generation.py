@@ -94,7 +94,7 @@ def test_group_of_our_name_without_our_tags_is_refused_until_its_name_is_typed()
     assert len(problems) == 1
     assert problems[0].startswith("adopt: ")
     assert f"adopt: {name}" in problems[0]
-    assert found([group(name)], spec=EnvironmentSpec(adopt=name)) == (1, True, ())
+    assert found([group(name)], spec=EnvironmentSpec(adopt=[name])) == (1, True, ())
 
 
 def test_group_whose_tags_were_removed_is_not_built_beside() -> None:
@@ -113,8 +113,19 @@ def test_backup_group_without_our_tags_is_refused() -> None:
     assert f"adopt: {named(1).backup_group}" in problems[0]
 
 
+def test_two_groups_without_our_tags_are_adopted_by_one_line() -> None:
+    names = [named(1).resource_group, named(1).backup_group]
+    _, _, problems = found([group(name) for name in names])
+    assert len(problems) == 2
+    assert all(f"adopt: [{', '.join(names)}]" in problem for problem in problems)
+    for adopted in names:
+        _, _, problems = found([group(name) for name in names], spec=EnvironmentSpec(adopt=[adopted]))
+        assert len(problems) == 1
+    assert found([group(name) for name in names], spec=EnvironmentSpec(adopt=names)) == (1, True, ())
+
+
 def test_adopting_a_group_that_is_none_of_ours_is_refused() -> None:
-    _, _, problems = found([group("rg-famous")], spec=EnvironmentSpec(adopt="rg-famous"))
+    _, _, problems = found([group("rg-famous")], spec=EnvironmentSpec(adopt=["rg-famous"]))
     assert len(problems) == 1
     assert problems[0].startswith("adopt: rg-famous was given")
     assert named(1).resource_group in problems[0]

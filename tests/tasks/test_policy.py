@@ -104,7 +104,7 @@ def test_a_step_takes_no_client_and_no_secret(task: Task[..., object]) -> None:
     [
         (ClusterBusy("busy"), True),
         (OSError("broken pipe"), True),
-        (AzureRefused("no", "AuthorizationFailed"), False),
+        (AzureRefused("no", "AuthorizationFailed", way_out="Ask."), False),
         (OperationNotDone("still running"), False),
         (ProvisioningError("?"), False),
         (ValueError("a bug"), False),

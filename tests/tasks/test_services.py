@@ -50,13 +50,13 @@ def test_region_with_every_service_is_fine() -> None:
 def test_misspelt_region_is_refused_with_those_that_look_like_it() -> None:
     (found,) = judge_region(EnvironmentSpec(region="canadacentra"), LOCATIONS, providers()).problems
     assert found.startswith("region: canadacentra was given")
-    assert "did you mean canadacentral or canadaeast?" in found
+    assert "Did you mean canadacentral or canadaeast?" in found
 
 
 @pytest.mark.parametrize("kind", REGIONAL_TYPES)
 def test_region_without_a_service_is_refused_by_its_type(kind: str) -> None:
     (found,) = judge_region(SPEC, LOCATIONS, providers(without=kind)).problems
-    assert found == f"region: canadacentral was given and has no {kind}; choose another region."
+    assert found == f"region: canadacentral was given and has no {kind}. Choose another region."
 
 
 def storage_sku(name: str, location: str = "CanadaCentral", **more: Any) -> dict[str, Any]:
@@ -97,7 +97,7 @@ TAKEN = {
 def test_storage_name_that_is_free_or_our_own_is_fine() -> None:
     assert judge_storage_name(SPEC, NAMES, {"nameAvailable": True}, None) == FINE
     assert judge_storage_name(SPEC, NAMES, TAKEN, {"tags": resource_tags(SPEC)}) == FINE
-    adopting = EnvironmentSpec(adopt=NAMES.backup_group)
+    adopting = EnvironmentSpec(adopt=[NAMES.backup_group])
     assert judge_storage_name(adopting, NAMES, TAKEN, {"tags": {}}) == FINE
 
 

@@ -48,7 +48,7 @@ async def test_an_account_busy_with_something_else_is_asked_again(world: World) 
     world.change(made.id, API, {"tags.owner": "somebody"})
     world.azure.fault(
         {"status": 409, "code": "StorageAccountOperationInProgress", "message": "exclusive access"},
-        operation=PUT_ACCOUNT,
+        operation="StorageAccounts_Update",
         times=2,
     )
     again = await world.run("storage_account")

@@ -111,7 +111,7 @@ def test_a_rule_on_a_fresh_workspace_is_refused_until_its_tables_are_ready(
     assert (early.status_code, early.json()["error"]["code"]) == (400, "InvalidPayload")
     assert early.json()["error"]["details"][0]["code"] == "InvalidOutputTable"
     sandbox.step(60)
-    assert sandbox.arm("PUT", path, rule_body(workspace), api_version="2022-06-01").status_code == 201
+    assert sandbox.arm("PUT", path, rule_body(workspace), api_version="2022-06-01").status_code == 200
 
 
 def test_a_rule_cannot_be_deleted_while_it_is_associated(
@@ -154,6 +154,7 @@ def test_recommendations_hold_recording_and_alert_templates_that_can_be_put(
     names = [item["name"] for item in templates]
     assert "NodeRecordingRulesRuleGroup" in names
     assert "KubernetesAlert-PodLevel" in names
+    assert {"UXRecordingRulesRuleGroup - ", "UXRecordingRulesRuleGroup-Win - "} <= set(names)
     for template in templates:
         rules = template["properties"]["rulesArmTemplate"]["resources"][0]["properties"]["rules"]
         body = {
@@ -161,7 +162,7 @@ def test_recommendations_hold_recording_and_alert_templates_that_can_be_put(
             "properties": {"scopes": [monitor_workspace["id"]], "rules": rules, "interval": "PT1M"},
         }
         group_path = f"{group}/providers/Microsoft.AlertsManagement/prometheusRuleGroups/{template['name']}-c"
-        assert sandbox.arm("PUT", group_path, body, api_version="2023-03-01").status_code == 201
+        assert sandbox.arm("PUT", group_path, body, api_version="2023-03-01").status_code == 200
     assert len(names) == 8
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import time
 
-from aks_postgres.errors import PermanentError
+from aks_postgres.errors import WrongSetting
 
 TIME_SCALE_VARIABLE = "AKS_POSTGRES_TIME_SCALE"
 # Below this a waiting loop would only burn CPU; it matters at a scale of 100 and more.
@@ -23,7 +23,7 @@ def number_from(variable: str, default: float) -> float:
     """The number in an environment variable.
 
     Raises:
-        PermanentError: there is something else in it; names the variable.
+        WrongSetting: there is something else in it; names the variable.
     """
     given = os.environ.get(variable) or default
     try:
@@ -31,8 +31,9 @@ def number_from(variable: str, default: float) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or number < 0:
-        raise PermanentError(
-            f"environment variable {variable}: {given!r} was given; a number from 0 up is expected"
+        raise WrongSetting(
+            f"environment variable {variable}: {given!r} was given; a number from 0 up is expected.",
+            way_out="Correct or unset it, then run again.",
         )
     return number
 

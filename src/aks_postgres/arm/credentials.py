@@ -12,10 +12,17 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceResponseError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 
+from aks_postgres.arm.error_codes import RULES
 from aks_postgres.arm.responses import ArmFault, clean
-from aks_postgres.errors import CredentialsRefused
+from aks_postgres.arm.way_to_azure import fault_on_the_way, refuse_unusable_proxy
+from aks_postgres.errors import AzureRefused, AzureUnavailable, CredentialsRefused
 from aks_postgres.files.given_files import FileRefused, read_given
 from aks_postgres.foreign_text import keep_secret
 
@@ -156,7 +163,10 @@ async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[Renewa
 
     Raises:
         CredentialsRefused: names the source that was tried and what to do.
+        WrongSetting: the proxy of the environment can't be used.
+        AzureRefused, AzureUnavailable: the way to Microsoft Entra ID is closed, or it has trouble itself.
     """
+    refuse_unusable_proxy(endpoint, os.environ.get("AZURE_AUTHORITY_HOST") or endpoint)
     keep_secrets_of_environment()
     credential = RenewableCredential(transport)
     source = credential.source
@@ -170,16 +180,33 @@ async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[Renewa
                 await credential.get_token(f"{endpoint}/.default")
         except TimeoutError:
             raise CredentialsRefused(
-                f"no token within {_FIRST_TOKEN_S:.0f} s; source tried: {source}. {hint}"
+                f"no token within {_FIRST_TOKEN_S:.0f} s; source tried: {source}.", way_out=hint
             ) from None
         except ClientAuthenticationError as error:
+            status = (error.response.status_code if error.response is not None else None) or 0
+            if status == 429 or status >= 500:
+                raise AzureUnavailable(
+                    f"Microsoft Entra ID has trouble (HTTP {status}); source tried: {source}. It said: "
+                    f"{clean(error.message)} Run again in some minutes."
+                ) from None
             raise CredentialsRefused(
                 f"Microsoft Entra ID refused the credential; source tried: {source}. "
-                f"It said: {clean(error.message)} {hint}"
+                f"It said: {clean(error.message)}",
+                way_out=hint,
+            ) from None
+        except (ServiceRequestError, ServiceResponseError) as error:
+            label = f"Microsoft Entra ID (source tried: {source})"
+            if fault := fault_on_the_way(getattr(error, "inner_exception", None)):
+                raise AzureRefused(
+                    f"{label}: {fault}.", fault.code, way_out=RULES[fault.code].advice
+                ) from None
+            raise AzureUnavailable(
+                f"{label} can't be reached from here: {clean(str(error))}. Look at this machine's network, DNS, "
+                "firewall and proxy (HTTPS_PROXY, NO_PROXY) and at AZURE_AUTHORITY_HOST; then run again."
             ) from None
         except (AzureError, ArmFault, ValueError, OSError) as error:
             raise CredentialsRefused(
-                f"no token could be had; source tried: {source}. Reason: {clean(str(error))} {hint}"
+                f"no token could be had; source tried: {source}. Reason: {clean(str(error))}", way_out=hint
             ) from None
         yield credential
     finally:
@@ -203,6 +230,6 @@ async def caller(credential: Any, endpoint: str) -> tuple[str, str, str]:
         return claims["oid"], claims["tid"], kind
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise CredentialsRefused(
-            "the access token doesn't say who the caller is (no oid claim); use a service principal, a "
-            "managed identity or az login"
+            "the access token doesn't say who the caller is (no oid claim).",
+            way_out="Use a service principal, a managed identity or az login; then run again.",
         ) from None

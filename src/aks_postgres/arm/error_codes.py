@@ -188,6 +188,15 @@ RULES: dict[str, Rule] = {
         "Nothing was sent there. Look at what answers in Azure's place (a proxy, AKS_POSTGRES_ARM_ENDPOINT); then run "
         "again."
     ),
+    # Our own (`aks_postgres.arm.way_to_azure`): what stands between this machine and Azure.
+    "ProxyRefused": _stop(
+        "The proxy of HTTPS_PROXY refused, not Azure: give it the name and password that it wants "
+        "(http://name:password@host:port), or have it let these hosts through; then run again."
+    ),
+    "CertificateNotTrusted": _stop(
+        "What answers shows a certificate that this machine doesn't trust, as a proxy does that looks into TLS: set "
+        "SSL_CERT_FILE to a file with its authority's certificate, then run again."
+    ),
     "EndlessList": _stop("Look at what answers in Azure's place, such as a proxy; then run again."),
     "TooLarge": _stop("Look at what answers there, such as a proxy or another file; then run again."),
     "NotImplemented": _stop(
@@ -227,6 +236,8 @@ def rule_for(fault: ArmFault) -> Rule:
         # It says only that an operation failed; why is in its details.
         return rule_for(replace(fault, code=inner[1]))
     text = f"{fault.message} {fault.details}".casefold()
+    if fault.code in ("ProxyRefused", "CertificateNotTrusted"):
+        return RULES[fault.code]
     if fault.status == 429:
         return THROTTLED
     if _SAYS_STOPPED.search(text) and fault.status in (400, 409):
@@ -237,6 +248,8 @@ def rule_for(fault: ArmFault) -> Rule:
         return CONDITION
     if "failed calling webhook" in text:
         return WEBHOOK
+    if fault.code == "Forbidden":
+        return _forbidden(text)
     if "InvalidOutputTable".casefold() in text:
         return RULES["InvalidOutputTable"]
     if re.search(r"not found in active directory tenant", text):
@@ -264,6 +277,23 @@ def rule_for(fault: ArmFault) -> Rule:
     if fault.retry_after_s is not None:
         return CONFLICT
     return _UNKNOWN_CONFLICT if fault.status == 409 else _UNKNOWN
+
+
+def _forbidden(text: str) -> Rule:
+    """Forbidden is Kubernetes' word for a missing right, and for admission's refusals, which no right helps.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
+    """
+    if "is being terminated" in text:
+        return _again("the namespace is being deleted", 600, 10)
+    if "exceeded quota" in text:
+        return _stop("A ResourceQuota in this namespace leaves too little: raise it, then run again.")
+    if "denied the request" in text or "violates podsecurity" in text or "denied request" in text:
+        return _stop(
+            "A policy in the cluster (Azure Policy, Gatekeeper, Kyverno, Pod Security) refuses it: ask whoever owns "
+            "the policy to exempt this namespace, then run again."
+        )
+    return RULES["Forbidden"]
 
 
 def _not_allowed(fault: ArmFault, text: str) -> Rule:

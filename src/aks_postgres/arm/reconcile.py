@@ -25,6 +25,7 @@ from aks_postgres.arm.operation_status import fault_of_operation, has_error
 from aks_postgres.arm.planned import planned
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json, clean
 from aks_postgres.arm.retry import persistently, read_once, read_path, send
+from aks_postgres.arm.writable import patch_of, without_read_only
 from aks_postgres.errors import (
     LastingState,
     NotOurs,
@@ -69,6 +70,7 @@ def arm_resource(
     get: Callable[..., Awaitable[Any]],
     put: Callable[..., Awaitable[Any]],
     *key: str,
+    update: Callable[..., Awaitable[Any]] | None = None,
     expected_s: float = 2,
     deadline_s: float = 600,
     if_match: bool = False,
@@ -84,7 +86,9 @@ def arm_resource(
         get: the operation that reads it.
         put: the operation that writes it; a `begin_` operation is started, and waited for by reading the
             resource.
-        key: what both operations take first (resource group, name).
+        key: what all operations take first (resource group, name).
+        update: the operation that changes single fields (PATCH), where the type has one for all that is ours; others
+            get the whole resource again, without what only Azure writes.
         expected_s: how long the write's operation usually takes.
         deadline_s: when to stop waiting for it.
         if_match: send If-Match with the ETag that was read, and If-None-Match for a new one.
@@ -100,15 +104,21 @@ def arm_resource(
         conditions: dict[str, Any] = {}
         if if_match and live is None:
             conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
+        operation = put
+        if live is not None and update is None:
+            body = without_read_only(get, body, live)
+        elif live is not None and update is not None and state_of(live) not in ("Failed", "Canceled"):
+            # What failed is mended by the whole resource only.
+            operation, body = update, patch_of(body, live)
         content = json.dumps(body).encode()
 
         async def request(headers: Json) -> Answer:
             also = {**conditions, **({"headers": headers} if headers else {}), **options}
-            if put.__name__.startswith("begin_"):
+            if operation.__name__.startswith("begin_"):
                 return await send(
-                    functools.partial(_start, put), *key, content, polling=FirstAnswer(), **also
+                    functools.partial(_start, operation), *key, content, polling=FirstAnswer(), **also
                 )
-            return await send(put, *key, content, **also)
+            return await send(operation, *key, content, **also)
 
         with purpose("creation" if live is None else "write"):
             if if_match and live is not None:
@@ -161,7 +171,7 @@ async def ensure(
             answer, pending = pending, None
             intended.append(CREATED)
             return await ended_well(answer)
-        live = await _settled(resource)
+        live = await settled(resource)
         decision = decision_for(live)
         if live is not None and not decision.needs_write:
             return live
@@ -169,11 +179,13 @@ async def ensure(
             intended.append(decision.change)
             return planned(merged(live, decision.body) if live else decision.body, resource.id)
         for guard in resource.guards:
-            await _settled(guard)
+            await settled(guard)
         if accepted >= _MOST_WRITES:
             raise PermanentError(
                 f"{resource.label}: Azure took {accepted} writes and it still differs from the spec: "
-                f"{decision.change}. Set the spec to what Azure reports, or ask its support."
+                f"{decision.change}.",
+                way_out="Set the spec to what Azure reports; where it has no such field, a policy with the effect "
+                "Modify may set it (ask whoever owns it for an exemption), or Azure's support knows why.",
             )
         answer = await _put(resource, decision, live, intended)
         accepted += 1
@@ -316,7 +328,7 @@ def unsettled(live: Json | None) -> str | None:
     return None
 
 
-async def _settled(resource: ArmResource) -> Json | None:
+async def settled(resource: ArmResource) -> Json | None:
     """The resource once no operation runs on it; None when absent."""
     return await _wait(resource, lambda: _look(resource), _EARLIER)
 

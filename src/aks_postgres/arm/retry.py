@@ -25,6 +25,7 @@ from azure.core.exceptions import (
 from aks_postgres.arm import clock
 from aks_postgres.arm.error_codes import Rule, rule_for
 from aks_postgres.arm.responses import Answer, ArmFault, Json, as_answer, clean, unreadable
+from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.errors import (
     AzureRefused,
     AzureUnavailable,
@@ -68,13 +69,15 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
     except ClientAuthenticationError as error:
         if error.response is None:
             raise CredentialsRefused(
-                f"no access token could be had any more: {clean(error.message)} Sign in again, then run "
-                "again."
+                f"no access token could be had any more: {clean(error.message)}",
+                way_out="Sign in again, then run again.",
             ) from None
         raise ArmFault.of(error) from None
     except HttpResponseError as error:
         raise ArmFault.of(error) from None
     except ServiceRequestError as error:
+        if fault := fault_on_the_way(error.inner_exception):
+            raise fault from None
         # azure-core says this of connections that broke after the request was sent, too.
         if not isinstance(error.inner_exception, _NEVER_SENT):
             raise ArmFault(None, "NoAnswer", clean(str(error))) from error
@@ -172,7 +175,7 @@ def refusal(label: str, fault: ArmFault) -> ProvisioningError:
         )
         error: type[TemporaryError] = rule.gives_up_as
         return error(f"{label}: {fault}. {done}")
-    return AzureRefused(f"{label}: {fault}. {rule.advice}", fault.code)
+    return AzureRefused(f"{label}: {fault}.", fault.code, way_out=rule.advice)
 
 
 async def all_ended(calls: Iterable[Awaitable[T]]) -> list[T]:

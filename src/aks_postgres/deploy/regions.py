@@ -132,7 +132,7 @@ def _region(entry: Any) -> Region | list[SpecProblem]:
     try:
         return Region.model_validate(entry)
     except ValidationError as error:
-        return problems_of(error, Region)
+        return problems_of(error, entry, Region)
 
 
 def _region_name(entry: Any) -> str:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -75,10 +76,20 @@ def writing(where: str | Path) -> Iterator[None]:
         raise
 
 
-def disk_problem(error: OSError) -> str | None:
-    """What is wrong with the disk that was written to, in one line; None where it is something else."""
+class DiskProblem(NamedTuple):
+    """What is wrong with a disk that was written to, and what to do."""
+
+    text: str
+    way_out: str
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.way_out}, then run again"
+
+
+def disk_problem(error: OSError) -> DiskProblem | None:
+    """What is wrong with the disk that was written to; None where it is something else."""
     way_out = _WAYS_OUT.get(error.errno or 0)
     # Of a connection that a firewall forbids it is said without a file.
     if way_out is None or (error.filename is None and error.errno not in _FULL):
         return None
-    return f"{error.filename or 'the output'} can't be written: {error.strerror}; {way_out}, then run again"
+    return DiskProblem(f"{error.filename or 'the output'} can't be written: {error.strerror}", way_out)

@@ -26,6 +26,7 @@ from aks_postgres.arm.gate import GatedRequest, Write
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
 from aks_postgres.arm.retry import persistently, refusal, send
+from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.errors import WouldWrite
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
@@ -83,11 +84,13 @@ class KubernetesApi:
                 response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
                 data = await read_bounded(response.response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ArmFault(
+            raise fault_on_the_way(error) or ArmFault(
                 None, "NotReachable", clean(f"{type(error).__name__} {error}"), reached=False
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ArmFault(None, "NoAnswer", clean(f"{type(error).__name__} {error}")) from None
+            raise fault_on_the_way(error) or ArmFault(
+                None, "NoAnswer", clean(f"{type(error).__name__} {error}")
+            ) from None
         try:
             found = json.loads(data)
         except (ValueError, RecursionError):

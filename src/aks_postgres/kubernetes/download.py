@@ -10,6 +10,7 @@ import aiohttp
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.retry import persistently
+from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.errors import AzureRefused
 from aks_postgres.files.given_files import FileRefused, read_given
 
@@ -31,7 +32,12 @@ async def fetch_pinned(field: str, source: str, sha256: str) -> bytes:
     if sha256 not in known:
         data = await (_download(field, source) if source.startswith("https://") else _read(field, source))
         if await asyncio.to_thread(_digest, data) != sha256:
-            raise AzureRefused(_differs(field, source, sha256), "ChecksumMismatch")
+            raise AzureRefused(
+                f"{field}: {source} isn't the file whose SHA-256 the spec has ({sha256[:12]}...).",
+                "ChecksumMismatch",
+                way_out="If it is the one you want, take its checksum from whoever publishes it (or of your own copy: "
+                "sha256sum FILE) and set that in the spec; otherwise name the right file.",
+            )
         known[sha256] = data
     return known[sha256]
 
@@ -40,20 +46,14 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _differs(field: str, source: str, sha256: str) -> str:
-    return (
-        f"{field}: {source} isn't the file whose SHA-256 the spec has ({sha256[:12]}...). If it is the one you "
-        "want, take its checksum from whoever publishes it (or of your own copy: sha256sum FILE) and set that in the "
-        "spec; otherwise name the right file."
-    )
-
-
 async def _read(field: str, path: str) -> bytes:
     try:
         return await asyncio.to_thread(read_given, path, _LARGEST_BYTES)
     except FileRefused as refused:
         raise AzureRefused(
-            f"{field}: {refused}, on this worker, or an https URL.", "FileNotReadable"
+            f"{field}: {refused}, on this worker.",
+            "FileNotReadable",
+            way_out="Put the file there, or give its https URL; then run again.",
         ) from None
 
 
@@ -74,7 +74,7 @@ async def _download(field: str, url: str) -> bytes:
                     if len(data) > _LARGEST_BYTES:
                         raise ArmFault(400, "TooLarge", f"{url} has more than {_LARGEST_BYTES} bytes")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ArmFault(
+            raise fault_on_the_way(error) or ArmFault(
                 None, "NotSent", clean(f"GET {url}: {type(error).__name__} {error}"), reached=False
             ) from None
         return bytes(data)

@@ -39,7 +39,8 @@ from aks_postgres.errors import (
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL, Chart, Release
 
 PACKAGE = "helm_python"
-MISSING_EXTRA = "needs Helm's SDK, which isn't installed here: pip install 'aks-postgres[helm]' (75 MB)"
+MISSING_EXTRA = "needs Helm's SDK, which isn't installed here"
+WITHOUT_EXTRA = "Install it: pip install 'aks-postgres[helm]' (75 MB). Or set operator.installer to manifest."
 
 # Real seconds, as the process is a real one. An installation sends some 40 requests and waits for nothing.
 _READ_DEADLINE_S = 60.0
@@ -74,7 +75,9 @@ def refusal(label: str, kind: str, message: str) -> ProvisioningError:
     words = clean(message)
     if "invalid ownership metadata" in message:
         return NotOurs(
-            f"{label}: something in the cluster belongs to another installation, and Helm leaves it alone: {words}"
+            f"{label}: something in the cluster belongs to another installation, and Helm leaves it alone: {words}.",
+            way_out="Remove what is named, or set operator.installer to what the other installation has; then run "
+            "again.",
         )
     if kind == "HelmCancelledError":
         return NotEffectiveYet(f"{label}: Helm gave up after its time-out: {words}. Run again to go on.")
@@ -87,8 +90,13 @@ def refusal(label: str, kind: str, message: str) -> ProvisioningError:
         return NotEffectiveYet(
             f"{label}: somebody else is changing the release: {words}. Run again to go on."
         )
-    return AzureRefused(f"{label}: Helm refused: {words}", kind)
+    return AzureRefused(f"{label}: Helm refused: {words}.", kind, way_out=_CHART_OR_VALUES)
 
+
+_CHART_OR_VALUES = (
+    "Correct operator.chart or operator.chart_values as these words say (where Kubernetes wants text, put numbers and "
+    "true or false in quotes); then run again."
+)
 
 # The SDK's exceptions that can hold the API server's or the network's words; others are about chart and values.
 _FROM_THE_CLUSTER = ("HelmKubeError", "HelmReleaseError", "HelmStorageError", "HelmUnknownError")
@@ -267,7 +275,9 @@ async def helm(kubeconfig: bytes, namespace: str) -> AsyncIterator[Helm]:
         AzureRefused: the extra isn't installed.
     """
     if not is_installed():
-        raise AzureRefused(f"operator.installer: helm {MISSING_EXTRA}", "HelmNotInstalled")
+        raise AzureRefused(
+            f"operator.installer: helm {MISSING_EXTRA}.", "HelmNotInstalled", way_out=WITHOUT_EXTRA
+        )
     # Its home: client-go keeps the API server's list of types there, which must not be another cluster's.
     with tempfile.TemporaryDirectory(prefix="aks-postgres-helm-", ignore_cleanup_errors=True) as home:
         messages = Path(home, "messages")
@@ -303,9 +313,9 @@ async def rendered(name: str, namespace: str, chart: Chart) -> list[Json]:
             return await session.render(name, chart)
         except AzureRefused as refused:
             raise AzureRefused(
-                f"operator.chart_values: the chart doesn't take them. {refused}. Change them; the chart's values.yaml "
-                "and values.schema.json say what it takes.",
+                f"operator.chart_values: the chart doesn't take them. {refused.text}",
                 refused.code,
+                way_out="Change them; the chart's values.yaml and values.schema.json say what it takes.",
             ) from None
         except AzureUnavailable as failed:
             raise AzureUnavailable(f"operator.chart: {failed}") from None

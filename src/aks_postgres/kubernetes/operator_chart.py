@@ -81,7 +81,11 @@ def chart_of(spec: OperatorSpec, archive: bytes) -> Chart:
         if str(says.get(key)) != value
     ]
     if problems:
-        raise AzureRefused("; ".join(problems), "AnotherChart")
+        raise AzureRefused(
+            f"{'; '.join(problems)}.",
+            "AnotherChart",
+            way_out="Give the chart of that version, with its checksum, or set these fields to what it says.",
+        )
     return Chart(CHART, spec.chart_version, archive, spec.chart_values)
 
 
@@ -100,6 +104,7 @@ def _chart_yaml(archive: bytes) -> Json:
         raise AzureRefused(
             f"operator.chart: no Helm chart (.tgz with a Chart.yaml): {clean(f'{type(error).__name__} {error}')}",
             "NotAChart",
+            way_out="Give the .tgz of the chart itself, as helm pull fetches it, with its checksum.",
         ) from None
     return found if isinstance(found, dict) else {}
 
@@ -152,8 +157,8 @@ async def _settled(session: Helm, label: str, chart: Chart) -> tuple[Release | N
         live = await session.release(RELEASE)
         if live is not None and live.chart_name != CHART:
             raise NotOurs(
-                f"{label}: is a release of the chart {live.chart_name}, not of {CHART}. Remove or rename it, or choose "
-                "another namespaces.operator."
+                f"{label}: is a release of the chart {live.chart_name}, not of {CHART}.",
+                way_out="Remove or rename it, or choose another namespaces.operator.",
             )
         action = next_action(chart, live, datetime.now(UTC))
         if action != "wait" or live is None or cloud().read_only:

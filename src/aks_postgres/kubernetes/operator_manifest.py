@@ -61,6 +61,9 @@ class ManifestWay:
         return changed, self.count
 
 
+_A_RELEASE = "Set operator.manifest_url and manifest_sha256 to a release of CloudNativePG; then run again."
+
+
 def manifest_objects(manifest: bytes, namespace: str) -> list[Json]:
     """The manifest's objects, put into `namespace` wherever they name the one they were released with.
 
@@ -70,13 +73,19 @@ def manifest_objects(manifest: bytes, namespace: str) -> list[Json]:
     try:
         found = [item for item in yaml_documents(manifest) if item]
     except NotYaml as error:
-        raise AzureRefused(f"operator.manifest_url: not YAML: {clean(str(error))}", "NotAManifest") from None
+        raise AzureRefused(
+            f"operator.manifest_url: not YAML: {clean(str(error))}.", "NotAManifest", way_out=_A_RELEASE
+        ) from None
     if not all(isinstance(item, dict) and {"apiVersion", "kind", "metadata"} <= set(item) for item in found):
         raise AzureRefused(
-            "operator.manifest_url: holds something that is no Kubernetes object", "NotAManifest"
+            "operator.manifest_url: holds something that is no Kubernetes object.",
+            "NotAManifest",
+            way_out=_A_RELEASE,
         )
     if not found:
-        raise AzureRefused("operator.manifest_url: holds no Kubernetes objects", "NotAManifest")
+        raise AzureRefused(
+            "operator.manifest_url: holds no Kubernetes objects.", "NotAManifest", way_out=_A_RELEASE
+        )
     return [_moved(item, namespace) for item in found]
 
 

@@ -34,8 +34,8 @@ def authorized_ranges(
             None,
             problem(
                 "network.worker_address",
-                f"this worker's egress address was looked up, and the answer can't be used: {wrong}. Set "
-                "network.worker_address, or give network.authorized_ip_ranges and add_worker_address: false.",
+                f"this worker's egress address was looked up, and the answer can't be used: {wrong}.",
+                "Set network.worker_address, or give network.authorized_ip_ranges and add_worker_address: false.",
             ),
         )
     worker = ipaddress.ip_address(address)

@@ -26,6 +26,9 @@ _LONGEST_ANSWER = 64
 class EgressUnknown(PermanentError):
     """The address couldn't be found; says which way was tried."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, way_out="Set network.worker_address.")
+
 
 async def egress_address() -> str:
     """This machine's public IPv4 address, unchecked.

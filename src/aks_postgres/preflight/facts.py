@@ -16,7 +16,7 @@ from typing import TypeVar
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.responses import Answer, ArmFault, Json, Turned, listing, wire_items
 from aks_postgres.arm.retry import persistently, read, read_list, read_path, refusal, send
-from aks_postgres.errors import AzureRefused
+from aks_postgres.errors import AzureRefused, Finding
 from aks_postgres.preflight.findings import FINE, Verdict
 from aks_postgres.preflight.permissions import PROVIDERS
 from aks_postgres.spec.names import Names
@@ -165,7 +165,9 @@ class _Asked:
             # Of a provider that isn't registered there is nothing yet; this run registers it, and the report
             # says which checks that leaves to Azure.
             if refused.code not in _NOT_REGISTERED:
-                self.refused += Verdict(problems=(str(refused),))
+                self.refused += Verdict(
+                    problems=(Finding(str(refused).removesuffix(refused.way_out).strip(), refused.way_out),)
+                )
             return None
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aks_postgres.errors import Finding
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """Texts for people; each starts with the spec field to look at."""
+    """Texts for people; each starts with the spec field to look at, and a problem ends with its way out."""
 
-    problems: tuple[str, ...] = ()
+    problems: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __add__(self, other: Verdict) -> Verdict:
@@ -19,9 +21,9 @@ class Verdict:
 FINE = Verdict()
 
 
-def problem(field: str, text: str) -> Verdict:
-    """The run can't start; `text` says what was given, what is allowed and what to do."""
-    return Verdict(problems=(f"{field}: {text}",))
+def problem(field: str, text: str, way_out: str) -> Verdict:
+    """The run can't start; `text` says what was given and what is allowed, `way_out` what to do."""
+    return Verdict(problems=(Finding(f"{field}: {text}", way_out),))
 
 
 def warning(field: str, text: str) -> Verdict:

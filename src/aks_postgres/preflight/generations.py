@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.ownership import to_adopt
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import (
     ENVIRONMENT,
@@ -99,17 +100,18 @@ def find_generation(
         if is_retiring(group, spec):
             retiring.append(str(group["name"]))
         else:
-            may_use = is_ours(group.get("tags"), spec) or spec.adopt == names.resource_group
+            may_use = is_ours(group.get("tags"), spec) or names.resource_group in spec.adopt
             alive.append(((_tags(group).get(STATE) == "current", may_use, number), group))
     number = wanted or (max(alive, key=lambda one: one[0])[0][2] if alive else seen + 1)
     names = every[number]
     verdict = FINE
-    for (_, _, alive_number), group in alive:
-        if alive_number == number:
-            verdict += _judge_group(spec, group)
+    used = [group for (_, _, alive_number), group in alive if alive_number == number]
     backups = by_name.get(names.backup_group.casefold())
     if backups is not None and names.backup_group != names.resource_group:
-        verdict += _judge_group(spec, backups)
+        used.append(backups)
+    untagged = [str(group["name"]) for group in used if not is_ours(group.get("tags"), spec)]
+    for group in used:
+        verdict += _judge_group(spec, group, untagged)
     for name in retiring:
         beside = [str(group["name"]) for _, group in alive]
         verdict += _judge_retiring(spec, name, beside, is_rebuild=wanted is not None)
@@ -117,7 +119,7 @@ def find_generation(
     if len(current) > 1 and wanted is None:
         verdict += problem(
             "name",
-            f"{' and '.join(current)} are both tagged {STATE}: current, and an environment has one current generation. "
+            f"{' and '.join(current)} are both tagged {STATE}: current, and an environment has one current generation.",
             f"Run rebuild with confirm {environment_key(spec)}: it keeps the newer one and tears the other down; or "
             "correct the tag of the one that isn't.",
         )
@@ -140,8 +142,8 @@ def _judge_retiring(spec: EnvironmentSpec, name: str, others: Sequence[str], *, 
     return problem(
         "name",
         f"resource group {name} is tagged {STATE}: retiring, so its tear-down has begun and isn't finished. "
-        f"This flow deletes nothing. Finish it with {ways}. If somebody set the tag by hand, set it back to current, "
-        "then run again.",
+        f"This flow deletes nothing.",
+        f"Finish it with {ways}. If somebody set the tag by hand, set it back to current, then run again.",
     )
 
 
@@ -229,28 +231,28 @@ def _highest_seen(
     return max(seen, *deleted_generations(spec, subscription_id, deleted_workspaces), 0)
 
 
-def _judge_group(spec: EnvironmentSpec, group: Json) -> Verdict:
-    """Whether a group of a name that we compute can be used."""
+def _judge_group(spec: EnvironmentSpec, group: Json, untagged: Sequence[str]) -> Verdict:
+    """Whether a group of a name that we compute can be used; `untagged` are all that would have to be adopted."""
     name, region = str(group["name"]), str(group.get("location", "")).replace(" ", "").lower()
     verdict = FINE
-    if not is_ours(group.get("tags"), spec) and spec.adopt != name.lower():
+    if not is_ours(group.get("tags"), spec) and name.lower() not in spec.adopt:
         verdict += problem(
             "adopt",
             f"the resource group {name} exists without this environment's tags (managed-by: aks-postgres, "
-            f"{ENVIRONMENT}: {environment_key(spec)}), so it isn't ours to change. If it is yours, type its "
-            f"name, adopt: {name}; otherwise choose another name or suffix.",
+            f"{ENVIRONMENT}: {environment_key(spec)}), so it isn't ours to change.",
+            f"If it is yours, type its name, {to_adopt(spec, *untagged)}; otherwise choose another name or suffix.",
         )
     if region != spec.region:
         verdict += problem(
             "region",
-            f"{spec.region} was given and the resource group {name} exists in {region}; a group can't move. "
+            f"{spec.region} was given and the resource group {name} exists in {region}; a group can't move.",
             f"Choose region: {region}, or another name or suffix.",
         )
     if _is_deleting(group):
         verdict += problem(
             "name",
-            f"the resource group {name} is being deleted by someone; wait until it is gone (up to an hour), "
-            "then run again.",
+            f"the resource group {name} is being deleted by someone.",
+            "Wait until it is gone (up to an hour), then run again.",
         )
     return verdict
 
@@ -265,8 +267,8 @@ def _judge_strays(spec: EnvironmentSpec, ours: Sequence[Json], every: Iterable[N
             verdict += problem(
                 "suffix",
                 f"this environment already lives in the resource group {name}, whose name doesn't follow "
-                f"from suffix {spec.suffix or '(unset)'}. Set the suffix it was made with, or tear that one "
-                "down first.",
+                f"from suffix {spec.suffix or '(unset)'}.",
+                "Set the suffix it was made with, or tear that one down first.",
             )
     return verdict
 
@@ -274,11 +276,12 @@ def _judge_strays(spec: EnvironmentSpec, ours: Sequence[Json], every: Iterable[N
 def _judge_adopt(spec: EnvironmentSpec, names: Names, every: Iterable[Names]) -> Verdict:
     """Refuse to adopt what this environment would never use."""
     computed = {name for each in every for name in (each.resource_group, each.backup_group)}
-    if spec.adopt is None or spec.adopt in computed:
+    unknown = [group for group in spec.adopt if group not in computed]
+    if not unknown:
         return FINE
     wanted = " or ".join(dict.fromkeys([names.resource_group, names.backup_group]))
     return problem(
         "adopt",
-        f"{spec.adopt} was given; this environment's groups are called {wanted}. Type one of these, or "
-        "leave adopt out.",
+        f"{', '.join(unknown)} was given; this environment's groups are called {wanted}.",
+        "Type one of these, or leave adopt out.",
     )

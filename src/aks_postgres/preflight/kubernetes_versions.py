@@ -119,8 +119,8 @@ def _for_new_cluster(spec: EnvironmentSpec, offered: Sequence[Offered]) -> tuple
     return "", problem(
         "operator.version",
         f"CloudNativePG {spec.operator.version} supports Kubernetes {', '.join(supported or ())}, and "
-        f"{spec.region} offers {_listed(spec, offered)} on tier {spec.cluster.tier}. Choose another "
-        "operator.version, or another region.",
+        f"{spec.region} offers {_listed(spec, offered)} on tier {spec.cluster.tier}.",
+        "Choose another operator.version, or another region.",
     )
 
 
@@ -137,15 +137,16 @@ def _for_live_cluster(
     if wanted_minor < live_minor:
         return live, problem(
             "cluster.kubernetes_version",
-            f"{wanted} was given and the live cluster runs {live_patch}; AKS can't go back. Leave it unset, "
-            f"or give {minor_of(live_patch)} or newer.",
+            f"{wanted} was given and the live cluster runs {live_patch}; AKS can't go back.",
+            f"Leave it unset, or give {minor_of(live_patch)} or newer.",
         )
     following = f"{live_minor[0]}.{live_minor[1] + 1}"
     if wanted_minor > order(following):
         return live, problem(
             "cluster.kubernetes_version",
             f"{wanted} was given and the live cluster runs {live_patch}; AKS upgrades one minor version at "
-            f"a time. Give {following} first.",
+            "a time.",
+            f"Give {following} first.",
         )
     return _resolve(spec, offered, wanted or live_patch)
 
@@ -156,7 +157,7 @@ def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> 
     if found is None:
         return wanted, problem(
             "cluster.kubernetes_version",
-            f"{wanted} was given and {spec.region} doesn't offer it; it offers {_listed(spec, offered)}. "
+            f"{wanted} was given and {spec.region} doesn't offer it; it offers {_listed(spec, offered)}.",
             "Choose one of these, or leave it unset.",
         )
     version = found.patches[-1] if wanted == found.minor else wanted
@@ -164,7 +165,8 @@ def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> 
         return wanted, problem(
             "cluster.kubernetes_version",
             f"{wanted} was given and {spec.region} doesn't offer it; of {found.minor} it has "
-            f"{', '.join(found.patches)}. Choose one of these, or {found.minor} for the newest.",
+            f"{', '.join(found.patches)}.",
+            f"Choose one of these, or {found.minor} for the newest.",
         )
     if plan_of(spec) not in found.plans:
         only = "in long-term support only" if LONG_TERM in found.plans else "without long-term support only"
@@ -172,7 +174,8 @@ def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> 
         return version, problem(
             "cluster.kubernetes_version",
             f"{wanted} was given, which AKS has {only}, and cluster.tier is {spec.cluster.tier}; for that "
-            f"tier {spec.region} offers {_listed(spec, offered)}. Choose one of these{way_out}.",
+            f"tier {spec.region} offers {_listed(spec, offered)}.",
+            f"Choose one of these{way_out}.",
         )
     if found.is_preview:
         return version, warning(
@@ -219,8 +222,8 @@ def _judge_operator(spec: EnvironmentSpec, version: str) -> Verdict:
     return problem(
         "operator.version",
         f"CloudNativePG {operator} supports Kubernetes {', '.join(supported)}, and the cluster's version is "
-        f"{version} (cluster.kubernetes_version: {spec.cluster.kubernetes_version or 'unset'}). Choose "
-        "versions that go together.",
+        f"{version} (cluster.kubernetes_version: {spec.cluster.kubernetes_version or 'unset'}).",
+        "Choose versions that go together.",
     )
 
 

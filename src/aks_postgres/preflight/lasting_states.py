@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import LastingState
+from aks_postgres.errors import Finding, LastingState
 from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
@@ -93,7 +93,7 @@ def judge_standing(
         if spec.cluster.if_stopped == "start":
             verdict += warning("cluster.if_stopped", f"{found.label} is stopped; this run starts it.")
         else:
-            verdict += problem("cluster.if_stopped", str(found))
+            verdict += problem("cluster.if_stopped", f"{found.label} is stopped.", found.way_out)
     node_group = str((cluster.get("properties") or {}).get("nodeResourceGroup") or "")
     known = {str(group["name"]).casefold() for group in groups}
     if (
@@ -101,7 +101,8 @@ def judge_standing(
         and node_group.casefold() not in known
         and state_of(cluster).casefold() not in _IN_THE_MAKING
     ):
-        verdict += problem("name", str(lost_node_group(names.cluster, node_group)))
+        lost = lost_node_group(names.cluster, node_group)
+        verdict += problem("name", str(lost).removesuffix(f" {lost.way_out}"), lost.way_out)
     return verdict
 
 
@@ -115,15 +116,15 @@ def lost_node_group(cluster: str, node_group: str) -> LastingState:
     )
 
 
-def subscription_problem(found: Json) -> str | None:
+def subscription_problem(found: Json) -> Finding | None:
     """Why a subscription takes no writes, and the way out; None where it does."""
     state = str(found.get("state") or "Enabled")
     if state.casefold() in _TAKES_WRITES:
         return None
-    return (
-        f"subscription {found.get('subscriptionId')} ({found.get('displayName')}) is {state} and takes no writes. Have "
-        "its owner enable it (https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled), "
-        "then run again."
+    return Finding(
+        f"subscription {found.get('subscriptionId')} ({found.get('displayName')}) is {state} and takes no writes.",
+        "Have its owner enable it "
+        "(https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled), then run again.",
     )
 
 

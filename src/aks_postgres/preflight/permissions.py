@@ -167,8 +167,8 @@ def judge_permissions(
             role = f"Owner, or Contributor and {role}"
         return problem(
             "subscription_id",
-            f"{caller} lacks {len(lacking)} of the {len(needed)} actions needed at {scope}: {listed}. Give "
-            f"it {role} there, or a custom role with these actions; then run again.",
+            f"{caller} lacks {len(lacking)} of the {len(needed)} actions needed at {scope}: {listed}.",
+            f"Give it {role} there, or a custom role with these actions; then run again.",
         )
     if all(granted.get("condition") for granted in granting(ROLE_ASSIGNMENTS_WRITE, permissions)):
         return warning(

@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Sequence
 
 from aks_postgres.arm.responses import Json
-from aks_postgres.kubernetes.helm import MISSING_EXTRA
+from aks_postgres.kubernetes.helm import MISSING_EXTRA, WITHOUT_EXTRA
 from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.ownership import to_adopt
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, is_ours
 
@@ -70,8 +71,8 @@ def judge_region(spec: EnvironmentSpec, locations: Sequence[Json], providers: Se
         close = difflib.get_close_matches(spec.region, known, n=4, cutoff=0.5) or known[:8]
         return problem(
             "region",
-            f"{spec.region} was given and the subscription has no such region; did you mean "
-            f"{' or '.join(close)}? (az account list-locations)",
+            f"{spec.region} was given and the subscription has no such region.",
+            f"Did you mean {' or '.join(close)}? az account list-locations lists all.",
         )
     shown = {_as_name(location["name"]): _as_name(location.get("displayName", "")) for location in locations}
     offered = {
@@ -85,7 +86,9 @@ def judge_region(spec: EnvironmentSpec, locations: Sequence[Json], providers: Se
     for kind in REGIONAL_TYPES:
         places = offered.get(kind.casefold())
         if places and not places & {spec.region, shown[spec.region]}:
-            verdict += problem("region", f"{spec.region} was given and has no {kind}; choose another region.")
+            verdict += problem(
+                "region", f"{spec.region} was given and has no {kind}.", "Choose another region."
+            )
     return verdict
 
 
@@ -103,8 +106,8 @@ def judge_storage_sku(spec: EnvironmentSpec, skus: Sequence[Json]) -> Verdict:
         return FINE
     return problem(
         "storage.sku",
-        f"{spec.storage.sku} was given and {spec.region} offers {', '.join(sorted(here)) or 'none'}. Choose "
-        "one of these, or another region.",
+        f"{spec.storage.sku} was given and {spec.region} offers {', '.join(sorted(here)) or 'none'}.",
+        "Choose one of these, or another region.",
     )
 
 
@@ -126,14 +129,16 @@ def judge_storage_name(
         return problem(
             "suffix",
             f"the storage account name {name} is taken, and there is no such account in {group}; Azure says: "
-            f"{availability.get('message') or availability.get('reason')} Set another suffix.",
+            f"{availability.get('message') or availability.get('reason')}",
+            "Set another suffix.",
         )
-    if is_ours(account.get("tags"), spec) or spec.adopt == group:
+    if is_ours(account.get("tags"), spec) or group in spec.adopt:
         return FINE
     return problem(
         "adopt",
         f"the storage account {name} in {group} exists without this environment's tags, so it isn't ours to "
-        f"change. If it is yours, type adopt: {group}; otherwise set another suffix.",
+        "change.",
+        f"If it is yours, type {to_adopt(spec, group)}; otherwise set another suffix.",
     )
 
 
@@ -144,8 +149,8 @@ def judge_grafana(spec: EnvironmentSpec, *, has_own: bool) -> Verdict:
     return problem(
         "monitoring.grafana_zone_redundancy",
         f"true was given, and {spec.region} has no zone-redundant Grafana (as of "
-        f"{ZONE_REDUNDANT_GRAFANA_AS_OF}, these have it: {', '.join(sorted(ZONE_REDUNDANT_GRAFANA))}). Set "
-        "it to false, or choose another region.",
+        f"{ZONE_REDUNDANT_GRAFANA_AS_OF}, these have it: {', '.join(sorted(ZONE_REDUNDANT_GRAFANA))}).",
+        "Set it to false, or choose another region.",
     )
 
 
@@ -164,7 +169,8 @@ def judge_addresses(spec: EnvironmentSpec, usages: Sequence[Json], *, has_cluste
     return problem(
         "region",
         f"{ADDRESSES_PER_ENVIRONMENT} public IP addresses are needed in {spec.region} and the quota {name} "
-        f"leaves {max(0, free[name])}. Ask for more (https://aka.ms/AzureQuota), or choose another region.",
+        f"leaves {max(0, free[name])}.",
+        "Ask for more (https://aka.ms/AzureQuota), or choose another region.",
     )
 
 
@@ -183,4 +189,4 @@ def judge_installer(spec: EnvironmentSpec, *, has_helm: bool) -> Verdict:
     """Whether this worker has what the operator's installer needs."""
     if spec.operator.installer != "helm" or has_helm:
         return FINE
-    return problem("operator.installer", f"helm was given and {MISSING_EXTRA}. Or set it to manifest.")
+    return problem("operator.installer", f"helm was given and {MISSING_EXTRA}.", WITHOUT_EXTRA)

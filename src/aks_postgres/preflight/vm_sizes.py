@@ -85,26 +85,27 @@ def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Verdict:
         where = f"{field}.vm_size"
         others = _suggested(field, pool, size, sizes)
         if size is None:
-            verdict += problem(
-                where, f"{pool.vm_size} was given and {spec.region} doesn't offer it. {others}"
-            )
+            verdict += problem(where, f"{pool.vm_size} was given and {spec.region} doesn't offer it.", others)
         elif not size.is_allowed:
             verdict += problem(
                 where,
-                f"{size.name} was given and this subscription may not use it in {spec.region}. {others}",
+                f"{size.name} was given and this subscription may not use it in {spec.region}.",
+                others,
             )
         elif lacking := [zone for zone in pool.zones if zone not in size.zones]:
             have = ", ".join(sorted(size.zones)) or "none"
             verdict += problem(
                 f"{field}.zones",
                 f"{', '.join(pool.zones)} were given and {size.name} can't be had in zone "
-                f"{', '.join(lacking)} of {spec.region} (can: {have}). {others}",
+                f"{', '.join(lacking)} of {spec.region} (can: {have}).",
+                others,
             )
         if size is not None and field == "system_pool" and not _fits_system_pool(size):
             verdict += problem(
                 where,
                 f"{size.name} was given, with {size.vcpus} vCPUs and {size.memory_gib:g} GiB; a system pool "
-                f"needs at least {SYSTEM_POOL_VCPUS} vCPUs, {SYSTEM_POOL_GIB} GiB and no B series. {others}",
+                f"needs at least {SYSTEM_POOL_VCPUS} vCPUs, {SYSTEM_POOL_GIB} GiB and no B series.",
+                others,
             )
     return verdict
 
@@ -208,7 +209,6 @@ def judge_quota(
         )
         for _, pool in _pools(spec)
     )
-    say = warning if asks_nothing_new else problem
     verdict = FINE
     for usage in usages:
         name = str((usage.get("name") or {}).get("value", ""))
@@ -221,10 +221,12 @@ def judge_quota(
             what = "vCPUs in all" if name.casefold() == TOTAL_VCPUS else f"vCPUs of {name}"
             asked = [text.split(":")[0] for text in sums[name.casefold()]]
             fields = " and ".join(f"{field}.max_count" for field, _ in _pools(spec) if field in asked)
-            verdict += say(
-                fields,
+            text = (
                 f"up to {wanted} {what} are needed in {spec.region} ({'; '.join(sums[name.casefold()])}) "
-                f"and {limit - by_others} can be had (quota {limit}, used by others {by_others}). Ask for "
-                "more quota (https://aka.ms/AzureQuota), or choose fewer or smaller nodes.",
+                f"and {limit - by_others} can be had (quota {limit}, used by others {by_others})."
+            )
+            way_out = "Ask for more quota (https://aka.ms/AzureQuota), or choose fewer or smaller nodes."
+            verdict += (
+                warning(fields, f"{text} {way_out}") if asks_nothing_new else problem(fields, text, way_out)
             )
     return verdict

@@ -69,7 +69,7 @@ def existing(label: str, live: Json | None) -> Json:
         return {**(live or {}), "properties": {**properties, "provisioningState": "Succeeded"}}
     if live is not None:
         return live
-    raise NotOurs(f"{label} was deleted by someone while this run was working on it. Run again.")
+    raise NotOurs(f"{label} was deleted by someone while this run was working on it.", way_out="Run again.")
 
 
 def cluster_resource(resource_id: str, resource_group: str, name: str, expected_s: float) -> ArmResource:

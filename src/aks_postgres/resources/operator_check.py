@@ -8,7 +8,7 @@ from typing import Any
 
 from aks_postgres.arm.kubernetes_types import WrongType, wrong_types
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import PermanentError, TemporaryError
+from aks_postgres.errors import Finding, PermanentError, TemporaryError
 from aks_postgres.kubernetes.helm import is_installed, rendered
 from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
 from aks_postgres.kubernetes.operator_manifest import ManifestWay
@@ -31,8 +31,12 @@ async def judge_operator(spec: EnvironmentSpec) -> Verdict:
             objects = await rendered(RELEASE, spec.namespaces.operator, chart)
         else:
             objects = (await ManifestWay.of(spec)).objects
-    except (PermanentError, TemporaryError) as failed:
-        return Verdict(problems=(str(failed),))  # begins with the field
+    except PermanentError as failed:
+        return Verdict(problems=(Finding(failed.text, failed.way_out),))  # begins with the field
+    except TemporaryError as failed:
+        return Verdict(
+            problems=(Finding(str(failed), "Run again; if it stays so, see that this worker reaches it."),)
+        )
     wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]
     verdict = FINE
     for one in wrong[:_MOST_SHOWN]:
@@ -50,7 +54,7 @@ def _told(spec: EnvironmentSpec, wrong: WrongType) -> Verdict:
     ending = f"{wrong.wanted} is what Kubernetes takes there ({where})"
     if spec.operator.installer == "manifest":
         return problem(
-            "operator.manifest_url", f"{shown(wrong.value)} is in it; {ending}. Use another manifest."
+            "operator.manifest_url", f"{shown(wrong.value)} is in it; {ending}.", "Use another manifest."
         )
     paths = [
         path
@@ -59,7 +63,7 @@ def _told(spec: EnvironmentSpec, wrong: WrongType) -> Verdict:
     ]
     field = ".".join(["operator.chart_values", *paths[0]]) if len(paths) == 1 else "operator.chart_values"
     way_out = "Put it in quotes." if wrong.wanted == "text" else "Give it like that."
-    return problem(field, f"{shown(wrong.value)} was given; {ending}. {way_out}")
+    return problem(field, f"{shown(wrong.value)} was given; {ending}.", way_out)
 
 
 def _leaves(values: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, Any]]:

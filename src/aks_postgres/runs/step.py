@@ -75,7 +75,8 @@ def understanding(label: str) -> Iterator[None]:
         raise
     except OSError as error:
         if problem := disk_problem(error):
-            raise PermanentError(f"{label}: {problem}.") from error
+            way_out = f"{problem.way_out[0].upper()}{problem.way_out[1:]}, then run again."
+            raise PermanentError(f"{label}: {problem.text}.", way_out=way_out) from error
         raise
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _HOUSE in frame.filename]

@@ -312,7 +312,8 @@ class WriteLock:
         if read and (gone := read - await self._groups_now()):
             self._lost = EnvironmentBusy(
                 f"{self._environment}: another run has removed {' and '.join(sorted(gone))} since this run looked. "
-                "This run has stopped and writes nothing. Run again."
+                "This run has stopped and writes nothing.",
+                way_out="Run again.",
             )
             raise self._lost
         return waited
@@ -334,7 +335,8 @@ class WriteLock:
         if self._sleeps_now() or self._sleeps > (self._sleeps_known if before is None else before):
             self._lost = EnvironmentBusy(
                 f"{self._environment}: this run slept before it had the lock, so what it had read may be over. It has "
-                "stopped and writes nothing more; what Azure has begun goes on. Run again to go on from there."
+                "stopped and writes nothing more; what Azure has begun goes on.",
+                way_out="Run again to go on from there.",
             )
         self._refuse_lost()
 
@@ -366,14 +368,14 @@ class WriteLock:
                 return bool(said), remains
             if not self._waits:
                 raise EnvironmentBusy(
-                    f"{self._environment}: {holder} is writing to it. Nothing was written. Run again when it has "
-                    "ended, or say if_another_run: wait."
+                    f"{self._environment}: {holder} is writing to it. Nothing was written.",
+                    way_out="Run again when it has ended, or say if_another_run: wait.",
                 )
             if waiting.real_s() > _LONGEST_WAIT_S:
                 raise EnvironmentBusy(
                     f"{self._environment}: {holder} is writing to it, and was waited for "
-                    f"{waiting.real_s() / 60:.0f} minutes. Nothing was written. Look at that run; when it has ended, "
-                    "run again."
+                    f"{waiting.real_s() / 60:.0f} minutes. Nothing was written.",
+                    way_out="Look at that run; when it has ended, run again.",
                 )
             if holder != said:
                 said = holder
@@ -567,7 +569,8 @@ class WriteLock:
         self._lost = EnvironmentBusy(
             f"{self._environment}: this run slept, or couldn't reach Azure, for longer than its lock lasts, and "
             f"{winner} has taken the environment over. This run has stopped and writes nothing more; what "
-            "Azure has begun goes on. Look at that run; when it has ended, run again."
+            "Azure has begun goes on.",
+            way_out="Look at that run; when it has ended, run again.",
         )
 
     def _refuse_lost(self) -> None:

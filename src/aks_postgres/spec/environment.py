@@ -674,14 +674,14 @@ class EnvironmentSpec(SpecModel):
         ),
     ] = {"owner": "user"}
     adopt: Annotated[
-        str | None,
+        list[str],
         Field(
-            pattern=r"^[-\w.()]{1,90}$",
-            description="Type the name of an existing resource group without this product's tags to let this "
-            "environment take it over.",
+            max_length=2,
+            description="Type the names of existing resource groups without this product's tags to let this "
+            "environment take them over: its own group, the backups' or both.",
             json_schema_extra=at(5),
         ),
-    ] = None
+    ] = []
     network: Annotated[NetworkSpec, Field(json_schema_extra=at(6))] = NetworkSpec()
     cluster: Annotated[ClusterSpec, Field(json_schema_extra=at(7))] = ClusterSpec()
     system_pool: Annotated[SystemPoolSpec, Field(json_schema_extra=at(8))] = SystemPoolSpec()
@@ -700,20 +700,30 @@ class EnvironmentSpec(SpecModel):
         ),
     ] = "step_by_step"
 
+    @field_validator("adopt", mode="before")
+    @classmethod
+    def _one_or_several(cls, groups: object) -> object:
+        if groups is None:
+            return []
+        return [groups] if isinstance(groups, str) else groups
+
     @field_validator("adopt")
     @classmethod
-    def _a_group_name(cls, group: str | None) -> str | None:
+    def _group_names(cls, groups: list[str]) -> list[str]:
         # Char.IsLetterOrDigit: https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
         # A pattern's \w takes more than that: joiners and marks, which nobody sees.
-        if group is not None and (
-            group.endswith(".")
-            or not all(sign in "-_.()" or sign.isalpha() or sign.isdecimal() for sign in group)
-        ):
-            raise ValueError(
-                "a resource group's name is letters, digits, - _ . ( and ), and doesn't end with a period"
-            )
-        # Azure compares it without case, and the names that it can be are in lower case.
-        return group.lower() if group else group
+        for group in groups:
+            if (
+                not 1 <= len(group) <= 90
+                or group.endswith(".")
+                or not all(sign in "-_.()" or sign.isalpha() or sign.isdecimal() for sign in group)
+            ):
+                raise ValueError(
+                    f"{group!r}: a resource group's name is 1 to 90 letters, digits, - _ . ( and ), and doesn't "
+                    "end with a period"
+                )
+        # Azure compares them without case, and the names that they can be are in lower case.
+        return [group.lower() for group in groups]
 
     @field_validator("region", mode="before")
     @classmethod

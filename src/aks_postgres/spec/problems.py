@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -52,24 +54,63 @@ def spec_from(given: Any) -> EnvironmentSpec:
     try:
         return EnvironmentSpec.model_validate(given)
     except ValidationError as error:
-        raise SpecError(problems_of(error)) from None
+        raise SpecError(problems_of(error, given)) from None
 
 
-def problems_of(error: ValidationError, model: type[BaseModel] = EnvironmentSpec) -> list[SpecProblem]:
-    """The problems in pydantic's error, in our words.
+def problems_of(
+    error: ValidationError, given: Any, model: type[BaseModel] = EnvironmentSpec
+) -> list[SpecProblem]:
+    """The problems in pydantic's error, in our words, and those behind them.
 
     Args:
         error: what pydantic raised.
-        model: what was validated.
+        given: what was validated.
+        model: against what.
     """
+    errors = error.errors(include_url=False)
     return [
         SpecProblem(
             field=_printable(".".join(str(part) for part in found["loc"])) or "spec",
             given=shown(found["input"]),
             allowed=_printable(_allowed(found, [str(part) for part in found["loc"]], model)),
         )
-        for found in error.errors(include_url=False)
+        for found in [*errors, *_hidden(errors, given, model)]
     ]
+
+
+def _hidden(errors: Sequence[ErrorDetails], given: Any, model: type[BaseModel]) -> list[ErrorDetails]:
+    """What is wrong with the rest of a mapping or list, which nobody looks at while one entry has a wrong type."""
+    places = {found["loc"][:-1] if found["loc"][-1:] == ("[key]",) else found["loc"] for found in errors}
+    broken = [
+        place
+        for place in places
+        if len(place) > 1 and _model_at([str(part) for part in place[:-1]], model) is None
+    ]
+    if not broken:
+        return []
+    try:
+        rest = deepcopy(given)
+        # From the end, as the entries of a list move up.
+        for *path, last in sorted(broken, key=_order, reverse=True):
+            holder = rest
+            for part in path:
+                holder = holder[part]
+            del holder[last]
+        model.model_validate(rest)
+    except ValidationError as error:
+        holders = {loc[:-1] for loc in broken}
+        return [
+            found
+            for found in error.errors(include_url=False)
+            if found["loc"] in holders and found["type"] == "value_error"
+        ]
+    except (LookupError, RecursionError, TypeError):  # nothing that can be left out
+        pass
+    return []
+
+
+def _order(place: tuple[int | str, ...]) -> list[tuple[int, str]]:
+    return [(part if isinstance(part, int) else 0, str(part)) for part in place]
 
 
 def shown(given: Any) -> str:
@@ -105,6 +146,8 @@ def _allowed(found: ErrorDetails, path: list[str], root: type[BaseModel]) -> str
         return str(context["error"])
     if kind in ("model_type", "model_attributes_type"):
         return f"a mapping of these fields is expected: {', '.join(_fields_of(_model_at(path, root)))}"
+    if kind == "literal_error" and f"'{found['input']}'" in context["expected"]:
+        return f'text is expected: in YAML, put it in quotes, "{found["input"]}"'
     if kind == "string_type":
         return "text is expected (in YAML, quotes make a number text)"
     if kind == "string_pattern_mismatch":

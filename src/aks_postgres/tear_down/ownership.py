@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aks_postgres.arm.responses import Json
+from aks_postgres.errors import Finding, NotOurs
 from aks_postgres.reports.outputs import Site
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import ENVIRONMENT, MANAGED_BY, PRODUCT, environment_key, is_ours
@@ -72,10 +73,16 @@ def described(resource: Json) -> str:
     return f"{resource['type']} {resource['name']} in {parts[4]}"
 
 
-def untagged(spec: EnvironmentSpec, what: str) -> str:
+def untagged(spec: EnvironmentSpec, what: str) -> Finding:
     """What is said of something that has our name and not our tags."""
-    return (
+    return Finding(
         f"{what} has this environment's name but not its tags ({MANAGED_BY}: {PRODUCT}, {ENVIRONMENT}: "
-        f"{environment_key(spec)}), so it isn't ours to delete. If it is, give it these tags; otherwise move it "
-        "elsewhere or delete it. Then run again."
+        f"{environment_key(spec)}), so it isn't ours to delete.",
+        "If it is, give it these tags; otherwise move it elsewhere or delete it. Then run again.",
     )
+
+
+def not_ours(spec: EnvironmentSpec, what: str) -> NotOurs:
+    """The refusal to delete something that has our name and not our tags."""
+    found = untagged(spec, what)
+    return NotOurs(found.text, way_out=found.way_out)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from aks_postgres.arm.deletion import Deletable, ensure_absent
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.arm.retry import read
-from aks_postgres.errors import NotOurs
 from aks_postgres.reports.receipt import Removal, Removals
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import is_ours
-from aks_postgres.tear_down.ownership import untagged
+from aks_postgres.tear_down.ownership import not_ours
 
 
 async def remove(spec: EnvironmentSpec, resource: Deletable) -> Removals:
@@ -17,7 +16,7 @@ async def remove(spec: EnvironmentSpec, resource: Deletable) -> Removals:
 
     async def check(live: Json) -> None:
         if not is_ours(live.get("tags"), spec):
-            raise NotOurs(untagged(spec, resource.label))
+            raise not_ours(spec, resource.label)
 
     return Removals(items=(removal(resource, await ensure_absent(resource, check)),))
 

@@ -221,3 +221,26 @@ def test_start_without_capacity(sandbox: SandboxProcess, order: Any, aks: Any) -
     assert caught.value.error.code == "ZonalAllocationFailed"
     live = aks.get()
     assert (live.provisioning_state, live.power_state.code) == ("Failed", "Stopped")
+
+
+def test_associations_refused_while_creating(sandbox: SandboxProcess, order: Any, aks: Aks) -> None:
+    def associate() -> tuple[int, str]:
+        path = f"{sandbox.subscription}/resourceGroups/rg-test/providers/Microsoft.ContainerService/managedClusters/c1"
+        rule = f"{sandbox.subscription}/resourceGroups/rg-test/providers/Microsoft.Insights/dataCollectionRules/r"
+        answer = sandbox.arm(
+            "PUT",
+            f"{path}/providers/Microsoft.Insights/dataCollectionRuleAssociations/a",
+            {"properties": {"dataCollectionRuleId": rule}},
+            api_version="2022-06-01",
+        )
+        return answer.status_code, answer.json()["error"]["code"]
+
+    sandbox.control("POST", "clock", {"speed": 0.001})
+    sandbox.settings(durations={"aks_cluster_create_answer": 0})
+    aks.clusters.begin_create_or_update("rg-test", "c1", CLUSTER, polling=False)
+    no_rule = (404, "NotFound")
+    assert associate() == no_rule
+    order("associations-refused-while-creating")
+    assert associate() == (409, "ResourceNotProvisioned")
+    sandbox.step(2000)
+    assert associate() == no_rule

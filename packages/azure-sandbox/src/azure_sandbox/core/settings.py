@@ -24,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     # How AKS wants an If-Match: "any", "bare" (as its eTag is in bodies) or "quoted" (RFC 9110). Clients that send
     # either are known, and no recording of the other's answer.
     "if_match_form": "any",
+    # Whether a data collection rule can be associated with a cluster that is still Creating. az does it afterwards, and
+    # no recording tells.
+    "associations_while_creating": True,
     # The autoscaler brings idle pools to their minimum.
     "autoscaler": True,
     # vCPU that a size must have for a system pool.

@@ -48,7 +48,7 @@ provider.standard(
 
 @provider.put(GROUP)
 def prometheus_rule_groups_create_or_update(call: Call) -> Response:
-    """PrometheusRuleGroups_CreateOrUpdate: 201 new, 200 known, at once.
+    """PrometheusRuleGroups_CreateOrUpdate: 200, new or known, at once, as azure-cli recorded it.
 
     REST: https://learn.microsoft.com/rest/api/monitor/prometheus-rule-groups/create-or-update
     """
@@ -66,8 +66,7 @@ def prometheus_rule_groups_create_or_update(call: Call) -> Response:
         if not rule.get("expression") or bool(rule.get("record")) == bool(rule.get("alert")):
             text = "A rule needs an expression, and either record or alert."
             raise ArmError(400, "BadRequest", text, target=f"properties.rules[{position}]")
-    new = call.live is None
-    return Response(201 if new else 200, call.put(enabled=True, interval="PT1M"))
+    return Response(200, call.put(enabled=True, interval="PT1M"))
 
 
 @provider.patch(GROUP)

@@ -4,6 +4,9 @@ Left out: everything else of Azure Monitor (alerts, metrics; action groups and d
 `diagnostics.py`), and transformations in rules, which are stored as they are.
 
 https://learn.microsoft.com/rest/api/monitor/data-collection-rules
+
+A PUT is answered 200 for new ones too, as azure-cli recorded it (acs, acns_with_flow_logs: 8, 9 and 29 are rules and
+associations).
 """
 
 from __future__ import annotations
@@ -83,14 +86,13 @@ def _check_name(name: str, longest: int) -> None:
 
 @provider.put(ENDPOINT)
 def data_collection_endpoints_create(call: Call) -> Response:
-    """DataCollectionEndpoints_Create: 201 new, 200 known, at once.
+    """DataCollectionEndpoints_Create: 200, new or known, at once.
 
     REST: https://learn.microsoft.com/rest/api/monitor/data-collection-endpoints/create
     """
     _check_name(call.names["endpoint"], 44)
-    new = call.live is None
     endpoint = make_endpoint(call.sandbox, call.id, call.body["location"], call.body)
-    return Response(201 if new else 200, endpoint, latency_s=call.seconds("data_collection_write"))
+    return Response(200, endpoint, latency_s=call.seconds("data_collection_write"))
 
 
 def make_endpoint(sandbox: Sandbox, endpoint_id: str, location: str, body: Json | None = None) -> Resource:
@@ -146,16 +148,15 @@ def data_collection_endpoints_delete(call: Call) -> Response:
 
 @provider.put(RULE)
 def data_collection_rules_create(call: Call) -> Response:
-    """DataCollectionRules_Create: 201 new, 200 known; 400 InvalidPayload when what it names isn't ready.
+    """DataCollectionRules_Create: 200, new or known; 400 InvalidPayload when what it names isn't ready.
 
     REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rules/create
     """
     call.check_shape(RULE_SHAPE)
     _check_name(call.names["rule"], 64)
     _check_rule(call)
-    new = call.live is None
     rule = make_rule(call.sandbox, call.id, call.body["location"], call.properties, call.body)
-    return Response(201 if new else 200, rule, latency_s=call.seconds("data_collection_write"))
+    return Response(200, rule, latency_s=call.seconds("data_collection_write"))
 
 
 def make_rule(
@@ -292,7 +293,7 @@ def _rule_removed(rule: Resource, sandbox: Sandbox) -> None:
 
 @provider.put(ASSOCIATION, scope="any")
 def data_collection_rule_associations_create(call: Call) -> Response:
-    """DataCollectionRuleAssociations_Create: 201 new, 200 known; the resource and the rule must exist.
+    """DataCollectionRuleAssociations_Create: 200, new or known; the resource and the rule must exist.
 
     REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rule-associations/create
     """
@@ -305,6 +306,12 @@ def data_collection_rule_associations_create(call: Call) -> Response:
             "details please go to https://aka.ms/ARMResourceNotFoundFix"
         )
         raise ArmError(404, "ResourceNotFound", text, headers={"x-ms-failure-cause": "gateway"})
+    onto = sandbox.store.get(call.scope)
+    if onto is not None and onto.state == "Creating" and not sandbox.settings["associations_while_creating"]:
+        text = (
+            f"Resource '{call.scope}' is in Creating state; it must be in Succeeded state to be associated."
+        )
+        raise ArmError(409, "ResourceNotProvisioned", text)
     rule, endpoint = (
         call.properties.get("dataCollectionRuleId"),
         call.properties.get("dataCollectionEndpointId"),
@@ -316,10 +323,9 @@ def data_collection_rule_associations_create(call: Call) -> Response:
         what = "rule" if rule else "endpoint"
         text = f"Data collection {what} with resource ID '{rule or endpoint}' does not exist."
         raise ArmError(404, "NotFound", text)
-    new = call.live is None
     association = call.put({"properties": {**call.properties, "provisioningState": "Succeeded"}})
     association.body["etag"] = f'"{association.etag}"'
-    return Response(201 if new else 200, association, latency_s=call.seconds("data_collection_write"))
+    return Response(200, association, latency_s=call.seconds("data_collection_write"))
 
 
 @provider.get(ASSOCIATION, scope="any")

@@ -14,10 +14,16 @@ def refuse_foreign(spec: EnvironmentSpec, label: str, live: Json | None, group: 
     Raises:
         NotOurs: names the resource and the way out.
     """
-    if live is None or is_ours(live.get("tags"), spec) or spec.adopt == group:
+    if live is None or is_ours(live.get("tags"), spec) or group in spec.adopt:
         return
     raise NotOurs(
         f"{label} exists without this environment's tags (managed-by: aks-postgres, aks-postgres-environment: "
-        f"{spec.name}-{spec.region}), so it isn't ours to change. If it is yours, set adopt: {group} in the spec; "
-        "otherwise choose another name or suffix."
+        f"{spec.name}-{spec.region}), so it isn't ours to change.",
+        way_out=f"If it is yours, set {to_adopt(spec, group)} in the spec; otherwise choose another name or suffix.",
     )
+
+
+def to_adopt(spec: EnvironmentSpec, *groups: str) -> str:
+    """What to write into the spec so that it adopts these groups too."""
+    names = list(dict.fromkeys([*spec.adopt, *groups]))
+    return f"adopt: {names[0] if len(names) == 1 else '[' + ', '.join(names) + ']'}"

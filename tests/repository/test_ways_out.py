@@ -1,0 +1,87 @@
+"""Every permanent error and every finding of the preflight says what to do, as data and not only in its words."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aks_postgres import errors
+from aks_postgres.arm.error_codes import RULES, STOPPED
+from aks_postgres.preflight.egress import EgressUnknown
+
+REPOSITORY = Path(__file__).parents[2]
+PERMANENT = [
+    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PermanentError)
+]
+# Made without a way out of their own: it is their class's, or that of the findings in them.
+OF_THE_CLASS = {"PreflightFailed", "TearDownRefused", "WouldWrite", "EgressUnknown"}
+# Where a way out stands among the arguments, if it isn't named.
+PLACE = {"ImmutableChange": 2, "LastingState": 2, "problem": 2, "Finding": 1}
+
+
+def made() -> Iterator[tuple[str, str, ast.expr | None]]:
+    """Where a permanent error or a finding is made, its kind, and its way out."""
+    kinds = {kind.__name__ for kind in PERMANENT} - OF_THE_CLASS | {"problem", "Finding"}
+    for folder in ("cloud", "tasks", "flows", "cli", "environment"):
+        for file in sorted((REPOSITORY / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                    continue
+                kind = node.func.id
+                if kind not in kinds:
+                    continue
+                found = [one.value for one in node.keywords if one.arg == "way_out"]
+                place = PLACE.get(kind)
+                if not found and place is not None:
+                    found = node.args[place : place + 1]
+                yield f"{folder}/{file.name}:{node.lineno}", kind, found[0] if found else None
+
+
+def _text(node: ast.expr) -> str | None:
+    """The fixed text of a way out, `_` for what is filled in; None where it is computed."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "_" for part in node.values)
+    return None
+
+
+def test_every_permanent_error_and_every_finding_has_a_way_out() -> None:
+    found = list(made())
+    assert len(found) > 60
+    assert [where for where, _, way_out in found if way_out is None] == []
+    texts = {where: text for where, _, way_out in found if way_out and (text := _text(way_out)) is not None}
+    assert len(texts) > 35
+    # A whole sentence, which tells a person to do something.
+    wrong = [
+        where
+        for where, text in texts.items()
+        if not (text[:1].isupper() or text.startswith("_")) or not text.endswith((".", "?"))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("kind", PERMANENT, ids=lambda kind: kind.__name__)
+def test_a_permanent_error_holds_its_way_out(kind: type[errors.PermanentError]) -> None:
+    way = "Do this."
+    made_of = {
+        "TearDownRefused": ("cnpg", ["x"]),
+        "PreflightFailed": ([errors.Finding("x", way)],),
+        "ImmutableChange": ("x", [], way),
+        "LastingState": ("x", "is off", way),
+        "AzureRefused": ("x", "Code"),
+    }.get(kind.__name__, ("x",))
+    takes = "way_out" in inspect.signature(kind).parameters and kind.__name__ not in PLACE
+    error = kind(*made_of, **({"way_out": way} if takes else {}))  # type: ignore[arg-type]
+    assert error.way_out
+    if kind.__name__ not in OF_THE_CLASS:
+        assert error.way_out == way
+        assert str(error).endswith(way)
+    assert EgressUnknown("x").way_out
+
+
+def test_every_rule_that_stops_says_what_to_do() -> None:
+    for rule in [*RULES.values(), STOPPED]:
+        assert rule.reaction != "stop" or rule.advice[:1].isupper()
