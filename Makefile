@@ -23,6 +23,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # Processes that run tests side by side: two more than cores, as tests also wait; 0 is one after the other.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
 
+# Tests start some hundred processes, which else compile the product each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo stop test test-thorough test-az test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations check clean
 
 demo: $(STAMP)

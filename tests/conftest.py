@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -116,24 +117,26 @@ async def journal(azure: SandboxProcess, spec: EnvironmentSpec) -> AsyncIterator
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def prefect_api(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Prefect API and database for this session."""
     from prefect.testing import utilities
 
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    if cache := getattr(pytestconfig, "cache", None):
+        shared = cache.mkdir("prefect")
     folder = tmp_path_factory.mktemp("prefect")
-    shutil.copy(_migrated_database(tmp_path_factory), folder / "prefect-test.db")
+    shutil.copy(_migrated_database(shared), folder / "prefect-test.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utilities, "mkdtemp", lambda: str(folder))
         with utilities.prefect_test_harness(server_startup_timeout=120):
             yield
 
 
-def _migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prefect's empty database, which takes seconds to make: once for all processes that run tests side by side."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    database = shared / "prefect-empty.db"
-    with (shared / "prefect-empty.lock").open("w") as lock:
+def _migrated_database(shared: Path) -> Path:
+    """Prefect's empty database, which takes seconds to make: once for each of its versions."""
+    database = shared / f"empty-{version('prefect')}.db"
+    with (shared / "empty.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not database.exists():
             new = database.with_suffix(".new")

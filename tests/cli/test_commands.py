@@ -12,6 +12,7 @@ import pytest
 from aks_postgres.cli.guide_variables import VARIABLES
 from azure_sandbox.client import SandboxProcess
 
+from ..cases import shown
 from .conftest import Run
 
 WRITES = ("PUT", "PATCH", "POST", "DELETE")
@@ -50,23 +51,10 @@ def test_an_environment_from_nothing_to_kubectl(
     assert "Run and its graph" not in first.stderr  # The tests' server has no UI; the demo's has.
 
     before = len(writes(sandbox))
-    second = run("provision", *here, PREFECT_API_URL=prefect_url)
-    assert second.returncode == 0, second.stderr
-    assert "# cnpg in canadacentral" not in second.stdout  # rendered, not raw
-    assert "cnpg in canadacentral" in second.stdout
-    assert writes(sandbox)[before:] == []
-
     plan = run("plan", *here)
     assert plan.returncode == 0, plan.stderr
     assert re.fullmatch(r"Cost a day, .*\ncnpg-canadacentral: nothing to do\n", plan.stdout)
 
-    table = run("outputs", *here)
-    assert table.returncode == 0, table.stderr
-    assert re.search(rf"^AKS cluster +{made['cluster']['name']}$", table.stdout, re.M)
-    read = json.loads(run("outputs", *here, "--format", "json").stdout)
-    assert {key: read[key]["id"] for key in ("cluster", "grafana", "public_ip")} == (
-        {key: made[key]["id"] for key in ("cluster", "grafana", "public_ip")}
-    )
     variables = run("outputs", *here, "--format", "env").stdout
     echoes = "".join(f'\nprintf "%s=%s\\n" {name} "${{{name}}}"' for name in VARIABLES)
     shell = subprocess.run(["sh", "-euc", variables + echoes], capture_output=True, text=True, check=True)
@@ -87,6 +75,27 @@ def test_an_environment_from_nothing_to_kubectl(
     )
     assert not (tmp_path / ".kube").exists()
 
+
+@pytest.mark.thorough
+def test_a_finished_environment_is_shown_for_people_and_for_programs(
+    run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
+) -> None:
+    here = ("--sandbox", "--state", state)
+    made = json.loads(run("provision", *here, "--json", PREFECT_API_URL=prefect_url).stdout)
+    before = len(writes(sandbox))
+    second = run("provision", *here, PREFECT_API_URL=prefect_url)
+    assert second.returncode == 0, second.stderr
+    assert "# cnpg in canadacentral" not in second.stdout  # rendered, not raw
+    assert "cnpg in canadacentral" in second.stdout
+
+    table = run("outputs", *here)
+    assert table.returncode == 0, table.stderr
+    assert re.search(rf"^AKS cluster +{made['cluster']['name']}$", table.stdout, re.M)
+    read = json.loads(run("outputs", *here, "--format", "json").stdout)
+    assert {key: read[key]["id"] for key in ("cluster", "grafana", "public_ip")} == (
+        {key: made[key]["id"] for key in ("cluster", "grafana", "public_ip")}
+    )
+    assert writes(sandbox)[before:] == []
     failed(run("outputs", *here, "--name", "other"), 1, "isn't finished", "aks-postgres provision")
 
 
@@ -114,7 +123,7 @@ def test_no_subscription_is_bad_input(run: Run) -> None:
     failed(run("outputs"), 2, "subscription_id", "AZURE_SUBSCRIPTION_ID")
 
 
-@pytest.mark.parametrize("command", ["provision", "outputs", "kubeconfig"])
+@pytest.mark.parametrize("command", shown(["provision", "kubeconfig", "outputs"]))
 def test_no_sandbox_is_said_plainly(run: Run, tmp_path: Path, command: str) -> None:
     done = run(command, "--sandbox", "--state", tmp_path / "none")
     failed(done, 4, "no sandbox is running", f"aks-postgres sandbox start --state {tmp_path / 'none'}")

@@ -42,11 +42,16 @@ TEAR_DOWN, REBUILD = ("tear-down", "--confirm"), ("rebuild", "--confirm")
     "typed",
     [
         (*TEAR_DOWN, "cnpg"),
-        (*TEAR_DOWN, KEY, "--delete-backups", "all"),
-        (*TEAR_DOWN, KEY, "--discard-data", "yes"),
-        (*REBUILD, "cnpg"),
         (*REBUILD, KEY, "--discard-data", "yes"),
-        (*REBUILD, "cnpg", "--strategy", "replace", "--approval"),
+        *(
+            pytest.param(typed, marks=pytest.mark.thorough)
+            for typed in (
+                (*TEAR_DOWN, KEY, "--delete-backups", "all"),
+                (*TEAR_DOWN, KEY, "--discard-data", "yes"),
+                (*REBUILD, "cnpg"),
+                (*REBUILD, "cnpg", "--strategy", "replace", "--approval"),
+            )
+        ),
     ],
 )
 def test_a_word_typed_wrong_is_refused_with_no_server_looked_for_and_no_run_made(

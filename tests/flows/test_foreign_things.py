@@ -118,6 +118,7 @@ async def test_of_a_stopped_cluster_a_disk_isnt_known_whatever_is_typed(stage: S
     assert "az aks start --resource-group" in problem
 
 
+@pytest.mark.thorough
 async def test_a_stopped_cluster_without_such_things_goes_with_its_data(stage: Stage) -> None:
     stage.one(CLUSTER)["properties"]["powerState"] = STOPPED
     stage.azure.control("PUT", "state", stage.state)

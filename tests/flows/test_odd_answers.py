@@ -168,7 +168,7 @@ async def run_all(
 async def test_odd_answers_end_in_a_refusal(
     azure: SandboxProcess, environment: EnvironmentOutputs, answers: Answers, flow: str
 ) -> None:
-    await run_all(azure, environment, answers, flow, {"[]": WHOLE["[]"]}, every_nth=15)
+    await run_all(azure, environment, answers, flow, {"[]": WHOLE["[]"]}, every_nth=25)
 
 
 @pytest.mark.timeout(1800)

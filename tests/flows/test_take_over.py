@@ -115,6 +115,7 @@ async def test_plan_finds_nothing_that_provision_would_not_write(
     assert operations(azure.ledger()[since:]) == []
 
 
+@pytest.mark.thorough
 async def test_rebuild_makes_a_new_generation_of_it(
     azure: SandboxProcess, spec: EnvironmentSpec, version: str
 ) -> None:

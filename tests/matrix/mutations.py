@@ -795,9 +795,9 @@ def main() -> int:
 def _copy_to(copy: Path) -> None:
     shown = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     for name in shown.stdout.splitlines():
-        if (REPOSITORY / name).is_file():
+        if (REPOSITORY / name).exists():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(REPOSITORY / name, copy / name)
+            shutil.copyfile(REPOSITORY / name, copy / name, follow_symlinks=False)
 
 
 def _verdict(copy: Path, mutation: Mutation) -> str:
@@ -817,7 +817,7 @@ def _verdict(copy: Path, mutation: Mutation) -> str:
 
 
 def _exit_code(copy: Path, test: str) -> int:
-    # As a module, so that the copy comes first on the import path.
+    # Whatever the test is marked, thorough ones included.
     command = [
         sys.executable,
         "-m",
@@ -832,7 +832,9 @@ def _exit_code(copy: Path, test: str) -> int:
         "",
         test,
     ]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    # The copy's packages come before the installed ones.
+    packages = os.pathsep.join([str(copy / "src"), str(copy / "packages" / "azure-sandbox" / "src")])
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": packages}
     ended = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False, timeout=600)
     return ended.returncode
 

@@ -10,6 +10,7 @@ import pytest
 
 from aks_postgres.errors import AzureRefused, ClusterBusy, NotOurs
 
+from ..cases import shown
 from .conftest import world_with
 from .world import LONG_S, Json, World, at, lasting, put_at
 
@@ -42,6 +43,12 @@ INSIGHTS = Writer(
 POOL = Writer("node_pool", POOL_PUT, {"properties.agentPoolProfiles[postgres].maxCount": 6})
 WRITERS = (METRICS, INSIGHTS, POOL)
 each_writer = pytest.mark.parametrize("writer", WRITERS, ids=[one.step for one in WRITERS])
+# Both writers of the cluster go the same way.
+typical_writer = pytest.mark.parametrize(
+    "writer",
+    [METRICS, pytest.param(INSIGHTS, marks=pytest.mark.thorough), POOL],
+    ids=[one.step for one in WRITERS],
+)
 each_cluster_writer = pytest.mark.parametrize("writer", [METRICS, INSIGHTS], ids=["metrics_on", "insights"])
 
 
@@ -148,7 +155,7 @@ async def test_a_cluster_that_somebody_deleted_isnt_made_by_the_way(world: World
 # Sharing it.
 
 
-@each_writer
+@typical_writer
 async def test_a_busy_cluster_is_asked_again_until_it_isnt(world: World, writer: Writer) -> None:
     await prepared(world, writer)
     world.azure.fault(BUSY, operation=writer.operation, times=3)
@@ -161,7 +168,7 @@ async def test_a_busy_cluster_is_asked_again_until_it_isnt(world: World, writer:
     assert wanted(world, writer) == writer.wants
 
 
-@each_writer
+@typical_writer
 async def test_another_pools_operation_is_waited_for(world: World, writer: Writer) -> None:
     """AKS refuses a write while any pool is being written."""
     cluster_id = await prepared(world, writer)
@@ -176,7 +183,7 @@ async def test_another_pools_operation_is_waited_for(world: World, writer: Write
     assert wanted(world, writer) == writer.wants
 
 
-@each_writer
+@typical_writer
 async def test_an_operation_that_aks_starts_by_itself_is_waited_for(world: World, writer: Writer) -> None:
     """https://github.com/Azure/telescope/pull/1213"""
     world.azure.settings(
@@ -193,7 +200,7 @@ async def test_an_operation_that_aks_starts_by_itself_is_waited_for(world: World
     assert wanted(world, writer) == writer.wants
 
 
-@each_writer
+@typical_writer
 async def test_an_operation_that_begins_between_look_and_write_is_waited_for(
     world: World, writer: Writer
 ) -> None:
@@ -266,7 +273,7 @@ async def test_an_etag_mismatch_inside_aks_is_read_again(world: World) -> None:
     assert len(gets) >= 3, "each write must follow a new look"
 
 
-@each_writer
+@typical_writer
 async def test_busy_for_the_whole_budget_is_temporary(
     world: World, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,7 +289,7 @@ async def test_busy_for_the_whole_budget_is_temporary(
 # Operations that end otherwise.
 
 
-@each_writer
+@typical_writer
 async def test_an_operation_that_fails_and_heals_isnt_repeated(world: World, writer: Writer) -> None:
     """https://github.com/Azure/AKS/issues/2227"""
     await prepared(world, writer)
@@ -296,32 +303,37 @@ async def test_an_operation_that_fails_and_heals_isnt_repeated(world: World, wri
     assert wanted(world, writer) == writer.wants
 
 
-@each_writer
+@typical_writer
 @pytest.mark.parametrize(
     ("fault", "code"),
-    [
-        ({"operation_canceled": True}, "canceled by a later operation"),
-        (
-            {"operation_fails": {"code": "AKSOperationPreempted", "message": "preempted"}},
-            "AKSOperationPreempted",
-        ),
-        ({"operation_fails": {"code": "OriginalEtagNotExpect", "message": "etag"}}, "OriginalEtagNotExpect"),
-        (
-            # https://github.com/kaito-project/kaito/issues/2075
-            {
-                "operation_fails": {
-                    "code": "ResourceOperationFailure",
-                    "message": "The resource operation completed with terminal provisioning state 'Failed'.",
-                    "details": [{"code": "OriginalEtagNotExpect", "message": "etag"}],
-                }
-            },
-            "OriginalEtagNotExpect",
-        ),
-        (
-            {"operation_fails": {"code": "InternalOperationError", "message": "sorry"}},
-            "InternalOperationError",
-        ),
-    ],
+    shown(
+        [
+            ({"operation_canceled": True}, "canceled by a later operation"),
+            (
+                {"operation_fails": {"code": "AKSOperationPreempted", "message": "preempted"}},
+                "AKSOperationPreempted",
+            ),
+            (
+                {"operation_fails": {"code": "OriginalEtagNotExpect", "message": "etag"}},
+                "OriginalEtagNotExpect",
+            ),
+            (
+                # https://github.com/kaito-project/kaito/issues/2075
+                {
+                    "operation_fails": {
+                        "code": "ResourceOperationFailure",
+                        "message": "The resource operation completed with terminal provisioning state 'Failed'.",
+                        "details": [{"code": "OriginalEtagNotExpect", "message": "etag"}],
+                    }
+                },
+                "OriginalEtagNotExpect",
+            ),
+            (
+                {"operation_fails": {"code": "InternalOperationError", "message": "sorry"}},
+                "InternalOperationError",
+            ),
+        ]
+    ),
     ids=["canceled", "pre-empted", "old etag", "old etag inside", "failed"],
 )
 async def test_an_operation_that_ended_for_passing_reasons_is_written_again(
@@ -361,7 +373,7 @@ async def test_succeeded_without_the_change_is_written_again(world: World, write
     assert wanted(world, writer) == writer.wants
 
 
-@each_writer
+@typical_writer
 async def test_succeeded_with_an_error_and_the_change_made_is_enough(world: World, writer: Writer) -> None:
     await prepared(world, writer)
     world.azure.fault({"operation_error_but_succeeds": {"applied": True}}, operation=writer.operation)
@@ -377,7 +389,7 @@ async def test_a_change_that_never_takes_ends_the_step(world: World) -> None:
     assert len(statuses(world, METRICS)) == 4
 
 
-@each_writer
+@typical_writer
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
@@ -422,7 +434,7 @@ async def test_a_real_quota_is_named(world: World) -> None:
 # Throttling and tokens.
 
 
-@each_writer
+@typical_writer
 async def test_throttling_is_waited_for_as_long_as_azure_asks(world: World, writer: Writer) -> None:
     await prepared(world, writer)
     world.azure.fault(
@@ -448,7 +460,7 @@ async def test_whole_seconds_of_retry_after_are_real_ones(world: World) -> None:
     assert second["real_s"] - first["real_s"] >= 1
 
 
-@each_writer
+@typical_writer
 async def test_a_token_that_expired_on_the_way_is_renewed(world: World, writer: Writer) -> None:
     """https://github.com/hashicorp/terraform-provider-azurerm/issues/20867"""
     await prepared(world, writer)

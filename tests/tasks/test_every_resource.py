@@ -20,6 +20,19 @@ def each(*resources: Resource) -> Any:
     return pytest.mark.parametrize("resource", resources, ids=[one.step for one in resources])
 
 
+# Where one code deals with every resource, `make test` shows it on one of each sort: quick, lasting, in a cluster.
+TYPICAL = ("resource_group", "grafana", "node_pool")
+
+
+def typical(*resources: Resource) -> Any:
+    """Run a test for the typical among these; for the others in `make test-thorough`."""
+    cases = [
+        pytest.param(one, marks=() if one.step in TYPICAL else pytest.mark.thorough, id=one.step)
+        for one in resources
+    ]
+    return pytest.mark.parametrize("resource", cases)
+
+
 DRIFTING = [one for one in RESOURCES if one.drift]
 # Types with a PATCH for all that is ours; the others get the whole resource again.
 UPDATES = {
@@ -60,7 +73,7 @@ async def test_matching_writes_nothing(world: World, resource: Resource) -> None
     assert second == first.model_copy(update={"change": second.change})
 
 
-@each(*RESOURCES)
+@typical(*RESOURCES)
 async def test_foreign_fields_are_left_alone(world: World, resource: Resource) -> None:
     made = await world.run(resource.step)
     theirs = world.change(made.id, resource.api_version, resource.foreign)
@@ -133,7 +146,7 @@ async def test_an_untagged_resource_of_our_name_is_not_ours(world: World, resour
     assert f"set adopt: {group}" in str(refused.value)
 
 
-@each(*LASTING)
+@typical(*LASTING)
 async def test_a_half_done_operation_is_waited_for_and_not_repeated(world: World, resource: Resource) -> None:
     resource_id = await prerequisites(world, resource)
     world.azure.settings(durations={resource.lasts: LONG_S})
@@ -164,7 +177,7 @@ async def test_a_monitor_workspace_that_another_run_is_making_is_waited_for(worl
     assert (made.change.kind, world.writes()) == ("unchanged", [])
 
 
-@each(*LASTING)
+@typical(*LASTING)
 async def test_a_failed_resource_is_written_again(world: World, resource: Resource) -> None:
     resource_id = await prerequisites(world, resource)
     world.azure.fault({"operation_fails": {"code": "InternalError"}}, operation=resource.operation)
@@ -206,7 +219,7 @@ async def test_a_failure_without_a_reason_says_so_and_the_next_run_writes_again(
     assert (len(world.writes()), made.change.kind) == (1, "updated")
 
 
-@each(*RESOURCES)
+@typical(*RESOURCES)
 async def test_a_permanent_refusal_is_told_and_not_retried(world: World, resource: Resource) -> None:
     resource_id = await prerequisites(world, resource)
     message = "Resource was disallowed by policy 'only-tuesdays'."
@@ -223,7 +236,7 @@ async def test_a_permanent_refusal_is_told_and_not_retried(world: World, resourc
         assert part in str(refused.value)
 
 
-@each(*RESOURCES)
+@typical(*RESOURCES)
 async def test_a_lost_answer_is_looked_up_and_the_write_not_repeated(
     world: World, resource: Resource
 ) -> None:
@@ -246,7 +259,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-@each(*(one for one in RESOURCES if one.step in ("resource_group", "grafana", "cluster", "node_pool")))
+@typical(*(one for one in RESOURCES if one.step in ("resource_group", "grafana", "cluster", "node_pool")))
 async def test_a_write_that_arrives_after_its_time_out_is_waited_for_and_not_repeated(
     world: World, resource: Resource
 ) -> None:
@@ -257,7 +270,7 @@ async def test_a_write_that_arrives_after_its_time_out_is_waited_for_and_not_rep
     assert made.change.kind == "created"
 
 
-@each(*RESOURCES)
+@typical(*RESOURCES)
 async def test_a_write_that_never_arrived_is_sent_again(world: World, resource: Resource) -> None:
     await prerequisites(world, resource)
     world.azure.fault({"cut": "before"}, operation=resource.operation)
@@ -266,7 +279,7 @@ async def test_a_write_that_never_arrived_is_sent_again(world: World, resource: 
     assert made.change.kind == "created"
 
 
-@each(*RESOURCES)
+@typical(*RESOURCES)
 async def test_trouble_of_azures_that_passes_is_waited_out(world: World, resource: Resource) -> None:
     await prerequisites(world, resource)
     world.azure.fault({"status": 503, "code": "ServiceUnavailable"}, operation=resource.operation, times=6)

@@ -95,8 +95,10 @@ def test_every_provider_module_loads_and_declares_its_types() -> None:
     assert {provider.namespace for provider in ROUTER.providers} >= set(NAMESPACES)
 
 
+# Five has no factor in common with the seven kinds of junk, so that each is met.
+@pytest.mark.parametrize("every_nth", [5, pytest.param(1, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("namespace", NAMESPACES)
-def test_no_body_makes_it_fail(sandbox: SandboxProcess, group: str, namespace: str) -> None:
+def test_no_body_makes_it_fail(sandbox: SandboxProcess, group: str, namespace: str, every_nth: int) -> None:
     sandbox.settings(throttling=False)
     sandbox.control("POST", "clock", {"speed": 1_000_000})
     failed = []
@@ -106,7 +108,7 @@ def test_no_body_makes_it_fail(sandbox: SandboxProcess, group: str, namespace: s
         if route.operation in ("Providers_Unregister",):
             continue
         path, version = path_of(route, sandbox.subscription, group), version_of(route)
-        for body in bodies():
+        for body in itertools.islice(bodies(), 0, None, every_nth):
             answer = sandbox.arm(route.method, path, body, api_version=version)
             if "SandboxError" in answer.text or (answer.status_code >= 500 and answer.status_code != 501):
                 failed.append((route.operation, answer.status_code, json.dumps(body)[:300]))
