@@ -7,8 +7,8 @@
 # make test-thorough  many cases of what `make test` shows once
 # make test-az  the guide's commands with the real az, which it installs into .az/
 # make test-end-to-end  the product on a Prefect server, with a worker and Chromium; 8 minutes
-# make matrix  every call of every flow with every fault, kills, races: docs/resilience.md; hours, goes on where it stopped
-# make matrix-sample  each kind of fault once, and some kills; two minutes
+# make matrix  every call of every flow with every fault, kills, races, lies, sleepers: docs/resilience.md; hours, goes on where it stopped
+# make matrix-sample  a case of each part, and some kinds of fault; some minutes
 # make canary  secrets planted, four runs, and a search for them in everything that is left; some minutes
 # make mutations  guards taken away one by one, each to be noticed by a test; a quarter of an hour
 # make check  linters and types

@@ -13,7 +13,8 @@ from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
-from aks_postgres.arm.retry import all_ended, read_path
+from aks_postgres.arm.retry import all_ended
+from aks_postgres.preflight.facts import pages
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
@@ -207,11 +208,9 @@ async def ensure_rule_groups(
     if cloud().planning and is_unknown(workspace.query_endpoint):
         what = FieldChange(field="recording rule groups", old=None, new="what Azure recommends by then")
         return RuleGroupsOutputs(names=(), change=Change(kind="created", fields=(what,)))
-    answer = await read_path(
-        "recommended rule groups",
-        lambda: cloud().get(f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview"),
+    templates = recording_rules(
+        await pages("recommended rule groups", f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview")
     )
-    templates = recording_rules(answer.body.get("value") or [])
     made = await all_ended(
         _ensure_rule_group(spec, place, cluster, workspace, name, rules) for name, rules in templates.items()
     )

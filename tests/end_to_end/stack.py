@@ -110,7 +110,9 @@ class Stack:
             # A worker looks for runs every 10 s; nobody waits for that here.
             "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
-        return ours | running_sandbox(self.folder / f"sandbox-{queue}").variables() if queue else ours
+        if not queue:
+            return ours
+        return ours | running_sandbox(self.sandboxes[queue].folder).at_its_speed().variables()
 
     def command(self, module: str, *arguments: str) -> str:
         """Run one of our commands, or Prefect's, to its end."""

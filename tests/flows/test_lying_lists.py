@@ -13,16 +13,20 @@ import pytest
 
 from aks_postgres.arm.response_checks import is_list
 from aks_postgres.errors import PermanentError, ProvisioningError, TearDownRefused
+from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
 from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.resources.role_assignments import ROLE_NAMES, Grant, assigned
+from aks_postgres.runs.session import run_session
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
 from ..tasks.kube import Kube
 from .conftest import writes
 from .stage import kube_for, put
-from .test_tear_down import CLAIMS, IDENTITIES, KEY, LOCKS, claim, database, lock
+from .test_tear_down import CLAIMS, IDENTITIES, KEY, LOCKS, claim, lock, make_database
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -79,6 +83,10 @@ KINDS = {
     "persistentvolumes": "PersistentVolume",
     "services": "Service",
     "nodes": "Node",
+    "deployments": "Deployment",
+    "objectstores": "ObjectStore",
+    "volumesnapshots": "VolumeSnapshot",
+    "volumesnapshotcontents": "VolumeSnapshotContent",
 }
 
 
@@ -152,7 +160,7 @@ def endanger(azure: SandboxProcess, made: EnvironmentOutputs, kube: Kube, hazard
     elif hazard == "lock":
         put(azure, f"{group}/providers/Microsoft.Authorization/locks/keep", LOCKS, lock("CanNotDelete"))
     elif hazard == "database":
-        database(kube).__enter__()
+        make_database(kube)
     elif hazard == "volume":
         kube.create(CLAIMS.format("cnpg-database"), claim("orphan"))
 
@@ -259,6 +267,48 @@ async def test_a_resource_that_isnt_listed_in_its_group_is_asked_for_by_its_id(
     assert writes(azure.ledger()[since:]) == []
 
 
+def lose_second_page(azure: SandboxProcess, path: str) -> None:
+    """Let a list have an empty first page, and a second one that isn't found."""
+    lost = f"{azure.endpoint}{azure.subscription}/resourcegroups/page-2"
+    azure.fault(well_formed([], nextLink=lost), path=path, times=None)
+    azure.fault({"status": 404, "code": "ResourceGroupNotFound"}, path="/page-2$", times=None)
+
+
+@pytest.mark.parametrize("missing", ["the list", "its second page"])
+async def test_only_a_group_that_isnt_there_has_nothing_in_it(
+    azure: SandboxProcess, environment: EnvironmentOutputs, missing: str
+) -> None:
+    group, listed = environment.resource_group.name, f"^{environment.resource_group.id}/resources$"
+    not_found = {"status": 404, "code": "ResourceGroupNotFound", "message": "It could not be found."}
+    async with run_session(environment.spec):
+        if missing == "the list":
+            azure.fault(not_found, path=listed, times=None)
+        else:
+            lose_second_page(azure, listed)
+        with pytest.raises(ProvisioningError, match=f"^resources in {group}: "):
+            await contents_of(group)
+        azure.control("DELETE", "faults")
+        assert await contents_of("rg-that-never-was") == []
+
+
+async def test_no_plan_takes_a_page_that_isnt_found_for_the_end_of_a_list(
+    azure: SandboxProcess, environment: EnvironmentOutputs
+) -> None:
+    lose_second_page(azure, "/roleAssignments$")
+    wanted = Grant(min(ROLE_NAMES), environment.resource_group.id, azure.object_id, "ServicePrincipal")
+    async with run_session(environment.spec, planning=True):
+        with pytest.raises(ProvisioningError, match="the next page of a list"):
+            await assigned(wanted)
+
+
+async def test_recommended_rule_groups_are_read_to_their_last_page(
+    azure: SandboxProcess, environment: EnvironmentOutputs
+) -> None:
+    lose_second_page(azure, "/alertRuleRecommendations$")
+    with pytest.raises(ProvisioningError, match="recommended rule groups"):
+        await provision(environment.spec)
+
+
 @pytest.mark.parametrize("hidden_in", ["subscription", "group"])
 async def test_locks_are_asked_for_in_two_ways(
     azure: SandboxProcess, environment: EnvironmentOutputs, tmp_path: Path, hidden_in: str
@@ -319,10 +369,10 @@ async def test_a_kind_that_isnt_served_and_is_defined_is_no_empty_list(
     assert writes(azure.ledger()[since:]) == []
 
 
-def well_formed(entries: list[Json]) -> Json:
+def well_formed(entries: list[Json], **more: str) -> Json:
     return {
         "status": 200,
-        "raw_body": json.dumps({"value": entries}),
+        "raw_body": json.dumps({"value": entries, **more}),
         "headers": {"content-type": "application/json"},
     }
 

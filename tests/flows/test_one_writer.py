@@ -15,7 +15,7 @@ from aks_postgres.arm import clock, gate
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.gate import Elapsed, Gate, Write
 from aks_postgres.arm.retry import send
-from aks_postgres.errors import EnvironmentBusy, WouldWrite
+from aks_postgres.errors import EnvironmentBusy, PermanentError, WouldWrite
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
@@ -276,6 +276,27 @@ async def test_whoever_slept_before_it_had_the_lock_writes_nothing(
             with pytest.raises(EnvironmentBusy, match="this run slept before it had the lock"):
                 await lock.admit(write)
     assert writes(azure.ledger()[since:]) == []
+
+
+@pytest.mark.parametrize("had_it", [False, True])
+async def test_what_a_run_finds_after_it_slept_is_no_reason_to_do_anything(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, had_it: bool
+) -> None:
+    async def find_half() -> None:
+        async with run_session(spec), one_writer(spec) as lock:
+            if had_it:
+                await lock.secure()
+                assert lock._heart is not None
+                lock._heart.cancel()
+                until = (now(azure) + timedelta(seconds=clock.lock_azure_s(60))).isoformat()
+                write_heartbeat(azure, environment, f"{uuid4()} {until} {THEIRS}")
+                sleep_and_wake(lock)
+            else:
+                lock._awake._boot_s -= 1000
+            raise PermanentError("AKS cluster: its node group is gone. Make the environment anew.")
+
+    with pytest.raises(EnvironmentBusy, match="brave-otter" if had_it else "slept before it had the lock"):
+        await find_half()
 
 
 async def test_a_plan_that_another_run_has_overtaken_is_not_carried_out(

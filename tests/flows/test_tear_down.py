@@ -546,9 +546,8 @@ POSTGRES = "postgresql.cnpg.io/v1"
 DESTINATION = "https://elsewhere0001.blob.core.windows.net/backups"
 
 
-@contextmanager
-def database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> Iterator[None]:
-    """While inside, a Postgres cluster with its volume is there."""
+def make_database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> None:
+    """A Postgres cluster with its volume, which nothing has a backup of."""
     cluster = {
         "apiVersion": POSTGRES,
         "kind": "Cluster",
@@ -561,6 +560,12 @@ def database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> 
     uid = kube.create(CLUSTERS.format(namespace), cluster)["metadata"]["uid"]
     owner = {"apiVersion": POSTGRES, "kind": "Cluster", "name": name, "uid": uid}
     kube.create(CLAIMS.format(namespace), claim(f"{name}-1", ownerReferences=[owner]))
+
+
+@contextmanager
+def database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> Iterator[None]:
+    """While inside, a Postgres cluster with its volume is there."""
+    make_database(kube, namespace, name)
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""`python -m tests.matrix faults seeded kills races`: runs what isn't done yet, and writes docs/resilience.md.
+"""`python -m tests.matrix [PART ...]`: runs what isn't done yet, and writes docs/resilience.md.
 
-What was done is kept in `.matrix/`, one line a case; `--again` forgets it. Interrupted, it goes on the next time;
-defects, and cases whose call wasn't made, are run again.
+What was done is kept in `.matrix/`, one line a case, by the commit of the product; `--again` forgets it. Interrupted,
+it goes on the next time; defects, and cases whose call wasn't made, are run again.
 `python -m tests.matrix sample` runs each fault once and a few kills, and keeps nothing.
 """
 
@@ -19,18 +19,22 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
+from .. import leftovers
 from .faults import Case, cases, seeded
-from .kept import KEPT, kept
+from .kept import KEPT, kept, product
 from .kills import kills
+from .lies import DELETING, lies
 from .plain import FLOWS
 from .pool import Job, judged, open_world, outcome
+from .prefect_kills import prefect_kills
 from .races import races
 from .report import counts, write_figures
+from .sleepers import sleepers
 from .world import World, world
 
 SEED = 1
 SEEDED_RUNS = 200
-PARTS = ("faults", "seeded", "kills", "races")
+PARTS = ("faults", "seeded", "kills", "races", "lies", "sleepers", "prefect-kills")
 
 
 def main() -> int:
@@ -47,6 +51,8 @@ def main() -> int:
     if given.part == ["sample"]:
         return _sample(given.cases or 40)
     KEPT.mkdir(exist_ok=True)
+    # Whatever ends this ends what it started.
+    leftovers.watch()
     defects = 0
     for part in given.part or PARTS:
         defects += _run(part, given)
@@ -85,7 +91,7 @@ def _run(part: str, given: argparse.Namespace) -> int:
                 break
             found = ended.result()
             count += 1
-            lines.write(json.dumps(found.as_json()) + "\n")
+            lines.write(json.dumps(found.as_json() | {"commit": product()}) + "\n")
             lines.flush()
             if found.verdict == "defect":
                 defects += 1
@@ -99,15 +105,16 @@ def _run(part: str, given: argparse.Namespace) -> int:
     ended = [one for one in kept(part) if one["id"] in ids]
     print(f"{part}: {dict(Counter(one['verdict'] for one in ended))}", flush=True)
     counted = counts(ended, Counter(job.flow for job in every))
-    write_figures(part, counted | {"processes": given.processes})
+    write_figures(part, counted | {"processes": given.processes, "commit": product()})
     return defects
 
 
 def _sample(count: int) -> int:
-    """Each fault once, wherever a seed says, and kills for the rest."""
+    """One case of each other part, each fault once, wherever a seed says, and kills for the rest."""
     draw = random.Random(SEED)
     with world() as its:
-        chosen: dict[str, Job] = {}
+        others = ("races", "lies", "sleepers", "prefect-kills")
+        chosen: dict[str, Job] = {part: draw.choice(list(_jobs(part, its, ["tear_down"]))) for part in others}
         for part, flows in (("faults", FLOWS[:2]), ("kills", FLOWS[:3])):
             jobs = list(_jobs(part, its, list(flows)))
             draw.shuffle(jobs)
@@ -129,8 +136,14 @@ def _jobs(part: str, first: World, flows: list[Any]) -> Iterator[Job]:
             yield from seeded(flow, clean.ledger, clean.operations, SEEDED_RUNS // len(FLOWS), SEED)
         elif part == "kills":
             yield from kills(flow, clean.ledger)
-        else:
+        elif part == "races":
             yield from races(flow, clean.ledger)
+        elif part == "lies":
+            yield from lies(flow, clean.ledger) if flow in DELETING else ()
+        elif part == "sleepers":
+            yield from sleepers(flow, clean.ledger)
+        else:
+            yield from prefect_kills(flow, clean.ledger)
 
 
 if __name__ == "__main__":

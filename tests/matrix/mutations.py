@@ -767,6 +767,34 @@ MUTATIONS = (
         "            raise\n",
         "tests/flows/test_cluster_requests.py::test_associations_that_azure_refuses_while_the_cluster_is_creating_are_made_afterwards",
     ),
+    Mutation(
+        "a list that isn't found is no empty group",
+        "src/aks_postgres/resources/group_contents.py",
+        "if error.status_code == 404 and await _is_gone(group):",
+        "if error.status_code == 404:",
+        "tests/flows/test_lying_lists.py::test_only_a_group_that_isnt_there_has_nothing_in_it[the list]",
+    ),
+    Mutation(
+        "recommended rule groups are read to their last page",
+        "src/aks_postgres/preflight/facts.py",
+        '        while url := page.get("nextLink"):\n            try:',
+        '        while url := page.get("no link"):\n            try:',
+        "tests/flows/test_lying_lists.py::test_recommended_rule_groups_are_read_to_their_last_page",
+    ),
+    Mutation(
+        "no page that isn't found is taken for the end of a list",
+        "src/aks_postgres/arm/responses.py",
+        "if error.status_code == 404 and pages.continuation_token:",
+        "if False:",
+        "tests/flows/test_lying_lists.py::test_no_plan_takes_a_page_that_isnt_found_for_the_end_of_a_list",
+    ),
+    Mutation(
+        "what a run saw in two halves, as it slept in between, is told to nobody",
+        "src/aks_postgres/runs/write_lock.py",
+        "        except ProvisioningError:\n            await self._refuse_what_a_sleeper_found()\n            raise\n",
+        "        except ProvisioningError:\n            raise\n",
+        "tests/flows/test_one_writer.py::test_what_a_run_finds_after_it_slept_is_no_reason_to_do_anything[False]",
+    ),
 )
 
 

@@ -29,12 +29,14 @@ class Outcome:
             `not met`: this run didn't make the call, since it met another order of events; or a defect.
         detail: the refusal's text, or what is wrong.
         took_s: real seconds, reruns included.
+        handed_over: of a run that slept, the writes that came in after its process was stopped.
     """
 
     id: str
     verdict: Verdict
     detail: str = ""
     took_s: float = 0
+    handed_over: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """As it is kept."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import traceback
 from contextlib import ExitStack
 from multiprocessing import util
 
+from .. import leftovers
 from .faults import Case
 from .kills import Kill, kill_outcome
+from .lies import Lie, lie_outcome
 from .outcomes import Outcome, outcome_of
+from .prefect_kills import PrefectKill, prefect_kill_outcome
 from .races import Race, race_outcome
+from .sleepers import Sleeper, sleeper_outcome
 from .world import World, world
 
-Job = Case | Kill | Race
+Job = Case | Kill | Race | Lie | Sleeper | PrefectKill
 
 _worlds: list[World] = []
 _stack = ExitStack()
@@ -19,6 +24,7 @@ _stack = ExitStack()
 
 def open_world() -> None:
     """Start this process's sandbox; it ends with the process."""
+    leftovers.watch()
     util.Finalize(None, _stack.close, exitpriority=10)
     _worlds.append(_stack.enter_context(world()))
 
@@ -26,11 +32,23 @@ def open_world() -> None:
 def outcome(job: Job) -> Outcome:
     """Run a case in this process."""
     (its,) = _worlds
-    return judged(its, job)
+    try:
+        return judged(its, job)
+    except Exception:
+        return Outcome(job.id, "defect", f"the case itself failed: {traceback.format_exc()[-1200:]}")
 
 
 def judged(its: World, job: Job) -> Outcome:
     """Run a case in a world."""
-    if isinstance(job, Kill):
-        return kill_outcome(its, job)
-    return race_outcome(its, job) if isinstance(job, Race) else outcome_of(its, job)
+    match job:
+        case Kill():
+            return kill_outcome(its, job)
+        case Race():
+            return race_outcome(its, job)
+        case Lie():
+            return lie_outcome(its, job)
+        case Sleeper():
+            return sleeper_outcome(its, job)
+        case PrefectKill():
+            return prefect_kill_outcome(its, job)
+    return outcome_of(its, job)

@@ -31,6 +31,9 @@ Written by `make matrix`, `make canary` and `make mutations` from what they coun
 - Flows run as they are, but without Prefect: no task runs, so no retries of steps. What Prefect would have repeated
   ends the run here, and running again must mend it. The lock on the environment is as it is; after a kill Azure's clock
   is brought to where the dead run's heartbeat is over.
+- Sleepers, and runs that are ended under Prefect, are whole commands and servers, at twenty times Azure's speed. The
+  lock is five times as fast, as a busy machine's pauses would count as sleep else; one case of each is at the shipped
+  values.
 - Read time-outs are 0.7 s instead of a minute. A connection is refused on our side, all else is done by the sandbox.
 - **The same end** means: every ARM resource and every Kubernetes object that isn't made by Kubernetes itself, field by
   field, but for times, drawn ids and host names, and a generation's number and suffix.
@@ -59,6 +62,12 @@ _FOUND = """\
 `tasks/resource_group.py` | `tests/tasks/test_resource_group.py`, "for a moment" |
 | a write that arrived after its time-out undid what was done in between: Grafana's creation took its link | \
 `src/aks_postgres/arm/reconcile.py` | `tests/tasks/test_every_resource.py`, "arrives after its time out" |
+| a page of a group's list that wasn't found was taken for the end of the group, and the group was deleted as empty | \
+`src/aks_postgres/resources/group_contents.py` | `tests/flows/test_lying_lists.py`, "has nothing in it" |
+| of the rule groups that Azure recommends only the first page was read: a rebuild could end well with fewer | \
+`tasks/managed_prometheus.py` | `tests/flows/test_lying_lists.py`, "to their last page" |
+| woken beside a finished environment, a `provision` that slept while it looked advised to tear it down | \
+`src/aks_postgres/runs/write_lock.py` | `tests/flows/test_one_writer.py`, "finds after it slept" |
 
 Known and left: a rebuild that is killed after its last write has done its work, and nothing says so; run again, it is
 the next rebuild. A change of a node pool that begins and ends between our look at the cluster and our write of it, less
@@ -83,7 +92,7 @@ def write_figures(part: str, counted: Json) -> None:
     """Put a part's counts into docs/resilience.json, and write the page anew.
 
     Args:
-        part: `faults`, `seeded`, `kills`, `races`, `canary` or `mutations`.
+        part: a part of the matrix, `canary` or `mutations`.
         counted: its counts.
     """
     figures = read_figures() | {part: counted | {"date": f"{datetime.now(UTC):%d %B %Y}"}}
@@ -109,6 +118,7 @@ def counts(outcomes: list[Json], whole: dict[str, int]) -> Json:
         "cases": whole,
         "by_flow": by_flow,
         "by_fault": by_fault,
+        "handed_over": sum(one.get("handed_over", 0) for one in outcomes),
         "took_s": round(sum(one["took_s"] for one in outcomes), 1),
         "defects": [f"{_short(one['id'])}: {_short(one['detail'])[:400]}" for one in defects],
     }
@@ -137,6 +147,23 @@ def report(figures: Json) -> str:
             "Just before each write to the cluster and its pools: a person's tag, which must stay, and an operation on "
             "a pool that our write then meets.",
         ),
+        _matrix(
+            "Lists that lie",
+            figures.get("lies"),
+            "Every list that a deleting flow reads in a clean run, of ARM and of Kubernetes, answered with 200 "
+            "and `{}`, null, a Status, another kind, null entries, an array of nulls, or a first page without "
+            "its next one: from its first read on, over an environment with something in it that must stop the "
+            "flow and that the lie would hide; and from its last read on. Nothing is deleted that isn't without "
+            "the lie, and the refusal names the list.",
+        ),
+        _matrix("Sleepers", figures.get("sleepers"), _of_sleepers(figures.get("sleepers"))),
+        _matrix(
+            "Runs under Prefect that are ended",
+            figures.get("prefect-kills"),
+            "The command with a temporary server, and runs on a worker: kill -9, SIGTERM and SIGHUP at writes all over "
+            "a clean run. What can end itself leaves no lease, no heartbeat and no process. The same again goes on "
+            "within 75 s by Azure's clock, and ends as a clean run does, lock and tags included.",
+        ),
         _defects(figures),
         _FOUND,
         _canary(figures.get("canary")),
@@ -162,6 +189,18 @@ def _matrix(title: str, counted: Json | None, about: str) -> str:
     )
 
 
+def _of_sleepers(counted: Json | None) -> str:
+    handed_over = f" Handed over before and landed after: {counted['handed_over']}." if counted else ""
+    return (
+        "The command's process is stopped (SIGSTOP) at writes all over a clean run; another flow takes over and ends; "
+        "then it is woken (SIGCONT): it begins no write any more, and the end stays as the other flow left it. Both on "
+        "one Prefect server, on two terminals with temporary servers, or on two servers."
+        + handed_over
+        + " Not among them, and no sleeper: a `provision` that waits at its first write until another one's change has "
+        "ended looks again, and then writes."
+    )
+
+
 def _of_verdicts(found: Json) -> list[int]:
     return [found.get(verdict, 0) for verdict in _VERDICTS]
 
@@ -179,7 +218,7 @@ def _by_fault(counted: Json | None) -> str:
 def _defects(figures: Json) -> str:
     found = [
         f"- {part}: {defect}"
-        for part in ("faults", "seeded", "kills", "races")
+        for part in ("faults", "seeded", "kills", "races", "lies", "sleepers", "prefect-kills")
         for defect in figures.get(part, {}).get("defects", [])
     ]
     return "## Defects that stand\n\n" + ("\n".join(found) or "None among what was run.")

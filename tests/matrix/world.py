@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,14 @@ class World:
     spec: EnvironmentSpec
     finished: Json
     cleans: dict[Flow, Clean] = field(default_factory=dict)
+    endangered: dict[str, Json] = field(default_factory=dict)
+    """States of the sandbox with something in the environment that stops a tear-down (`lies`)."""
+    refused: dict[tuple[Flow, str], Clean] = field(default_factory=dict)
+    """Runs over those, with nothing else in their way."""
+    operated: Any = None
+    """The product in operation around it, once a case has asked for it (`operated`)."""
+    stack: ExitStack = field(default_factory=ExitStack)
+    """What ends with it."""
 
     def go_to_start(self, flow: Flow) -> None:
         """Go back to where a flow starts: an empty subscription, or a finished environment."""
@@ -70,6 +78,7 @@ class World:
             empty(self.azure)
         else:
             self.azure.control("PUT", "state", self.finished)
+            self.azure.control("POST", "clock", {"speed": SPEED})
 
     def clean(self, flow: Flow) -> Clean:
         """The run of that flow with nothing in its way."""
@@ -119,10 +128,12 @@ def world() -> Iterator[World]:
         tempfile.TemporaryDirectory(prefix="aks-postgres-matrix-") as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
-        process = start(Path(folder) / "sandbox", "--speed", str(SPEED), "--seed", "1")
+        process = start(Path(folder) / "sandbox-default", "--speed", str(SPEED), "--seed", "1")
         try:
-            azure = SandboxProcess(Path(folder) / "sandbox")
-            yield world_on(azure, patch)
+            azure = SandboxProcess(Path(folder) / "sandbox-default")
+            made = world_on(azure, patch)
+            with made.stack:
+                yield made
         finally:
             process.terminate()
             process.wait(timeout=60)

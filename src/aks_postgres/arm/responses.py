@@ -221,18 +221,24 @@ async def wire_items(items: Any) -> list[Json]:
     """The elements of all pages of an SDK's list operation (`AsyncItemPaged`) as ARM sent them.
 
     Raises:
-        ArmFault: there is no end of pages.
+        ArmFault: there is no end of pages, or a page isn't there that another one names.
     """
     found: list[Json] = []
     turned, pages = Turned(), items.by_page()
     with listing():
-        async for page in pages:
-            found += [
-                item.as_dict() if isinstance(item, MutableMapping) else item.serialize(keep_readonly=True)  # type: ignore[attr-defined]
-                async for item in page
-            ]
-            if pages.continuation_token:
-                turned.to(str(pages.continuation_token))
+        try:
+            async for page in pages:
+                found += [
+                    item.as_dict() if isinstance(item, MutableMapping) else item.serialize(keep_readonly=True)  # type: ignore[attr-defined]
+                    async for item in page
+                ]
+                if pages.continuation_token:
+                    turned.to(str(pages.continuation_token))
+        except HttpResponseError as error:
+            # Of a first page it may mean that there is nothing to list.
+            if error.status_code == 404 and pages.continuation_token:
+                raise unreadable("status 404 for the next page of a list") from error
+            raise
     return found
 
 

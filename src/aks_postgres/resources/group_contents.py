@@ -6,7 +6,7 @@ from azure.core.exceptions import HttpResponseError
 
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.responses import Json, wire_items
-from aks_postgres.arm.retry import read_list
+from aks_postgres.arm.retry import read, read_list
 
 
 async def contents_of(group: str) -> list[Json]:
@@ -17,8 +17,13 @@ async def contents_of(group: str) -> list[Json]:
         try:
             return await wire_items(operations.list_by_resource_group(group))
         except HttpResponseError as error:
-            if error.status_code == 404:
+            # A page that is gone, or a proxy's own 404, doesn't make it empty.
+            if error.status_code == 404 and await _is_gone(group):
                 return []
             raise
 
     return await read_list(f"resources in {group}", listing)
+
+
+async def _is_gone(group: str) -> bool:
+    return await read(f"resource group {group}", cloud().resources.resource_groups.get, group) is None

@@ -234,6 +234,9 @@ class WriteLock:
                 self._inside.uncancel()
                 raise self._lost from None
             raise
+        except ProvisioningError:
+            await self._refuse_what_a_sleeper_found()
+            raise
         finally:
             self._inside = None
             await self._give_back()
@@ -330,6 +333,16 @@ class WriteLock:
 
     def _sleeps_now(self) -> bool:
         return self._awake.real_s() > clock.lock_real_s(GOOD_FOR_S)
+
+    async def _refuse_what_a_sleeper_found(self) -> None:
+        """Let nobody act on an error of a run that slept: it has seen one half before and the other one after."""
+        self._inside = None  # it ends by itself
+        if self._held:
+            if self._good is None or self._good.real_s() > clock.lock_real_s(GOOD_FOR_S):
+                await self._beat()
+            self._refuse_lost()
+        elif self._watch is not None:
+            self._refuse_slept()
 
     def _refuse_slept(self, before: int | None = None) -> None:
         if self._sleeps_now() or self._sleeps > (self._sleeps_known if before is None else before):

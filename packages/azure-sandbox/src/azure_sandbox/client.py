@@ -24,11 +24,13 @@ class SandboxProcess:
     """A running sandbox: its description, its control API, and clients for it.
 
     Attributes:
+        folder: its state folder.
         description: what its sandbox.json says: endpoint, tenant, subscription, client ID and secret, certificates.
         http: a session that trusts the sandbox.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.description: dict[str, Any] = json.loads((folder / "sandbox.json").read_text())
         self.endpoint: str = self.description["endpoint"]
         self.subscription_id: str = self.description["subscription_id"]
