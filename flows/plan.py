@@ -8,16 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from aks_postgres.errors import AzureRefused, ImmutableChange, PreflightFailed, is_permanent
-from aks_postgres.flows.provision import start_environment
+from aks_postgres.arm.client import cloud
+from aks_postgres.errors import AzureRefused, ImmutableChange, PreflightFailed, UnknownRegion, is_permanent
+from aks_postgres.flows._environment import start_environment
 from aks_postgres.reports.cost import Cost, cost_of, cost_text
 from aks_postgres.reports.outputs import Place
-from aks_postgres.reports.plan import Action, Plan, PlannedStep
+from aks_postgres.reports.plan import COMES_AFTER, Action, Plan, PlannedStep
+from aks_postgres.reports.plan_view import PlanView
+from aks_postgres.runs.plan_lines import markdown, plan_lines
+from aks_postgres.runs.plan_view import plan_view
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.steps import Steps
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -47,12 +51,14 @@ async def plan(spec: EnvironmentSpec) -> State[Plan]:
     found = await make_plan(spec, recorded=True)
     key = environment_key(spec)
     about = f"{spec.name} in {spec.region}"
-    await acreate_table_artifact(
-        rows(found), key=f"plan-{key}", description=f"Plan of {about}. {cost_text(found.cost)}"
+    view = plan_view(spec, found)
+    await acreate_markdown_artifact(
+        markdown(plan_lines(view)), key=f"plan-{key}", description=f"Plan of {about}. {view.headline}"
     )
-    await acreate_table_artifact(
-        cost_rows(found.cost), key=f"cost-{key}", description=f"Cost of {about}, US dollars a day, roughly"
-    )
+    if view.cost:
+        await acreate_table_artifact(
+            cost_rows(view.cost), key=f"cost-{key}", description=f"Cost of {about}. {cost_text(view.cost)}"
+        )
     text = headline(found)
     if found.is_empty:
         return Completed(name="NothingToDo", message=text, data=found)
@@ -72,6 +78,11 @@ async def plan(spec: EnvironmentSpec) -> State[Plan]:
     return Completed(name="Drift", message=text, data=found)
 
 
+async def make_view(spec: EnvironmentSpec) -> PlanView:
+    """The plan of `provision` for people; no Prefect run is made."""
+    return plan_view(spec, await make_plan(spec, recorded=False))
+
+
 async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | None = None) -> Plan:
     """Run every step behind the closed gate.
 
@@ -84,6 +95,8 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
         async with Steps(recorded=recorded, collects_failures=True) as steps:
             started = start_environment(steps, spec, generation=generation, verify=False)
         problem = await started.place.failure()
+        if isinstance(problem, UnknownRegion) and not recorded:
+            raise problem
         if isinstance(problem, PreflightFailed):
             refused = [
                 PlannedStep(step="preflight", action="can't", reason=text) for text in problem.problems
@@ -112,6 +125,8 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
             steps=tuple(looked.values()),
             warnings=place.warnings,
             cost=cost_of(spec),
+            generation=place.generation,
+            resources=tuple(cloud().looked_at.values()),
         )
 
 
@@ -120,7 +135,7 @@ def _stopped(name: str, failure: Exception, stopped: dict[str, PlannedStep]) -> 
     text = str(failure)
     if earlier := stopped.get(text):
         after: Action = "not looked at" if earlier.action == "can't" else earlier.action
-        reason = f"comes after {earlier.step}"
+        reason = f"{COMES_AFTER} {earlier.step}"
         return PlannedStep(step=name, action=after, reason=reason, in_place=earlier.in_place)
     action: Action
     if isinstance(failure, AzureRefused) and failure.code == "AuthorizationFailed":
@@ -147,22 +162,6 @@ def headline(found: Plan) -> str:
     if found.is_empty_as_far_as_seen:
         parts.insert(0, "nothing to do")
     return f"{found.environment}: {', '.join(parts)}"
-
-
-def rows(found: Plan) -> list[dict[str, Any]]:
-    """The plan as a table: a row a field that differs, or a row a step."""
-    table: list[dict[str, Any]] = []
-    for step in found.steps:
-        row = {"step": step.step, "action": step.action, "field": step.reason, "live": "", "wanted": ""}
-        changed = [
-            {**row, "field": f.field, "live": _cell(f.old), "wanted": _cell(f.new)} for f in step.fields
-        ]
-        table += changed or [row]
-    return table
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value)
 
 
 def cost_rows(cost: Cost) -> list[dict[str, Any]]:

@@ -34,12 +34,14 @@ from aks_postgres.reports.rebuild import Addresses, Generations, RebuildPlan, Re
 from aks_postgres.reports.receipt import Receipt
 from aks_postgres.runs.confirmation import not_confirmed
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
-from aks_postgres.runs.rebuild_text import plan_text, rebuilt_text
+from aks_postgres.runs.plan_view import plan_view
+from aks_postgres.runs.rebuild_text import plan_text, rebuild_view, rebuilt_text
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.write_lock import WriteLock
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks.inventory import look_at_generations, read_addresses, take_inventory
+from aks_postgres.tasks.removal_plan import what_would_go
 
 REBUILT_EVENT = "aks-postgres.environment.rebuilt"
 
@@ -72,6 +74,7 @@ async def rebuild(
     backup_age_min: Annotated[int, Field(ge=1, le=10080)] = BACKUP_AGE_MIN,
     if_another_run: IfAnotherRun = "wait",
     again: bool = False,
+    approved_plan: str | None = None,
 ) -> State[Rebuilt]:
     """Make the environment anew; backups survive. Interrupted anywhere, it goes on when it is run again.
 
@@ -90,6 +93,7 @@ async def rebuild(
         backup_age_min: how old the newest backup of each Postgres cluster may be, in minutes.
         if_another_run: wait for another run that is writing to this environment, or refuse, naming it.
         again: rebuild also where another run has made a new generation since this one started.
+        approved_plan: the digest of the plan that was looked at; another plan is refused.
 
     Returns:
         The new generation's outputs, the receipt of the old one's, and the addresses of both. Cancelled as
@@ -106,7 +110,7 @@ async def rebuild(
     if refused := not_confirmed("rebuild", spec, confirm, discard_data=discard_data):
         return refused
     words = (confirm, discard_data, backup_age_min)
-    approved = None
+    approved = approved_plan
     async with run_session(spec, planning=True):
         found_first = _current(await look_at_generations(spec))
     if approval:
@@ -147,8 +151,12 @@ async def make_rebuild_plan(
             refusals += refused.problems
         shown = next((one for one in reversed(found.alive) if one.state == "current"), None)
         addresses = await read_addresses(shown) if shown else None
-    # What goes first leaves its quota, and what can't be changed in it is made anew.
-    planned = await make_plan(spec, recorded=False, generation=old[-1] if first and old else target)
+        # What goes first leaves its quota, and what can't be changed in it is made anew.
+        gone = await what_would_go([one for one in found.live if one.generation in going])
+    replaces = bool(first and old)
+    planned = await make_plan(spec, recorded=False, generation=old[-1] if replaces else target)
+    # What the new generation gets, where the old one is still in its place.
+    shown_plan = await make_plan(spec, recorded=False, generation=target) if replaces else planned
     refusals += [
         f"{step.step}: {step.action}: {step.reason}"
         for step in planned.unknown
@@ -166,6 +174,7 @@ async def make_rebuild_plan(
         refusals=tuple(refusals),
         warnings=planned.warnings,
         cost=cost_of(spec),
+        view=rebuild_view(plan_view(spec, shown_plan), gone, refusals, planned.warnings),
     )
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import AzureRefused, Finding, PreflightFailed
+from aks_postgres.errors import AzureRefused, Finding, PreflightFailed, UnknownRegion
 from aks_postgres.kubernetes.helm import is_installed
 from aks_postgres.preflight.authorized_ranges import authorized_ranges, needs_worker_address
 from aks_postgres.preflight.egress import EgressUnknown, egress_address
@@ -105,7 +105,7 @@ async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None)
     if facts.locations is not None:
         verdict += judge_region(spec, facts.locations, facts.providers)
         if not knows_region(spec, facts.locations):
-            raise PreflightFailed(verdict.problems)  # a region that isn't there can't be asked anything
+            raise UnknownRegion(verdict.problems)  # a region that isn't there can't be asked anything
 
     region = await ask_region(subscription_id, spec.region, generation.names, generation.others)
     kubernetes_version, more = judge_region_facts(

@@ -102,6 +102,10 @@ class PreflightFailed(PermanentError):
         self.way_out = " ".join(dict.fromkeys(problem.way_out for problem in problems))
 
 
+class UnknownRegion(PreflightFailed):
+    """The subscription has no such region."""
+
+
 class TearDownRefused(PermanentError):
     """Problems found before the first deletion, all of them."""
 
@@ -120,6 +124,14 @@ class RebuildRefused(PermanentError):
     """A rebuild that can't begin, or wasn't approved; nothing was written."""
 
 
+class NotThere(PermanentError):
+    """There is no such environment; says which there are."""
+
+
+class PlanMoved(PermanentError):
+    """Something else would be done than what was planned; nothing was written."""
+
+
 class EnvironmentBusy(PermanentError):
     """Another run is writing to the environment; says which, where, and since when."""
 
@@ -128,7 +140,9 @@ class ImmutableChange(PermanentError):
     """The spec differs from the live resource in fields that Azure can't change in place."""
 
     def __init__(self, label: str, fields: Sequence[FieldChange], way_out: str) -> None:
+        self.label = label
         self.fields = tuple(fields)
+        self.way_out = way_out
         differences = "; ".join(f"{f.field} is {f.old!r} and the spec wants {f.new!r}" for f in fields)
         super().__init__(f"{label}: {differences}; Azure can't change that in place.", way_out=way_out)
 

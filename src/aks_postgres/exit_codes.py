@@ -4,10 +4,10 @@
 | --- | --- |
 | 0 | done |
 | 1 | failed: Azure refused or didn't finish; act as the message says, or run again |
-| 2 | bad input: spec, usage or environment variable; nothing was written |
+| 2 | bad input: spec, region, usage or environment variable, or nobody to ask and no `--yes`; nothing was written |
 | 3 | credentials: none, wrong, or without access |
 | 4 | the sandbox or the Prefect server isn't running, or can't be reached |
-| 5 | `plan` found something to create or change |
+| 5 | `plan` found something to create or change, or `tear-down --plan` something to delete |
 | 130 | interrupted; run again to go on |
 """
 
@@ -39,7 +39,13 @@ class CommandFailed(Exception):
 def failure_of(error: Exception) -> CommandFailed | None:
     """An error that is meant for people, with its exit code; None for a bug, which deserves its traceback."""
     # Imported here: --help needs none of them.
-    from aks_postgres.errors import CredentialsRefused, ProvisioningError, WouldWrite, WrongSetting
+    from aks_postgres.errors import (
+        CredentialsRefused,
+        ProvisioningError,
+        UnknownRegion,
+        WouldWrite,
+        WrongSetting,
+    )
     from aks_postgres.files.given_files import disk_problem
     from aks_postgres.spec.problems import SpecError
 
@@ -47,7 +53,7 @@ def failure_of(error: Exception) -> CommandFailed | None:
         return error
     if isinstance(error, OSError) and (problem := disk_problem(error)):
         return CommandFailed(str(problem))
-    if isinstance(error, SpecError):
+    if isinstance(error, SpecError | UnknownRegion):
         return CommandFailed(str(error), ExitCode.BAD_INPUT)
     if isinstance(error, CredentialsRefused):
         return CommandFailed(str(error), ExitCode.CREDENTIALS)

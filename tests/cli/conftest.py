@@ -12,6 +12,9 @@ from azure_sandbox.client import SandboxProcess
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+# Which environment a command is about has to be said.
+NAMED = ("--name", "cnpg", "--region", "canadacentral")
+
 # Time-outs are for a command that hangs; each promise about time is tested by itself.
 _HANGS_S = 150
 

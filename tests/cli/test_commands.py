@@ -13,7 +13,7 @@ from aks_postgres.cli.guide_variables import VARIABLES
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
-from .conftest import Run
+from .conftest import NAMED, Run
 
 WRITES = ("PUT", "PATCH", "POST", "DELETE")
 # POST is how these read.
@@ -42,8 +42,8 @@ def failed(done: subprocess.CompletedProcess[str], code: int, *words: str) -> No
 def test_an_environment_from_nothing_to_kubectl(
     run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str, tmp_path: Path
 ) -> None:
-    here = ("--sandbox", "--state", state)
-    first = run("provision", *here, "--json", PREFECT_API_URL=prefect_url)
+    here = (*NAMED, "--sandbox", "--state", state)
+    first = run("provision", "--yes", *here, "--json", PREFECT_API_URL=prefect_url)
     assert first.returncode == 0, first.stderr
     made = json.loads(first.stdout)
     assert made["cluster"]["name"].startswith("aks-primary-cnpg-")
@@ -53,7 +53,7 @@ def test_an_environment_from_nothing_to_kubectl(
     before = len(writes(sandbox))
     plan = run("plan", *here)
     assert plan.returncode == 0, plan.stderr
-    assert re.fullmatch(r"Cost a day, .*\ncnpg-canadacentral: nothing to do\n", plan.stdout)
+    assert re.fullmatch(r"cnpg-canadacentral: nothing to do, \d+ unchanged; .*\n", plan.stdout)
 
     variables = run("outputs", *here, "--format", "env").stdout
     echoes = "".join(f'\nprintf "%s=%s\\n" {name} "${{{name}}}"' for name in VARIABLES)
@@ -80,10 +80,10 @@ def test_an_environment_from_nothing_to_kubectl(
 def test_a_finished_environment_is_shown_for_people_and_for_programs(
     run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
 ) -> None:
-    here = ("--sandbox", "--state", state)
-    made = json.loads(run("provision", *here, "--json", PREFECT_API_URL=prefect_url).stdout)
+    here = (*NAMED, "--sandbox", "--state", state)
+    made = json.loads(run("provision", "--yes", *here, "--json", PREFECT_API_URL=prefect_url).stdout)
     before = len(writes(sandbox))
-    second = run("provision", *here, PREFECT_API_URL=prefect_url)
+    second = run("provision", "--yes", *here, PREFECT_API_URL=prefect_url)
     assert second.returncode == 0, second.stderr
     assert "# cnpg in canadacentral" not in second.stdout  # rendered, not raw
     assert "cnpg in canadacentral" in second.stdout
@@ -96,7 +96,12 @@ def test_a_finished_environment_is_shown_for_people_and_for_programs(
         {key: made[key]["id"] for key in ("cluster", "grafana", "public_ip")}
     )
     assert writes(sandbox)[before:] == []
-    failed(run("outputs", *here, "--name", "other"), 1, "isn't finished", "aks-postgres provision")
+    failed(
+        run("outputs", *here, "--name", "other"),
+        1,
+        "no environment other-canadacentral",
+        "there: cnpg-canada",
+    )
 
 
 def test_a_failed_run_ends_with_azure_s_words_once(
@@ -106,7 +111,7 @@ def test_a_failed_run_ends_with_azure_s_words_once(
         {"status": 403, "code": "RequestDisallowedByPolicy", "message": "No Grafana in this subscription."},
         operation="Grafana_Create",
     )
-    done = run("provision", "--state", state, PREFECT_API_URL=prefect_url)
+    done = run("provision", "--yes", *NAMED, "--state", state, PREFECT_API_URL=prefect_url)
     failed(done, 1, "RequestDisallowedByPolicy")
     assert done.stderr.count("aks-postgres: ") == 1
 
@@ -120,17 +125,17 @@ def test_a_bad_spec_is_refused_with_every_field_before_anything_is_asked(
 
 
 def test_no_subscription_is_bad_input(run: Run) -> None:
-    failed(run("outputs"), 2, "subscription_id", "AZURE_SUBSCRIPTION_ID")
+    failed(run("outputs", *NAMED), 2, "subscription_id", "AZURE_SUBSCRIPTION_ID")
 
 
 @pytest.mark.parametrize("command", shown(["provision", "kubeconfig", "outputs"]))
 def test_no_sandbox_is_said_plainly(run: Run, tmp_path: Path, command: str) -> None:
-    done = run(command, "--sandbox", "--state", tmp_path / "none")
+    done = run(command, *NAMED, "--sandbox", "--state", tmp_path / "none")
     failed(done, 4, "no sandbox is running", f"aks-postgres sandbox start --state {tmp_path / 'none'}")
 
 
 def test_a_sandbox_that_is_gone_from_under_its_variables_is_said_in_one_line(run: Run) -> None:
-    done = run("outputs", AKS_POSTGRES_ARM_ENDPOINT=f"https://localhost:{closed_port()}")
+    done = run("outputs", *NAMED, AKS_POSTGRES_ARM_ENDPOINT=f"https://localhost:{closed_port()}")
     failed(done, 4, "isn't running", "aks-postgres sandbox env")
     assert len(done.stderr.splitlines()) == 1  # no line of a pause before another try
 
@@ -139,12 +144,14 @@ def test_a_prefect_server_that_can_t_be_reached_is_said_plainly(
     run: Run, sandbox: SandboxProcess, state: Path
 ) -> None:
     url = f"http://127.0.0.1:{closed_port()}/api"
-    failed(run("provision", "--state", state, PREFECT_API_URL=url), 4, url, "PREFECT_API_URL")
+    failed(
+        run("provision", "--yes", *NAMED, "--state", state, PREFECT_API_URL=url), 4, url, "PREFECT_API_URL"
+    )
     assert writes(sandbox) == []
 
 
 def test_a_wrong_secret_is_one_message_after_one_try(run: Run, sandbox: SandboxProcess) -> None:
-    done = run("outputs", **azure_variables(sandbox) | {"AZURE_CLIENT_SECRET": "wrong"})
+    done = run("outputs", *NAMED, **azure_variables(sandbox) | {"AZURE_CLIENT_SECRET": "wrong"})
     failed(done, 3, "AZURE_CLIENT_SECRET", "AADSTS7000215")
     assert len(done.stderr.splitlines()) == 1
     assert sandbox.description["client_secret"] not in done.stderr
@@ -152,7 +159,7 @@ def test_a_wrong_secret_is_one_message_after_one_try(run: Run, sandbox: SandboxP
 
 
 def test_kubectl_s_own_file_is_refused(run: Run, state: Path, tmp_path: Path) -> None:
-    done = run("kubeconfig", "--state", state, "--file", tmp_path / ".kube" / "config")
+    done = run("kubeconfig", *NAMED, "--state", state, "--file", tmp_path / ".kube" / "config")
     failed(done, 2, "kubectl's own file")
     assert not (tmp_path / ".kube").exists()
 

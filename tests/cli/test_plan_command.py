@@ -15,12 +15,15 @@ from .test_commands import writes
 def test_a_plan_says_what_would_be_made_and_what_it_costs(
     run: Run, sandbox: SandboxProcess, state: Path
 ) -> None:
-    done = run("plan", "--state", state, "--region", "koreacentral")
+    done = run("plan", "--name", "cnpg", "--state", state, "--region", "koreacentral")
     assert done.returncode == 5, done.stderr
-    *steps, cost, headline = done.stdout.splitlines()
-    assert steps[0] == "create         resource_group"
-    assert re.fullmatch(r"Cost a day, roughly: at least \d+\.\d\d USD .*; plus unknown: .*metrics.*", cost)
-    assert re.fullmatch(r"cnpg-koreacentral: \d+ to create, \d+ to update", headline)
+    assert re.search(r"^  create +AKS cluster  aks-primary-cnpg-\w{8}$", done.stdout, re.M)
+    assert re.search(r"^ +postgres_pool\.vm_size: Standard_D4s_v5$", done.stdout, re.M)
+    assert re.search(r"^  metrics: no price known: ", done.stdout, re.M)
+    assert re.search(r"^  in all: at least [\d.]+ to [\d.]+; now 0.00, so \+", done.stdout, re.M)
+    *_, last = done.stdout.splitlines()
+    assert re.fullmatch(r"cnpg-koreacentral: \d+ to create(, \d+ to update)?\. Plan [0-9a-f]{12}\.", last)
+    assert [line for line in done.stdout.splitlines() if line != line.rstrip()] == []
     assert writes(sandbox) == []
 
 
@@ -29,11 +32,19 @@ def test_what_can_t_be_done_ends_with_exit_code_1_and_in_the_json(
     run: Run, sandbox: SandboxProcess, state: Path
 ) -> None:
     done = run(
-        "plan", "--state", state, "--json", "--set", "storage.sku=Standard_GZRS", "--region", "northcentralus"
+        "plan",
+        "--state",
+        state,
+        "--json",
+        "changes",
+        "--set",
+        "storage.sku=Standard_GZRS",
+        "--region",
+        "northcentralus",
     )
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
-    assert {(step["step"], step["action"]) for step in found["steps"]} == {("preflight", "can't")}
-    assert found["cost"]["low_usd"] > 0
-    assert "2 to 3 nodes Standard_D4s_v5 (systempool)" in found["cost"]["unknown"]
+    assert {(item["kind"], item["action"]) for item in found["items"]} == {("preflight", "can't")}
+    assert found["totals"] == {"can't": len(found["items"])}
+    assert found["cost"] is None
     assert writes(sandbox) == []

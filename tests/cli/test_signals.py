@@ -20,6 +20,7 @@ from aks_postgres.runs.write_lock import CONTAINER, HEARTBEAT
 from azure_sandbox.client import SandboxProcess
 
 from ..flows.conftest import quicken
+from .conftest import NAMED
 
 # For a process that hangs; nothing here promises a time.
 _HANGS_S = 120
@@ -70,6 +71,8 @@ def command(tmp_path: Path, sandbox: SandboxProcess, state: Path) -> tuple[list[
         "-m",
         "aks_postgres.cli.main",
         "provision",
+        "--yes",
+        *NAMED,
         "--state",
         str(state),
     ], kept | own

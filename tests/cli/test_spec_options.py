@@ -32,9 +32,10 @@ def test_json_is_read_like_yaml(spec_file: Path) -> None:
     assert (spec.name, spec.postgres_pool.max_count) == ("json", 9)
 
 
-def test_an_empty_file_is_the_default_spec(spec_file: Path) -> None:
+def test_an_empty_file_is_refused(spec_file: Path) -> None:
     spec_file.write_text("# nothing yet\n")
-    assert wanted(spec_file) == EnvironmentSpec()
+    with pytest.raises(CommandFailed, match="is empty"):
+        wanted(spec_file)
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.35.2"])

@@ -36,8 +36,12 @@ async def test_plan_of_nothing_is_everything_and_writes_nothing(
     assert writes(azure.ledger()) == []
 
     assert found.cost == cost_of(spec)
-    assert cost_text(found.cost) in (await artifact("plan-cnpg-canadacentral")).description
-    costs = json.loads((await artifact("cost-cnpg-canadacentral")).data)
+    shown = (await artifact("plan-cnpg-canadacentral")).data
+    assert "**AKS cluster** `aks-primary-cnpg-" in shown
+    assert "postgres\\_pool.max\\_count: 6" in shown or "postgres_pool.max_count: 6" in shown, shown
+    cost = await artifact("cost-cnpg-canadacentral")
+    assert cost_text(found.cost) in cost.description
+    costs = json.loads(cost.data)
     assert [row["what"] for row in costs] == [line.what for line in found.cost.lines]
     assert [row["what"] for row in costs if row["most nodes"] == "unknown"] == list(found.cost.unknown)
 

@@ -24,6 +24,7 @@ Flow = Literal["provision", "tear_down", "rebuild blue_green", "rebuild replace"
 FLOWS: tuple[Flow, ...] = ("provision", "tear_down", "rebuild blue_green", "rebuild replace")
 
 _MODULES = (
+    "aks_postgres.flows._environment",
     "aks_postgres.flows.provision",
     "aks_postgres.flows.tear_down",
     "aks_postgres.flows.rebuild",

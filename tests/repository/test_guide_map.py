@@ -79,7 +79,7 @@ def steps_of(*files: str) -> set[str]:
 
 def test_every_step_of_the_flow_does_something_of_the_guide_or_is_known_not_to() -> None:
     mapped = {name.rpartition(".")[2] for command in COMMANDS for name in command.ours}
-    assert steps_of("provision.py") - mapped == OURS_ALONE
+    assert steps_of("_environment.py") - mapped == OURS_ALONE
 
 
 def test_every_mapped_task_is_a_step_of_the_flow() -> None:
@@ -89,7 +89,7 @@ def test_every_mapped_task_is_a_step_of_the_flow() -> None:
         for name in command.ours
         if name.startswith("aks_postgres.tasks.")
     }
-    assert tasks - steps_of("provision.py") == set()
+    assert tasks - steps_of("_environment.py") == set()
 
 
 def readme_rows() -> list[tuple[str, set[str]]]:

@@ -43,6 +43,7 @@ from aks_postgres.arm.response_checks import (
 )
 from aks_postgres.arm.responses import Answer, answer_of, json_of
 from aks_postgres.reports.journal import journal
+from aks_postgres.reports.plan import PlannedResource
 
 if TYPE_CHECKING:
     from azure.mgmt.authorization.v2022_04_01.aio import AuthorizationManagementClient
@@ -129,6 +130,8 @@ class Cloud:
     """Of clusters, by group and name; secret, in memory only, and gone with the run."""
     fetched: dict[str, bytes] = field(default_factory=dict, repr=False)
     """Pinned files of the run, by their SHA-256: what the preflight has seen is what is installed."""
+    looked_at: dict[tuple[str, str], PlannedResource] = field(default_factory=dict, repr=False)
+    """What a plan found about each resource, by step and ID."""
 
     @property
     def planning(self) -> bool:

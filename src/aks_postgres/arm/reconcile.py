@@ -22,6 +22,7 @@ from aks_postgres.arm.diff import FINAL_STATES, Decision, merged, state_of
 from aks_postgres.arm.gate import purpose
 from aks_postgres.arm.if_match import send_if_unchanged
 from aks_postgres.arm.operation_status import fault_of_operation, has_error
+from aks_postgres.arm.plan_record import decide_in_plan
 from aks_postgres.arm.planned import planned
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json, clean
 from aks_postgres.arm.retry import persistently, read_once, read_path, send
@@ -172,7 +173,7 @@ async def ensure(
             intended.append(CREATED)
             return await ended_well(answer)
         live = await settled(resource)
-        decision = decision_for(live)
+        decision = decide_in_plan(resource, decision_for, live) if cloud().planning else decision_for(live)
         if live is not None and not decision.needs_write:
             return live
         if cloud().planning:

@@ -43,7 +43,17 @@ def start(folder: Folder = Path(".demo")) -> None:
     print(f"Sandbox:        {sandbox.endpoint} ({sandbox.speed:g} times as fast as Azure)", flush=True)
     print(f"Prefect server: {server.url} (starting takes about 10 s)", flush=True)
     server.wait_until_ready()
-    command = ["provision", "--sandbox", "--state", str(state)]
+    command = [
+        "provision",
+        "--yes",
+        "--name",
+        "cnpg",
+        "--region",
+        "canadacentral",
+        "--sandbox",
+        "--state",
+        str(state),
+    ]
     print(f"Running:        aks-postgres {shlex.join(command)}\n", flush=True)
     environment = _prefect_environment(folder) | {"PREFECT_API_URL": f"{server.url}/api"}
     done = subprocess.run(

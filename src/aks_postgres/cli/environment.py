@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aks_postgres.cli.spec_options import environment_command, spec_fields
+from aks_postgres.cli.spec_options import environment_command
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,6 +23,11 @@ if TYPE_CHECKING:
 app = typer.Typer()
 INTERRUPTED = "interrupted. What Azure has begun goes on; run again to go on from there."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+ArmPaths = Annotated[bool, typer.Option("--arm-paths", help="Say ARM's path of each setting, too.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on without showing the plan and asking.")]
+ShowAll = Annotated[
+    bool, typer.Option("--all", help="Show what stays as it is, too; --json=all is --json --all.")
+]
 IfAnotherRun = Annotated[
     Literal["wait", "refuse"],
     typer.Option(help="While another run is writing to this environment: wait for it, or refuse, naming it."),
@@ -62,16 +66,29 @@ def prefect_found(quiet: bool) -> Iterator[None]:
 @environment_command(app)
 def provision(
     spec: EnvironmentSpec,
+    yes: Yes = False,
+    plan_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan",
+            metavar="FILE",
+            help="Carry out the plan in this file (plan --out), spec included, and nothing else.",
+        ),
+    ] = None,
     if_another_run: IfAnotherRun = "wait",
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
     """Create the environment, or bring it to its spec; a finished one is left as it is.
 
-    Progress goes to standard error. Interrupted or failed, run it again: it goes on where it stopped.
+    On a terminal it shows the plan and asks; what is done then is that plan or nothing. Progress goes to standard
+    error. Interrupted or failed, run it again: it goes on where it stopped.
+
+    Example: aks-postgres provision --spec environment.yaml --set postgres_pool.max_count=9
     """
+    approved = _approved(spec, yes=yes, plan_file=plan_file)
     with prefect_found(quiet):
-        outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, quiet=quiet))
+        outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, approved, quiet=quiet))
     if as_json:
         print(outputs.model_dump_json(indent=2))
     if quiet:
@@ -85,14 +102,53 @@ def provision(
         print(f"{what}: {url}", file=sys.stderr)
 
 
+def _approved(spec: EnvironmentSpec, *, yes: bool, plan_file: Path | None) -> str | None:
+    """The digest of the plan that may be carried out; None if whatever has to be done may be.
+
+    Raises:
+        CommandFailed: nobody approved it, or it can't be carried out.
+        PlanMoved: the plan in the file isn't what would be done any more.
+    """
+    from aks_postgres.cli.approval import ask, require_person
+
+    if yes and plan_file is None:
+        return None
+    if plan_file is None:
+        require_person("provision")
+    from aks_postgres.exit_codes import CommandFailed
+    from aks_postgres.runs.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from aks_postgres.cli.plan_file import read_plan
+    from aks_postgres.cli.plan_text import print_plan
+    from aks_postgres.flows.plan import make_view
+    from aks_postgres.runs.plan_moves import refuse_moved
+
+    kept = read_plan(plan_file).view if plan_file else None
+    view = asyncio.run(make_view(spec))
+    if kept:
+        refuse_moved(view, kept)
+        return view.digest
+    print_plan(view, to_error=True)
+    if view.can_t:
+        raise CommandFailed("this plan can't be carried out; nothing was written.")
+    if not view.is_empty:
+        ask("Do this?")
+    return view.digest
+
+
 async def _run_provision(
-    spec: EnvironmentSpec, if_another_run: Literal["wait", "refuse"], *, quiet: bool
+    spec: EnvironmentSpec,
+    if_another_run: Literal["wait", "refuse"],
+    approved_plan: str | None,
+    *,
+    quiet: bool,
 ) -> tuple[EnvironmentOutputs, str | None, dict[str, str]]:
     from aks_postgres.flows.provision import provision as provision_flow
     from aks_postgres.runs.prefect_server import pages_of, summary_of
 
     with as_a_run(spec, quiet=quiet):
-        run: Any = await provision_flow(spec, if_another_run, return_state=True)
+        run: Any = await provision_flow(spec, if_another_run, approved_plan, return_state=True)
         run_id: UUID = run.state_details.flow_run_id
         outputs: EnvironmentOutputs = await run.result()
     return outputs, await summary_of(run_id), pages_of(run_id)
@@ -122,37 +178,40 @@ def as_a_run(spec: EnvironmentSpec, *, quiet: bool) -> Iterator[None]:
 def plan(
     spec: EnvironmentSpec,
     as_json: Json = False,
+    arm_paths: ArmPaths = False,
+    show_all: ShowAll = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the plan in a file, for provision --plan FILE."),
+    ] = None,
 ) -> None:
-    """Print what `provision` would create and change, field by field, and what a day costs; only reads.
+    """Print what `provision` would create and change, in the spec's words, and what a day costs; only reads.
 
     Reader rights are enough, but for what is in the cluster (Azure Kubernetes Service Cluster User Role). Exit code 0
     says that there is nothing to do, 5 that there is something, 1 that something can't be done, or that Azure couldn't
     be asked.
+
+    Example: aks-postgres plan --name cnpg --region canadacentral --out plan.json
     """
+    from aks_postgres.cli.plan_file import write_plan
+    from aks_postgres.cli.plan_text import print_plan
     from aks_postgres.exit_codes import ExitCode
     from aks_postgres.runs.prefect_server import prepare_prefect
 
     prepare_prefect()
-    from aks_postgres.flows.plan import headline, make_plan
-    from aks_postgres.reports.cost import cost_text
+    from aks_postgres.flows.plan import make_view
 
-    found = asyncio.run(make_plan(spec, recorded=False))
+    view = asyncio.run(make_view(spec))
+    if out and not view.can_t:
+        write_plan(out, spec, view)
+        print(f"The plan is in {out}: aks-postgres provision --plan {shlex.quote(str(out))}", file=sys.stderr)
     if as_json:
-        print(found.model_dump_json(indent=2))
+        print(view.as_json(everything=show_all))
     else:
-        for step in found.steps:
-            if step.action == "nothing":
-                continue
-            print(f"{step.action:14} {step.step}  {step.reason}".rstrip())
-            for field in step.fields:
-                print(f"{'':14} {field}")
-        for warning in found.warnings:
-            print(f"Warning: {warning}", file=sys.stderr)
-        print(cost_text(found.cost))
-        print(headline(found))
-    if found.is_empty_as_far_as_seen:
+        print_plan(view, arm_paths=arm_paths, everything=show_all)
+    if view.is_empty:
         return
-    raise typer.Exit(ExitCode.CHANGES if found.changes and not found.refusals else ExitCode.FAILED)
+    raise typer.Exit(ExitCode.FAILED if view.can_t else ExitCode.CHANGES)
 
 
 @environment_command(app)
@@ -164,12 +223,17 @@ def outputs(
     ] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Print the names, IDs and endpoints of a finished environment; only reads."""
+    """Print the names, IDs and endpoints of a finished environment; only reads.
+
+    Example: aks-postgres outputs --name cnpg --region canadacentral --format env
+    """
     from aks_postgres.runs.prefect_server import prepare_prefect
 
     prepare_prefect()
+    from aks_postgres.flows._listing import require_there
     from aks_postgres.flows.provision import read_outputs
 
+    asyncio.run(require_there(spec))
     found = asyncio.run(read_outputs(spec))
     if as_json or output_format == "json":
         print(found.model_dump_json(indent=2))
@@ -214,7 +278,10 @@ def kubeconfig(
         typer.Option(metavar="FILE", help="Where to write it; by default a file of the environment's own."),
     ] = None,
 ) -> None:
-    """Write the cluster's credentials to a file of their own, mode 0600; never to ~/.kube/config."""
+    """Write the cluster's credentials to a file of their own, mode 0600; never to ~/.kube/config.
+
+    Example: aks-postgres kubeconfig --name cnpg --region canadacentral --file cluster.kubeconfig
+    """
     from aks_postgres.cli.kubeconfig_file import default_file, refuse_shared_file, write_kubeconfig
 
     if file is not None:
@@ -223,31 +290,9 @@ def kubeconfig(
 
     prepare_prefect()
     from aks_postgres.cli.kubeconfig import kubeconfig as read_kubeconfig
+    from aks_postgres.flows._listing import require_there
 
+    asyncio.run(require_there(spec))
     target = file or default_file(spec)
     write_kubeconfig(target, asyncio.run(read_kubeconfig(spec)))
     print(f"export KUBECONFIG={shlex.quote(str(target.absolute()))}")
-
-
-@app.command()
-def fields(as_json: Json = False) -> None:
-    """List every field of the spec with its default, what it may be, and what it means."""
-    from pydantic import TypeAdapter
-
-    found = [
-        {
-            "field": field.path,
-            "default": TypeAdapter(Any).dump_python(field.default, mode="json"),
-            "allowed": field.constraint,
-            "description": field.info.description or "",
-        }
-        for field in spec_fields()
-    ]
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-    for entry in found:
-        default = entry["default"]
-        print(f"{entry['field']} = {json.dumps(default) if default is not None else 'unset'}")
-        print(f"    {entry['description']}")
-        print(f"    Allowed: {entry['allowed']}")

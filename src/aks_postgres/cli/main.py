@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from aks_postgres.cli import demo, deployments, environment, removal, sandbox
+from aks_postgres.cli import demo, deployments, environment, listing, removal, sandbox, spec_text
 from aks_postgres.exit_codes import ExitCode, failure_of
 from aks_postgres.foreign_text import shown
 
@@ -22,23 +22,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.registered_commands += [*environment.app.registered_commands, *removal.app.registered_commands]
+for part in (environment, removal, listing, spec_text):
+    app.registered_commands += part.app.registered_commands
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(demo.app, name="demo")
 
 
+_MEANS = {"--json=all": ("--json", "--all")}
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(f"aks-postgres {version('aks-postgres')}")
+        version()
         raise typer.Exit
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as version_of
+
+    print(f"aks-postgres {version_of('aks-postgres')}")
 
 
 @app.callback()
 def _options(
-    version: Annotated[
+    show_version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
@@ -49,7 +59,8 @@ def main() -> None:
     """Run the command; an error meant for people is one message and an exit code, a bug its traceback."""
     _end_as_by_ctrl_c()
     try:
-        app()
+        # An option of Typer's either takes a value or doesn't; --json may.
+        app([part for given in sys.argv[1:] for part in _MEANS.get(given, (given,))])
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say_interrupted()
     except SystemExit as end:

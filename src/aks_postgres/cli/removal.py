@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aks_postgres.cli.environment import IfAnotherRun, Json, as_a_run, prefect_found
+from aks_postgres.cli.environment import IfAnotherRun, Json, Yes, as_a_run, prefect_found
 from aks_postgres.cli.spec_options import environment_command
-from aks_postgres.exit_codes import CommandFailed
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
-    from aks_postgres.reports.rebuild import Rebuilt
+    from aks_postgres.reports.rebuild import Rebuilt, Strategy
     from aks_postgres.reports.receipt import Receipt
     from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -47,7 +47,16 @@ def _refuse_wrong_words(
 @environment_command(app)
 def tear_down(
     spec: EnvironmentSpec,
-    confirm: Confirm,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME-REGION",
+            help="Name and region, typed, such as cnpg-canadacentral; needed for all but --plan.",
+        ),
+    ] = None,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Show what would go, what stays and what stands against it.")
+    ] = False,
     delete_backups: Annotated[
         str | None,
         typer.Option(
@@ -65,7 +74,18 @@ def tear_down(
     """Delete what the environment owns, and print what became of everything; backups stay unless named.
 
     Refuses before the first deletion. Interrupted or failed, run it again: it goes on where it stopped.
+
+    Example: aks-postgres tear-down --name cnpg --region canadacentral --plan
     """
+    if only_plan:
+        _show_tear_down(spec, delete_backups, discard_data, backup_age_min, as_json=as_json)
+        return
+    if confirm is None:
+        raise CommandFailed(
+            f"tear-down needs --confirm {spec.name}-{spec.region}, typed; --plan shows what would go. Nothing was "
+            "deleted.",
+            ExitCode.BAD_INPUT,
+        )
     _refuse_wrong_words("tear-down", spec, confirm, delete_backups, discard_data)
     words = {
         "confirm": confirm,
@@ -83,6 +103,34 @@ def tear_down(
         from rich.markdown import Markdown
 
         Console().print(Markdown(text or receipt.headline))
+
+
+def _show_tear_down(
+    spec: EnvironmentSpec,
+    delete_backups: str | None,
+    discard_data: str | None,
+    backup_age_min: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what a tear-down would do.
+
+    Raises:
+        Exit: 5 if something would go, 1 if something stands against it.
+    """
+    from aks_postgres.runs.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from aks_postgres.cli.plan_text import print_plan
+    from aks_postgres.flows._removal_view import make_tear_down_view
+
+    view = asyncio.run(make_tear_down_view(spec, delete_backups, discard_data, backup_age_min))
+    if as_json:
+        print(view.as_json(everything=True))
+    else:
+        print_plan(view, everything=True)
+    if not view.is_empty:
+        raise typer.Exit(ExitCode.FAILED if view.can_t else ExitCode.CHANGES)
 
 
 async def _run_tear_down(
@@ -120,6 +168,7 @@ def rebuild(
     discard_data: DiscardData = None,
     backup_age_min: BackupAge = 60,
     if_another_run: IfAnotherRun = "wait",
+    yes: Yes = False,
     again: Annotated[
         bool,
         typer.Option(
@@ -131,10 +180,18 @@ def rebuild(
 ) -> None:
     """Make the environment anew, and print old and new addresses; backups stay.
 
+    On a terminal it shows what is deleted, what is made and which addresses change, and asks.
+
     Refuses before the first write. Interrupted or failed, run it again: it goes on where it stopped.
+
+    Example: aks-postgres rebuild --name cnpg --region canadacentral --confirm cnpg-canadacentral
     """
     _refuse_wrong_words("rebuild", spec, confirm, None, discard_data)
+    approved = None
+    if not yes and not approval:
+        approved = _approved_rebuild(spec, strategy, confirm, discard_data, backup_age_min)
     options = {
+        "approved_plan": approved,
         "confirm": confirm,
         "strategy": strategy,
         "approval": approval,
@@ -158,6 +215,34 @@ def rebuild(
         from aks_postgres.runs.rebuild_text import rebuilt_text
 
         Console().print(Markdown(rebuilt_text(rebuilt)))
+
+
+def _approved_rebuild(
+    spec: EnvironmentSpec, strategy: Strategy, confirm: str, discard_data: str | None, backup_age_min: int
+) -> str:
+    """Show the plan of a rebuild and ask; the digest of what was approved."""
+    from aks_postgres.cli.approval import ask, require_person
+
+    require_person("rebuild")
+    from aks_postgres.runs.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from aks_postgres.cli.plan_text import print_plan
+    from aks_postgres.flows.rebuild import make_rebuild_plan
+    from aks_postgres.reports.cost import cost_text
+    from aks_postgres.runs.rebuild_text import addresses_text
+
+    plan = asyncio.run(make_rebuild_plan(spec, strategy, confirm, discard_data, backup_age_min))
+    if plan.view:
+        print_plan(plan.view, to_error=True)
+    said = [cost_text(plan.cost, doubled=bool(plan.old) and not plan.first)] if not plan.refusals else []
+    said += ["", "Addresses that change", *(f"  {one}" for one in addresses_text(plan)), ""]
+    said.append(f"{plan.headline}. Backups stay. Plan {plan.digest}.")
+    print("\n".join(said), file=sys.stderr)
+    if plan.refusals:
+        raise CommandFailed(f"rebuild of {plan.environment} can't be done; nothing was written.")
+    ask("Do this?")
+    return plan.digest
 
 
 async def _run_rebuild(

@@ -58,7 +58,7 @@ def start(
     )
     print(f"Sandbox at {found.endpoint}, process {found.pid}, {found.speed:g} times as fast as Azure.")
     where = f" --state {shlex.quote(str(state))}" if state else ""
-    print(f"Use it:  aks-postgres provision --sandbox{where}")
+    print(f"Use it:  aks-postgres provision --name cnpg --region canadacentral --sandbox{where}")
     print(f"Stop it: aks-postgres sandbox stop{where}")
 
 

@@ -78,6 +78,9 @@ def _given_spec(
     settings: Settings = None,
     sandbox: UseSandbox = False,
     state: State = None,
+    *,
+    plan_file: Path | None = None,
+    needs_identity: bool = True,
 ) -> EnvironmentSpec:
     """The spec wanted; points this process at the sandbox where that was asked for."""
     from aks_postgres.cli.sandbox_client import require_local_endpoint, use_sandbox
@@ -87,7 +90,17 @@ def _given_spec(
         found = use_sandbox(state_folder(state))
     else:
         require_local_endpoint()
-    return wanted_spec(
+    if plan_file is not None:
+        from aks_postgres.cli.plan_file import read_plan
+
+        given = [spec_file, name, region, subscription_id, suffix, settings]
+        if any(one is not None for one in given):
+            raise CommandFailed(
+                "--plan has the spec in it: leave --spec, --name, --region, --subscription-id, --suffix and --set out",
+                ExitCode.BAD_INPUT,
+            )
+        return read_plan(plan_file).spec
+    spec = wanted_spec(
         spec_file,
         name=name,
         region=region,
@@ -96,6 +109,40 @@ def _given_spec(
         settings=settings,
         sandbox=found,
     )
+    if needs_identity:
+        require_identity(spec)
+    return spec
+
+
+def given_spec(*, is_named: bool = False, region: str | None = None, **given: Any) -> EnvironmentSpec:
+    """The spec of a command whose options aren't an environment command's; points it at the sandbox, too.
+
+    Args:
+        is_named: whether the name has to be said, as for an environment that may be made.
+        region: as Azure writes it, or nearly.
+        given: as `_given_spec` takes them.
+    """
+    needs = is_named or given.get("name") is not None
+    spec = _given_spec(**given, region=region, needs_identity=False)
+    if needs:
+        require_identity(spec)
+    return spec
+
+
+def require_identity(spec: EnvironmentSpec) -> None:
+    """See that somebody said which environment it is: a default would be made, and paid for, by a slip.
+
+    Raises:
+        CommandFailed: name or region is missing.
+    """
+    missing = [field for field in ("name", "region") if field not in spec.model_fields_set]
+    if missing:
+        options = " and ".join(f"--{field}" for field in missing)
+        raise CommandFailed(
+            f"{' and '.join(missing)}: nothing was given; say which environment it is, with {options} or in the "
+            "file of --spec",
+            ExitCode.BAD_INPUT,
+        )
 
 
 def environment_command(app: typer.Typer) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -106,11 +153,12 @@ def environment_command(app: typer.Typer) -> Callable[[Callable[..., None]], Cal
 
     def make(function: Callable[..., None]) -> Callable[..., None]:
         shared, own = _parameters(_given_spec), _parameters(function)
-        del own["spec"]
+        del own["spec"], shared["plan_file"], shared["needs_identity"]
 
         @functools.wraps(function)
         def command(**given: Any) -> None:
-            spec = _given_spec(**{name: given.pop(name) for name in shared})
+            which = {name: given.pop(name) for name in shared}
+            spec = _given_spec(**which, plan_file=given.get("plan_file"))
             function(spec, **given)
 
         parameters = {**shared, **own}
@@ -232,6 +280,10 @@ def wanted_spec(
     given: Any = {} if spec_file is None else read_yaml(spec_file, field="--spec")
     if not isinstance(given, dict):
         return spec_from(given)
+    if spec_file is not None and not given:
+        raise CommandFailed(
+            f"{spec_file} is empty; `aks-postgres init` writes a spec to begin with", ExitCode.BAD_INPUT
+        )
     options = {"name": name, "region": region, "subscription_id": subscription_id, "suffix": suffix}
     given |= {field: value for field, value in options.items() if value is not None}
     for setting in settings or ():

@@ -154,6 +154,11 @@ class Journal:
         return event
 
 
+def current_step() -> str:
+    """The title of the step that this is part of; empty outside steps."""
+    return (_step.get() or _NO_STEP).title
+
+
 _current: ContextVar[Journal | None] = ContextVar("journal", default=None)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from aks_postgres.reports.cost import Cost
 from aks_postgres.reports.outputs import FieldChange, Outputs
 
 Action = Literal["create", "update", "nothing", "can't", "not visible", "not looked at"]
+
+
+COMES_AFTER = "comes after"
 
 
 class PlannedStep(Outputs):
@@ -24,6 +29,21 @@ class PlannedStep(Outputs):
     in_place: bool = False
 
 
+class PlannedResource(Outputs):
+    """One Azure resource as a step of the plan found it.
+
+    `body` is what it would be; `fields` are ARM's paths. `way_out` is for a change that Azure can't make in place.
+    """
+
+    step: str
+    label: str
+    id: str
+    action: Action
+    fields: tuple[FieldChange, ...] = ()
+    body: dict[str, Any] = Field(default_factory=dict)
+    way_out: str = ""
+
+
 class Plan(Outputs):
     """Every step that may write, in the order of the guide, and what the environment wanted costs."""
 
@@ -32,6 +52,8 @@ class Plan(Outputs):
     steps: tuple[PlannedStep, ...]
     warnings: tuple[str, ...]
     cost: Cost
+    generation: int = 0
+    resources: tuple[PlannedResource, ...] = ()
 
     @property
     def changes(self) -> tuple[PlannedStep, ...]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from aks_postgres.reports.cost import Cost
 from aks_postgres.reports.outputs import EnvironmentOutputs, Outputs, Site
+from aks_postgres.reports.plan_view import PlanView
 from aks_postgres.reports.receipt import Receipt
 
 Strategy = Literal["blue_green", "replace"]
@@ -78,11 +79,12 @@ class RebuildPlan(Outputs):
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
     cost: Cost
+    view: PlanView | None = None
 
     @property
     def digest(self) -> str:
         """Twelve characters that are others when the plan is another; prices don't count."""
-        text = self.model_dump_json(exclude={"cost", "warnings"})
+        text = self.model_dump_json(exclude={"cost", "warnings", "view"})
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property

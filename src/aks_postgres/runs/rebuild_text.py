@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aks_postgres.foreign_text import in_markdown
 from aks_postgres.reports.cost import cost_text
+from aks_postgres.reports.plan_view import PlanItem, PlanView
 from aks_postgres.reports.rebuild import Addresses, RebuildPlan, Rebuilt
+from aks_postgres.runs.plan_lines import markdown, plan_lines
 from aks_postgres.runs.receipt_text import receipt_text
 
 _ROWS = {
@@ -27,10 +31,40 @@ def plan_text(plan: RebuildPlan) -> str:
         cost_text(plan.cost, doubled=bool(plan.old) and not plan.first),
         *(f"**Warning:** {in_markdown(warning)}" for warning in plan.warnings),
         *(f"**Refused:** {in_markdown(refusal)}" for refusal in plan.refusals),
-        "## What others know it by",
+        "## Addresses that change",
         _table(plan.addresses, None),
     ]
+    if plan.view:
+        parts += ["## What is deleted, and what is made", markdown(plan_lines(plan.view))]
     return "\n\n".join(parts)
+
+
+def rebuild_view(
+    made: PlanView, gone: Iterable[PlanItem], refusals: Iterable[str], warnings: tuple[str, ...]
+) -> PlanView:
+    """The plan of the new generation, with what goes of the old one and what stands against it."""
+    items = [
+        *(item for item in made.items if item.action in ("create", "update")),
+        *gone,
+        *(
+            PlanItem(chapter="Other", action="can't", kind="rebuild", name="", reason=reason)
+            for reason in refusals
+        ),
+    ]
+    cost = {} if any(item.action == "can't" for item in items) else {"cost": made.cost}
+    told = {"deed": "rebuild", "items": tuple(items), "warnings": warnings, "cost": None, "cost_now": None}
+    return made.model_copy(update=told | cost).in_order()
+
+
+def addresses_text(plan: RebuildPlan) -> list[str]:
+    """The addresses that change, a line each, for the terminal."""
+    made = plan.view.of("create") if plan.view else ()
+    names = {item.kind: item.name for item in made}
+    return [
+        f"{title}: {getattr(plan.addresses, field)} -> {names.get(title, 'known after creation')}"
+        for title, field in _ROWS.items()
+        if plan.addresses and getattr(plan.addresses, field)
+    ]
 
 
 def rebuilt_text(rebuilt: Rebuilt) -> str:

@@ -1,0 +1,54 @@
+"""What is there, for people at a terminal: no Prefect run, nothing written."""
+
+from __future__ import annotations
+
+from aks_postgres.errors import NotThere
+from aks_postgres.reports.listing import FoundEnvironment
+from aks_postgres.reports.rebuild import Addresses
+from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
+from aks_postgres.tasks.environments import list_environments
+from aks_postgres.tasks.inventory import look_at_generations, read_addresses
+
+
+async def find_environments(spec: EnvironmentSpec) -> tuple[FoundEnvironment, ...]:
+    """Every environment of the subscription that the spec, or the worker, names."""
+    async with run_session(spec, read_only=True):
+        return await list_environments()
+
+
+async def status_of(spec: EnvironmentSpec) -> tuple[tuple[FoundEnvironment, ...], Addresses]:
+    """The generations of one environment, and the addresses of the newest.
+
+    Raises:
+        NotThere: there is none.
+    """
+    async with run_session(spec, read_only=True):
+        found = await list_environments()
+        mine = _those(spec, found)
+        sites = (await look_at_generations(spec)).live
+        newest = next((site for site in reversed(sites) if site.generation == mine[-1].generation), sites[-1])
+        return mine, await read_addresses(newest)
+
+
+async def require_there(spec: EnvironmentSpec) -> None:
+    """See that there is such an environment, before a command looks for all of it.
+
+    Raises:
+        NotThere: there is none; says which there are.
+    """
+    async with run_session(spec, read_only=True):
+        _those(spec, await list_environments())
+
+
+def _those(spec: EnvironmentSpec, found: tuple[FoundEnvironment, ...]) -> tuple[FoundEnvironment, ...]:
+    mine = tuple(one for one in found if (one.name, one.region) == (spec.name, spec.region))
+    if not mine:
+        others = ", ".join(sorted({f"{one.name}-{one.region}" for one in found})) or "none"
+        raise NotThere(
+            f"there is no environment {environment_key(spec)} in this subscription (there: {others}).",
+            way_out="Check name and region, or make it: "
+            f"aks-postgres provision --name {spec.name} --region {spec.region}",
+        )
+    return mine

@@ -1,0 +1,251 @@
+"""The commands that say what is there: every environment, one of them, and a fleet of regions made at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aks_postgres.cli.environment import IfAnotherRun, Json, Yes, as_a_run, prefect_found
+from aks_postgres.cli.spec_options import (
+    Name,
+    Settings,
+    SpecFile,
+    State,
+    SubscriptionId,
+    UseSandbox,
+    given_spec,
+)
+from aks_postgres.exit_codes import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from aks_postgres.reports.fleet import Fleet
+    from aks_postgres.reports.listing import FoundEnvironment
+    from aks_postgres.spec.environment import EnvironmentSpec
+
+app = typer.Typer()
+_COLUMNS = (
+    "NAME",
+    "REGION",
+    "GEN",
+    "STATE",
+    "KUBERNETES",
+    "CLUSTER",
+    "NODES",
+    "CREATED",
+    "USD A DAY",
+    "WRITING",
+)
+
+
+@app.command("list")
+def list_command(
+    subscription_id: SubscriptionId = None,
+    sandbox: UseSandbox = False,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """List every environment that the credential sees in the subscription; only reads.
+
+    Example: aks-postgres list --json
+    """
+    spec = given_spec(subscription_id=subscription_id, sandbox=sandbox, state=state)
+    from aks_postgres.runs.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from aks_postgres.flows._listing import find_environments
+
+    found = asyncio.run(find_environments(spec))
+    if as_json:
+        print(json.dumps([one.model_dump(mode="json") for one in found], indent=2))
+    elif found:
+        print("\n".join(table(*_without_blanks(_COLUMNS, [_row(one) for one in found]))))
+    else:
+        print("There is no environment in this subscription.", file=sys.stderr)
+
+
+def _row(one: FoundEnvironment) -> tuple[str, ...]:
+    nodes = "+".join("?" if pool.nodes is None else str(pool.nodes) for pool in one.pools)
+    cost = "" if one.cost_low_usd is None else f"{one.cost_low_usd:.0f} to {one.cost_high_usd:.0f}"
+    return (
+        one.name,
+        one.region,
+        str(one.generation),
+        one.state,
+        one.kubernetes_version or "",
+        one.power if one.power not in (None, "Running") else one.cluster_state or "none",
+        nodes,
+        f"{one.created:%Y-%m-%d}" if one.created else "",
+        cost,
+        one.writer or "",
+    )
+
+
+def _without_blanks(
+    header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """The table without columns that no row fills."""
+    kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
+    return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns as wide as they must be, without blanks at the end."""
+    lines = [header, *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    return [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+@app.command()
+def status(
+    name: Annotated[str, typer.Argument(help="The environment's name.")],
+    region: Annotated[str, typer.Argument(help="Its region.")],
+    subscription_id: SubscriptionId = None,
+    sandbox: UseSandbox = False,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Say how one environment is: its cluster and pools, who writes to it, its addresses; only reads.
+
+    Exit code 1 says that something isn't as it should be. Example: aks-postgres status cnpg canadacentral
+    """
+    spec = given_spec(name=name, region=region, subscription_id=subscription_id, sandbox=sandbox, state=state)
+    from aks_postgres.runs.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from aks_postgres.flows._listing import status_of
+
+    found, addresses = asyncio.run(status_of(spec))
+    problems = [problem for one in found for problem in one.problems]
+    if as_json:
+        whole = {
+            "healthy": not problems,
+            "problems": problems,
+            "generations": [one.model_dump(mode="json") for one in found],
+            "addresses": addresses.model_dump(mode="json"),
+        }
+        print(json.dumps(whole, indent=2))
+    else:
+        for one in found:
+            for what, shown in _lines(one):
+                print(f"{what:18} {shown}")
+        for field, value in addresses:
+            if value and field not in ("generation", "cluster"):
+                print(f"{field.replace('_', ' '):18} {value}")
+        print(f"{'health':18} {'; '.join(problems) or 'as it should be'}")
+    if problems:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
+    yield "environment", f"{one.name} in {one.region}, generation {one.generation}, {one.state}"
+    yield "resource group", one.resource_group
+    if one.cluster:
+        power = f", {one.power}" if one.power else ""
+        yield "cluster", f"{one.cluster}, {one.cluster_state}{power}"
+        yield "Kubernetes", f"{one.kubernetes_version}, tier {one.tier}"
+    for pool in one.pools:
+        yield f"pool {pool.name}", f"{pool.nodes} nodes {pool.vm_size}, {pool.state}"
+    yield "writing now", one.writer or "nobody"
+    if one.cost_low_usd is not None:
+        yield "USD a day", f"at least {one.cost_low_usd:.2f} to {one.cost_high_usd:.2f}"
+
+
+@app.command()
+def fleet(
+    regions: Annotated[
+        list[str] | None, typer.Option("--region", help="A region; repeat it for more.", show_default=False)
+    ] = None,
+    regions_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A regions file, such as deployments/regions.yaml; its regions are taken."
+        ),
+    ] = None,
+    name: Name = None,
+    spec_file: SpecFile = None,
+    settings: Settings = None,
+    subscription_id: SubscriptionId = None,
+    at_once: Annotated[int, typer.Option(min=1, max=100, help="How many regions at the same time.")] = 10,
+    yes: Yes = False,
+    if_another_run: IfAnotherRun = "wait",
+    sandbox: UseSandbox = False,
+    state: State = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Provision the same environment in many regions at once; one that fails doesn't stop the others.
+
+    Example: aks-postgres fleet --name cnpg --region canadacentral --region westus3
+    """
+    wanted = [*(regions or []), *(_regions_of(regions_file) if regions_file else [])]
+    if not wanted:
+        raise CommandFailed("regions: nothing was given; say --region or --regions-file", ExitCode.BAD_INPUT)
+    spec = given_spec(
+        spec_file=spec_file,
+        name=name,
+        region=wanted[0],
+        subscription_id=subscription_id,
+        settings=settings,
+        sandbox=sandbox,
+        state=state,
+        is_named=True,
+    )
+    if not yes:
+        from aks_postgres.cli.approval import ask, require_person
+
+        require_person("fleet")
+        _show_cost(spec, wanted)
+        ask(f"Provision {spec.name} in {len(wanted)} regions?")
+    with prefect_found(quiet):
+        found = asyncio.run(_run_fleet(spec, wanted, at_once, if_another_run, quiet=quiet))
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        rows = [(one.region, one.state, f"{one.minutes:.1f}", one.failure) for one in found.regions]
+        print("\n".join(table(("REGION", "STATE", "MINUTES", "WHAT FAILED"), rows)))
+        print(found.headline, file=sys.stderr)
+    if found.failed:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _show_cost(spec: EnvironmentSpec, regions: Sequence[str]) -> None:
+    from aks_postgres.reports.cost import cost_of, cost_text
+
+    for region in regions:
+        print(f"{region}: {cost_text(cost_of(spec.model_copy(update={'region': region})))}", file=sys.stderr)
+
+
+def _regions_of(file: Path) -> list[str]:
+    """The regions that a regions file names."""
+    from aks_postgres.yaml_files import read_yaml
+
+    entries = read_yaml(file)
+    try:
+        return [str(entry["spec"]["region"]) for entry in entries]
+    except (TypeError, KeyError):
+        raise CommandFailed(
+            f"{file}: a list is expected whose entries have spec.region, as in deployments/regions.yaml",
+            ExitCode.BAD_INPUT,
+        ) from None
+
+
+async def _run_fleet(
+    spec: EnvironmentSpec, regions: list[str], at_once: int, if_another_run: Any, *, quiet: bool
+) -> Fleet:
+    from aks_postgres.flows.provision_fleet import provision_fleet
+
+    with as_a_run(spec, quiet=quiet):
+        run: Any = await provision_fleet(spec, regions, at_once, "here", if_another_run, return_state=True)
+    found: Fleet = await run.aresult(raise_on_failure=False)
+    if isinstance(found, BaseException):
+        raise found
+    return found

@@ -1,0 +1,471 @@
+"""Makes the plan that people read of what the steps found: no network, data in and data out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aks_postgres.arm.planned import UNKNOWN
+from aks_postgres.reports.cost import Cost, CostLine, cost_of
+from aks_postgres.reports.outputs import FieldChange
+from aks_postgres.reports.plan import COMES_AFTER, Action, Plan, PlannedResource, PlannedStep
+from aks_postgres.reports.plan_view import (
+    CLUSTER,
+    KINDS,
+    ROLE,
+    Chapter,
+    Deed,
+    PlanItem,
+    PlanView,
+    Setting,
+    SharedChange,
+)
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import environment_key
+from aks_postgres.spec.spec_paths import places, resource_type, spec_field, spec_value, system_pool_of
+
+_CLUSTER, _ROLE = CLUSTER, ROLE
+# What happens beside the write itself. Azure's doing first, ours after.
+_ON_CREATION: dict[str, tuple[str, ...]] = {
+    _CLUSTER: (
+        "AKS also makes the group of the nodes, a virtual network, a load balancer and an outbound public IP address",
+        "API server address and OIDC issuer: known after creation",
+    ),
+    f"{_CLUSTER}/agentpools": (
+        "AKS also makes a virtual machine scale set, and puts the cluster on hold meanwhile",
+    ),
+    "microsoft.monitor/accounts": ("Azure also makes a managed resource group with a rule and an endpoint",),
+    "microsoft.network/publicipaddresses": ("address: known after creation",),
+    "microsoft.managedidentity/userassignedidentities": ("client and principal ID: known after creation",),
+    "microsoft.dashboard/grafana": ("endpoint and its own identity: known after creation",),
+    "microsoft.storage/storageaccounts": (
+        "the container aks-postgres-lock is made too, for the lease that lets one run write at a time",
+    ),
+}
+_ON_CHANGE = {
+    "cluster.kubernetes_version": "AKS replaces the nodes one after another; it can't go back",
+    "provisioningState": "the last operation failed, so everything is written again",
+    "properties.powerState.code": "starts what is stopped; its nodes cost again",
+}
+# Later steps' writes to what an earlier one makes, by the step.
+_FOLLOWS = {
+    "ensure_metrics_on": "a write of its own switches managed Prometheus on",
+    "ensure_container_insights": "a write of its own switches Container insights on",
+    "ensure_grafana_link": "a write of its own links the Azure Monitor workspace",
+    "mark_generation": "the tag aks-postgres-state says current once everything is verified",
+}
+# Fields that say how a run goes; the test of every field sees that each other one is named by a change.
+_HOW = {
+    "adopt": "lets this run take the resource group over",
+    "network.add_worker_address": "whether the machine that runs may reach the API server",
+    "network.worker_address": "the address of the machine that runs",
+    "cluster.ssh_public_key": "for a new cluster only; nodes that are there keep their key",
+    "cluster.if_stopped": "what a run does about a stopped cluster or pool",
+    "cluster_requests": "how a new cluster is made; one that is there stays as it is",
+    "operator.version": "what the file is said to hold; the file itself decides",
+    "operator.manifest_url": "where the manifest comes from; its checksum says what it is",
+    "operator.manifest_sha256": "the manifest's checksum; another file is refused",
+    "operator.chart": "where the chart comes from; its checksum says what it is",
+    "operator.chart_sha256": "the chart's checksum; another file is refused",
+}
+
+
+def plan_view(spec: EnvironmentSpec, plan: Plan) -> PlanView:
+    """The plan for people."""
+    items = [*_resources(spec, plan), *_without_id(spec, plan), *_stopped(plan)]
+    shared = _shared(items)
+    found = PlanView(
+        environment=environment_key(spec),
+        name=spec.name,
+        region=spec.region,
+        subscription=plan.subscription,
+        subscription_id=spec.subscription_id,
+        suffix=spec.suffix,
+        generation=plan.generation,
+        items=tuple(items),
+        shared=tuple(shared),
+        how=tuple(_how(spec, items)),
+        warnings=plan.warnings,
+    ).in_order()
+    if found.can_t:
+        return found
+    return found.model_copy(update={"cost": plan.cost, "cost_now": _cost_now(spec, plan, items)})
+
+
+def _resources(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
+    """One item a resource, whatever number of steps write to it."""
+    by_id: dict[str, list[PlannedResource]] = {}
+    for one in plan.resources:
+        by_id.setdefault(one.id.casefold(), []).append(one)
+    who = _principals(plan.resources)
+    found: list[PlanItem] = []
+    for same in by_id.values():
+        item = _item(spec, same, who)
+        found += _cluster_parts(spec, item) if resource_type(item.id) == _CLUSTER else [item]
+    return found
+
+
+def _item(spec: EnvironmentSpec, same: list[PlannedResource], who: Mapping[str, str]) -> PlanItem:
+    first = next((one for one in same if one.action == "create"), same[0])
+    actions = {one.action for one in same}
+    action: Action = next((one for one in ("can't", "create", "update") if one in actions), "nothing")
+    kind = _ROLE if "/.../" in first.id else resource_type(first.id)
+    chapter, word = KINDS.get(kind, ("Other", first.label))
+    name = first.id.rsplit("/", 1)[-1]
+    also: list[str] = []
+    if action == "create":
+        settings = _wanted(spec, kind, first.body, name)
+        if first.step == "ensure_resource_group":
+            settings += [Setting(field=f"tags.{key}", new=value) for key, value in spec.tags.items()]
+        if first.step == "ensure_storage_account":
+            settings.append(Setting(field="storage.backups", new=spec.storage.backups))
+        if first.step == "ensure_backup_identity":
+            settings.append(Setting(field="storage.identity", new=spec.storage.identity))
+        also += _ON_CREATION.get(kind, ())
+        also += [_FOLLOWS[one.step] for one in same if one is not first and one.step in _FOLLOWS]
+    elif action == "nothing":
+        settings = _wanted(spec, kind, first.body, name)
+    else:
+        settings = _changed(spec, kind, [field for one in same for field in one.fields])
+        also += [_FOLLOWS[one.step] for one in same if one.action == "update" and one.step in _FOLLOWS]
+        also += [_ON_CHANGE[one.field] for one in settings if one.field in _ON_CHANGE]
+    if kind == _ROLE:
+        name = _role_name(spec, first, who)
+        settings = _role_settings(spec, first)
+    refused = next((one for one in same if one.action == "can't"), None)
+    return PlanItem(
+        chapter=chapter,
+        action=action,
+        kind=word,
+        name=name,
+        id=first.id,
+        settings=tuple(settings),
+        also=tuple(dict.fromkeys(also)),
+        reason="Azure can't change that in place." if refused else "",
+        way_out=refused.way_out if refused else "",
+    )
+
+
+def _wanted(spec: EnvironmentSpec, kind: str, body: Mapping[str, Any], name: str) -> list[Setting]:
+    """The settings of a resource that the spec decides, each field once."""
+    found: dict[tuple[str, str], Setting] = {}
+    for path, value in places({"name": name, **body}):
+        field = spec_field(kind, path, spec)
+        if field and not field.startswith("tags.") and field != "region":
+            new = spec_value(path, value)
+            found.setdefault(
+                (system_pool_of(path) or "", field), Setting(field=field, arm_path=path, new=new)
+            )
+    return list(found.values())
+
+
+def _changed(spec: EnvironmentSpec, kind: str, fields: Iterable[FieldChange]) -> list[Setting]:
+    found: dict[tuple[str, str], Setting] = {}
+    for change in fields:
+        for path, old, new in _parts(change):
+            named = spec_field(kind, path, spec)
+            old, new = spec_value(path, old), spec_value(path, new)
+            if named == "network.open_to_internet":
+                old, new = False, True
+            setting = Setting(field=named or path, arm_path=path, old=old, new=new, is_change=True)
+            found.setdefault((str(system_pool_of(path)), setting.field), setting)
+    return list(found.values())
+
+
+def _parts(change: FieldChange) -> list[tuple[str, Any, Any]]:
+    """A change, or each part of it where a whole list element or mapping is new."""
+    if isinstance(change.new, dict) and change.new and change.old in (None, {}):
+        return [(f"{change.field}.{path}", None, value) for path, value in places(change.new)]
+    return [(change.field, change.old, change.new)]
+
+
+def _cluster_parts(spec: EnvironmentSpec, item: PlanItem) -> list[PlanItem]:
+    """The cluster, and as items of their own its system pool and who may reach its API server."""
+    pool = tuple(one for one in item.settings if system_pool_of(one.arm_path) == spec.system_pool.name)
+    access = tuple(one for one in item.settings if one.field.startswith("network."))
+    # The PostgreSQL pool in the cluster's own answer is an item by itself.
+    own = tuple(
+        one for one in item.settings if one not in (*pool, *access) and system_pool_of(one.arm_path) is None
+    )
+
+    def part(chapter: Chapter, kind: str, name: str, settings: tuple[Setting, ...]) -> PlanItem:
+        action = item.action if settings or item.action == "create" else "nothing"
+        has_reason = bool(settings)
+        return PlanItem(
+            chapter=chapter,
+            action=action,
+            kind=kind,
+            name=name,
+            id=item.id,
+            settings=settings,
+            reason=item.reason if has_reason else "",
+            way_out=item.way_out if has_reason else "",
+        )
+
+    action = item.action
+    if action in ("update", "can't") and not own and (pool or access):
+        action = "nothing"
+    return [
+        item.model_copy(update={"settings": own, "action": action}),
+        part("Node pools", "node pool (system)", spec.system_pool.name, pool),
+        part("Network", "API server access", item.name, access),
+    ]
+
+
+def _principals(resources: Iterable[PlannedResource]) -> dict[str, str]:
+    """Names for object IDs, and by step for those that only Azure will know."""
+    found: dict[str, str] = {}
+    for one in resources:
+        name = one.id.rsplit("/", 1)[-1]
+        properties = one.body.get("properties")
+        ids = [
+            part["principalId"]
+            for part in (properties, one.body.get("identity"))
+            if isinstance(part, dict) and part.get("principalId")
+        ]
+        found |= {str(known).casefold(): name for known in ids if UNKNOWN not in str(known)}
+        if one.step == "ensure_managed_identity":
+            found["ensure_network_role"] = name
+            found.setdefault("ensure_blob_roles", name)
+        elif one.step == "ensure_backup_identity":
+            found["ensure_blob_roles"] = name
+        elif one.step == "ensure_grafana":
+            found |= dict.fromkeys(
+                ("ensure_grafana_roles", "ensure_node_group_reader", "ensure_metrics_reader"),
+                f"{name}'s own identity",
+            )
+    return found
+
+
+def _role_name(spec: EnvironmentSpec, one: PlannedResource, who: Mapping[str, str]) -> str:
+    found = re.fullmatch(r"role (?P<role>.+) for (?P<who>.+) on (?P<scope>.+)", one.label)
+    if not found:
+        return one.label
+    is_unknown = UNKNOWN in found["who"]
+    principal = who.get(one.step if is_unknown else found["who"].casefold(), found["who"])
+    if found["role"] == "Grafana Admin" and not spec.monitoring.grafana_admins:
+        principal = f"the caller ({principal})"
+    return f"{found['role']} for {principal} on {found['scope']}"
+
+
+def _role_settings(spec: EnvironmentSpec, one: PlannedResource) -> list[Setting]:
+    principal = str((one.body.get("properties") or {}).get("principalId", ""))
+    for role, field, has in (
+        ("Storage Blob Data Owner", "storage.blob_owners", True),
+        ("Grafana Admin", "monitoring.grafana_admins", bool(spec.monitoring.grafana_admins)),
+    ):
+        if has and f"role {role} " in one.label:
+            return [Setting(field=field, new=principal)]
+    if one.step == "ensure_grafana_roles" and "Monitoring Reader" in one.label:
+        scope = spec.monitoring.monitoring_reader_scope
+        return [Setting(field="monitoring.monitoring_reader_scope", new=scope)]
+    return []
+
+
+def _without_id(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
+    """What isn't an ARM resource of ours: providers, namespaces, the operator, rules that nobody knows yet."""
+    found: list[PlanItem] = []
+    for step in plan.steps:
+        if step.step == "operator":
+            found += _operator(spec, step)
+        elif step.step == "namespaces" and step.action in ("create", "nothing"):
+            new = {field.field.removeprefix("namespace ") for field in step.fields}
+            for field in ("database", "operator"):
+                name = getattr(spec.namespaces, field)
+                found.append(
+                    PlanItem(
+                        chapter="Kubernetes",
+                        action="create" if name in new else "nothing",
+                        kind="namespace",
+                        name=name,
+                        settings=(Setting(field=f"namespaces.{field}", new=name),),
+                    )
+                )
+        elif step.step == "providers":
+            found += [
+                PlanItem(
+                    chapter="Subscription",
+                    action="update",
+                    kind="resource provider",
+                    name=field.field,
+                    settings=(
+                        Setting(field="registrationState", old=field.old, new=field.new, is_change=True),
+                    ),
+                    also=("once for the whole subscription; it is never undone",),
+                )
+                for field in step.fields
+            ]
+        elif step.step == "rule_groups" and step.action == "create" and _are_unknown(plan):
+            found.append(
+                PlanItem(
+                    chapter="Monitoring",
+                    action="create",
+                    kind="Prometheus rule groups",
+                    name="what Azure recommends by then",
+                )
+            )
+    return found
+
+
+def _are_unknown(plan: Plan) -> bool:
+    return not any(one.step == "ensure_rule_groups" for one in plan.resources)
+
+
+def _operator(spec: EnvironmentSpec, step: PlannedStep) -> list[PlanItem]:
+    if step.action not in ("create", "update", "nothing"):
+        return []
+    wanted = spec.operator
+    settings: list[Setting] = []
+    also: tuple[str, ...] = ()
+    if step.action == "create":
+        settings = [
+            Setting(field="operator.version", new=wanted.version),
+            Setting(field="operator.installer", new=wanted.installer),
+        ]
+        if wanted.installer == "helm":
+            settings.append(Setting(field="operator.chart_version", new=wanted.chart_version))
+        also = (
+            "custom resource definitions, roles and webhooks come with it; "
+            "its namespace's Pods are waited for",
+        )
+    elif step.action == "update":
+        settings = [*_operator_changes(spec, step.fields)]
+        also = ("the operator restarts; Postgres clusters may be restarted one instance at a time",)
+    return [
+        PlanItem(
+            chapter="Kubernetes",
+            action=step.action,
+            kind="CloudNativePG operator",
+            name=f"{wanted.version} in {spec.namespaces.operator}",
+            settings=tuple(settings),
+            also=also,
+        )
+    ]
+
+
+def _operator_changes(spec: EnvironmentSpec, fields: Iterable[FieldChange]) -> list[Setting]:
+    """What would change in the operator: its version if that is another, the rest counted by object."""
+    found: list[Setting] = []
+    counts: dict[str, int] = {}
+    for field in fields:
+        path = field.field
+        if path == "chart":
+            found.append(_move("operator.chart_version", path, field.old, field.new))
+        elif path.startswith("chart "):
+            found.append(_move("operator.chart_sha256", path, field.old, spec.operator.chart_sha256))
+        elif path.startswith("values."):
+            key = path.removeprefix("values.")
+            found.append(
+                _move(f"operator.chart_values.{key}", path, "another", spec.operator.chart_values.get(key))
+            )
+        elif (
+            path.endswith(".image") and str(field.old).rpartition(":")[2] != str(field.new).rpartition(":")[2]
+        ):
+            old, new = (str(one).rpartition(":")[2] for one in (field.old, field.new))
+            found.append(_move("operator.version", path, old, new))
+        else:
+            name = path.partition(":")[0]
+            counts[name] = counts.get(name, 0) + 1
+    for name, count in counts.items():
+        what = "1 field" if count == 1 else f"{count} fields"
+        found.append(_move(name, name, "", f"{what} as the file says"))
+    return found
+
+
+def _move(field: str, path: str, old: Any, new: Any) -> Setting:
+    return Setting(field=field, arm_path=path, old=old, new=new, is_change=True)
+
+
+def _stopped(plan: Plan) -> list[PlanItem]:
+    """Steps that can't be done or weren't looked at, but for those whose resource says it already."""
+    told = {one.label for one in plan.resources if one.action == "can't"}
+    found: list[PlanItem] = []
+    after: dict[tuple[str, Action], list[str]] = {}
+    for step in plan.steps:
+        if step.action not in ("can't", "not visible", "not looked at"):
+            continue
+        if step.in_place and any(step.reason.startswith(label) for label in told):
+            continue
+        if step.reason.startswith(COMES_AFTER):
+            after.setdefault((step.reason, step.action), []).append(step.step.replace("_", " "))
+            continue
+        found.append(
+            PlanItem(
+                chapter="Kubernetes" if step.step in ("namespaces", "operator") else "Other",
+                action=step.action,
+                kind=step.step.replace("_", " "),
+                name="",
+                reason=step.reason,
+            )
+        )
+    found += [
+        PlanItem(chapter="Other", action=action, kind=reason, name=", ".join(steps))
+        for (reason, action), steps in after.items()
+    ]
+    return found
+
+
+def _shared(items: Iterable[PlanItem]) -> list[SharedChange]:
+    """Changes that are the same on several resources."""
+    found: dict[tuple[str, str, str], list[tuple[PlanItem, Setting]]] = {}
+    for item in items:
+        if item.action == "update" and item.kind != "resource provider":
+            for one in item.settings:
+                found.setdefault((one.field, repr(one.old), repr(one.new)), []).append((item, one))
+    return [
+        SharedChange(setting=same[0][1], resources=tuple(f"{item.kind} {item.name}" for item, _ in same))
+        for same in found.values()
+        if len(same) > 1
+    ]
+
+
+def _how(spec: EnvironmentSpec, items: Iterable[PlanItem]) -> Iterable[Deed]:
+    told = {one.field for item in items if item.action != "nothing" for one in item.settings}
+    for field, meaning in _HOW.items():
+        group, dot, name = field.partition(".")
+        holder = getattr(spec, group) if dot else spec
+        value = getattr(holder, name if dot else field)
+        if field not in told and value != type(holder).model_fields[name if dot else field].default:
+            yield Deed(field=field, value=value, meaning=meaning)
+
+
+def _cost_now(spec: EnvironmentSpec, plan: Plan, items: list[PlanItem]) -> Cost:
+    """What is there costs a day: the spec with the settings as they are, without what isn't there yet."""
+    old: dict[str, Any] = {}
+    for item in items:
+        if item.action == "update":
+            old |= {one.field: one.old for one in item.settings if one.is_change}
+    given = spec.model_dump()
+    for field in ("cluster.tier", "storage.sku", "monitoring.log_retention_days"):
+        _put(given, field, old)
+    for pool in ("system_pool", "postgres_pool"):
+        for name in ("min_count", "max_count"):
+            _put(given, f"{pool}.{name}", old)
+    try:
+        before = EnvironmentSpec.model_validate(given)
+    except ValueError:  # as somebody else has set it, it is no spec
+        before = spec
+    new = {item.kind for item in items if item.action == "create"}
+    return Cost(lines=tuple(line for line in cost_of(before).lines if _kind_of(line, before) not in new))
+
+
+def _put(given: dict[str, Any], field: str, old: Mapping[str, Any]) -> None:
+    if old.get(field) is not None:
+        group, _, name = field.partition(".")
+        given[group][name] = old[field]
+
+
+def _kind_of(line: CostLine, spec: EnvironmentSpec) -> str:
+    """The kind of resource that a line of the cost is about."""
+    if line.what.endswith(f"({spec.postgres_pool.name})"):
+        return "node pool"
+    for word, kind in (
+        ("Grafana", "Managed Grafana"),
+        ("logs", "Log Analytics workspace"),
+        ("metrics", "Azure Monitor workspace"),
+        ("backups", "storage account"),
+    ):
+        if word in line.what:
+            return kind
+    return "AKS cluster"
