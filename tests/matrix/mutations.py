@@ -748,9 +748,9 @@ MUTATIONS = (
     ),
     Mutation(
         "names with spaces are quoted in URLs",
-        "tasks/managed_prometheus.py",
-        'quote(resource_id.lstrip("/")),',
-        'resource_id.lstrip("/"),',
+        "src/aks_postgres/arm/response_checks.py",
+        'path.replace(" ", "%20")',
+        "path",
         "tests/tasks/test_data_collection.py::test_recording_rules_are_made_and_those_for_windows_switched_off",
     ),
     Mutation(
