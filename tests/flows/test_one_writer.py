@@ -203,7 +203,7 @@ async def test_the_lease_comes_before_the_heartbeat_and_both_before_any_write(
     sent = [entry["operation"] for entry in writes(azure.ledger()[since:])]
     assert sent[:2] == ["BlobContainers_Lease", "Tags_UpdateAtScope"]
     assert sent[-2:] == ["Tags_UpdateAtScope", "BlobContainers_Lease"]
-    assert "Workspaces_CreateOrUpdate" in sent[2:-2]
+    assert "Workspaces_Update" in sent[2:-2]
     assert is_free(azure, environment)
 
 

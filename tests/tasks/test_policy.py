@@ -120,6 +120,7 @@ def test_a_worker_s_disk_that_takes_no_more_is_one_line_and_no_retry(number: int
     with pytest.raises(PermanentError) as failed, understanding("ensure_x"):
         raise OSError(number, os.strerror(number), "/tmp/aks-postgres-helm")
     assert str(failed.value).startswith(
-        f"ensure_x: /tmp/aks-postgres-helm can't be written: {os.strerror(number)}; "
+        f"ensure_x: /tmp/aks-postgres-helm can't be written: {os.strerror(number)}. "
     )
+    assert failed.value.way_out.endswith(", then run again.")
     assert "\n" not in str(failed.value)

@@ -120,7 +120,7 @@ async def test_roles_that_somebody_took_away_are_named(world: World) -> None:
     with pytest.raises(VerificationFailed, match="role assignments are gone") as failed:
         await verify(world)
     assert lost in str(failed.value)
-    assert "run again to make them anew" in str(failed.value)
+    assert "Run again to make them anew" in str(failed.value)
 
 
 async def test_a_role_that_azure_doesnt_show_for_a_moment_isnt_gone(world: World) -> None:
