@@ -322,14 +322,14 @@ def document() -> str:
     lines = [
         "# When it fails",
         "",
-        "Written by `python -m tests.repository.when_it_fails` from `src/aks_postgres/arm/error_codes.py`. All of it was",
-        "tried against the [sandbox](sandbox.md), and nothing on real Azure.",
+        "Written by `python -m tests.repository.when_it_fails` from `src/aks_postgres/arm/error_codes.py`. Nothing",
+        "here was seen on real Azure yet: codes and causes come from Microsoft's documentation and public reports.",
         "",
-        "**First of all: run it again.** A run goes on where the last one stopped. It waits for what Azure is still working",
-        "on, and repeats nothing.",
+        "**First of all: run it again.** A run goes on where the last one stopped. It waits for what Azure is still",
+        "working on, and repeats nothing.",
         "",
-        "Search this page for the code in your message, such as `QuotaExceeded`. Every message says what happened, where,",
-        "and what to do. Times are Azure's: on the sandbox they pass as fast as its clock.",
+        "Search this page for the code in your message, such as `QuotaExceeded`. Every message says what happened,",
+        "where, and what to do. Times are Azure's: on the sandbox they pass as fast as its clock.",
         "",
     ]
     for chapter, symptoms in SYMPTOMS.items():
