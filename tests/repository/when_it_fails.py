@@ -309,10 +309,13 @@ OURS: dict[type[errors.ProvisioningError], tuple[str, str]] = {
         "the environment isn't finished",
         "Run provision, or give the spec that the environment was provisioned with.",
     ),
-    errors.ClusterBusy: ("ClusterBusy", "See who changes the cluster, then run again."),
-    errors.AzureUnavailable: ("AzureUnavailable", "Look at Azure's status page, then run again."),
-    errors.NotEffectiveYet: ("NotEffectiveYet", "Run again in some minutes."),
-    errors.NotUnderstood: ("NotUnderstood", "Run again. If it stays so, report it with the message."),
+    errors.ClusterBusy: ("AKS stayed busy", "See who changes the cluster, then run again."),
+    errors.AzureUnavailable: ("Azure didn't answer", "Look at Azure's status page, then run again."),
+    errors.NotEffectiveYet: ("something new isn't known everywhere yet", "Run again in some minutes."),
+    errors.NotUnderstood: (
+        "an answer wasn't understood",
+        "Run again. If it stays so, report it with the message.",
+    ),
     errors.OperationNotDone: ("the operation still runs at its deadline", "Run again: it goes on waiting."),
 }
 
@@ -341,8 +344,8 @@ def document() -> str:
         "",
         f"Where the last column says so, Prefect tries the step {RETRIES} more times before the run fails.",
         "",
-        "| message | cause | what you do | tried again |",
-        "| --- | --- | --- | --- |",
+        "| error | it says that | cause | what you do | tried again |",
+        "| --- | --- | --- | --- | --- |",
         *(_row(kind, *words) for kind, words in OURS.items()),
         "",
         "## Where to look",
@@ -394,7 +397,7 @@ def _you_do(symptom: Symptom, rules: list[Rule]) -> list[str]:
 def _row(kind: type[errors.ProvisioningError], message: str, way_out: str) -> str:
     cause = " ".join(str(kind.__doc__).split())
     again = "yes" if issubclass(kind, errors.TemporaryError) else "no"
-    return f"| {message} | {cause} | {way_out} | {again} |"
+    return f"| `{kind.__name__}` | {message} | {cause} | {way_out} | {again} |"
 
 
 def _minutes(seconds: float) -> str:
