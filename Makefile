@@ -11,6 +11,7 @@
 # make matrix-sample  a case of each part, and some kinds of fault; some minutes
 # make canary  secrets planted, four runs, and a search for them in everything that is left; some minutes
 # make mutations  guards taken away one by one, each to be noticed by a test; a quarter of an hour
+# make docs   the documentation as a site: site/index.html
 # make check  linters and types
 # make clean  remove what the above made
 
@@ -26,7 +27,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
 # Tests start some hundred processes, which else compile the product each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo stop test test-thorough test-az test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations check clean
+.PHONY: demo stop test test-thorough test-az test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations docs check clean
 
 demo: $(STAMP)
 	@$(VENV)/bin/aks-postgres demo start
@@ -71,6 +72,11 @@ canary: $(STAMP)
 mutations: $(STAMP)
 	$(VENV)/bin/python -m tests.matrix.mutations
 
+docs: $(STAMP)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "Look at site/index.html"
+
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -79,7 +85,7 @@ check: $(STAMP)
 	$(VENV)/bin/codespell
 
 clean: stop
-	rm -rf $(VENV) .demo .az .matrix *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) site .demo .az .matrix *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(STAMP): pyproject.toml packages/azure-sandbox/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where: make PYTHON=/path/to/python3" >&2; exit 1; }

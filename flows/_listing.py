@@ -49,6 +49,6 @@ def _those(spec: EnvironmentSpec, found: tuple[FoundEnvironment, ...]) -> tuple[
         raise NotThere(
             f"there is no environment {environment_key(spec)} in this subscription (there: {others}).",
             way_out="Check name and region, or make it: "
-            f"aks-postgres provision --name {spec.name} --region {spec.region}",
+            f"aks-postgres provision --name {spec.name} --region {spec.region}.",
         )
     return mine

@@ -142,7 +142,8 @@ _HEAD = """\
 
 Written by `make bench` (scaled runs and fleets) and `make bench-real-time` from what they measured, which is in
 [benchmark.json](benchmark.json). All against the sandbox, whose Azure takes as long as the real one did where somebody
-published it ([its durations](../sandbox/data/durations_aks.yaml)); nothing here was measured on Azure itself.
+published it ([its durations](../packages/azure-sandbox/src/azure_sandbox/data/durations_aks.yaml)); nothing here was
+measured on Azure itself.
 
 - **Wall**: from the start of our process to its end, imports included; for the guide, from its first command after
   `az login` to its last, typed without a pause.

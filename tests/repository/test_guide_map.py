@@ -92,15 +92,16 @@ def test_every_mapped_task_is_a_step_of_the_flow() -> None:
     assert tasks - steps_of("_environment.py") == set()
 
 
-def readme_rows() -> list[tuple[str, set[str]]]:
-    """Headings and steps of each row of README's guide map."""
-    table = (REPOSITORY / "README.md").read_text().partition("\n## Guide map\n")[2].partition("\n## ")[0]
+def rows() -> list[tuple[str, set[str]]]:
+    """Headings and steps of each row of the guide map in docs/explanation/guide.md."""
+    page = (REPOSITORY / "docs" / "explanation" / "guide.md").read_text()
+    table = page.partition("\n## Guide map\n")[2].partition("\n## ")[0]
     cells = [row.strip("| ").split(" | ") for row in table.splitlines() if row.startswith("| ")][2:]
     return [(cell[0], set(re.findall(r"`(\w+)`", cell[1]))) for cell in cells]
 
 
-@pytest.mark.parametrize(("headings", "steps"), readme_rows(), ids=[row[0] for row in readme_rows()])
-def test_a_row_of_the_readmes_guide_map_has_steps_of_its_chapter(headings: str, steps: set[str]) -> None:
+@pytest.mark.parametrize(("headings", "steps"), rows(), ids=[row[0] for row in rows()])
+def test_a_row_of_the_guide_map_has_steps_of_its_chapter(headings: str, steps: set[str]) -> None:
     # What a single command does inside has a row of its own.
     headings = headings.replace("(inside `az aks create`)", "Create the AKS cluster")
     # Without the name of a later article.
@@ -113,10 +114,10 @@ def test_a_row_of_the_readmes_guide_map_has_steps_of_its_chapter(headings: str, 
     assert steps - known - OURS_ALONE - {"register_providers"} == set()
 
 
-def test_every_chapter_that_we_do_has_a_row_in_the_readmes_guide_map() -> None:
-    rows = [part for headings, _ in readme_rows() for part in headings.split(", ")]
+def test_every_chapter_that_we_do_has_a_row_in_the_guide_map() -> None:
+    known = [part for headings, _ in rows() for part in headings.split(", ")]
     done = [one.heading for one in CREATE_INFRASTRUCTURE if any(command.ours for command in one.commands)]
-    assert [heading for heading in done if not heading.startswith(tuple(rows))] == []
+    assert [heading for heading in done if not heading.startswith(tuple(known))] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -40,10 +40,10 @@ def test_a_deployment_s_entrypoint_loads_and_takes_its_parameters(
     assert deployment["enforce_parameter_schema"] is True
 
 
-def test_there_are_flows_and_the_readme_names_every_one() -> None:
-    readme = (REPOSITORY / "README.md").read_text()
+def test_there_are_flows_and_the_reference_names_every_one() -> None:
+    reference = (REPOSITORY / "docs" / "reference" / "flows.md").read_text()
     assert flows()
-    assert [name for name in flows() if f"`{name}`" not in readme] == []
+    assert [name for name in flows() if f"| `{name}` |" not in reference] == []
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
@@ -61,9 +61,9 @@ def test_an_entrypoint_is_a_module_s_as_the_same_file_loaded_by_its_path_is_a_se
     assert [name for name in named if not re.fullmatch(r"aks_postgres\.flows\.(\w+)\.\1", name)] == []
 
 
-def test_the_readme_s_guide_map_holds_exactly_the_steps_that_exist() -> None:
-    readme = (REPOSITORY / "README.md").read_text()
-    guide_map = readme.partition("## Guide map")[2].partition("\n## ")[0]
+def test_the_guide_map_holds_exactly_the_steps_that_exist() -> None:
+    page = (REPOSITORY / "docs" / "explanation" / "guide.md").read_text()
+    guide_map = page.partition("## Guide map")[2].partition("\n## ")[0]
     steps = {
         name
         for file in (REPOSITORY / "tasks").glob("[a-z]*.py")
@@ -73,11 +73,11 @@ def test_the_readme_s_guide_map_holds_exactly_the_steps_that_exist() -> None:
     assert set(re.findall(r"`([a-z]+_[a-z_]+|preflight)`", guide_map)) == steps
 
 
-def test_the_readme_s_exit_codes_are_the_command_s() -> None:
+def test_the_reference_s_exit_codes_are_the_command_s() -> None:
     from aks_postgres import exit_codes
 
     table = "\n".join(line for line in str(exit_codes.__doc__).splitlines() if line.startswith("| "))
     rows = [row for row in table.splitlines() if row[2].isdigit()]
-    readme = (REPOSITORY / "README.md").read_text()
+    reference = (REPOSITORY / "docs" / "reference" / "commands.md").read_text()
     assert len(rows) == len(exit_codes.ExitCode)
-    assert [row for row in rows if row not in readme] == []
+    assert [row for row in rows if row not in reference] == []

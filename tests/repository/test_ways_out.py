@@ -16,7 +16,7 @@ PERMANENT = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PermanentError)
 ]
 # Made without a way out of their own: it is their class's, or that of the findings in them.
-OF_THE_CLASS = {"PreflightFailed", "TearDownRefused", "WouldWrite", "EgressUnknown"}
+OF_THE_CLASS = {"PreflightFailed", "UnknownRegion", "TearDownRefused", "WouldWrite", "EgressUnknown"}
 # Where a way out stands among the arguments, if it isn't named.
 PLACE = {"ImmutableChange": 2, "LastingState": 2, "problem": 2, "Finding": 1}
 
@@ -24,8 +24,9 @@ PLACE = {"ImmutableChange": 2, "LastingState": 2, "problem": 2, "Finding": 1}
 def made() -> Iterator[tuple[str, str, ast.expr | None]]:
     """Where a permanent error or a finding is made, its kind, and its way out."""
     kinds = {kind.__name__ for kind in PERMANENT} - OF_THE_CLASS | {"problem", "Finding"}
-    for folder in ("cloud", "tasks", "flows", "cli", "environment"):
-        for file in sorted((REPOSITORY / folder).glob("*.py")):
+    package = REPOSITORY / "src" / "aks_postgres"
+    for folder in sorted(one for one in package.iterdir() if one.is_dir()):
+        for file in sorted(folder.glob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
                 if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                     continue
@@ -36,7 +37,7 @@ def made() -> Iterator[tuple[str, str, ast.expr | None]]:
                 place = PLACE.get(kind)
                 if not found and place is not None:
                     found = node.args[place : place + 1]
-                yield f"{folder}/{file.name}:{node.lineno}", kind, found[0] if found else None
+                yield f"{folder.name}/{file.name}:{node.lineno}", kind, found[0] if found else None
 
 
 def _text(node: ast.expr) -> str | None:
@@ -69,6 +70,7 @@ def test_a_permanent_error_holds_its_way_out(kind: type[errors.PermanentError]) 
     made_of = {
         "TearDownRefused": ("cnpg", ["x"]),
         "PreflightFailed": ([errors.Finding("x", way)],),
+        "UnknownRegion": ([errors.Finding("x", way)],),
         "ImmutableChange": ("x", [], way),
         "LastingState": ("x", "is off", way),
         "AzureRefused": ("x", "Code"),

@@ -1,7 +1,7 @@
 """The resources that the guide's commands make: what is sent for each, and what people may do to it.
 
 Bodies are those of the real az, captured command by command, with our differences marked `#:`; their reasons are
-in README's table "where we differ from the guide".
+in the table "Where we differ from the guide" of docs/explanation/guide.md.
 """
 
 from collections.abc import Callable

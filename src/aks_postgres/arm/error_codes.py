@@ -124,7 +124,7 @@ RULES: dict[str, Rule] = {
     # --- a person must act ----------------------------------------------------------------------------------
     "AuthorizationFailed": _stop(
         "Give the caller the role that holds this action at this scope; if that was done less than 10 "
-        "minutes ago, run again. The README lists every action needed."
+        "minutes ago, run again. docs/permissions.md lists every action needed."
     ),
     "LinkedAuthorizationFailed": _stop("Give the caller the action that the message names, then run again."),
     "AuthenticationFailed": _stop("Sign in again, or renew the secret, then run again."),
@@ -194,7 +194,7 @@ RULES: dict[str, Rule] = {
         "(http://name:password@host:port), or have it let these hosts through; then run again."
     ),
     "CertificateNotTrusted": _stop(
-        "What answers shows a certificate that this machine doesn't trust, as a proxy does that looks into TLS: set "
+        "What answers shows a certificate that this machine doesn't trust, as a proxy does that looks into TLS. Set "
         "SSL_CERT_FILE to a file with its authority's certificate, then run again."
     ),
     "EndlessList": _stop("Look at what answers in Azure's place, such as a proxy; then run again."),

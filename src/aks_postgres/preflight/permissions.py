@@ -1,6 +1,6 @@
 """What an environment needs of the subscription: resource providers, and permissions step by step.
 
-README shows both tables. Names of actions:
+docs/permissions.md shows both tables. Names of actions:
 https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations
 """
 
@@ -174,6 +174,6 @@ def judge_permissions(
         return warning(
             "subscription_id",
             f"{caller} may assign roles under a condition only, which can't be judged here; it has to allow "
-            "the roles that the README lists.",
+            "the roles that docs/permissions.md lists.",
         )
     return FINE

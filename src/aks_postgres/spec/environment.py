@@ -1,6 +1,6 @@
 """The spec of one environment: the only parameter a flow takes, and so the form in the Prefect UI.
 
-Defaults are the guide's where the guide still works; `README.md` lists where they differ and why.
+Defaults are the guide's where the guide still works; `docs/explanation/guide.md` lists where they differ and why.
 Every rule that can be judged without asking Azure is judged here, each under its field's name, all at once:
 a rule over two fields is a validator of the later field, so that it runs whatever else is wrong.
 """

@@ -1,0 +1,408 @@
+"""`python -m tests.repository.when_it_fails`: write docs/when-it-fails.md from the error table.
+
+What is done by itself, and what a person does, are the table's; a symptom and its cause are said here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aks_postgres import errors
+from aks_postgres.arm import error_codes
+from aks_postgres.arm.error_codes import RULES, Rule
+from aks_postgres.preflight.egress import EgressUnknown
+from aks_postgres.runs.step import RETRIES
+
+FILE = Path(__file__).parents[2] / "docs" / "when-it-fails.md"
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """Azure's codes that mean the same to a person; `rules` are those that no code alone leads to."""
+
+    heading: str
+    cause: str
+    codes: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    words: str = ""
+    if_it_stays: str = ""
+
+
+SYMPTOMS = {
+    "Azure is busy": (
+        Symptom(
+            "Another operation is at work on the cluster",
+            "AKS takes one change of a cluster at a time. Somebody's change, or AKS's own, is at work.",
+            ("AKSOperationPreempted", "Canceled", "OperationCanceled"),
+            (error_codes.BUSY,),
+            "`OperationNotAllowed`, with words such as *in progress*",
+            "If it stays so, see in the portal's activity log who changes the cluster.",
+        ),
+        Symptom(
+            "The cluster is being deleted",
+            "Somebody is deleting the cluster.",
+            ("AKSOperationPreemptedByDelete",),
+            (error_codes.DELETING,),
+        ),
+        Symptom(
+            "Another operation is at work on a resource",
+            "Azure is still busy with an earlier change of this resource.",
+            (
+                "AnotherOperationInProgress",
+                "Conflict",
+                "StorageAccountOperationInProgress",
+                "RetryableError",
+                "ReferencedResourceNotProvisioned",
+                "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity",
+                "ContainerBeingDeleted",
+            ),
+        ),
+        Symptom(
+            "Somebody changed it in between",
+            "The resource was changed between our reading and our writing.",
+            (
+                "EtagMismatch",
+                "EnvironmentWasBusy",
+                "PreconditionFailed",
+                "OriginalEtagNotExpect",
+                "NotLatestOperation",
+                "RoleAssignmentExists",
+            ),
+        ),
+        Symptom(
+            "A resource group is still being deleted",
+            "A group of that name is on its way out, or something in it isn't ready to go.",
+            ("ResourceGroupBeingDeleted", "ResourceGroupDeletionBlocked"),
+        ),
+    ),
+    "It isn't there yet": (
+        Symptom(
+            "What was just made isn't found",
+            "Azure needs time until every part of it knows a new resource, identity or table.",
+            (
+                "PrincipalNotFound",
+                "ResourceGroupNotFound",
+                "ParentResourceNotFound",
+                "ResourceNotFound",
+                "InvalidResourceReference",
+                "InvalidOutputTable",
+                "FailedIdentityOperation",
+            ),
+        ),
+        Symptom(
+            "The cluster's API server can't be reached",
+            "A change of the allowed addresses takes minutes. Or this machine's address isn't among them.",
+            ("NotReachable",),
+            if_it_stays="If it stays so, put this machine's address into network.authorized_ip_ranges.",
+        ),
+        Symptom(
+            "A webhook in the cluster isn't up",
+            "Kubernetes asks a webhook, such as the operator's, whose pod doesn't answer yet.",
+            (),
+            (error_codes.WEBHOOK,),
+            "*failed calling webhook*",
+        ),
+    ),
+    "Azure has trouble": (
+        Symptom(
+            "Too many requests",
+            "Azure counts requests for each caller, subscription and resource, and has had enough for now.",
+            ("TooManyRequests", "Throttled", "SubscriptionRequestsThrottled", "ResourceRequestsThrottled"),
+        ),
+        Symptom(
+            "Azure's own errors",
+            "A service of Azure's, or the cluster's API server, had trouble.",
+            (
+                "InternalServerError",
+                "ServerTimeout",
+                "ServiceUnavailable",
+                "GatewayTimeout",
+                "BadGateway",
+                "Timeout",
+            ),
+        ),
+        Symptom(
+            "No answer came",
+            "The connection broke, or the answer came too late. Azure may have acted all the same.",
+            (),
+            (error_codes.NO_ANSWER,),
+            "`NoAnswer`, `NoAnswerInTime`, `NotSent`",
+        ),
+        Symptom(
+            "No capacity",
+            "The region has no machines of this VM size to give right now.",
+            (
+                "ZonalAllocationFailed",
+                "AllocationFailed",
+                "OverconstrainedAllocationRequest",
+                "OverconstrainedZonalAllocationRequest",
+                "AksCapacityHeavyUsage",
+            ),
+            if_it_stays="If it stays so, choose another VM size, other zones or another region.",
+        ),
+        Symptom(
+            "Nodes didn't come up",
+            "AKS couldn't finish the nodes, and goes on trying by itself.",
+            (
+                "InternalOperationError",
+                "CreateVMSSAgentPoolFailed",
+                "ReconcileVMSSAgentPoolFailed",
+                "VMExtensionProvisioningError",
+            ),
+        ),
+    ),
+    "You may not do this": (
+        Symptom(
+            "A right is missing",
+            "The caller lacks a role.",
+            ("AuthorizationFailed", "LinkedAuthorizationFailed"),
+        ),
+        Symptom(
+            "A right has a condition",
+            "The caller may assign only some roles.",
+            (),
+            (error_codes.CONDITION,),
+            "`AuthorizationFailed`, with the words *ABAC condition*",
+        ),
+        Symptom(
+            "The sign-in is wrong or over",
+            "Azure doesn't take the token or the secret.",
+            (
+                "AuthenticationFailed",
+                "ExpiredAuthenticationToken",
+                "InvalidAuthenticationToken",
+                "InvalidAuthenticationTokenTenant",
+            ),
+        ),
+        Symptom(
+            "The cluster doesn't let us in",
+            "The cluster's API server refuses the credentials, or the action.",
+            ("Unauthorized", "Forbidden"),
+        ),
+        Symptom(
+            "The subscription takes no writes, or isn't seen",
+            "It is disabled, or the caller has no role in it.",
+            ("ReadOnlyDisabledSubscription", "SubscriptionNotFound", "MissingSubscriptionRegistration"),
+        ),
+        Symptom(
+            "A policy, a lock or Azure itself forbids it",
+            "Your organisation, or Azure, has a rule against this change.",
+            ("RequestDisallowedByPolicy", "ScopeLocked", "DenyAssignmentAuthorizationFailed"),
+        ),
+        Symptom(
+            "A principal has another type",
+            "The spec says user, group or service principal, and it is another.",
+            ("UnmatchedPrincipalType",),
+        ),
+    ),
+    "Quota": (
+        Symptom(
+            "The quota is used up",
+            "The region's limit for vCPUs, addresses or clusters is too low for this.",
+            (
+                "InsufficientVCPUQuota",
+                "ErrCode_InsufficientVCPUQuota",
+                "QuotaExceeded",
+                "ResourceQuotaExceeded",
+                "PublicIPCountLimitReached",
+                "ManagedClusterCountExceedsQuotaLimit",
+            ),
+            (error_codes.QUOTA,),
+        ),
+    ),
+    "Names and places": (
+        Symptom(
+            "The name is taken",
+            "A resource of this name exists elsewhere.",
+            (
+                "InvalidResourceLocation",
+                "InvalidResourceGroupLocation",
+                "StorageAccountAlreadyTaken",
+                "StorageAccountInAnotherResourceGroup",
+                "NodeResourceGroupAlreadyExists",
+            ),
+        ),
+        Symptom(
+            "The region doesn't offer it",
+            "Not every region has every version, VM size, zone or redundancy.",
+            (
+                "RedundancyConfigurationNotAvailableInRegion",
+                "ZoneRedundancyNotSupported",
+                "K8sVersionNotSupported",
+                "AvailabilityZoneNotSupported",
+                "SystemPoolSkuTooLow",
+                "SkuNotAvailable",
+            ),
+        ),
+        Symptom(
+            "It can't be changed in place",
+            "Azure fixes this field when the resource is made.",
+            ("PropertyChangeNotAllowed",),
+        ),
+        Symptom(
+            "The cluster or a pool is stopped",
+            "Somebody stopped it.",
+            (),
+            (error_codes.STOPPED,),
+            "*stopped state*",
+        ),
+    ),
+    "Something stands between you and Azure": (
+        Symptom(
+            "A proxy, or another machine, answers in Azure's place",
+            "What answered isn't Azure.",
+            ("ForeignHost", "ProxyRefused", "CertificateNotTrusted", "EndlessList", "TooLarge"),
+        ),
+        Symptom(
+            "The operation isn't there",
+            "Azure, or the sandbox, has no such operation.",
+            ("NotImplemented",),
+        ),
+    ),
+}
+
+# Our own errors: what a person sees, and what to do. Their causes are their docstrings.
+OURS: dict[type[errors.ProvisioningError], tuple[str, str]] = {
+    errors.PreflightFailed: ("preflight found N problems", "Each line names a field and says what to do."),
+    EgressUnknown: (
+        "this machine's address isn't known",
+        "Set network.worker_address, or AKS_POSTGRES_EGRESS_URL to a URL that answers with it.",
+    ),
+    errors.ImmutableChange: (
+        "Azure can't change that in place",
+        "The message names field, both values and the way out. Take the change back, or rebuild.",
+    ),
+    errors.NotOurs: (
+        "exists without this environment's tags",
+        "If it is yours, type its group into `adopt`. Otherwise choose another name or suffix.",
+    ),
+    errors.LastingState: (
+        "is stopped, disabled or half gone",
+        "Do what the message says; waiting doesn't help.",
+    ),
+    errors.CredentialsRefused: ("no access token could be had", "Sign in again, then run again."),
+    errors.WrongSetting: ("an environment variable can't be used", "Correct the variable that is named."),
+    errors.VerificationFailed: (
+        "verification found",
+        "Do what the message says, then run again. It writes only what still differs.",
+    ),
+    errors.TearDownRefused: (
+        "tear-down is refused for N problems",
+        "Do what each line says, then run again.",
+    ),
+    errors.RebuildRefused: (
+        "the rebuild is refused, or wasn't approved",
+        "Do what the message says, then start it again.",
+    ),
+    errors.RebuildFailed: (
+        "the rebuild stopped half-way",
+        "Read what is left of both generations, then run rebuild again: it goes on.",
+    ),
+    errors.NotThere: ("there is no such environment", "Choose one of those that the message lists."),
+    errors.PlanMoved: ("the plan has moved", "Make the plan again, look at it, and carry that one out."),
+    errors.EnvironmentBusy: (
+        "another run is writing to this environment",
+        "Wait for the run that is named, then run again.",
+    ),
+    errors.WouldWrite: (
+        "the environment isn't finished",
+        "Run provision, or give the spec that the environment was provisioned with.",
+    ),
+    errors.ClusterBusy: ("AKS stayed busy", "See who changes the cluster, then run again."),
+    errors.AzureUnavailable: ("Azure didn't answer", "Look at Azure's status page, then run again."),
+    errors.NotEffectiveYet: ("something new isn't known everywhere yet", "Run again in some minutes."),
+    errors.NotUnderstood: (
+        "an answer wasn't understood",
+        "Run again. If it stays so, report it with the message.",
+    ),
+    errors.OperationNotDone: ("the operation still runs at its deadline", "Run again: it goes on waiting."),
+}
+
+
+def document() -> str:
+    """docs/when-it-fails.md."""
+    lines = [
+        "# When it fails",
+        "",
+        "Written by `python -m tests.repository.when_it_fails` from `src/aks_postgres/arm/error_codes.py`. Nothing",
+        "here was seen on real Azure yet: codes and causes come from Microsoft's documentation and public reports.",
+        "",
+        "**First of all: run it again.** A run goes on where the last one stopped. It waits for what Azure is still",
+        "working on, and repeats nothing.",
+        "",
+        "Search this page for the code in your message, such as `QuotaExceeded`. Every message says what happened,",
+        "where, and what to do. Times are Azure's: on the sandbox they pass as fast as its clock.",
+        "",
+    ]
+    for chapter, symptoms in SYMPTOMS.items():
+        lines += [f"## {chapter}", ""]
+        for symptom in symptoms:
+            lines += [*_section(symptom), ""]
+    lines += [
+        "## Messages of our own",
+        "",
+        f"Where the last column says so, Prefect tries the step {RETRIES} more times before the run fails.",
+        "",
+        "| error | it says that | cause | what you do | tried again |",
+        "| --- | --- | --- | --- | --- |",
+        *(_row(kind, *words) for kind, words in OURS.items()),
+        "",
+        "## Where to look",
+        "",
+        "- The run's log and its summary in the Prefect UI say what was waited out.",
+        "- `aks-postgres status NAME REGION` says how the environment is.",
+        "- `aks-postgres sandbox ledger` lists every request that the sandbox got. The demo's logs are in `.demo/`.",
+        "- [Exit codes](reference/commands.md#exit-codes) say who has to act.",
+        "- [What was made to fail](resilience.md) has every fault that was tried, and how it ended.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(symptom: Symptom) -> list[str]:
+    codes = ", ".join(f"`{code}`" for code in symptom.codes)
+    message = "; ".join(filter(None, [codes, symptom.words]))
+    rules = [*symptom.rules, *(RULES[code] for code in symptom.codes)]
+    return [
+        f"### {symptom.heading}",
+        "",
+        *([f"- **Message:** {message}."] if message else []),
+        f"- **Cause:** {symptom.cause}",
+        f"- **Done by itself:** {_by_itself(rules)}",
+        *_you_do(symptom, rules),
+    ]
+
+
+def _by_itself(rules: list[Rule]) -> str:
+    if all(rule.reaction == "stop" for rule in rules):
+        return "Nothing, as another try changes nothing. Steps that don't need this one are finished."
+    budgets = sorted({rule.budget_s for rule in rules})
+    return (
+        f"It looked and tried again, for up to {' or '.join(map(_minutes, budgets))}. "
+        f"Then Prefect tried the step {RETRIES} more times."
+    )
+
+
+def _you_do(symptom: Symptom, rules: list[Rule]) -> list[str]:
+    """One line where all codes have the same advice, else one a code."""
+    stopping = {rule.advice for rule in rules if rule.reaction == "stop"}
+    if not stopping:
+        more = f" {symptom.if_it_stays}" if symptom.if_it_stays else ""
+        return [f"- **You do:** Run again: it goes on where it stopped.{more}"]
+    if len(stopping) == 1:
+        return [f"- **You do:** {stopping.pop()}"]
+    return ["- **You do:**", *(f"    - `{code}`: {RULES[code].advice}" for code in symptom.codes)]
+
+
+def _row(kind: type[errors.ProvisioningError], message: str, way_out: str) -> str:
+    cause = " ".join(str(kind.__doc__).split())
+    again = "yes" if issubclass(kind, errors.TemporaryError) else "no"
+    return f"| `{kind.__name__}` | {message} | {cause} | {way_out} | {again} |"
+
+
+def _minutes(seconds: float) -> str:
+    return "1 minute" if seconds == 60 else f"{seconds / 60:g} minutes"
+
+
+if __name__ == "__main__":
+    FILE.write_text(document())
