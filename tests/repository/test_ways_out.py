@@ -12,11 +12,13 @@ from aks_postgres.arm.error_codes import RULES, STOPPED
 from aks_postgres.preflight.egress import EgressUnknown
 
 REPOSITORY = Path(__file__).parents[2]
+# The two links in the package aren't followed.
+FOLDERS = ("src/aks_postgres", "flows", "tasks")
 PERMANENT = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PermanentError)
 ]
 # Made without a way out of their own: it is their class's, or that of the findings in them.
-OF_THE_CLASS = {"PreflightFailed", "TearDownRefused", "WouldWrite", "EgressUnknown"}
+OF_THE_CLASS = {"PreflightFailed", "UnknownRegion", "TearDownRefused", "WouldWrite", "EgressUnknown"}
 # Where a way out stands among the arguments, if it isn't named.
 PLACE = {"ImmutableChange": 2, "LastingState": 2, "problem": 2, "Finding": 1}
 
@@ -24,19 +26,18 @@ PLACE = {"ImmutableChange": 2, "LastingState": 2, "problem": 2, "Finding": 1}
 def made() -> Iterator[tuple[str, str, ast.expr | None]]:
     """Where a permanent error or a finding is made, its kind, and its way out."""
     kinds = {kind.__name__ for kind in PERMANENT} - OF_THE_CLASS | {"problem", "Finding"}
-    for folder in ("cloud", "tasks", "flows", "cli", "environment"):
-        for file in sorted((REPOSITORY / folder).glob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-                    continue
-                kind = node.func.id
-                if kind not in kinds:
-                    continue
-                found = [one.value for one in node.keywords if one.arg == "way_out"]
-                place = PLACE.get(kind)
-                if not found and place is not None:
-                    found = node.args[place : place + 1]
-                yield f"{folder}/{file.name}:{node.lineno}", kind, found[0] if found else None
+    for file in sorted(file for folder in FOLDERS for file in (REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            kind = node.func.id
+            if kind not in kinds:
+                continue
+            found = [one.value for one in node.keywords if one.arg == "way_out"]
+            place = PLACE.get(kind)
+            if not found and place is not None:
+                found = node.args[place : place + 1]
+            yield f"{file.relative_to(REPOSITORY)}:{node.lineno}", kind, found[0] if found else None
 
 
 def _text(node: ast.expr) -> str | None:
@@ -69,6 +70,7 @@ def test_a_permanent_error_holds_its_way_out(kind: type[errors.PermanentError]) 
     made_of = {
         "TearDownRefused": ("cnpg", ["x"]),
         "PreflightFailed": ([errors.Finding("x", way)],),
+        "UnknownRegion": ([errors.Finding("x", way)],),
         "ImmutableChange": ("x", [], way),
         "LastingState": ("x", "is off", way),
         "AzureRefused": ("x", "Code"),
