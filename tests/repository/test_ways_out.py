@@ -68,7 +68,7 @@ def test_every_permanent_error_and_every_finding_has_a_way_out() -> None:
 def test_a_permanent_error_holds_its_way_out(kind: type[errors.PermanentError]) -> None:
     way = "Do this."
     made_of = {
-        "TearDownRefused": ("cnpg", ["x"]),
+        "TearDownRefused": ("cnpg", [errors.Finding("x", way)]),
         "PreflightFailed": ([errors.Finding("x", way)],),
         "UnknownRegion": ([errors.Finding("x", way)],),
         "ImmutableChange": ("x", [], way),
