@@ -7,8 +7,6 @@ before, in `inventory.py`; roles, backups and groups are in `clean_up_roles.py` 
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.deletion import Deletable, deletable, ensure_absent, wait_until_absent
 from aks_postgres.arm.retry import all_ended
@@ -85,8 +83,7 @@ async def delete_rule_groups(spec: EnvironmentSpec, site: Site) -> Removals:
                 resource_id,
                 operations.get_by_id,
                 operations.begin_delete_by_id,
-                # Its name may hold spaces (`UXRecordingRulesRuleGroup - `), and the SDK takes an ID as it is.
-                quote(resource_id.lstrip("/")),
+                resource_id.lstrip("/"),
                 api_version=_RULE_GROUPS_API,
             )
         )
