@@ -99,6 +99,7 @@ async def test_a_lost_answer_is_looked_up(world: World) -> None:
 
 
 async def test_an_update_that_was_canceled_is_sent_again_though_the_link_is_there(world: World) -> None:
+    world.azure.settings(grafana_patch_takes_time=True)
     await world.prepare("grafana", "monitor_workspace")
     world.azure.fault({"operation_canceled": True}, operation=PATCH)
     made = await world.run("grafana_link")

@@ -216,8 +216,7 @@ def grafana_update(call: Call) -> Response:
     }
     body = merge_patch(live.body, changed)
     grafana = call.sandbox.store.put(live.id, live.type, body)
-    # What was ordered to happen to its operation needs one.
-    if not call.fault and not call.sandbox.settings["grafana_patch_takes_time"]:
+    if not call.sandbox.settings["grafana_patch_takes_time"]:
         return Response(200, _answered(grafana))
     answer = call.begin(grafana, duration="grafana_update", polling=POLLING, status=202, state="Updating")
     answer.body = _answered(grafana)
