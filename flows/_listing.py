@@ -48,7 +48,7 @@ def _those(spec: EnvironmentSpec, found: tuple[FoundEnvironment, ...]) -> tuple[
         others = ", ".join(sorted({f"{one.name}-{one.region}" for one in found})) or "none"
         raise NotThere(
             f"there is no environment {environment_key(spec)} in this subscription (there: {others}).",
-            way_out="Check name and region, or make it: "
-            f"aks-postgres provision --name {spec.name} --region {spec.region}.",
+            way_out="Check name and region, or make it with "
+            f"`aks-postgres provision --name {spec.name} --region {spec.region}`.",
         )
     return mine

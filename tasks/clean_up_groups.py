@@ -122,9 +122,7 @@ async def _emptied(spec: EnvironmentSpec, group: Deletable, site: Site | None, v
         others = foreign(spec, site, contents) if site else []
         others += foreign_backups(spec, vault.account_id, contents) if vault else []
         if others:
-            raise NotOurs(
-                f"{group.label} was kept: {' '.join(others).removesuffix(WAY_OUT).strip()}", way_out=WAY_OUT
-            )
+            raise NotOurs(f"{group.label} was kept: {' '.join(one.text for one in others)}", way_out=WAY_OUT)
         if site and all(_is_backup(site, resource) for resource in contents):
             listed = ", ".join(map(described, contents))
             raise _HoldsBackups(f"{listed} is in it, and backups survive unless delete_backups names it")

@@ -14,7 +14,7 @@ from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import all_ended, read, read_list
-from aks_postgres.errors import TearDownRefused
+from aks_postgres.errors import Finding, TearDownRefused
 from aks_postgres.preflight.facts import ask_about_subscription, pages
 from aks_postgres.preflight.generations import (
     deleted_generations,
@@ -95,8 +95,11 @@ async def take_inventory(
     problems += [text] if (text := subscription_problem(subscription)) else []
     problems += [untagged(spec, f"resource group {one.group['name']}") for one in found if not one.is_ours]
     problems += [
-        f"resource group {name} is this environment's by its tags, and its name doesn't follow from suffix "
-        f"{spec.suffix or '(unset)'}. Set the suffix that it was made with, then run again."
+        Finding(
+            f"resource group {name} is this environment's by its tags, and its name doesn't follow from suffix "
+            f"{spec.suffix or '(unset)'}.",
+            "Set the suffix that it was made with, then run again.",
+        )
         for name in strays(spec, groups, [one.names for one in every])
     ]
     newest = next_generation(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
@@ -111,7 +114,12 @@ async def take_inventory(
         [what_goes_along(site, vaults, backup_age_min, going=going, lets_go=lets_go) for site in sites]
     ):
         problems += among_nodes
-        problems += [f"{text}, or type discard_data: {key} to let the data go." for text in data]
+        problems += [
+            Finding(
+                one.text, f"{one.way_out.removesuffix('.')}, or type discard_data: {key} to let the data go."
+            )
+            for one in data
+        ]
     if problems:
         raise TearDownRefused(key, problems)
     return Inventory(
@@ -205,14 +213,14 @@ def judge_words(
     confirm: str,
     delete_backups: str | None,
     discard_data: str | None,
-) -> list[str]:
+) -> list[Finding]:
     """What is wrong with the words that a person has to type."""
     problems = [confirm_problem(key, confirm)]
     if delete_backups is not None and not any(vault.wanted for vault in vaults):
         accounts = " or ".join(vault.account for vault in vaults)
         problems.append(delete_backups_problem(delete_backups, accounts))
     problems.append(discard_data_problem(key, discard_data))
-    return [problem for problem in problems if problem]
+    return [Finding(problem.text, problem.way_out) for problem in problems if problem]
 
 
 def vaults_of(
@@ -254,7 +262,7 @@ def _ours_among(spec: EnvironmentSpec, subscription_id: str, deleted: Sequence[J
     return [by_name[name] for name in deleted_generations(spec, subscription_id, by_name).values()]
 
 
-async def _judge_rights(subscription_id: str, *, deletes_backups: bool) -> list[str]:
+async def _judge_rights(subscription_id: str, *, deletes_backups: bool) -> list[Finding]:
     permissions = await pages(
         "the caller's permissions",
         f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/permissions",
@@ -264,14 +272,17 @@ async def _judge_rights(subscription_id: str, *, deletes_backups: bool) -> list[
     if not lacking:
         return []
     return [
-        f"the caller lacks actions on subscription {subscription_id}: {', '.join(lacking)}. Give it Owner, or "
-        "Contributor and Role Based Access Control Administrator, or a custom role with these; then run again."
+        Finding(
+            f"the caller lacks actions on subscription {subscription_id}: {', '.join(lacking)}.",
+            "Give it Owner, or Contributor and Role Based Access Control Administrator, or a custom role with these; "
+            "then run again.",
+        )
     ]
 
 
 async def _judge_groups(
     spec: EnvironmentSpec, sites: Sequence[Site], vaults: Sequence[Vault], groups: Sequence[Json]
-) -> list[str]:
+) -> list[Finding]:
     """What in the groups isn't ours, and what is locked."""
     by_name = {str(group["name"]).casefold(): group for group in groups}
     problems = []
@@ -308,7 +319,7 @@ async def _judge_groups(
     return problems
 
 
-async def _judge_denials(sites: Sequence[Site], vaults: Sequence[Vault]) -> list[str]:
+async def _judge_denials(sites: Sequence[Site], vaults: Sequence[Vault]) -> list[Finding]:
     """What deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
     doomed = [site.group_id(site.names.resource_group) for site in sites]
     doomed += [vault.group_id for vault in vaults if vault.wanted and vault.apart and vault.is_there]
@@ -329,7 +340,7 @@ async def _judge_denials(sites: Sequence[Site], vaults: Sequence[Vault]) -> list
     )
 
 
-async def _judge_vaults(spec: EnvironmentSpec, vaults: Sequence[Vault]) -> list[str]:
+async def _judge_vaults(spec: EnvironmentSpec, vaults: Sequence[Vault]) -> list[Finding]:
     """What in the storage accounts that go isn't ours, or mustn't go yet."""
     get = cloud().storage.storage_accounts.get_properties
     problems = []

@@ -32,7 +32,8 @@ from aks_postgres.version import product_version
 
 def _group(name: str) -> ArmResource:
     groups = cloud().resources.resource_groups
-    return arm_resource(f"resource group {name}", name, groups.get, groups.create_or_update, name)
+    group_id = f"/subscriptions/{cloud().subscription_id}/resourceGroups/{name}"
+    return arm_resource(f"resource group {name}", group_id, groups.get, groups.create_or_update, name)
 
 
 async def _ensure_group(

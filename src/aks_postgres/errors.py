@@ -107,9 +107,9 @@ class UnknownRegion(PreflightFailed):
 
 
 class TearDownRefused(PermanentError):
-    """Problems found before the first deletion, all of them."""
+    """Problems found before the first deletion, all of them, each with its own way out."""
 
-    def __init__(self, environment: str, problems: Sequence[str]) -> None:
+    def __init__(self, environment: str, problems: Sequence[Finding]) -> None:
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  - {problem}" for problem in problems)
@@ -117,7 +117,7 @@ class TearDownRefused(PermanentError):
             self,
             f"tear-down of {environment} is refused for {count}; nothing was deleted or written:\n{lines}",
         )
-        self.way_out = "Do what each line says, then run again."
+        self.way_out = " ".join(dict.fromkeys(problem.way_out for problem in problems))
 
 
 class RebuildRefused(PermanentError):

@@ -19,24 +19,29 @@ NAMED = ("--name", "cnpg", "--region", "canadacentral")
 _HANGS_S = 150
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run_in(home: Path, hangs_s: float = _HANGS_S) -> Run:
     """Runs `aks-postgres` with these arguments; home, state and Azure's variables are the test's own."""
 
     def run_command(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         foreign = ("AZURE_", "PREFECT_", "AKS_POSTGRES_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "XDG_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        own = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "200"}
+        own = {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "COLUMNS": "200"}
         return subprocess.run(
             [sys.executable, "-P", "-m", "aks_postgres.cli.main", *map(str, arguments)],
             env={**kept, **own, **variables},
             capture_output=True,
             text=True,
-            timeout=_HANGS_S,
+            timeout=hangs_s,
             check=False,
         )
 
     return run_command
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs `aks-postgres` as a person does who has nothing set."""
+    return run_in(tmp_path)
 
 
 @pytest.fixture(scope="session")

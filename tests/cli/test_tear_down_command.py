@@ -113,5 +113,5 @@ def test_a_rebuild_whose_name_is_typed_wrong_is_refused_before_the_first_write(
         "replace",
         PREFECT_API_URL=prefect_url,
     )
-    failed(wrong, 1, f"rebuild of {KEY} is refused for 1 problem", f"confirm: 'cnpg' was given; type {KEY}")
+    failed(wrong, 1, f"rebuild of {KEY} is refused for 1 problem", f"confirm: 'cnpg' was given. Type {KEY}")
     assert writes(sandbox) == []

@@ -98,7 +98,7 @@ def _error(text: str) -> str:
         [
             str(errors.PreflightFailed([errors.Finding(text, text)])),
             str(errors.UnknownRegion([errors.Finding(text, text)])),
-            str(errors.TearDownRefused("x", [text])),
+            str(errors.TearDownRefused("x", [errors.Finding(text, text)])),
             str(errors.ImmutableChange(text, [FieldChange(field=text, old=text, new=text)], text)),
         ]
     )

@@ -403,7 +403,7 @@ async def standing(
 
 async def test_a_name_that_isnt_typed_right_stops_it(standing: Standing) -> None:
     (problem,) = await standing.refusals("cnpg-westeurope")
-    assert problem.startswith(f"confirm: 'cnpg-westeurope' was given; type {KEY}")
+    assert problem.startswith(f"confirm: 'cnpg-westeurope' was given. Type {KEY}")
 
 
 async def test_an_account_that_isnt_the_backups_stops_it(standing: Standing) -> None:
@@ -415,7 +415,7 @@ async def test_an_account_that_isnt_the_backups_stops_it(standing: Standing) -> 
 
 async def test_a_wrong_word_for_data_stops_it(standing: Standing) -> None:
     (problem,) = await standing.refusals(discard_data="yes")
-    assert problem.startswith(f"discard_data: 'yes' was given; type {KEY}")
+    assert problem.startswith(f"discard_data: 'yes' was given. Type {KEY}")
 
 
 async def test_a_foreign_resource_in_the_group_stops_it(standing: Standing) -> None:

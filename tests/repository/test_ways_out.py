@@ -12,6 +12,8 @@ from aks_postgres.arm.error_codes import RULES, STOPPED
 from aks_postgres.preflight.egress import EgressUnknown
 
 REPOSITORY = Path(__file__).parents[2]
+# The two links in the package aren't followed.
+FOLDERS = ("src/aks_postgres", "flows", "tasks")
 PERMANENT = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PermanentError)
 ]
@@ -24,20 +26,18 @@ PLACE = {"ImmutableChange": 2, "LastingState": 2, "problem": 2, "Finding": 1}
 def made() -> Iterator[tuple[str, str, ast.expr | None]]:
     """Where a permanent error or a finding is made, its kind, and its way out."""
     kinds = {kind.__name__ for kind in PERMANENT} - OF_THE_CLASS | {"problem", "Finding"}
-    package = REPOSITORY / "src" / "aks_postgres"
-    for folder in sorted(one for one in package.iterdir() if one.is_dir()):
-        for file in sorted(folder.glob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-                    continue
-                kind = node.func.id
-                if kind not in kinds:
-                    continue
-                found = [one.value for one in node.keywords if one.arg == "way_out"]
-                place = PLACE.get(kind)
-                if not found and place is not None:
-                    found = node.args[place : place + 1]
-                yield f"{folder.name}/{file.name}:{node.lineno}", kind, found[0] if found else None
+    for file in sorted(file for folder in FOLDERS for file in (REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            kind = node.func.id
+            if kind not in kinds:
+                continue
+            found = [one.value for one in node.keywords if one.arg == "way_out"]
+            place = PLACE.get(kind)
+            if not found and place is not None:
+                found = node.args[place : place + 1]
+            yield f"{file.relative_to(REPOSITORY)}:{node.lineno}", kind, found[0] if found else None
 
 
 def _text(node: ast.expr) -> str | None:
@@ -68,7 +68,7 @@ def test_every_permanent_error_and_every_finding_has_a_way_out() -> None:
 def test_a_permanent_error_holds_its_way_out(kind: type[errors.PermanentError]) -> None:
     way = "Do this."
     made_of = {
-        "TearDownRefused": ("cnpg", ["x"]),
+        "TearDownRefused": ("cnpg", [errors.Finding("x", way)]),
         "PreflightFailed": ([errors.Finding("x", way)],),
         "UnknownRegion": ([errors.Finding("x", way)],),
         "ImmutableChange": ("x", [], way),

@@ -230,6 +230,17 @@ async def test_an_identity_that_aks_cant_see_yet_is_waited_for(world: World) -> 
     assert made.change.kind == "created"
 
 
+@pytest.mark.parametrize(
+    "scenario", ["identity-operation-throttled", "virtual-network-not-read", "poll-url-502"]
+)
+async def test_codes_that_pass_by_their_status_are_waited_out(world: World, scenario: str) -> None:
+    """Recorded of AKS and ARM's gateway; the status decides, whatever the code's name suggests."""
+    world.azure.control("POST", "scenarios", {"name": scenario})
+    made = await world.run("cluster")
+    world.made["cluster"] = made
+    assert (made.change.kind, live(world)["properties"]["provisioningState"]) == ("created", "Succeeded")
+
+
 async def test_no_capacity_is_tried_again_later(world: World) -> None:
     """https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/error-codes/zonalallocation-allocationfailed-error"""
     await world.prepare("identity")

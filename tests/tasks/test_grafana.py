@@ -33,6 +33,14 @@ async def test_the_workspace_is_linked_by_one_patch(world: World) -> None:
     assert linked(world) == [workspace]
 
 
+async def test_a_patch_that_takes_time_is_waited_for(world: World) -> None:
+    """Two of nine recorded ones are 202 and polled; the rest are done at once, as in every other test here."""
+    world.azure.settings(grafana_patch_takes_time=True)
+    made = await world.run("grafana_link")
+    assert (made.change.kind, [one["status"] for one in world.writes()]) == ("updated", [202])
+    assert linked(world) == [world.made["monitor_workspace"].id]
+
+
 async def test_other_peoples_links_stay(world: World) -> None:
     """The list is taken as a whole: https://learn.microsoft.com/rest/api/managed-grafana/grafana/update"""
     await world.prepare("grafana", "monitor_workspace")
@@ -91,6 +99,7 @@ async def test_a_lost_answer_is_looked_up(world: World) -> None:
 
 
 async def test_an_update_that_was_canceled_is_sent_again_though_the_link_is_there(world: World) -> None:
+    world.azure.settings(grafana_patch_takes_time=True)
     await world.prepare("grafana", "monitor_workspace")
     world.azure.fault({"operation_canceled": True}, operation=PATCH)
     made = await world.run("grafana_link")

@@ -35,6 +35,21 @@ def test_a_log_workspace_is_201_creating_without_poll_headers(sandbox: SandboxPr
     assert settled["properties"]["provisioningState"] == "Succeeded"
 
 
+def test_a_log_workspace_of_one_version_is_followed_by_its_location(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    sandbox.control("POST", "clock", {"speed": 0.001})
+    path = f"{group}/providers/Microsoft.OperationalInsights/workspaces/ala-one"
+    answer = sandbox.arm("PUT", path, BODY, api_version="2023-09-01")
+    assert (answer.status_code, "Azure-AsyncOperation" in answer.headers) == (201, False)
+    url = answer.headers["Location"].removeprefix(sandbox.endpoint)
+    assert sandbox.arm("GET", url).status_code == 202
+    sandbox.step(60)
+    ended = sandbox.arm("GET", url)
+    assert (ended.status_code, ended.json()["name"]) == (200, "ala-one")
+    assert "Location" not in sandbox.arm("PUT", path, BODY, api_version="2023-09-01").headers
+
+
 def test_a_deleted_log_workspace_comes_back_with_its_customer_id(sandbox: SandboxProcess, group: str) -> None:
     """https://learn.microsoft.com/azure/azure-monitor/logs/delete-workspace"""
     client = sandbox.client(LogAnalyticsManagementClient, polling_interval=0.05).workspaces
@@ -226,6 +241,36 @@ def test_grafanas_operations_say_it_as_recorded(sandbox: SandboxProcess, group: 
         (202, {"status": "Deleting"}),
         (200, {"status": "Succeeded"}),
     ]
+
+
+@pytest.mark.parametrize(("takes_time", "answer"), [(False, (200, "Succeeded")), (True, (202, "Updating"))])
+def test_grafanas_patch_is_done_at_once_or_takes_time(
+    sandbox: SandboxProcess, group: str, takes_time: bool, answer: tuple[int, str]
+) -> None:
+    """https://github.com/Azure/azure-cli-extensions (recordings of amg)"""
+    path = f"{group}/providers/Microsoft.Dashboard/grafana/graf-a"
+    sandbox.arm("PUT", path, GRAFANA, api_version="2023-09-01")
+    sandbox.step(3000)
+    sandbox.control("POST", "clock", {"speed": 0.001})
+    sandbox.settings(grafana_patch_takes_time=takes_time)
+    patched = sandbox.arm("PATCH", path, {"tags": {"a": "b"}}, api_version="2023-09-01")
+    assert (patched.status_code, patched.json()["properties"]["provisioningState"]) == answer
+    assert ("Azure-AsyncOperation" in patched.headers) is takes_time
+    assert patched.json()["tags"] == {"a": "b"}
+
+
+def test_grafanas_writes_answer_with_nulls_that_its_reads_leave_out(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    """https://github.com/Azure/azure-cli-extensions (recording test_amg_crud.yaml)"""
+    path = f"{group}/providers/Microsoft.Dashboard/grafana/graf-a"
+    names = {"outboundIPs", "enterpriseConfigurations"}
+    made = sandbox.arm("PUT", path, GRAFANA, api_version="2023-09-01").json()["properties"]
+    assert {name: made[name] for name in names} == dict.fromkeys(names)
+    sandbox.step(3000)
+    patched = sandbox.arm("PATCH", path, {"tags": {"a": "b"}}, api_version="2023-09-01").json()["properties"]
+    assert {name: patched[name] for name in names} == dict.fromkeys(names)
+    assert not names & sandbox.arm("GET", path, api_version="2023-09-01").json()["properties"].keys()
 
 
 def test_grafana_is_patched_with_a_workspace_link_and_deleted(

@@ -31,9 +31,10 @@ from typing import Any, Literal
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.diff import state_of
+from aks_postgres.arm.error_codes import rule_for
 from aks_postgres.arm.gate import WRITE_LIMIT_S, Elapsed, Write, purpose
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
-from aks_postgres.arm.retry import persistently, send
+from aks_postgres.arm.retry import persistently, refusal, send
 from aks_postgres.errors import AzureUnavailable, EnvironmentBusy, ProvisioningError
 from aks_postgres.reports.journal import journal
 
@@ -160,6 +161,7 @@ class WriteLock:
         self._watch: asyncio.Task[None] | None = None
         self._good: Elapsed | None = None
         self._has_failed = False
+        self._refused: ArmFault | None = None
         self._lost: EnvironmentBusy | None = None
         self._taking, self._beating = asyncio.Lock(), asyncio.Lock()
         self._watched: dict[str, _Watched] = {}
@@ -415,7 +417,7 @@ class WriteLock:
             watched = self._watched[seen.home.group] = _Watched(text)
         if watched.since.real_s() >= clock.lock_real_s(WATCH_S):
             return None
-        return "another run, which left no readable heartbeat,"
+        return "another run, which left no readable heartbeat"
 
     async def _survey(self) -> list[_Seen]:
         """Every home that is there."""
@@ -474,6 +476,13 @@ class WriteLock:
         if self._lost is not None:
             self._lost = None
             return False
+        if self._good is None and self._refused is not None:
+            # Kept, the lease would be a lock without a heartbeat, which this run itself would wait for.
+            for one in held:
+                if one.has_lease:
+                    with suppress(ArmFault):
+                        await _lease_once(one.home, {"action": "Release", "leaseId": self.guid})
+            raise refusal(f"the lock on {self._environment}", self._refused)
         return self._good is not None
 
     async def _take_lease(self, seen: _Seen) -> Literal["certain", "uncertain", "refused"]:
@@ -529,6 +538,7 @@ class WriteLock:
             if not even_if_good and self._good and self._good.real_s() < clock.lock_real_s(BEAT_S):
                 return
             try:
+                self._refused = None
                 await self._beat_once()
             except ProvisioningError as error:
                 journal().note(f"the heartbeat of this run couldn't be written: {error}")
@@ -536,6 +546,7 @@ class WriteLock:
             except ArmFault as fault:
                 journal().note(f"the heartbeat of this run couldn't be written: {fault}")
                 self._has_failed = True
+                self._refused = fault if rule_for(fault).reaction == "stop" else None
             if self._lost is not None and self._inside is not None:
                 self._inside.cancel()
 

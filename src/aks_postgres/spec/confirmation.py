@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import MOST_GENERATIONS, Names, environment_key
 
 
-def confirm_problem(key: str, confirm: str) -> str | None:
+class Problem(NamedTuple):
+    """What is wrong with a typed word, and what to do about it."""
+
+    text: str
+    way_out: str
+
+
+def confirm_problem(key: str, confirm: str) -> Problem | None:
     """What is wrong with the environment's name and region, typed."""
     if confirm == key:
         return None
-    return f"confirm: {confirm!r} was given; type {key}, the environment's name and region, to say that this one goes."
+    return Problem(
+        f"confirm: {confirm!r} was given.",
+        f"Type {key}, the environment's name and region, to say that this one goes.",
+    )
 
 
-def discard_data_problem(key: str, discard_data: str | None) -> str | None:
+def discard_data_problem(key: str, discard_data: str | None) -> Problem | None:
     """What is wrong with the word that lets data without a backup go."""
     if discard_data is None or discard_data == key:
         return None
-    return f"discard_data: {discard_data!r} was given; type {key} to let data without a backup go, or leave it out."
+    return Problem(
+        f"discard_data: {discard_data!r} was given.",
+        f"Type {key} to let data without a backup go, or leave it out.",
+    )
 
 
-def delete_backups_problem(delete_backups: str, accounts: str) -> str:
+def delete_backups_problem(delete_backups: str, accounts: str) -> Problem:
     """What is said of a word that isn't the name of the account with the backups."""
-    return (
+    return Problem(
         f"delete_backups: {delete_backups!r} was given, and this environment's backups are in the storage account "
-        f"{accounts}. Type that name to delete them with every backup in it, or leave delete_backups out to keep "
-        "them."
+        f"{accounts}.",
+        "Type that name to delete them with every backup in it, or leave delete_backups out to keep them.",
     )
 
 
@@ -56,7 +70,7 @@ def word_problems(
             first = Names.of(spec, subscription_id or "", 1).storage_account
             accounts = first if every == 1 else f"of one of its generations, such as {first}"
             found.insert(1, delete_backups_problem(delete_backups, accounts))
-    return [problem for problem in found if problem]
+    return [f"{problem.text} {problem.way_out}" for problem in found if problem]
 
 
 def refusal(what: str, spec: EnvironmentSpec, problems: Sequence[str]) -> str:

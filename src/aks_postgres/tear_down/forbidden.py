@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aks_postgres.arm.responses import Json, clean
+from aks_postgres.errors import Finding
 from aks_postgres.preflight.permissions import granting
 from aks_postgres.runs.write_lock import CONTAINER as LOCK_CONTAINER
 from aks_postgres.tear_down.ownership import WAY_OUT
 
 _EVERYONE = "00000000-0000-0000-0000-000000000000"
 _PEOPLE = ("user", "serviceprincipal")
+_WHEN_OVER = "Delete them once their time is over, or leave delete_backups out; then run again."
 # Made by the storage service itself for its logs and its change feed.
 _AZURES = frozenset({"$logs", "$blobchangefeed"})
 
@@ -27,7 +29,7 @@ def judge_denials(
     doomed: Iterable[str],
     kept: Iterable[str],
     actions: Iterable[str],
-) -> list[str]:
+) -> list[Finding]:
     """Name the deny assignments that stand against deleting some groups.
 
     Args:
@@ -51,10 +53,10 @@ def judge_denials(
         denied = [one for one in wanted if granting(one, properties.get("permissions") or [])]
         if denied and _concerns(properties, caller_id.casefold()):
             name = clean(str(properties.get("denyAssignmentName") or denial.get("name")))
-            problems[str(denial.get("id")).casefold()] = (
+            problems[str(denial.get("id")).casefold()] = Finding(
                 f"deny assignment {name} on {scope or '/'} forbids {', '.join(denied[:3])}"
-                f"{' and more' if len(denied) > 3 else ''}. Ask whoever set it to remove it or to exclude {caller_id} "
-                "by its own ID, then run again."
+                f"{' and more' if len(denied) > 3 else ''}.",
+                f"Ask whoever set it to remove it or to exclude {caller_id} by its own ID, then run again.",
             )
     return list(problems.values())
 
@@ -71,7 +73,7 @@ def _concerns(properties: Json, caller_id: str) -> bool:
     )
 
 
-def judge_vault(account: Json, container: str, containers: Sequence[Json]) -> list[str]:
+def judge_vault(account: Json, container: str, containers: Sequence[Json]) -> list[Finding]:
     """What stands against deleting a backup account with these containers in it.
 
     Args:
@@ -83,36 +85,46 @@ def judge_vault(account: Json, container: str, containers: Sequence[Json]) -> li
     problems = []
     if _is_enabled(account.get("properties"), "immutableStorageWithVersioning"):
         problems.append(
-            f"storage account {name} keeps versions immutable (immutableStorageWithVersioning), so it can't be deleted "
-            "with any in it. Delete them once their time is over, or leave delete_backups out"
+            Finding(
+                f"storage account {name} keeps versions immutable (immutableStorageWithVersioning), so it can't be "
+                "deleted with any in it.",
+                _WHEN_OVER,
+            )
         )
     for one in containers:
         properties = one.get("properties") or {}
         label = f"blob container {one['name']} in storage account {name}"
         if one["name"] not in (container, LOCK_CONTAINER) and one["name"] not in _AZURES:
             problems.append(
-                f"{label} isn't this environment's (its backups are in {container}), and deleting the backups would "
-                f"take it along. {WAY_OUT}"
+                Finding(
+                    f"{label} isn't this environment's (its backups are in {container}), and deleting the backups "
+                    "would take it along.",
+                    WAY_OUT,
+                )
             )
         if properties.get("hasLegalHold") or _tags_of(properties.get("legalHold")):
             tags = ", ".join(_tags_of(properties.get("legalHold"))) or "without a readable tag"
             problems.append(
-                f"{label} is under a legal hold ({clean(tags)}). Ask whoever set it to clear it, or leave "
-                "delete_backups out; then run again."
+                Finding(
+                    f"{label} is under a legal hold ({clean(tags)}).",
+                    "Ask whoever set it to clear it, or leave delete_backups out; then run again.",
+                )
             )
         policy = properties.get("immutabilityPolicy")
         if properties.get("hasImmutabilityPolicy") or policy:
             inner = (policy or {}).get("properties") or {}
             problems.append(
-                f"{label} has an immutability policy ({inner.get('state', 'of unknown state')}, "
-                f"{inner.get('immutabilityPeriodSinceCreationInDays', '?')} days). An unlocked one can be deleted (az "
-                f"storage container immutability-policy delete --account-name {name} --container-name {one['name']} "
-                "--if-match '*'), a locked one has to run out; or leave delete_backups out. Then run again."
+                Finding(
+                    f"{label} has an immutability policy ({inner.get('state', 'of unknown state')}, "
+                    f"{inner.get('immutabilityPeriodSinceCreationInDays', '?')} days).",
+                    "An unlocked one can be deleted (az storage container immutability-policy delete --account-name "
+                    f"{name} --container-name {one['name']} --if-match '*'), a locked one has to run out; or leave "
+                    "delete_backups out. Then run again.",
+                )
             )
         if _is_enabled(properties, "immutableStorageWithVersioning"):
             problems.append(
-                f"{label} keeps versions immutable (immutableStorageWithVersioning). Delete them once their time is "
-                "over, or leave delete_backups out; then run again."
+                Finding(f"{label} keeps versions immutable (immutableStorageWithVersioning).", _WHEN_OVER)
             )
     return problems
 

@@ -15,7 +15,7 @@ from aks_postgres.arm.deletion import is_being_deleted, settled
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read
-from aks_postgres.errors import ProvisioningError
+from aks_postgres.errors import Finding, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.preflight.lasting_states import is_stopped, start_cluster_command
 from aks_postgres.reports.outputs import Site
@@ -40,7 +40,7 @@ _REACH_TRIES = 3
 
 async def what_goes_along(
     site: Site, vaults: Sequence[Vault], backup_age_min: int, *, going: Collection[str], lets_go: bool
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[Finding], list[Finding]]:
     """What goes with a generation's cluster: foreign things among its nodes, and data; also what keeps us from knowing.
 
     Args:
@@ -76,7 +76,9 @@ async def what_goes_along(
     if is_stopped(live):
         command = start_cluster_command(names.resource_group, names.cluster)
         unknown = f"{label} is stopped. Start it ({command})"
-        loss = f"{label} is stopped, so whether it holds live data can't be known. Start it ({command})"
+        loss = Finding(
+            f"{label} is stopped, so whether it holds live data can't be known.", f"Start it ({command})."
+        )
     else:
         try:
             data, now = await _objects_of(names)
@@ -86,9 +88,9 @@ async def what_goes_along(
                 "one's), and start the cluster if it is stopped"
             )
             unknown = f"the API server of {label} can't be asked ({error}). {help_}"
-            loss = (
-                f"{label}: whether it holds live data can't be known, as its API server can't be asked ({error}). "
-                f"{help_}"
+            loss = Finding(
+                f"{label}: whether it holds live data can't be known, as its API server can't be asked ({error}).",
+                help_,
             )
     among_nodes = judge(data, unknown=unknown)
     if lets_go:

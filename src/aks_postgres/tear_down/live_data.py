@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aks_postgres.arm.responses import Json, clean
+from aks_postgres.errors import Finding
 
 # A clock that runs ahead by more than this isn't a clock but a wrong date.
 _AHEAD = timedelta(minutes=5)
@@ -51,7 +52,7 @@ def judge_data(
     backup_age_min: int,
     node_group: str,
     accounts: Mapping[str, bool],
-) -> list[str]:
+) -> list[Finding]:
     """Name every Postgres cluster without a proven backup, and every volume or snapshot that belongs to none.
 
     Args:
@@ -60,22 +61,31 @@ def judge_data(
         backup_age_min: how old the newest backup may be, in minutes.
         node_group: name of the group that goes with the cluster.
         accounts: blob endpoints of this environment's backup accounts, and whether each is being deleted.
+
+    Returns:
+        What stands against it; `take_inventory` ends each way out by the word that lets the data go.
     """
     problems = []
     for cluster in data.clusters:
         reasons = _unproven(cluster, data, now, backup_age_min, accounts)
         if reasons:
             problems.append(
-                f"Postgres cluster {_full_name(cluster)}: {'; '.join(reasons)}. Take a backup (kubectl cnpg backup "
-                f"{cluster['metadata']['name']} --namespace {cluster['metadata']['namespace']})"
+                Finding(
+                    f"Postgres cluster {_full_name(cluster)}: {'; '.join(reasons)}.",
+                    f"Take a backup (kubectl cnpg backup {cluster['metadata']['name']} "
+                    f"--namespace {cluster['metadata']['namespace']}).",
+                )
             )
     owners = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "uid")) for one in data.clusters}
     for claim in data.claims:
         if not _belongs_to(claim, owners):
             size = _at(claim, "spec", "resources", "requests", "storage") or "?"
             problems.append(
-                f"PersistentVolumeClaim {_full_name(claim)} ({size}) belongs to no Postgres cluster, and its disk goes "
-                "with the cluster. Save what is on it and delete the claim"
+                Finding(
+                    f"PersistentVolumeClaim {_full_name(claim)} ({size}) belongs to no Postgres cluster, and its disk "
+                    "goes with the cluster.",
+                    "Save what is on it and delete the claim.",
+                )
             )
     claimed = {uid for claim in data.claims if (uid := _at(claim, "metadata", "uid"))}
     for volume in data.volumes:
@@ -84,20 +94,29 @@ def judge_data(
         size = _at(volume, "spec", "capacity", "storage") or "?"
         phase = _at(volume, "status", "phase") or "of unknown phase"
         problems.append(
-            f"PersistentVolume {_full_name(volume)} ({size}, {phase}) has no claim, and its disk goes with the "
-            "cluster. Save what is on it and delete the volume and its disk"
+            Finding(
+                f"PersistentVolume {_full_name(volume)} ({size}, {phase}) has no claim, and its disk goes with the "
+                "cluster.",
+                "Save what is on it and delete the volume and its disk.",
+            )
         )
     for snapshot in data.snapshots:
         problems.append(
-            f"VolumeSnapshot {_full_name(snapshot)} goes with the cluster. Save what is in it and delete it"
+            Finding(
+                f"VolumeSnapshot {_full_name(snapshot)} goes with the cluster.",
+                "Save what is in it and delete it.",
+            )
         )
     taken = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "name")) for one in data.snapshots}
     for content in data.snapshot_contents:
         reference = _at(content, "spec", "volumeSnapshotRef")
         if (_at(reference, "namespace"), _at(reference, "name")) not in taken:
             problems.append(
-                f"VolumeSnapshotContent {_full_name(content)} has no VolumeSnapshot, and its snapshot goes with the "
-                "cluster. Save what is in it and delete it"
+                Finding(
+                    f"VolumeSnapshotContent {_full_name(content)} has no VolumeSnapshot, and its snapshot goes with "
+                    "the cluster.",
+                    "Save what is in it and delete it.",
+                )
             )
     return problems
 

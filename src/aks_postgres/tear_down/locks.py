@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from aks_postgres.arm.responses import Json
+from aks_postgres.errors import Finding
 
 _LOCKS = "/providers/microsoft.authorization/locks/"
 
@@ -18,7 +19,7 @@ def lock_scope(lock: Json) -> str:
     return lock_id[: lock_id.casefold().rindex(_LOCKS)]
 
 
-def judge_locks(locks: Sequence[Json], doomed: Iterable[str], written: Iterable[str]) -> list[str]:
+def judge_locks(locks: Sequence[Json], doomed: Iterable[str], written: Iterable[str]) -> list[Finding]:
     """What stands against deleting some resource groups and writing to others.
 
     Args:
@@ -35,8 +36,10 @@ def judge_locks(locks: Sequence[Json], doomed: Iterable[str], written: Iterable[
             level == "ReadOnly" and any(_covers(folded, group) for group in staying)
         ):
             problems.append(
-                f"lock {str(lock['id']).rsplit('/', 1)[-1]} ({level}) on {scope} forbids it. Locks are never removed "
-                "here: ask whoever set it, then run again."
+                Finding(
+                    f"lock {str(lock['id']).rsplit('/', 1)[-1]} ({level}) on {scope} forbids it.",
+                    "Locks are never removed here: ask whoever set it, then run again.",
+                )
             )
     return problems
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aks_postgres.arm.responses import Json
+from aks_postgres.errors import Finding
 from aks_postgres.tear_down.live_data import ClusterData
 from aks_postgres.tear_down.ownership import WAY_OUT, described
 
@@ -55,7 +56,7 @@ def foreign_among_nodes(
     *,
     ours: Iterable[str] = (),
     unknown: str = "",
-) -> list[str]:
+) -> list[Finding]:
     """Name what in a node resource group neither the cluster nor its objects explain, such as somebody's address.
 
     Args:
@@ -74,27 +75,35 @@ def foreign_among_nodes(
             continue
         if data is None and str(resource["type"]).casefold() in _OF_OBJECTS:
             problems.append(
-                f"{described(resource)} goes with the cluster's node resource group, and whether it is Kubernetes' own "
-                f"can't be known: {unknown}. Or look at it, and move it elsewhere or delete it. Then run again."
+                Finding(
+                    f"{described(resource)} goes with the cluster's node resource group, and whether it is Kubernetes' "
+                    f"own can't be known: {unknown}.",
+                    "Or look at it, and move it elsewhere or delete it. Then run again.",
+                )
             )
         else:
             problems.append(
-                f"{described(resource)} was made by neither AKS nor Kubernetes, by all that the cluster and its "
-                f"objects say, and goes with the cluster's node resource group. {WAY_OUT}"
+                Finding(
+                    f"{described(resource)} was made by neither AKS nor Kubernetes, by all that the cluster and its "
+                    "objects say, and goes with the cluster's node resource group.",
+                    WAY_OUT,
+                )
             )
     return problems
 
 
-def without_cluster(group: str, contents: Sequence[Json], cluster: str) -> list[str]:
+def without_cluster(group: str, contents: Sequence[Json], cluster: str) -> list[Finding]:
     """What is said of a node resource group whose cluster is gone: nothing tells any more what is whose in it."""
     if not contents:
         return []
     listed = ", ".join(f"{one['type']} {one['name']}" for one in contents[:20])
     more = f" and {len(contents) - 20} more" if len(contents) > 20 else ""
     return [
-        f"resource group {group}: AKS cluster {cluster} is gone and its node resource group isn't, so nothing tells "
-        f"whose this is: {listed}{more}. Look at it, move what is to be kept, delete the group (az group delete --name "
-        f"{group}), then run again."
+        Finding(
+            f"resource group {group}: AKS cluster {cluster} is gone and its node resource group isn't, so nothing "
+            f"tells whose this is: {listed}{more}.",
+            f"Look at it, move what is to be kept, delete the group (az group delete --name {group}), then run again.",
+        )
     ]
 
 

@@ -33,7 +33,7 @@ def owned_ids(spec: EnvironmentSpec, site: Site) -> frozenset[str]:
     )
 
 
-def foreign(spec: EnvironmentSpec, site: Site, contents: Sequence[Json]) -> list[str]:
+def foreign(spec: EnvironmentSpec, site: Site, contents: Sequence[Json]) -> list[Finding]:
     """What stands against deleting a generation's resource group with these resources in it."""
     mine = owned_ids(spec, site)
     problems = []
@@ -47,20 +47,26 @@ def foreign(spec: EnvironmentSpec, site: Site, contents: Sequence[Json]) -> list
         problems.append(
             untagged(spec, described(resource))
             if is_known
-            else f"{described(resource)} isn't part of this environment, and deleting its resource group would take it "
-            f"along. {WAY_OUT}"
+            else Finding(
+                f"{described(resource)} isn't part of this environment, and deleting its resource group would take it "
+                "along.",
+                WAY_OUT,
+            )
         )
     return problems
 
 
-def foreign_backups(spec: EnvironmentSpec, account_id: str, contents: Sequence[Json]) -> list[str]:
+def foreign_backups(spec: EnvironmentSpec, account_id: str, contents: Sequence[Json]) -> list[Finding]:
     """What stands against deleting the backup group with these resources in it."""
     problems = []
     for resource in contents:
         if str(resource["id"]).casefold() != account_id.casefold():
             problems.append(
-                f"{described(resource)} isn't part of this environment, and deleting the backups would take its "
-                f"resource group. {WAY_OUT}"
+                Finding(
+                    f"{described(resource)} isn't part of this environment, and deleting the backups would take its "
+                    "resource group.",
+                    WAY_OUT,
+                )
             )
         elif not is_ours(resource.get("tags"), spec):
             problems.append(untagged(spec, described(resource)))

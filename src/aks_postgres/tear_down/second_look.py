@@ -15,6 +15,7 @@ from azure.core.exceptions import HttpResponseError
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.responses import Json, Turned, listing
 from aks_postgres.arm.retry import all_ended, read, read_list
+from aks_postgres.errors import Finding
 from aks_postgres.reports.outputs import Site
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
@@ -25,11 +26,12 @@ _CLAIM, _NAMESPACE = "kubernetes.io-created-for-pvc-name", "kubernetes.io-create
 _DISKS = "microsoft.compute/disks"
 # A generation before the newest that is known of is gone or in the list; two more are asked for by name.
 _NEWEST = 3
+_AGAIN = "Run again in some minutes; if it stays so, look at what answers in Azure's place."
 
 
 async def hidden_groups(
     spec: EnvironmentSpec, subscription_id: str, groups: Sequence[Json], newest: int
-) -> list[str]:
+) -> list[Finding]:
     """The environment's groups that Azure knows by name and doesn't list.
 
     Args:
@@ -47,28 +49,33 @@ async def hidden_groups(
     get = cloud().resources.resource_groups.get
     found = await all_ended(read(f"resource group {name}", get, name) for name in missing)
     return [
-        f"resource group {name}: Azure's list of resource groups doesn't show it, and reading it by name does. What "
-        "isn't listed isn't looked at. Run again in some minutes; if it stays so, look at what answers in Azure's place"
+        Finding(
+            f"resource group {name}: Azure's list of resource groups doesn't show it, and reading it by name does. "
+            "What isn't listed isn't looked at.",
+            _AGAIN,
+        )
         for name, live in zip(missing, found, strict=True)
         if live is not None
     ]
 
 
-async def hidden_resources(spec: EnvironmentSpec, site: Site, contents: Iterable[Json]) -> list[str]:
+async def hidden_resources(spec: EnvironmentSpec, site: Site, contents: Iterable[Json]) -> list[Finding]:
     """The resources of a generation that Azure knows by ID and doesn't list in its group."""
     listed = {str(resource["id"]).casefold() for resource in contents}
     missing = sorted(owned_ids(spec, site) - listed)
     found = await all_ended(_resource(site, one) for one in missing)
     return [
-        f"{one.rpartition('/providers/')[2]}: the list of what is in {site.names.resource_group} doesn't show it, and "
-        "reading it by its ID does. Something else may be missing from that list, and would go along. Run again in "
-        "some minutes; if it stays so, look at what answers in Azure's place"
+        Finding(
+            f"{one.rpartition('/providers/')[2]}: the list of what is in {site.names.resource_group} doesn't show it, "
+            "and reading it by its ID does. Something else may be missing from that list, and would go along.",
+            _AGAIN,
+        )
         for one, live in zip(missing, found, strict=True)
         if live is not None
     ]
 
 
-def hidden_claims(contents: Iterable[Json], claims: Iterable[Json]) -> list[str]:
+def hidden_claims(contents: Iterable[Json], claims: Iterable[Json]) -> list[Finding]:
     """The disks of a node group that were made for a claim which the API server doesn't list.
 
     Args:
@@ -82,8 +89,11 @@ def hidden_claims(contents: Iterable[Json], claims: Iterable[Json]) -> list[str]
         claim = (tags.get(_NAMESPACE), tags.get(_CLAIM))
         if str(resource["type"]).casefold() == _DISKS and claim[1] and claim not in known:
             problems.append(
-                f"disk {resource['name']} was made for the PersistentVolumeClaim {claim[0]}/{claim[1]}, which the API "
-                "server doesn't list, and goes with the cluster. Save what is on it and delete the disk"
+                Finding(
+                    f"disk {resource['name']} was made for the PersistentVolumeClaim {claim[0]}/{claim[1]}, which the "
+                    "API server doesn't list, and goes with the cluster.",
+                    "Save what is on it and delete the disk.",
+                )
             )
     return problems
 

@@ -20,6 +20,24 @@ def test_aks_throttled(order: Any, aks: Aks) -> None:
     assert aks.create().name == "c1"
 
 
+def refused_twice(aks: Aks, status: int, code: str) -> None:
+    for _ in range(2):
+        with pytest.raises(HttpResponseError) as caught:
+            aks.begin_create()
+        assert (caught.value.status_code, caught.value.error.code) == (status, code)
+    assert aks.create().name == "c1"
+
+
+def test_identity_operation_throttled(order: Any, aks: Aks) -> None:
+    order("identity-operation-throttled")
+    refused_twice(aks, 429, "FailedIdentityOperation")
+
+
+def test_virtual_network_not_read(order: Any, aks: Aks) -> None:
+    order("virtual-network-not-read")
+    refused_twice(aks, 500, "GetVnetError")
+
+
 def test_cluster_busy(order: Any, aks: Aks) -> None:
     aks.create()
     order("cluster-busy")

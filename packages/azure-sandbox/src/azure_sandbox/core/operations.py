@@ -291,7 +291,8 @@ class Operations:
         if operation.poll_fault and operation.poll_fault.get("times", 1) > 0:
             operation.poll_fault["times"] = operation.poll_fault.get("times", 1) - 1
             status = int(operation.poll_fault.get("status", 503))
-            code = {404: "OperationNotFound", 503: "ServiceUnavailable"}.get(status, "InternalServerError")
+            codes = {404: "OperationNotFound", 502: "BadGatewayConnection", 503: "ServiceUnavailable"}
+            code = codes.get(status, "InternalServerError")
             raise ArmError(status, code, "The status of the operation can't be read at the moment.")
         polling = operation.polling
         retry = self.interval(operation) if not operation.done or polling.retry_after_at_end else None

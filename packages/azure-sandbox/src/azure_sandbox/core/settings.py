@@ -27,6 +27,8 @@ DEFAULTS: dict[str, Any] = {
     # Whether a data collection rule can be associated with a cluster that is still Creating. az does it afterwards, and
     # no recording tells.
     "associations_while_creating": True,
+    # Whether a PATCH of a Grafana is 202 and then polled, as two of nine recorded ones were, or 200 at once.
+    "grafana_patch_takes_time": False,
     # The autoscaler brings idle pools to their minimum.
     "autoscaler": True,
     # vCPU that a size must have for a system pool.

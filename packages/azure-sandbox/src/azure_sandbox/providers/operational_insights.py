@@ -2,7 +2,7 @@
 
 Left out: tables, saved searches, linked services, queries, failover, clusters.
 
-Shape (201 Creating and no poll headers: clients read the resource):
+Shape (201 Creating, at 2023-09-01 with a Location, otherwise without poll headers: clients read the resource):
 https://github.com/Azure/azure-cli (monitor recording test_monitor_log_analytics_workspace_recover.yaml)
 """
 
@@ -76,11 +76,18 @@ WORDS = {
 
 # No header at all: the provisioning state of the resource is what clients poll.
 BODY = Polling()
+# At one version a new workspace's answer has a Location; the URL's form is that of the documented status documents:
+# https://learn.microsoft.com/azure/azure-monitor/logs/logs-dedicated-clusters
+LOCATION = Polling(
+    location_path="/subscriptions/{subscription}/providers/Microsoft.OperationalInsights/locations/{location}"
+    "/operationStatuses/{id}"
+)
+LOCATION_VERSION = "2023-09-01"
 
 
 @provider.put(WORKSPACE)
 def workspaces_create_or_update(call: Call) -> Response:
-    """Workspaces_CreateOrUpdate: 201 Creating for a new one, 200 for a known one; no poll headers.
+    """Workspaces_CreateOrUpdate: 201 Creating for a new one, 200 for a known one; a Location at 2023-09-01 only.
 
     A name that is soft-deleted comes back with its data when subscription, group and region are the same,
     else 409.
@@ -116,7 +123,8 @@ def workspaces_create_or_update(call: Call) -> Response:
         delay_s = 0.0 if deleted else call.seconds("log_workspace_tables_ready", workspace.id)
         workspace.notes["tables_ready_s"] = call.sandbox.clock.now_s() + delay_s
 
-    return call.begin(workspace, duration="log_workspace_create", polling=BODY, effect=effect)
+    polling = LOCATION if call.api_version == LOCATION_VERSION else BODY
+    return call.begin(workspace, duration="log_workspace_create", polling=polling, effect=effect)
 
 
 def _properties(call: Call, deleted: Json | None) -> Json:
