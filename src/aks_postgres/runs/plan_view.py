@@ -62,6 +62,7 @@ _HOW = {
     "network.worker_address": "the address of the machine that runs",
     "cluster.ssh_public_key": "for a new cluster only; nodes that are there keep their key",
     "cluster.if_stopped": "what a run does about a stopped cluster or pool",
+    "ignore_changes": "what is there keeps its own values in these fields",
     "cluster_requests": "how a new cluster is made; one that is there stays as it is",
     "operator.version": "what the file is said to hold; the file itself decides",
     "operator.manifest_url": "where the manifest comes from; its checksum says what it is",
