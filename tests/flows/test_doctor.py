@@ -104,11 +104,6 @@ TOGETHER: dict[str, Fault] = {
     "storage redundancy": Fault(
         "region", "storage.sku", lambda here: here.azure.settings(regions={"*": {"zrs": False}})
     ),
-    "Grafana's zones": Fault(
-        "region",
-        "zone-redundant Grafana",
-        lambda here: here.azure.settings(regions={"*": {"grafana_zone_redundant": False, "zrs": False}}),
-    ),
     "storage name": Fault(
         "names",
         "is taken",
@@ -136,6 +131,7 @@ ALONE: dict[str, Fault] = {
     "tear-down": Fault("names", "retiring", retiring),
     "refused read": Fault("Azure", "vCPU quota of canadacentral", deny_usage),
     "contributor": Fault("rights", "roleAssignments/write", lambda here: here.become("Contributor")),
+    "Grafana's zones": Fault("region", "zone-redundant Grafana", spec={"region": "brazilsouth"}),
     "no such region": Fault("region", "no such region", spec={"region": "canadacentra"}, code=2),
     "unseen subscription": Fault("subscription", "can't see it", lambda here: here.become(), code=3),
     "secret": Fault(

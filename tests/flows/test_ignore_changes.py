@@ -1,5 +1,6 @@
 """A field that somebody else decides, such as a policy, is left alone by an entry of `ignore_changes`."""
 
+import copy
 import json
 import re
 from typing import Any
@@ -25,9 +26,10 @@ from .stage import (
     GRAFANA,
     GROUP,
     IDENTITY,
-    LINKS,
     LOGS,
+    LOGS_RULE,
     METRICS,
+    METRICS_LINK,
     METRICS_RULE,
     POSTGRES,
     RULE_GROUPS,
@@ -37,15 +39,17 @@ from .stage import (
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
 LAST = "properties.policy.rules"
-OTHER_RULE = (
-    "/subscriptions/s/resourceGroups/theirs/providers/Microsoft.Insights/dataCollectionRules/theirs-of-all"
-)
+STORAGE = "2025-08-01"
 
 
-def fewer_days(rules: Any) -> Any:
-    (rule,) = json.loads(json.dumps(rules))
+def fewer_days(_: Stage, rules: Any) -> Any:
+    (rule,) = copy.deepcopy(rules)
     put_at(rule, "definition.actions.version.delete.daysAfterCreationGreaterThan", 3)
     return [rule]
+
+
+def the_other_rule(stage: Stage, _: Any) -> Any:
+    return stage.id(LOGS_RULE)
 
 
 # Resources, a field of theirs that a policy sets, its value, and the entry that leaves it alone.
@@ -65,12 +69,12 @@ CASES: dict[str, tuple[str, str, Any, str]] = {
         "storage account.properties.allowBlobPublicAccess",
     ),
     "blob protection": (
-        "blobServices/",
+        "blobServices/default",
         "properties.isVersioningEnabled",
         False,
         "blob protection.properties.isVersioningEnabled",
     ),
-    "lifecycle": ("managementPolicies/", LAST, fewer_days, f"lifecycle policy.{LAST}"),
+    "lifecycle": ("managementPolicies/default", LAST, fewer_days, f"lifecycle policy.{LAST}"),
     "metrics": (METRICS, "tags.owner", "platform", "Azure Monitor workspace.tags.owner"),
     "logs": (LOGS, "properties.retentionInDays", 90, "Log Analytics workspace.monitoring.log_retention_days"),
     "endpoint": (ENDPOINT, "tags.owner", "platform", "data collection endpoint.tags.owner"),
@@ -81,9 +85,9 @@ CASES: dict[str, tuple[str, str, Any, str]] = {
         "data collection rule.properties.description",
     ),
     "associations": (
-        LINKS,
+        METRICS_LINK,
         "properties.dataCollectionRuleId",
-        OTHER_RULE,
+        the_other_rule,
         "data collection association.properties.dataCollectionRuleId",
     ),
     "rule groups": (RULE_GROUPS, "properties.interval", "PT5M", "Prometheus rule group.properties.interval"),
@@ -98,18 +102,32 @@ CASES: dict[str, tuple[str, str, Any, str]] = {
 }
 
 
+def set_by_a_policy(stage: Stage, which: str, path: str, value: Any) -> None:
+    """Have resources as a policy's remediation left them, and the policy in force."""
+    below = which.endswith("/default")  # kept with its account, not as a resource of its own
+    found = [] if below else stage.all(which)
+    new = value
+    for one in found:
+        old = at(one["body"], path)
+        new = value(stage, old) if callable(value) else value
+        put_at(one["body"], path, new)
+    stage.azure.control("PUT", "state", stage.state)
+    kind = "Microsoft.Storage/storageAccounts/" + which.partition("/")[0] if below else found[0]["type"]
+    if below:
+        resource_id = f"{stage.id(ACCOUNT)}/{which}"
+        body = stage.azure.arm("GET", resource_id, api_version=STORAGE).json()
+        new = value(stage, at(body, path)) if callable(value) else value
+        put_at(body, path, new)
+        assert stage.azure.arm("PUT", resource_id, {"properties": body["properties"]}, api_version=STORAGE).ok
+    stage.azure.settings(policies=[{"name": "ours", "type": kind, "modify": {path: new}}])
+
+
 @pytest.mark.parametrize("name", shown(CASES, first=1))
 async def test_what_a_policy_keeps_changing_is_left_alone_as_the_message_says(
     stage: Stage, name: str
 ) -> None:
     which, path, value, entry = CASES[name]
-    for found in stage.all(which):
-        old = at(found["body"], path)
-        put_at(found["body"], path, value(old) if callable(value) else value)
-    kept = stage.all(which)[0]
-    new = at(kept["body"], path)
-    stage.azure.control("PUT", "state", stage.state)
-    stage.azure.settings(policies=[{"name": "ours", "type": kept["type"], "modify": {path: new}}])
+    set_by_a_policy(stage, which, path, value)
     with pytest.raises(LastingState) as refused:
         await provision(spec_for(stage.azure))
     offered = json.loads(re.findall(r"ignore_changes: (\[.*?\"\])", str(refused.value))[0])
