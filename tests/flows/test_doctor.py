@@ -89,7 +89,7 @@ class Fault:
 # Those that may be there all at once.
 TOGETHER: dict[str, Fault] = {
     "quota of vCPUs": Fault(
-        "quota", "standardDSv5Family", lambda here: here.azure.settings(quota={"standardDSv5Family": 10})
+        "quota", "standardDSv5Family", lambda here: here.azure.settings(quota={"standardDSv5Family": 4})
     ),
     "foreign group": Fault(
         "names", "without this environment's tags", lambda here: here.group(here.names.resource_group)
@@ -100,7 +100,6 @@ TOGETHER: dict[str, Fault] = {
     "reader": Fault("rights", "roleAssignments/write", lambda here: here.become("Reader")),
     "version": Fault("versions", "1.29 was given", spec={"cluster": {"kubernetes_version": "1.29"}}),
     "small system pool": Fault("region", "system pool", spec={"system_pool": {"vm_size": "Standard_D2s_v5"}}),
-    "no such size": Fault("region", "Standard_M8ms", spec={"postgres_pool": {"vm_size": "Standard_M8ms"}}),
     "storage redundancy": Fault(
         "region", "storage.sku", lambda here: here.azure.settings(regions={"*": {"zrs": False}})
     ),
@@ -117,6 +116,8 @@ TOGETHER: dict[str, Fault] = {
     "Prefect server": Fault("Prefect server", "can't be reached", code=4),
 }
 ALONE: dict[str, Fault] = {
+    # Of a size that isn't there, nobody knows the quota.
+    "no such size": Fault("region", "Standard_M8ms", spec={"postgres_pool": {"vm_size": "Standard_M8ms"}}),
     "nobody tells the address": Fault(
         "network",
         "AKS_POSTGRES_EGRESS_URL",
@@ -174,10 +175,11 @@ async def examined(here: Here, faults: list[Fault]) -> Diagnosis:
     return found
 
 
-def assert_found(found: Diagnosis, fault: Fault) -> None:
-    told = [check for check in found.blockers if check.name == fault.check and fault.words in check.found]
-    assert told, found.blockers
-    assert all(check.next_step and check.exit_code for check in told)
+def is_found(found: Diagnosis, fault: Fault) -> bool:
+    return any(
+        check.name == fault.check and fault.words in check.found and check.next_step and check.exit_code
+        for check in found.blockers
+    )
 
 
 @pytest.fixture
@@ -191,16 +193,14 @@ def here(azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 async def test_each_fault_is_found_by_its_check_and_nothing_else_stops(here: Here, name: str) -> None:
     fault = {**TOGETHER, **ALONE}[name]
     found = await examined(here, [fault])
-    assert_found(found, fault)
+    assert is_found(found, fault), found.blockers
     assert {check.name for check in found.blockers} == {fault.check}
     assert found.exit_code == fault.code
 
 
 async def test_all_faults_together_are_found(here: Here) -> None:
-    faults = list(TOGETHER.values())
-    found = await examined(here, faults)
-    for fault in faults:
-        assert_found(found, fault)
+    found = await examined(here, list(TOGETHER.values()))
+    assert [name for name, fault in TOGETHER.items() if not is_found(found, fault)] == []
     assert found.exit_code == 4  # the first in the table is the Prefect server
 
 

@@ -193,14 +193,18 @@ class IgnoredChanges:
 
     def entry(self, resource_id: str, path: str) -> str | None:
         """The entry that would cover ARM's path; None where there can't be one."""
-        kind = resource_type(resource_id)
-        field = spec_field(kind, path, self.spec) or path
-        while field:
-            found = f"{word_of(kind, path)}.{field}"
-            if not entry_problem(found, self.spec) and not _is_own_tag(path, self.spec):
-                return found
-            field = re.sub(r"(^|\.|\[)[^.\[]*$", "", field)  # the whole that it is part of
-        return None
+        return entry_for(resource_type(resource_id), path, self.spec)
+
+
+def entry_for(kind: str, path: str, spec: EnvironmentSpec) -> str | None:
+    """The entry that would cover a path of a resource of this type; None where there can't be one."""
+    field = spec_field(kind, path, spec) or path
+    while field and not _is_own_tag(path, spec):
+        found = f"{word_of(kind, path)}.{field}"
+        if not entry_problem(found, spec):
+            return found
+        field = re.sub(r"(^|\.|\[)[^.\[]*$", "", field)  # the whole that it is part of
+    return None
 
 
 def word_of(kind: str, path: str) -> str:
