@@ -6,8 +6,6 @@ the recording rule groups. Grafana's role and link are in `tasks.grafana`.
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.planned import is_unknown
@@ -247,8 +245,7 @@ async def _ensure_rule_group(
         resource_id,
         operations.get_by_id,
         operations.begin_create_or_update_by_id,
-        # Two of Azure's names end in ` - `, and the SDK puts an ID into the URL as it is.
-        quote(resource_id.lstrip("/")),
+        resource_id.lstrip("/"),
         api_version=_RULE_GROUPS_API,
     )
     wanted = {

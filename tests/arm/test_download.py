@@ -68,7 +68,7 @@ async def test_what_is_no_small_regular_file_is_refused_by_the_field(
         await fetch_pinned(FIELD, str(make(tmp_path)), digest(b""))
     assert str(refused.value).startswith(f"{FIELD}: ")
     assert words in str(refused.value)
-    assert "or an https URL" in str(refused.value)
+    assert "or give its https URL" in str(refused.value)
 
 
 async def test_a_file_is_read_beside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,9 +77,10 @@ def test_a_disk_that_takes_no_more_is_one_line_with_the_file_and_the_way_out(num
         raise OSError(number, os.strerror(number))
     problem = disk_problem(failed.value)
     assert problem is not None
-    assert problem.startswith(f"/srv/kubeconfig can't be written: {os.strerror(number)}; ")
-    assert problem.endswith(", then run again")
-    assert "\n" not in problem
+    assert problem.text == f"/srv/kubeconfig can't be written: {os.strerror(number)}"
+    assert problem.way_out
+    assert str(problem) == f"{problem.text}; {problem.way_out}, then run again"
+    assert "\n" not in str(problem)
 
 
 def test_a_connection_that_is_refused_is_no_disk_s() -> None:

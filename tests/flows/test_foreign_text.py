@@ -92,10 +92,12 @@ def _error(text: str) -> str:
         str(kind(*[text] * _texts_of(kind), **dict.fromkeys(_keywords_of(kind), text)))
         for _, kind in inspect.getmembers(errors, inspect.isclass)
         if issubclass(kind, errors.ProvisioningError)
-        and kind not in (errors.PreflightFailed, errors.TearDownRefused, errors.ImmutableChange)
+        and kind
+        not in (errors.PreflightFailed, errors.UnknownRegion, errors.TearDownRefused, errors.ImmutableChange)
     ) + "".join(
         [
             str(errors.PreflightFailed([errors.Finding(text, text)])),
+            str(errors.UnknownRegion([errors.Finding(text, text)])),
             str(errors.TearDownRefused("x", [text])),
             str(errors.ImmutableChange(text, [FieldChange(field=text, old=text, new=text)], text)),
         ]

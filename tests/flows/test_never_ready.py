@@ -10,8 +10,8 @@ from aks_postgres.flows.provision import provision
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from azure_sandbox.client import SandboxProcess
+from azure_sandbox.core.pod_reasons import REASONS
 from azure_sandbox.core.scenarios import catalogue
-from azure_sandbox.kubernetes.controllers.pod_troubles import REASONS
 
 from ..cases import shown
 from ..conftest import spec_for

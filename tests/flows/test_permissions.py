@@ -5,7 +5,7 @@ from typing import Any
 from aks_postgres.preflight.permissions import ACTIONS, REGISTER
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
-from azure_sandbox.core.routing import Router, parse
+from azure_sandbox.server.routing import Router, parse
 
 from .conftest import run_provision
 

@@ -42,7 +42,7 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
-        "        live = await _settled(resource)\n        decision = decide_in_plan",
+        "        live = await settled(resource)\n        decision = decide_in_plan",
         "        live = await _look(resource)\n        decision = decide_in_plan",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
@@ -233,8 +233,8 @@ MUTATIONS = (
     Mutation(
         "success is believed only when the resource agrees",
         "src/aks_postgres/arm/reconcile.py",
-        "        again = decision_for(live)\n        if again.needs_write:",
-        "        again = decision_for(live)\n        if False:",
+        "        if again.needs_write:\n            before, overruled",
+        "        if False:\n            before, overruled",
         "tests/tasks/test_cluster_writes.py::test_succeeded_without_the_change_is_written_again",
     ),
     Mutation(
@@ -567,8 +567,8 @@ MUTATIONS = (
     Mutation(
         "a schedule that is off is named",
         "src/aks_postgres/deploy/registered.py",
-        "        off = on if found.paused else [slug for slug in on if slug not in active]\n",
-        "        off = [slug for slug in on if slug not in active]\n",
+        "    return on if live.paused else [slug for slug in on if slug not in active]\n",
+        "    return [slug for slug in on if slug not in active]\n",
         "tests/deploy/test_registered.py::test_a_schedule_that_is_off_there_and_on_in_the_file_is_named",
     ),
     Mutation(
@@ -630,8 +630,8 @@ MUTATIONS = (
     Mutation(
         "the digest of what has another checksum isn't told",
         "src/aks_postgres/kubernetes/download.py",
-        "raise AzureRefused(_differs(field, source, sha256),",
-        "raise AzureRefused(_differs(field, source, _digest(data)),",
+        "isn't the file whose SHA-256 the spec has ({sha256[:12]}...)",
+        "isn't the file whose SHA-256 the spec has ({_digest(data)[:12]}...)",
         "tests/arm/test_download.py::test_what_has_another_checksum_is_never_described",
     ),
     Mutation(
@@ -748,9 +748,9 @@ MUTATIONS = (
     ),
     Mutation(
         "names with spaces are quoted in URLs",
-        "tasks/managed_prometheus.py",
-        'quote(resource_id.lstrip("/")),',
-        'resource_id.lstrip("/"),',
+        "src/aks_postgres/arm/response_checks.py",
+        'path.replace(" ", "%20")',
+        "path",
         "tests/tasks/test_data_collection.py::test_recording_rules_are_made_and_those_for_windows_switched_off",
     ),
     Mutation(

@@ -10,7 +10,7 @@ import pytest
 from aks_postgres.tear_down import node_group
 from aks_postgres.tear_down.live_data import ClusterData
 from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster
-from azure_sandbox.core.routing import load
+from azure_sandbox.server.routing import load
 
 Json = dict[str, Any]
 

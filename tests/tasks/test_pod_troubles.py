@@ -7,7 +7,7 @@ import pytest
 
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.resources.pod_troubles import told, trouble_of, troubles_of
-from azure_sandbox.kubernetes.controllers.pod_troubles import REASONS
+from azure_sandbox.core.pod_reasons import REASONS
 
 from ..cases import shown
 from .kube import Kube

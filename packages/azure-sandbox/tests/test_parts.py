@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from azure_sandbox.core.arm import merge_patch
+from azure_sandbox.core.call import merge_patch
 from azure_sandbox.core.clock import Clock
-from azure_sandbox.core.coverage import document, table
 from azure_sandbox.core.entra import EntraError
-from azure_sandbox.core.instance import Sandbox
-from azure_sandbox.core.routing import load, parse
 from azure_sandbox.core.shapes import misfit
 from azure_sandbox.core.throttling import Throttling
+from azure_sandbox.server.coverage import document, table
+from azure_sandbox.server.instance import Sandbox
+from azure_sandbox.server.routing import load, parse
 
 from .conftest import REPOSITORY
 
@@ -146,7 +146,7 @@ def test_the_coverage_table_has_every_operation() -> None:
 
 def test_the_document_of_what_is_emulated_is_current() -> None:
     written = (REPOSITORY / "docs" / "sandbox-coverage.md").read_text()
-    assert written == document(load()), "python -m azure_sandbox.core.coverage > docs/sandbox-coverage.md"
+    assert written == document(load()), "python -m azure_sandbox.server.coverage > docs/sandbox-coverage.md"
 
 
 # Workload identity: a token of a cluster's for one of ours.

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from azure_sandbox.client import SandboxProcess
-from azure_sandbox.core.arm import Route
-from azure_sandbox.core.routing import Router
+from azure_sandbox.core.provider import Route
+from azure_sandbox.server.routing import Router
 
 ROUTER = Router()
 NAMESPACES = (

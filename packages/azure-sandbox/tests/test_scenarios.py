@@ -11,8 +11,8 @@ import pytest
 
 from azure_sandbox.client import SandboxProcess
 from azure_sandbox.core.faults import KINDS
-from azure_sandbox.core.instance import Sandbox
 from azure_sandbox.core.scenarios import catalogue, document, find, parse, read
+from azure_sandbox.server.instance import Sandbox
 
 from .conftest import REPOSITORY
 

@@ -20,7 +20,6 @@ import typer
 from aks_postgres.deploy.work_pools import DATA, POOLS, WORK_POOL, Identity, PoolType
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.files.given_files import FileRefused, read_given, writing
-from aks_postgres.yaml_files import LARGEST_BYTES
 
 PREFECT_YAML = Path("prefect.yaml")
 # Of a clone, and of a folder of one's own.
@@ -121,6 +120,8 @@ def _live(output: Path) -> str:
     Raises:
         CommandFailed: it is no file, and isn't written over.
     """
+    from aks_postgres.yaml_files import LARGEST_BYTES
+
     if not output.exists():
         return ""
     try:

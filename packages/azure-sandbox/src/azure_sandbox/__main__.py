@@ -18,12 +18,12 @@ from typing import Any
 import uvicorn
 
 from azure_sandbox.core.certificates import PUBLIC_HOSTS, write_private
-from azure_sandbox.core.control import OPERATOR_PATH, operator_sha256
-from azure_sandbox.core.instance import Sandbox
-from azure_sandbox.core.proxy import Proxy
 from azure_sandbox.core.scenarios import Scenario, find_or_read
-from azure_sandbox.core.server import App
 from azure_sandbox.kubernetes import control_plane
+from azure_sandbox.server.app import App
+from azure_sandbox.server.control import OPERATOR_PATH, operator_sha256
+from azure_sandbox.server.instance import Sandbox
+from azure_sandbox.server.proxy import Proxy
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,9 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m azure_sandbox", description="A stand-in Azure over HTTPS."
-    )
+    parser = argparse.ArgumentParser(prog="azure-sandbox", description="A stand-in Azure over HTTPS.")
     parser.add_argument("--state", type=Path, required=True, help="folder for certificates and sandbox.json")
     parser.add_argument("--port", type=int, default=0, help="loopback port; 0 takes a free one")
     parser.add_argument("--speed", type=_positive, default=60.0, help="sandbox seconds per real second")

@@ -8,8 +8,8 @@ import pytest
 
 from azure_sandbox.core.certificates import Authority
 from azure_sandbox.core.clock import Clock
+from azure_sandbox.core.pod_reasons import REASONS
 from azure_sandbox.kubernetes import ClusterServer, KubernetesApi
-from azure_sandbox.kubernetes.controllers.pod_troubles import REASONS
 
 from .conftest import TOKEN, Cluster, session_with
 from .test_life import SYSTEM, conditions, set_pools, step

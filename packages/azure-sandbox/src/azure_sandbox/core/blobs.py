@@ -15,10 +15,11 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from azure_sandbox.core.arm import ArmError, Resource, Response
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.resource import Resource
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
 CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers"

@@ -19,11 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Principal, Response
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.json_text import read_json
+from azure_sandbox.core.resource import Principal
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

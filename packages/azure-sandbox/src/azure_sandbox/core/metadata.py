@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 
 def metadata_endpoints(sandbox: Sandbox, base_url: str) -> dict[str, Any]:

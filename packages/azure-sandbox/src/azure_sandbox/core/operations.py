@@ -14,15 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.resource import TERMINAL, Resource
+
 if TYPE_CHECKING:
-    from azure_sandbox.core.arm import Principal, Resource, Response
     from azure_sandbox.core.clock import Timer
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.core.resource import Principal
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
-
-TERMINAL = frozenset({"Succeeded", "Failed", "Canceled"})
-"""Final values of provisioningState and of an operation's status: exactly these three (RPC contract)."""
 
 
 @dataclass(frozen=True)
@@ -288,8 +288,6 @@ class Operations:
 
     def poll(self, operation: Operation, *, is_location: bool, base_url: str) -> Response:
         """Answer a GET on a status URL."""
-        from azure_sandbox.core.arm import ArmError, Response
-
         if operation.poll_fault and operation.poll_fault.get("times", 1) > 0:
             operation.poll_fault["times"] = operation.poll_fault.get("times", 1) - 1
             status = int(operation.poll_fault.get("status", 503))
@@ -323,7 +321,6 @@ class Operations:
         return polling.progress(operation, passed_s / lasts_s if lasts_s else 1.0, self._sandbox)
 
     def _poll_location(self, operation: Operation, base_url: str, retry: float | None) -> Response:
-        from azure_sandbox.core.arm import ArmError, Response
 
         polling = operation.polling
         if not operation.done:
@@ -341,7 +338,6 @@ class Operations:
         )
 
     def _finish(self, operation: Operation) -> None:
-        from azure_sandbox.core.arm import ArmError
 
         fault = operation.fault or {}
         if "operation_fails" in fault:

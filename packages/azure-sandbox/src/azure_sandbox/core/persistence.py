@@ -18,7 +18,7 @@ from azure_sandbox.core.certificates import write_private
 from azure_sandbox.core.entra import ServicePrincipal
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -8,20 +8,23 @@
   assignment's own identity. The answer tells nothing of it:
   https://learn.microsoft.com/azure/governance/policy/concepts/effect-deploy-if-not-exists
 
-`deny` is in `gateway.py`. Left out: append, audit, remediation tasks, exemptions, and of what AKS makes in its node
-resource group everything but `deny`.
+`deny` is decided in `server/gateway.py`. Left out: append, audit, remediation tasks, exemptions, and of what AKS makes
+in its node resource group everything but `deny`.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from azure_sandbox.core.answers import ArmError
+
 if TYPE_CHECKING:
-    from azure_sandbox.core.arm import Call
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 
@@ -68,3 +71,39 @@ def _deploy(sandbox: Sandbox, target: str, resource_id: str, wanted: Json) -> No
     body = copy.deepcopy(wanted.get("body") or {})
     body.setdefault("properties", {})
     sandbox.store.put(resource_id, str(wanted["type"]), body)
+
+
+def policy_error(sandbox: Sandbox, policy: Json, resource_id: str) -> ArmError:
+    """ARM's 403 for a resource that a policy denies."""
+    name = policy.get("name", "sandbox-policy")
+    assignment_id = f"{sandbox.subscription}/providers/Microsoft.Authorization/policyAssignments/{name}"
+    definition_id = f"{sandbox.subscription}/providers/Microsoft.Authorization/policyDefinitions/{name}"
+    identifiers = [
+        {
+            "policyAssignment": {"name": name, "id": assignment_id},
+            "policyDefinition": {"name": name, "id": definition_id},
+        }
+    ]
+    target = resource_id.rsplit("/", 1)[-1]
+    return ArmError(
+        403,
+        "RequestDisallowedByPolicy",
+        f"Resource '{target}' was disallowed by policy. Policy identifiers: '{json.dumps(identifiers)}'.",
+        target=target,
+        additional_info=[
+            {
+                "type": "PolicyViolation",
+                "info": {
+                    "policyDefinitionDisplayName": name,
+                    "policyDefinitionId": definition_id,
+                    "policyDefinitionName": name,
+                    "policyDefinitionEffect": "deny",
+                    "policyAssignmentId": assignment_id,
+                    "policyAssignmentName": name,
+                    "policyAssignmentDisplayName": name,
+                    "policyAssignmentScope": sandbox.subscription,
+                    "policyAssignmentParameters": {},
+                },
+            }
+        ],
+    )

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from azure_sandbox.core.arm import ArmError, Principal, Resource
+from azure_sandbox.core.answers import ArmError
+from azure_sandbox.core.resource import Principal, Resource
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

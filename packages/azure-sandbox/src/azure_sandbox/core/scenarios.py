@@ -21,7 +21,7 @@ from azure_sandbox.core.faults import check_order
 from azure_sandbox.core.settings import check
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

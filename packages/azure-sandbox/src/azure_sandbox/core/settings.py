@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from azure_sandbox.core.durations import names
-from azure_sandbox.kubernetes.controllers.pod_troubles import REASONS
+from azure_sandbox.core.pod_reasons import REASONS
 
 DEFAULTS: dict[str, Any] = {
     # AKS answers 409 while another operation works on the cluster or one of its pools.

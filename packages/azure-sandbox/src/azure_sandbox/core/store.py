@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from azure_sandbox.core.arm import Resource
+from azure_sandbox.core.resource import Resource
 
 Json = dict[str, Any]
 

@@ -1,1 +1,1 @@
-"""The resource providers: one module each, found by `azure_sandbox.core.routing.load`."""
+"""The resource providers: one module each, found by `azure_sandbox.server.routing.load`."""

@@ -3,10 +3,11 @@
 REST: https://learn.microsoft.com/rest/api/aks/agent-pools
 """
 
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.arm import Call, Resource, Response
-from azure_sandbox.core.instance import Sandbox
+from typing import TYPE_CHECKING, Any
+
+from azure_sandbox.core.answers import Response
 from azure_sandbox.providers import (
     aks_api_server,
     aks_background,
@@ -40,6 +41,11 @@ from azure_sandbox.providers.managed_clusters import (
     finish_pools,
     put_pool,
 )
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -3,16 +3,20 @@
 Orders name the service `kubernetes` or an operation such as `create namespaces` (verb and resource).
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from azure_sandbox.core.faults import filled
-from azure_sandbox.core.instance import Sandbox
 from azure_sandbox.kubernetes.request import parse
+
+if TYPE_CHECKING:
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from azure_sandbox.core.arm import Resource
-from azure_sandbox.core.instance import Sandbox
 from azure_sandbox.kubernetes import ClusterServer, KubernetesApi
 from azure_sandbox.kubernetes.control_plane import FOLDER
 from azure_sandbox.providers import aks_node_group
@@ -27,7 +25,9 @@ from azure_sandbox.providers.aks_validation import at
 from azure_sandbox.providers.container_service import pools_of, provider
 
 if TYPE_CHECKING:
+    from azure_sandbox.core.resource import Resource
     from azure_sandbox.kubernetes.real import RealKubernetesApi
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -4,11 +4,11 @@ Settings: `spontaneous_operations` (after a creation), `spontaneous_operations_a
 `autoscaler` (default on).
 """
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.arm import Resource
-from azure_sandbox.core.instance import Sandbox
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 from azure_sandbox.providers import aks_api_server, aks_node_group
 from azure_sandbox.providers.aks_validation import addon_of, at
 from azure_sandbox.providers.container_service import (
@@ -18,6 +18,10 @@ from azure_sandbox.providers.container_service import (
     pools_of,
     running_operations,
 )
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

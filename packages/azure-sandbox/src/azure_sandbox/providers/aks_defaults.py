@@ -5,12 +5,16 @@ Defaults: the recording TestAPI20250801WithMSI.json of https://github.com/Azure/
 overlay networks and 250 pods: https://learn.microsoft.com/azure/aks/azure-cni-overlay.
 """
 
-import ipaddress
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.instance import Sandbox
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
 from azure_sandbox.providers import aks_versions
 from azure_sandbox.providers.aks_versions import COMMUNITY
+
+if TYPE_CHECKING:
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -6,6 +6,8 @@ https://github.com/hashicorp/terraform-provider-azurerm (`network_plugin_mode` w
 `overlay`). Which word is refused with which code is known for some only; the others get the one of those.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from azure_sandbox.core.words import Words, as_written

@@ -6,10 +6,14 @@ PUT with the add-on off beside `containerInsights` on, answered with the add-on 
 https://github.com/Azure/azure-cli, acs/custom.py of 2.91.0, "two views of the same feature".
 """
 
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.instance import Sandbox
+from typing import TYPE_CHECKING, Any
+
 from azure_sandbox.providers.aks_validation import addon_of
+
+if TYPE_CHECKING:
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -4,16 +4,21 @@ What is in it: https://learn.microsoft.com/azure/aks/concepts-clusters-workloads
 set for each pool, a virtual network, a load balancer with its outbound address, the kubelet's identity).
 """
 
-import re
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.arm import ArmError, Resource
-from azure_sandbox.core.gateway import policy_error
-from azure_sandbox.core.instance import Sandbox
+import re
+from typing import TYPE_CHECKING, Any
+
+from azure_sandbox.core.answers import ArmError
+from azure_sandbox.core.policies import policy_error
 from azure_sandbox.providers.aks_validation import addon_of, at
 from azure_sandbox.providers.container_service import lower_group, pools_of
 from azure_sandbox.providers.network import new_address
 from azure_sandbox.providers.resources import make_group
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

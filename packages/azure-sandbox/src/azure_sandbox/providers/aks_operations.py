@@ -1,6 +1,9 @@
 """Microsoft.ContainerService: the status of operations, and how to abort them."""
 
-from azure_sandbox.core.arm import Call, Operation, Resource, Response
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from azure_sandbox.providers.container_service import (
     WITHOUT_RESULT,
     acted_on,
@@ -9,6 +12,12 @@ from azure_sandbox.providers.container_service import (
     throttle_other,
 )
 from azure_sandbox.providers.container_service import provider as aks
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.answers import Response
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.operations import Operation
+    from azure_sandbox.core.resource import Resource
 
 
 @aks.post("managedClusters/{cluster}/abort")

@@ -1,15 +1,19 @@
 """What AKS refuses of a node pool before it starts anything, and the quota, with the source of each text."""
 
+from __future__ import annotations
+
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import Call
-from azure_sandbox.core.instance import Sandbox
 from azure_sandbox.providers import vm_sizes
 from azure_sandbox.providers.aks_validation import at, invalid, missing, property_change
 from azure_sandbox.providers.container_service import POOL, refusal
-from azure_sandbox.providers.vm_sizes import VmSize
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.providers.vm_sizes import VmSize
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -9,10 +9,10 @@
   https://learn.microsoft.com/azure/aks/start-stop-nodepools
 """
 
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.arm import Call, Resource, Response
-from azure_sandbox.core.instance import Sandbox
+from typing import TYPE_CHECKING, Any
+
 from azure_sandbox.providers import aks_api_server
 from azure_sandbox.providers.aks_validation import at
 from azure_sandbox.providers.container_service import (
@@ -26,6 +26,12 @@ from azure_sandbox.providers.container_service import (
     throttle_other,
 )
 from azure_sandbox.providers.container_service import provider as aks
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.answers import Response
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

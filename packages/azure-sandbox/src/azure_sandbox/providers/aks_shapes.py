@@ -4,6 +4,8 @@ Types: https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-updat
 AKS's decoder is known by, `UnmarshalError`; its text names Go types, which isn't imitated.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import re
 from typing import Any

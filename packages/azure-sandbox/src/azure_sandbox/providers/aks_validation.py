@@ -3,13 +3,18 @@
 Overview of the codes: https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/error-codes
 """
 
+from __future__ import annotations
+
 import ipaddress
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call
-from azure_sandbox.core.instance import Sandbox
+from azure_sandbox.core.answers import ArmError
 from azure_sandbox.providers.container_service import CLUSTER, refusal
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -4,6 +4,8 @@ Facts: `azure_sandbox/data/kubernetes_versions.yaml`. Policy:
 https://learn.microsoft.com/azure/aks/supported-kubernetes-versions
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from azure_sandbox.core.arm import ArmError
+from azure_sandbox.core.answers import ArmError
 
 DATA = Path(__file__).parent.parent / "data"
 

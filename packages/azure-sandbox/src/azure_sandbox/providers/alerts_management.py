@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from azure_sandbox.core.arm import ArmError, Call, Provider, Response
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.provider import Provider
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
 
 Json = dict[str, Any]
 

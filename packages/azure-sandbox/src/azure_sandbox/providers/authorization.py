@@ -12,12 +12,15 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Provider, Resource, Response
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.rbac import ROLE_ASSIGNMENT, RoleDefinition, role_definitions
 from azure_sandbox.core.words import as_written
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

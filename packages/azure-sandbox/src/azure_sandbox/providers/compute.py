@@ -4,13 +4,19 @@ Left out: virtual machines, disks and snapshots (known as types, for what stands
 scale sets.
 """
 
-import re
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.arm import Call, Provider, Response
+import re
+from typing import TYPE_CHECKING, Any
+
+from azure_sandbox.core.answers import Response
+from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import region_name, regions
 from azure_sandbox.providers import vm_sizes
 from azure_sandbox.providers.aks_pool_validation import used_vcpus
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
 
 Json = dict[str, Any]
 

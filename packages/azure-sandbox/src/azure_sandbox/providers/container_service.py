@@ -15,11 +15,20 @@ Left out: snapshots, maintenance configurations, trusted access, run command, ce
 rotation, Windows pools, Entra integration of the Kubernetes API, private clusters.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
 
-from azure_sandbox.core.arm import TERMINAL, ArmError, Call, Operation, Polling, Provider, Resource, Response
-from azure_sandbox.core.instance import Sandbox
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.operations import Operation, Polling
+from azure_sandbox.core.provider import Provider
+from azure_sandbox.core.resource import TERMINAL, Resource
 from azure_sandbox.providers import aks_versions
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.server.instance import Sandbox
 
 CLUSTER = "Microsoft.ContainerService/managedClusters"
 POOL = "Microsoft.ContainerService/managedClusters/agentPools"

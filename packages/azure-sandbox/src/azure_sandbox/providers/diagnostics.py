@@ -10,10 +10,13 @@ https://learn.microsoft.com/azure/azure-monitor/platform/diagnostic-settings
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Response
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.providers.insights import provider as insights
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
 
 Json = dict[str, Any]
 

@@ -14,11 +14,14 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Provider, Resource, Response
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import region_name
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -3,11 +3,12 @@
 REST: https://learn.microsoft.com/rest/api/aks/managed-clusters
 """
 
-import base64
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.arm import Call, Resource, Response
-from azure_sandbox.core.instance import Sandbox
+import base64
+from typing import TYPE_CHECKING, Any
+
+from azure_sandbox.core.answers import Response
 from azure_sandbox.providers import aks_api_server, aks_insights, aks_versions
 from azure_sandbox.providers.container_service import (
     CLUSTER,
@@ -19,6 +20,11 @@ from azure_sandbox.providers.container_service import (
     throttle_other,
 )
 from azure_sandbox.providers.container_service import provider as aks
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -3,10 +3,11 @@
 REST: https://learn.microsoft.com/rest/api/aks/managed-clusters
 """
 
-from typing import Any
+from __future__ import annotations
 
-from azure_sandbox.core.arm import ArmError, Call, Operation, Resource, Response
-from azure_sandbox.core.instance import Sandbox
+from typing import TYPE_CHECKING, Any
+
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.regions import find_region
 from azure_sandbox.providers import (
     aks_api_server,
@@ -37,6 +38,12 @@ from azure_sandbox.providers.container_service import (
     throttle_other,
 )
 from azure_sandbox.providers.container_service import provider as aks
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.operations import Operation
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

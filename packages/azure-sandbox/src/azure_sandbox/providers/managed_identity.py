@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from azure_sandbox.core.arm import ArmError, Call, Provider, Resource, Response
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.provider import Provider
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 provider = Provider("Microsoft.ManagedIdentity")
 

@@ -8,14 +8,22 @@ Left out: IPv6, prefixes, DDoS plans, moving between SKUs, and writes of virtual
 security groups.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Polling, Provider, Resource, Response
-from azure_sandbox.core.instance import Sandbox
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.operations import Polling
+from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import find_region
 from azure_sandbox.core.words import as_written
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

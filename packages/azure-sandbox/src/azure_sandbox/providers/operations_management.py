@@ -8,7 +8,13 @@ and configurations, and what a solution does.
 
 from __future__ import annotations
 
-from azure_sandbox.core.arm import ArmError, Call, Provider, Response
+from typing import TYPE_CHECKING
+
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.provider import Provider
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
 
 provider = Provider("Microsoft.OperationsManagement")
 

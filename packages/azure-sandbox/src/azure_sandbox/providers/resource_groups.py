@@ -9,7 +9,8 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Operation, Polling, Resource, Response
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.operations import Operation, Polling
 from azure_sandbox.core.regions import regions
 from azure_sandbox.providers.resources import (
     GROUP,
@@ -21,7 +22,9 @@ from azure_sandbox.providers.resources import (
 )
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Provider, Resource, Response, merge_patch
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.call import Call, merge_patch
+from azure_sandbox.core.provider import Provider
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.core.resource import Resource
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

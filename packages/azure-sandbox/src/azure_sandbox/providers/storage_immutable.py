@@ -9,11 +9,15 @@ an account, and immutable versions without versioning, are refused are unverifie
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Resource, Response
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.blobs import CONTAINER
 from azure_sandbox.providers.storage import ACCOUNT_TYPE, SERVICE, VERSIONS, provider
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
 
 Json = dict[str, Any]
 

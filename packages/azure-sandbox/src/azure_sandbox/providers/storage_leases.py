@@ -13,10 +13,14 @@ Left out: leases through the data plane.
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Resource, Response
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.providers.storage import ACCOUNT_TYPE, SERVICE, provider
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
 
 Json = dict[str, Any]
 

@@ -6,10 +6,14 @@ https://github.com/Azure/azure-sdk-for-net (Azure.ResourceManager.Storage tests,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Resource, Response
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.providers.storage import ACCOUNT, ACCOUNT_TYPE, VERSIONS, provider
+
+if TYPE_CHECKING:
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.core.resource import Resource
 
 Json = dict[str, Any]
 

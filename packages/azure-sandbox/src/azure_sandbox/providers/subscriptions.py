@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Response
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.regions import regions
 from azure_sandbox.providers.resources import provider
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.core.call import Call
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -3,6 +3,8 @@
 Facts: `azure_sandbox/data/vm_sizes.yaml`.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

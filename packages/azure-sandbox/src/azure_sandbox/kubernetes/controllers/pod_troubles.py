@@ -22,17 +22,6 @@ Json = dict[str, Any]
 Troubles = Callable[[], Iterable[Json]]
 """The troubles in force: `pod`, a pattern of namespace/name, and `reason`."""
 
-REASONS = (
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CrashLoopBackOff",
-    "OOMKilled",
-    "Unhealthy",
-    "Unschedulable",
-    "FailedCreate",
-)
 # Until a kubelet, or a controller, tries again; its pauses grow up to five minutes.
 AGAIN_S = 20.0
 

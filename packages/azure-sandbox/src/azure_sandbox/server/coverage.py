@@ -1,9 +1,9 @@
-"""`python -m azure_sandbox.core.coverage`: what is emulated, as a document made from what is registered in the code."""
+"""`python -m azure_sandbox.server.coverage`: what is emulated, as a document made from the code."""
 
-from azure_sandbox.core.arm import Provider
 from azure_sandbox.core.blobs import OPERATIONS
-from azure_sandbox.core.routing import load
+from azure_sandbox.core.provider import Provider
 from azure_sandbox.kubernetes.resources import Registry
+from azure_sandbox.server.routing import load
 
 PLACES = {
     "group": "{group}",
@@ -15,8 +15,9 @@ PLACES = {
 HEAD = """\
 # What the sandbox emulates
 
-Made from the code: `python -m azure_sandbox.core.coverage > docs/sandbox-coverage.md`. An operation that isn't here is
-answered 501 with its name and the file that it would be added to; a type that isn't here is 404 in a cluster's own API.
+Made from the code: `python -m azure_sandbox.server.coverage > docs/sandbox-coverage.md`. An operation that isn't here
+is answered 501 with its name and the file that it would be added to; a type that isn't here is 404 in a cluster's own
+API.
 What each provider leaves out of its operations stands at the head of its module in `azure_sandbox/providers/`.
 """
 

@@ -7,21 +7,23 @@ each check).
 
 from __future__ import annotations
 
-import json
 import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Call, Principal, Resource, Response, Route
+from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.call import Call
 from azure_sandbox.core.json_text import read_json
-from azure_sandbox.core.policies import deploy_later, modify
+from azure_sandbox.core.policies import deploy_later, modify, policy_error
+from azure_sandbox.core.provider import Route
 from azure_sandbox.core.rbac import EVERYONE, denies
-from azure_sandbox.core.routing import Address, parse
+from azure_sandbox.core.resource import Principal, Resource
 from azure_sandbox.core.throttling import DELETES, GLOBAL, READS, WRITES
 from azure_sandbox.providers.subscriptions import registration_state
+from azure_sandbox.server.routing import Address, parse
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 
@@ -463,42 +465,6 @@ class Gateway:
             if not all(_at(call.body, path) == value for path, value in conditions.items()):
                 continue
             raise policy_error(self._sandbox, policy, call.id)
-
-
-def policy_error(sandbox: Sandbox, policy: Json, resource_id: str) -> ArmError:
-    """ARM's 403 for a resource that a policy denies."""
-    name = policy.get("name", "sandbox-policy")
-    assignment_id = f"{sandbox.subscription}/providers/Microsoft.Authorization/policyAssignments/{name}"
-    definition_id = f"{sandbox.subscription}/providers/Microsoft.Authorization/policyDefinitions/{name}"
-    identifiers = [
-        {
-            "policyAssignment": {"name": name, "id": assignment_id},
-            "policyDefinition": {"name": name, "id": definition_id},
-        }
-    ]
-    target = resource_id.rsplit("/", 1)[-1]
-    return ArmError(
-        403,
-        "RequestDisallowedByPolicy",
-        f"Resource '{target}' was disallowed by policy. Policy identifiers: '{json.dumps(identifiers)}'.",
-        target=target,
-        additional_info=[
-            {
-                "type": "PolicyViolation",
-                "info": {
-                    "policyDefinitionDisplayName": name,
-                    "policyDefinitionId": definition_id,
-                    "policyDefinitionName": name,
-                    "policyDefinitionEffect": "deny",
-                    "policyAssignmentId": assignment_id,
-                    "policyAssignmentName": name,
-                    "policyAssignmentDisplayName": name,
-                    "policyAssignmentScope": sandbox.subscription,
-                    "policyAssignmentParameters": {},
-                },
-            }
-        ],
-    )
 
 
 def file_of(namespace: str) -> str:

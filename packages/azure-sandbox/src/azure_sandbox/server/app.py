@@ -15,17 +15,17 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import format_datetime
 from typing import Any
 
-from azure_sandbox.core.arm import ArmError, Response
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.blobs import BlobService
-from azure_sandbox.core.control import Control
 from azure_sandbox.core.entra import EntraError, error_document
 from azure_sandbox.core.faults import filled
-from azure_sandbox.core.gateway import Gateway, Request, shown
-from azure_sandbox.core.instance import Sandbox
 from azure_sandbox.core.issuer import PATH as ISSUER_PATH
 from azure_sandbox.core.issuer import SUFFIX as ISSUER_SUFFIX
 from azure_sandbox.core.json_text import read_json
 from azure_sandbox.core.metadata import metadata_endpoints
+from azure_sandbox.server.control import Control
+from azure_sandbox.server.gateway import Gateway, Request, shown
+from azure_sandbox.server.instance import Sandbox
 
 logger = logging.getLogger(__name__)
 

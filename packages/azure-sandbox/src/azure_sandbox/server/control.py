@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.arm import ArmError, Response
+from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.faults import KINDS
 from azure_sandbox.core.json_text import read_json
 from azure_sandbox.core.operations import Operation
@@ -18,7 +18,7 @@ from azure_sandbox.core.rbac import role_definitions
 from azure_sandbox.core.scenarios import catalogue, find, parse
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from azure_sandbox.core.arm import Provider, Resource
 from azure_sandbox.core.certificates import Authority
 from azure_sandbox.core.clock import Clock
 from azure_sandbox.core.durations import Durations
@@ -20,13 +19,15 @@ from azure_sandbox.core.issuer import TokenSigner
 from azure_sandbox.core.ledger import Ledger
 from azure_sandbox.core.operations import Operations
 from azure_sandbox.core.persistence import kept_secrets, restore, save
+from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.rbac import OWNER, ROLE_ASSIGNMENT, Rbac
 from azure_sandbox.core.regions import Region, find_region, regions
-from azure_sandbox.core.routing import Router
+from azure_sandbox.core.resource import Resource
 from azure_sandbox.core.scenarios import Scenarios
 from azure_sandbox.core.settings import Settings
 from azure_sandbox.core.store import Store
 from azure_sandbox.core.throttling import Throttling
+from azure_sandbox.server.routing import Router
 
 Json = dict[str, Any]
 

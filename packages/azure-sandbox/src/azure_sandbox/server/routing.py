@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import azure_sandbox.providers
-from azure_sandbox.core.arm import Provider, Resource, ResourceType, Route
+from azure_sandbox.core.provider import Provider, ResourceType, Route
+from azure_sandbox.core.resource import Resource
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.instance import Sandbox
+    from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
 Kind = Literal["tenant", "subscription", "group", "resource"]

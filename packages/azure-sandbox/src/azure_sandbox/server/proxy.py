@@ -13,7 +13,7 @@ import ipaddress
 import logging
 
 from azure_sandbox.core.issuer import SUFFIX as ISSUER_SUFFIX
-from azure_sandbox.core.server import ARM_HOST, BLOB_SUFFIX, GRAPH_HOST, LOGIN_HOSTS
+from azure_sandbox.server.app import ARM_HOST, BLOB_SUFFIX, GRAPH_HOST, LOGIN_HOSTS
 
 logger = logging.getLogger(__name__)
 

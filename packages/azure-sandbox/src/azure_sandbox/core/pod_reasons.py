@@ -1,0 +1,13 @@
+"""Why a pod may never get ready: the reasons that Kubernetes writes into its status and events."""
+
+REASONS = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CrashLoopBackOff",
+    "OOMKilled",
+    "Unhealthy",
+    "Unschedulable",
+    "FailedCreate",
+)
