@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aks_postgres.errors import LastingState
-from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.plan import make_plan, make_view
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.plan_view import KINDS
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -164,6 +164,31 @@ async def test_an_ignored_field_is_not_written_along_with_another(stage: Stage, 
     assert (live["properties"]["apiKey"], live["tags"]["owner"]) == ("Disabled", "platform")
     made = stage.azure.arm("GET", gone, api_version="2023-04-03").json()
     assert made["tags"]["owner"] == "user"
+
+
+OFFERED = {
+    "properties.zoneRedundancy": ("Disabled", "Managed Grafana.monitoring.grafana_zone_redundancy", "can't"),
+    "properties.apiKey": ("Enabled", "Managed Grafana.properties.apiKey", "update"),
+}
+
+
+@pytest.mark.parametrize("path", shown(OFFERED, first=1))
+async def test_a_plan_offers_it_where_the_spec_can_t_help(stage: Stage, path: str) -> None:
+    """A field that Azure can't change, or that no field of the spec decides."""
+    value, entry, action = OFFERED[path]
+    put_at(stage.one(GRAFANA), path, value)
+    stage.azure.control("PUT", "state", stage.state)
+    (item,) = (await make_view(spec_for(stage.azure))).of("update", "can't")
+    assert (item.action, item.also) == (action, (f'to leave it as it is: ignore_changes: ["{entry}"]',))
+    assert (await make_view(spec_for(stage.azure, ignore_changes=[entry]))).is_empty
+
+
+@pytest.mark.parametrize("entry", ["*.tags", "resource group.tags", "resource group.tags.owner"])
+def test_the_tags_that_say_whose_it_is_are_never_left_alone(entry: str) -> None:
+    ignored = IgnoredChanges(EnvironmentSpec(ignore_changes=[entry]))
+    assert ignored.covers("rg-x", "tags.owner")
+    for ours in ("managed-by", "aks-postgres-environment", "aks-postgres-state"):
+        assert not ignored.covers("rg-x", f"tags.{ours}")
 
 
 FULL: dict[str, Any] = {
