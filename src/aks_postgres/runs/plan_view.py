@@ -117,7 +117,7 @@ def _with_way_to_leave_it(spec: EnvironmentSpec, item: PlanItem) -> PlanItem:
         entry
         for one in item.settings
         if item.action in ("update", "can't") and one.is_change
-        if item.action == "can't" or one.field == one.arm_path
+        if item.action == "can't" or spec_field(kind, one.arm_path, spec) is None
         if (entry := entry_for(kind, one.arm_path, spec))
     ]
     if not entries:
