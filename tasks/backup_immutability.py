@@ -13,6 +13,7 @@ from typing import Any
 
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.diff import Decision
+from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import ImmutableChange
@@ -44,7 +45,7 @@ def immutability_decision(label: str, days: int, live: Json | None) -> Decision:
     properties: Any = (live or {}).get("properties") or {}
     has = properties.get(_DAYS)
     has = has if isinstance(has, int) else 0
-    if has >= days:
+    if has >= days or (has and is_ignored(f"properties.{_DAYS}")):
         return Decision(UNCHANGED)
     field = FieldChange(field=f"properties.{_DAYS}", old=has, new=days)
     if properties.get("state") == "Locked":

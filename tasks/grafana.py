@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.diff import Decision, decide, state_of
+from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
@@ -227,11 +228,11 @@ async def ensure_grafana_link(grafana: GrafanaOutputs, workspace: MonitorWorkspa
 
     def decision(live: Json | None) -> Decision:
         linked = linked_workspaces(live or {"properties": {}})
-        is_linked = workspace.id.casefold() in map(str.casefold, linked)
+        field = "properties.grafanaIntegrations.azureMonitorWorkspaceIntegrations"
+        is_linked = workspace.id.casefold() in map(str.casefold, linked) or is_ignored(field)
         state = state_of(live or {})
         fields: list[FieldChange] = []
         if not is_linked:
-            field = "properties.grafanaIntegrations.azureMonitorWorkspaceIntegrations"
             fields.append(FieldChange(field=field, old=linked, new=[*linked, workspace.id]))
         if state.casefold() in ("failed", "canceled"):  # as in `decide`; the update did it, or an earlier one
             fields.append(FieldChange(field="provisioningState", old=state, new="Succeeded"))

@@ -8,7 +8,9 @@ other `_` modules judge. Not done here: registering resource providers (`provide
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Literal
 
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.credentials import caller
@@ -53,6 +55,20 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import STATE, WORKER_ADDRESS, Names, environment_key
 
+# What a verdict is about, for whoever shows them in a table (`doctor`).
+Area = Literal[
+    "Azure",
+    "subscription",
+    "rights",
+    "region",
+    "network",
+    "names",
+    "cluster",
+    "versions",
+    "quota",
+    "operator",
+]
+
 
 @arm_task("preflight {spec.name} in {spec.region}")
 async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None) -> Place:
@@ -77,47 +93,89 @@ async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None)
         PreflightFailed: with every problem found, each under the spec field to change.
         TemporaryError: Azure couldn't be asked for now.
     """
+    looked = await look(spec, wanted_generation)
+    verdict = looked.whole
+    if looked.place is None:
+        raise UnknownRegion(verdict.problems)  # a region that isn't there can't be asked anything
+    if verdict.problems:
+        raise PreflightFailed(verdict.problems)
+    for text in verdict.warnings:
+        journal().note(text)
+    return looked.place.model_copy(update={"warnings": verdict.warnings})
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the preflight found: verdicts by what they are about, in its order, and where the environment goes.
+
+    There is no place where the subscription has no such region.
+    """
+
+    verdicts: tuple[tuple[Area, Verdict], ...]
+    place: Place | None
+
+    @property
+    def whole(self) -> Verdict:
+        """All of it."""
+        return sum((verdict for _, verdict in self.verdicts), FINE)
+
+
+async def look(spec: EnvironmentSpec, wanted_generation: int | None = None) -> Looked:
+    """Judge everything that can be known ahead, as `preflight` does, and raise nothing for what is wrong.
+
+    Args:
+        spec: the environment wanted.
+        wanted_generation: as `preflight` takes it.
+
+    Raises:
+        PreflightFailed: the subscription can't be seen, so nothing else can be asked.
+        TemporaryError: Azure couldn't be asked for now.
+    """
+    found: list[tuple[Area, Verdict]] = []
     subscription_id = cloud().subscription_id
-    subscription_name = await _subscription_name(subscription_id)
+    subscription_name, more = await _subscription(subscription_id)
+    found.append(("subscription", more))
     object_id, tenant_id, caller_type = await caller(cloud().credential, cloud().endpoint)
 
     async with together() as group:
         asking_address = group.create_task(_worker_address(spec))
         asking_operator = group.create_task(judge_operator(spec))
         facts = await ask_subscription(subscription_id)
-    address, verdict = asking_address.result()
-    verdict += asking_operator.result() + facts.refused
+    address, more = asking_address.result()
+    found += [("network", more), ("operator", asking_operator.result()), ("Azure", facts.refused)]
     unregistered = missing_providers(facts.providers)
     if facts.permissions is not None:
         who, scope = f"the caller ({caller_type} {object_id})", f"/subscriptions/{subscription_id}"
         more = judge_permissions(who, scope, facts.permissions, unregistered)
         # A plan writes nothing, so reading is enough; it says what a run would lack.
-        verdict += Verdict(warnings=more.problems + more.warnings) if cloud().planning else more
+        found.append(
+            ("rights", Verdict(warnings=more.problems + more.warnings) if cloud().planning else more)
+        )
     generation, more = find_generation(
         spec, subscription_id, facts.groups, facts.deleted_workspaces, wanted_generation
     )
-    verdict += more + await _judge_retired(spec, facts.groups)
+    found.append(("names", more + await _judge_retired(spec, facts.groups)))
     if cloud().planning and address:
         # Which machine plans is no drift: the address that a run let through counts.
         address = recorded_address(facts.groups, generation.names) or address
     ranges, worker_address, more = authorized_ranges(spec.network, address)
-    verdict += more
+    found.append(("network", more))
     if facts.locations is not None:
-        verdict += judge_region(spec, facts.locations, facts.providers)
+        found.append(("region", judge_region(spec, facts.locations, facts.providers)))
         if not knows_region(spec, facts.locations):
-            raise UnknownRegion(verdict.problems)  # a region that isn't there can't be asked anything
+            return Looked(tuple(found), None)
 
     region = await ask_region(subscription_id, spec.region, generation.names, generation.others)
-    kubernetes_version, more = judge_region_facts(
+    kubernetes_version, by_area = judge_region_facts(
         spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
     )
-    verdict += judge_standing(spec, generation.names, region.cluster, facts.groups)
-    verdict += more + judge_admins(spec, caller_type) + judge_installer(spec, has_helm=is_installed())
-    if verdict.problems:
-        raise PreflightFailed(verdict.problems)
-    for text in verdict.warnings:
-        journal().note(text)
-    return Place(
+    found += [
+        ("cluster", judge_standing(spec, generation.names, region.cluster, facts.groups)),
+        *by_area,
+        ("rights", judge_admins(spec, caller_type)),
+        ("operator", judge_installer(spec, has_helm=is_installed())),
+    ]
+    place = Place(
         subscription_id=subscription_id,
         subscription_name=subscription_name,
         tenant_id=tenant_id,
@@ -129,8 +187,9 @@ async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None)
         authorized_ip_ranges=ranges,
         worker_address=worker_address,
         missing_providers=unregistered,
-        warnings=verdict.warnings,
+        warnings=(),
     )
+    return Looked(tuple(found), place)
 
 
 def recorded_address(groups: Sequence[Json], names: Names) -> str | None:
@@ -177,8 +236,8 @@ async def _judge_retired(spec: EnvironmentSpec, groups: Sequence[Json]) -> Verdi
     return verdict
 
 
-async def _subscription_name(subscription_id: str) -> str:
-    """The subscription's name, if the credential sees it and it takes writes."""
+async def _subscription(subscription_id: str) -> tuple[str, Verdict]:
+    """The subscription's name, if the credential sees it, and whether it takes writes."""
     try:
         found = await ask_about_subscription(subscription_id)
     except AzureRefused as refused:
@@ -191,9 +250,10 @@ async def _subscription_name(subscription_id: str) -> str:
                 )
             ]
         ) from refused
-    if text := subscription_problem(found):
-        raise PreflightFailed([Finding(f"subscription_id: {text.text}", text.way_out)])
-    return str(found.get("displayName", ""))
+    text = subscription_problem(found)
+    return str(found.get("displayName", "")), problem(
+        "subscription_id", text.text, text.way_out
+    ) if text else FINE
 
 
 async def _worker_address(spec: EnvironmentSpec) -> tuple[str | None, Verdict]:
@@ -214,7 +274,7 @@ async def _worker_address(spec: EnvironmentSpec) -> tuple[str | None, Verdict]:
 
 def judge_region_facts(
     spec: EnvironmentSpec, names: Names, facts: RegionFacts, unregistered: tuple[str, ...], *, today: date
-) -> tuple[str, Verdict]:
+) -> tuple[str, list[tuple[Area, Verdict]]]:
     """Judge what the region offers.
 
     Args:
@@ -225,46 +285,51 @@ def judge_region_facts(
         today: for the ends of support.
 
     Returns:
-        The Kubernetes version to ask for, and what is wrong.
+        The Kubernetes version to ask for, and what is wrong, by what it is about.
     """
-    verdict = facts.refused
+    found: list[tuple[Area, Verdict]] = [("Azure", facts.refused)]
     cluster = facts.cluster or {}
     if facts.kubernetes_versions is None:
         version = unasked_version(spec)
         if "Microsoft.ContainerService" in unregistered:
-            verdict += warning(
+            more = warning(
                 "cluster.kubernetes_version",
                 f"{version} is taken unchecked: AKS doesn't say what it offers before "
                 "Microsoft.ContainerService is registered, which this run does.",
             )
+            found.append(("versions", more))
     else:
         live = cluster.get("properties") or {}
         offered = offered_versions(facts.kubernetes_versions)
         version, more = choose_version(
             spec, offered, live.get("kubernetesVersion"), live.get("currentKubernetesVersion")
         )
-        verdict += more
-    verdict += judge_ends(spec, version, today)
+        found.append(("versions", more))
+    found.append(("versions", judge_ends(spec, version, today)))
     if facts.compute_skus is not None:
         sizes = vm_sizes(facts.compute_skus, spec.region)
-        verdict += judge_sizes(spec, sizes)
-        verdict += judge_quota(
+        found.append(("region", judge_sizes(spec, sizes)))
+        more = judge_quota(
             spec,
             sizes,
             facts.compute_usages or [],
             live_pools(facts.cluster),
             [pool for cluster in facts.beside for pool in live_pools(cluster)],
         )
+        found.append(("quota", more))
     elif "Microsoft.Compute" in unregistered:
-        verdict += warning(
+        more = warning(
             "system_pool.vm_size and postgres_pool.vm_size",
             "VM sizes and quota aren't checked: Azure doesn't tell before Microsoft.Compute is registered, "
             "which this run does.",
         )
+        found.append(("quota", more))
     if facts.network_usages is not None:
-        verdict += judge_addresses(spec, facts.network_usages, has_cluster=facts.cluster is not None)
+        more = judge_addresses(spec, facts.network_usages, has_cluster=facts.cluster is not None)
+        found.append(("quota", more))
     if facts.storage_skus is not None:
-        verdict += judge_storage_sku(spec, facts.storage_skus)
+        found.append(("region", judge_storage_sku(spec, facts.storage_skus)))
     if facts.storage_name is not None:
-        verdict += judge_storage_name(spec, names, facts.storage_name, facts.storage_account)
-    return version, verdict + judge_grafana(spec, has_own=facts.has_grafana)
+        more = judge_storage_name(spec, names, facts.storage_name, facts.storage_account)
+        found.append(("names", more))
+    return version, [*found, ("region", judge_grafana(spec, has_own=facts.has_grafana))]

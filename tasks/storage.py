@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aks_postgres.arm.client import cloud
 from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import ImmutableChange
@@ -146,8 +147,9 @@ async def ensure_backup_container(spec: EnvironmentSpec, account: StorageAccount
         if live is None:
             return Decision(CREATED, wanted)
         has = (live.get("properties") or {}).get(immutable)
-        if wanted and not (isinstance(has, dict) and has.get("enabled")):
-            field = FieldChange(field=f"properties.{immutable}.enabled", old=False, new=True)
+        path = f"properties.{immutable}.enabled"
+        if wanted and not (isinstance(has, dict) and has.get("enabled")) and not is_ignored(path):
+            field = FieldChange(field=path, old=False, new=True)
             way_out = (
                 "Give another storage.container (the backups in this one stay), migrate it yourself (az storage "
                 "container-rm migrate-vlw), or leave storage.immutability_days out."

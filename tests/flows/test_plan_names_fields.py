@@ -25,6 +25,7 @@ OTHERS: dict[str, Any] = {
     "subscription_id": "11111111-2222-4333-8444-555555555555",
     "suffix": "abcd1234",
     "adopt": "rg-of-others",
+    "ignore_changes": ["Managed Grafana.properties.apiKey"],
     "network.authorized_ip_ranges": ["20.60.0.0/24"],
     "network.worker_address": "20.60.0.1",
     "cluster.kubernetes_version": "1.34",

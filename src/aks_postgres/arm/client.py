@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from azure.mgmt.resource.resources.aio import ResourceManagementClient
     from azure.mgmt.storage.aio import StorageManagementClient
 
+    from aks_postgres.spec.ignore_changes import IgnoredChanges
+
 # Real seconds. A new connection takes well under a second; ARM answers within 60 s or not at all.
 _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60  # from one piece of an answer to the next; the whole may take twice that
@@ -132,6 +134,8 @@ class Cloud:
     """Pinned files of the run, by their SHA-256: what the preflight has seen is what is installed."""
     looked_at: dict[tuple[str, str], PlannedResource] = field(default_factory=dict, repr=False)
     """What a plan found about each resource, by step and ID."""
+    ignored: IgnoredChanges | None = None
+    """What the spec leaves alone of what is there."""
 
     @property
     def planning(self) -> bool:

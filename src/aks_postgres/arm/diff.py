@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aks_postgres.arm.ignored import without_ignored
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange
@@ -46,7 +47,7 @@ def decide(
     immutable: Sequence[str] = (),
     way_out: str = "Rebuild the environment, or change the spec back.",
 ) -> Decision:
-    """Compare the fields we own with the live resource.
+    """Compare the fields we own with the live resource, but for those that the spec's `ignore_changes` names.
 
     Args:
         label: what the resource is called in messages.
@@ -61,6 +62,7 @@ def decide(
     """
     if live is None:
         return Decision(CREATED, merged(only_at_creation or {}, wanted))
+    wanted = without_ignored(wanted)
     fields = differences(wanted, live)
     fixed = [
         f for f in fields if any(f.field == path or f.field.startswith(f"{path}.") for path in immutable)

@@ -21,6 +21,7 @@ from aks_postgres.arm.client import cloud
 from aks_postgres.arm.diff import FINAL_STATES, Decision, merged, state_of
 from aks_postgres.arm.gate import purpose
 from aks_postgres.arm.if_match import send_if_unchanged
+from aks_postgres.arm.ignored import ignoring
 from aks_postgres.arm.operation_status import fault_of_operation, has_error
 from aks_postgres.arm.plan_record import decide_in_plan
 from aks_postgres.arm.planned import planned
@@ -165,6 +166,8 @@ async def ensure(
     accepted = 0
     pending = begun
     overruled: list[FieldChange] = []
+    if ignored := cloud().ignored:
+        decision_for = ignoring(functools.partial(ignored.covers, resource.id), decision_for)
 
     async def attempt() -> Json:
         nonlocal accepted, pending
@@ -185,8 +188,8 @@ async def ensure(
             raise PermanentError(
                 f"{resource.label}: Azure took {accepted} writes and it still differs from the spec: "
                 f"{decision.change}.",
-                way_out="Set the spec to what Azure reports; where it has no such field, a policy with the effect "
-                "Modify may set it (ask whoever owns it for an exemption), or Azure's support knows why.",
+                way_out=f"Set the spec to what Azure reports, {_leave_alone(resource, decision.change.fields)}or ask: "
+                "a policy with the effect Modify may set it (its owner can exempt), or Azure's support knows why.",
             )
         answer = await _put(resource, decision, live, intended)
         accepted += 1
@@ -207,7 +210,7 @@ async def ensure(
                 values = "; ".join(
                     f"{field.field} is {field.old!r} and {field.new!r} was sent" for field in stays
                 )
-                raise _overruled(resource, f"answered two writes with another value: {values}")
+                raise _overruled(resource, f"answered two writes with another value: {values}", stays)
             raise ArmFault(
                 200, "NotLatestOperation", f"the operation ended but the resource differs: {again.change}"
             )
@@ -227,14 +230,25 @@ def _answered(
     return [field for field in found.change.fields if field in told]
 
 
-def _overruled(resource: ArmResource, what: str) -> LastingState:
+def _overruled(resource: ArmResource, what: str, stays: Sequence[FieldChange] = ()) -> LastingState:
     """https://learn.microsoft.com/azure/governance/policy/concepts/effect-modify."""
     return LastingState(
         resource.label,
         what,
         "A policy with the effect Modify does that, or the service itself; those that apply: az policy assignment list "
         f"--disable-scope-strict-match --scope {resource.id}. Set the spec to that value if it has the field (as tags "
-        "have), or ask whoever owns the policy for an exemption; then run again.",
+        f"have), {_leave_alone(resource, stays)}or ask whoever owns the policy for an exemption; then run again.",
+    )
+
+
+def _leave_alone(resource: ArmResource, fields: Sequence[FieldChange]) -> str:
+    """The entries of `ignore_changes` that would let these fields be, as part of a sentence."""
+    ignored = cloud().ignored
+    found = [entry for field in fields if ignored and (entry := ignored.entry(resource.id, field.field))]
+    return (
+        f"let Azure's value be with ignore_changes: {json.dumps(list(dict.fromkeys(found)))}, "
+        if found
+        else ""
     )
 
 

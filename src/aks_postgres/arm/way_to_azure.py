@@ -37,6 +37,12 @@ def refuse_unusable_proxy(*urls: str) -> None:
     )
 
 
+def proxy_for(url: str) -> str | None:
+    """The proxy that requests to a URL go through, without its password; None where they go straight."""
+    given = getproxies().get("https")
+    return _without_secret(given) if given and not proxy_bypass(urlsplit(url).hostname or "") else None
+
+
 def fault_on_the_way(error: BaseException | None) -> ArmFault | None:
     """The fault for what stands between us and Azure and won't go away by itself; None for anything else."""
     if isinstance(error, aiohttp.ClientHttpProxyError):

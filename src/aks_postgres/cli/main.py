@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from aks_postgres.cli import demo, deployments, environment, listing, removal, sandbox, spec_text
+from aks_postgres.cli import demo, deployments, doctor, environment, listing, removal, sandbox, spec_text
 from aks_postgres.exit_codes import ExitCode, failure_of
 from aks_postgres.foreign_text import shown
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (environment, removal, listing, spec_text):
+for part in (environment, removal, listing, doctor, spec_text):
     app.registered_commands += part.app.registered_commands
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(sandbox.app, name="sandbox")

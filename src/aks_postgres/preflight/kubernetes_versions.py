@@ -255,6 +255,15 @@ OPERATOR_END: dict[str, EndOfLife] = {
 END_IS_NEAR_DAYS = 60
 
 
+def support_of(spec: EnvironmentSpec, version: str) -> str:
+    """The versions of an environment, and when their support ends as far as the tables know."""
+    ends = (
+        (f"Kubernetes {version}", KUBERNETES_END.get(minor_of(version))),
+        (f"CloudNativePG {spec.operator.version}", OPERATOR_END.get(minor_of(spec.operator.version))),
+    )
+    return ", ".join(f"{what} (support ends {end})" if end else f"{what} (end unknown)" for what, end in ends)
+
+
 def judge_ends(spec: EnvironmentSpec, version: str, today: date) -> Verdict:
     """Warn where support has ended, or ends soon."""
     verdict = FINE

@@ -33,7 +33,12 @@ KINDS: dict[str, tuple[Chapter, str]] = {
     "microsoft.managedidentity/userassignedidentities": ("Identity", "managed identity"),
     "microsoft.storage/storageaccounts": ("Storage", "storage account"),
     "microsoft.storage/storageaccounts/blobservices": ("Storage", "blob protection"),
+    "microsoft.storage/storageaccounts/managementpolicies": ("Storage", "lifecycle policy"),
     "microsoft.storage/storageaccounts/blobservices/containers": ("Storage", "blob container"),
+    "microsoft.storage/storageaccounts/blobservices/containers/immutabilitypolicies": (
+        "Storage",
+        "immutability policy",
+    ),
     "microsoft.dashboard/grafana": ("Monitoring", "Managed Grafana"),
     "microsoft.monitor/accounts": ("Monitoring", "Azure Monitor workspace"),
     "microsoft.operationalinsights/workspaces": ("Monitoring", "Log Analytics workspace"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from aks_postgres.reports.plan_view import (
     SharedChange,
 )
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.ignore_changes import entry_for
 from aks_postgres.spec.names import environment_key
 from aks_postgres.spec.spec_paths import places, resource_type, spec_field, spec_value, system_pool_of
 
@@ -62,6 +64,7 @@ _HOW = {
     "network.worker_address": "the address of the machine that runs",
     "cluster.ssh_public_key": "for a new cluster only; nodes that are there keep their key",
     "cluster.if_stopped": "what a run does about a stopped cluster or pool",
+    "ignore_changes": "what is there keeps its own values in these fields",
     "cluster_requests": "how a new cluster is made; one that is there stays as it is",
     "operator.version": "what the file is said to hold; the file itself decides",
     "operator.manifest_url": "where the manifest comes from; its checksum says what it is",
@@ -102,8 +105,25 @@ def _resources(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
     found: list[PlanItem] = []
     for same in by_id.values():
         item = _item(spec, same, who)
-        found += _cluster_parts(spec, item) if resource_type(item.id) == _CLUSTER else [item]
+        parts = _cluster_parts(spec, item) if resource_type(item.id) == _CLUSTER else [item]
+        found += [_with_way_to_leave_it(spec, part) for part in parts]
     return found
+
+
+def _with_way_to_leave_it(spec: EnvironmentSpec, item: PlanItem) -> PlanItem:
+    """The item with the entries of `ignore_changes` for what no field of the spec could make so, or no run."""
+    kind = resource_type(item.id)
+    entries = [
+        entry
+        for one in item.settings
+        if item.action in ("update", "can't") and one.is_change
+        if item.action == "can't" or spec_field(kind, one.arm_path, spec) is None
+        if (entry := entry_for(kind, one.arm_path, spec))
+    ]
+    if not entries:
+        return item
+    text = f"to leave it as it is: ignore_changes: {json.dumps(entries)}"
+    return item.model_copy(update={"also": (*item.also, text)})
 
 
 def _item(spec: EnvironmentSpec, same: list[PlannedResource], who: Mapping[str, str]) -> PlanItem:

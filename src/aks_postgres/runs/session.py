@@ -10,6 +10,7 @@ from aks_postgres.arm.client import open_cloud
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.runs.signals import ended_by_signals
 from aks_postgres.spec.environment import EnvironmentSpec, as_one_guid
+from aks_postgres.spec.ignore_changes import IgnoredChanges
 from aks_postgres.spec.problems import SpecError, SpecProblem
 
 
@@ -40,5 +41,6 @@ async def run_session(
     """Connect to Azure for one run, and end it as by Ctrl-C when the process is told to; yields its journal."""
     subscription_id = subscription_of(spec)
     with use_journal(Journal()) as journal, ended_by_signals():
-        async with open_cloud(subscription_id, read_only=read_only, planning=planning):
+        async with open_cloud(subscription_id, read_only=read_only, planning=planning) as opened:
+            opened.ignored = IgnoredChanges(spec)
             yield journal

@@ -243,6 +243,10 @@ class WriteLock:
             self._inside = None
             await self._give_back()
 
+    async def holder(self) -> str | None:
+        """Who has the lock now, in words; None where nobody has. Nothing is waited for or written."""
+        return next((who for seen in await self._survey() if (who := self._holder(seen))), None)
+
     async def wait_for_turn(self) -> None:
         """Wait until no other run writes; take the lock at once where a dead run has left it behind.
 

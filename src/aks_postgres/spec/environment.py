@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from aks_postgres.spec.ignore_changes import entry_problem
+
 # The newest CloudNativePG release and the Kubernetes minors it supports, read 24 November 2026 from
 # https://cloudnative-pg.io/documentation/current/supported_releases/ (1.30: end of life about December 2026).
 OPERATOR_VERSION = "1.30.0"
@@ -699,6 +701,16 @@ class EnvironmentSpec(SpecModel):
             json_schema_extra=at(14),
         ),
     ] = "step_by_step"
+    ignore_changes: Annotated[
+        list[str],
+        Field(
+            max_length=100,
+            description="Fields of what is there that are neither compared nor written, each as <resource>.<field> in "
+            "the words of plan, such as Managed Grafana.properties.publicNetworkAccess, or *.tags.owner for every "
+            "resource. What is made anew still gets them.",
+            json_schema_extra=at(15),
+        ),
+    ] = []
 
     @field_validator("adopt", mode="before")
     @classmethod
@@ -743,6 +755,15 @@ class EnvironmentSpec(SpecModel):
         if problems:
             raise ValueError("; ".join(problems))
         return tags
+
+    @field_validator("ignore_changes")
+    @classmethod
+    def _fields_of_ours(cls, entries: list[str], info: ValidationInfo) -> list[str]:
+        if {"tags", "network", "system_pool", "postgres_pool"} <= info.data.keys():
+            spec = cls.model_construct(**info.data)
+            if problems := [problem for entry in entries if (problem := entry_problem(entry, spec))]:
+                raise ValueError("; ".join(problems))
+        return entries
 
     @field_validator("postgres_pool")
     @classmethod

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aks_postgres.spec.environment import EnvironmentSpec
+if TYPE_CHECKING:
+    from aks_postgres.spec.environment import EnvironmentSpec
 
 _CLUSTER = "microsoft.containerservice/managedclusters"
 _POOL = f"{_CLUSTER}/agentpools"
