@@ -293,7 +293,7 @@ async def test_what_a_run_finds_after_it_slept_is_no_reason_to_do_anything(
                 sleep_and_wake(lock)
             else:
                 lock._awake._boot_s -= 1000
-            raise PermanentError("AKS cluster: its node group is gone. Make the environment anew.")
+            raise PermanentError("AKS cluster: its node group is gone. Make the environment anew.", way_out="Look.")
 
     with pytest.raises(EnvironmentBusy, match="brave-otter" if had_it else "slept before it had the lock"):
         await find_half()
