@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from azure_sandbox.client import SandboxProcess
 
 from .conftest import NAMED, Run
@@ -33,6 +35,7 @@ def test_a_clean_subscription_is_a_table_and_exit_code_0(
     assert told["next_step"]
 
 
+@pytest.mark.thorough
 def test_the_exit_code_is_that_of_the_first_thing_to_see_to(
     run: Run, sandbox: SandboxProcess, state: Path
 ) -> None:

@@ -75,6 +75,6 @@ def test_no_word_but_the_exact_one_says_yes(confirm: str, delete_backups: str, d
         "delete_backups",
         "discard_data",
     ]
-    assert "type cnpg-canadacentral" in problems[0]
+    assert "Type cnpg-canadacentral" in problems[0]
     assert vault.account in problems[1]
     assert judge_words("cnpg-canadacentral", [vault], "cnpg-canadacentral", None, None) == []

@@ -293,7 +293,9 @@ async def test_what_a_run_finds_after_it_slept_is_no_reason_to_do_anything(
                 sleep_and_wake(lock)
             else:
                 lock._awake._boot_s -= 1000
-            raise PermanentError("AKS cluster: its node group is gone. Make the environment anew.", way_out="Look.")
+            raise PermanentError(
+                "AKS cluster: its node group is gone. Make the environment anew.", way_out="Look."
+            )
 
     with pytest.raises(EnvironmentBusy, match="brave-otter" if had_it else "slept before it had the lock"):
         await find_half()
@@ -591,7 +593,8 @@ def test_time_passes_while_a_process_or_its_machine_sleeps(monkeypatch: pytest.M
 # Twice the same rebuild.
 
 
-@pytest.mark.parametrize("again", shown([False, True], first=1))
+@pytest.mark.thorough
+@pytest.mark.parametrize("again", [False, True])
 async def test_a_rebuild_that_waited_for_the_same_rebuild_changes_nothing(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, again: bool
 ) -> None:

@@ -20,6 +20,7 @@ from .conftest import Run, run_provision
 SPEED = 30
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.real_kubernetes,
     pytest.mark.skipif(assets() is None, reason=f"{ASSETS} names no folder with etcd and kube-apiserver"),
     pytest.mark.timeout(400),

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 GOVERNED = {"CostCenter": "1", "Environment": "Prod"}
 
 
+@pytest.mark.thorough
 async def test_groups_whose_tags_were_all_replaced_are_adopted_by_what_the_message_says(stage: Stage) -> None:
     for one in stage.state["resources"]:
         if one["type"].endswith("/resourceGroups") and one["body"].get("tags"):

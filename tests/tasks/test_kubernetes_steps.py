@@ -318,7 +318,7 @@ async def test_a_difference_in_case_is_a_difference_here(world: World, kube: Kub
     changed = {**container, "args": [argument.upper() for argument in container["args"]]}
     kube.merge(DEPLOYMENT, {"spec": {"template": {"spec": {"containers": [changed]}}}})
     await world.run("operator")
-    assert [write["path"] for write in world.writes()] == [DEPLOYMENT]
+    assert {write["path"] for write in world.writes()} == {DEPLOYMENT}
     fixed = (kube.get(DEPLOYMENT) or {})["spec"]["template"]["spec"]["containers"][0]
     assert fixed["args"] == container["args"]
 

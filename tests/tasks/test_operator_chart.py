@@ -227,7 +227,7 @@ class TestRelease:
             "operator"
         )
         assert (made.namespace, made.deployment) == ("cnpg-system", "cnpg-cloudnative-pg")
-        assert (made.version, made.objects, made.change.kind) == ("1.30.0", 5, "created")
+        assert (made.version, made.objects, made.change.kind) == ("1.30.0", 8, "created")
         assert ((kube.get(DEPLOYMENT) or {})["status"])["availableReplicas"] == 1
         settings = kube.get(f"{NAMESPACE}/configmaps/cnpg-controller-manager-config")
         assert (settings or {})["data"] == {"INHERITED_LABELS": "team"}
@@ -237,7 +237,7 @@ class TestRelease:
         other = with_chart(world, tmp_path, replicaCount=1)
         await other.run("operator")
         again = await other.run("operator")
-        assert (other.writes(), again.change.kind, again.objects) == ([], "unchanged", 5)
+        assert (other.writes(), again.change.kind, again.objects) == ([], "unchanged", 8)
 
     @pytest.mark.thorough
     async def test_changed_values_make_a_revision_and_removed_ones_are_gone(

@@ -51,9 +51,9 @@ async def test_a_finished_environment_is_verified_by_reading_only(world: World) 
 
 
 async def test_agents_that_come_up_late_are_waited_for(world: World) -> None:
-    world.azure.settings(durations={"aks_monitoring_pods": 1000})
+    world.azure.settings(durations={"aks_monitoring_pods": 20_000})
     await world.prepare("metrics_on", "node_pool", "container_insights", "operator", *ROLES)
-    waits = world.when("waiting", lambda: world.azure.step(2000))
+    waits = world.when("waiting", lambda: world.azure.step(40_000))
     await verify(world)
     assert waits[0] == "agents, nodes and operator aren't all ready yet"
 

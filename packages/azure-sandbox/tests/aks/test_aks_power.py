@@ -98,6 +98,7 @@ def test_a_disabled_subscription_takes_deletions_but_no_writes(azure, state):
     azure.clusters.begin_delete(azure.group, "c1")
 
 
+@pytest.mark.thorough
 def test_a_pool_cannot_be_written_once_the_node_resource_group_is_gone(azure):
     """https://github.com/MicrosoftDocs/azure-docs/issues/14880: nobody can bring the group back."""
     azure.create()
