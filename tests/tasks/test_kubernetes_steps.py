@@ -54,6 +54,7 @@ both = pytest.mark.parametrize(
             "real",
             marks=[
                 pytest.mark.real_kubernetes,
+                pytest.mark.thorough,
                 pytest.mark.skipif(
                     not HAS_ASSETS, reason="KUBEBUILDER_ASSETS names no folder with kube-apiserver and etcd"
                 ),
