@@ -3,8 +3,8 @@
 https://learn.microsoft.com/azure/storage/blobs/immutable-container-level-worm-policies
 
 What they forbid on the data plane is in `azure_sandbox/core/blob_contents.py`. Left out: extending a policy, and
-policies of single versions. The codes with which deletion of an account, and immutable versions without versioning, are refused
-are unverified.
+policies of single versions. The codes with which deletion of an account, and immutable versions without versioning,
+are refused are unverified.
 """
 
 from __future__ import annotations
