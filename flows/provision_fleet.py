@@ -23,6 +23,7 @@ from aks_postgres.reports.fleet import Fleet, RegionResult
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.runs.fleet_database import refuse_sqlite
 from aks_postgres.runs.one_writer import IfAnotherRun
+from aks_postgres.runs.run_name import fleet_name, run_name
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.problems import SpecError, SpecProblem
 
@@ -34,7 +35,7 @@ AWAY_S = 300.0
 Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{2,29}$")]
 
 
-@flow(flow_run_name="provision {spec.name} in {regions}")
+@flow(flow_run_name=run_name(fleet_name))
 async def provision_fleet(
     spec: EnvironmentSpec,
     regions: Annotated[list[Region], Field(min_length=1, max_length=100)],
