@@ -52,6 +52,8 @@ async def delete_grafana_roles(site: Site) -> Removals:
         (MONITORING_DATA_READER, site.resource_id("Microsoft.Monitor/accounts", names.monitor_workspace))
     }
     mine = await _delete_roles(site, principal_id, granted) if principal_id else []
+    if not cloud().assigns_roles:
+        return Removals(items=tuple(mine))  # people's go with the instance
     people = [
         one
         for one in await assignments_of(grafana_id, "atScope()")
@@ -91,7 +93,12 @@ async def delete_identity_roles(site: Site) -> Removals:
 
 
 async def _delete_roles(site: Site, principal_id: str, granted: set[tuple[str, str]]) -> list[Removal]:
-    """Delete the roles that we gave a principal; those that others gave it are theirs, and reported."""
+    """Delete the roles that we gave a principal; those that others gave it are theirs, and reported.
+
+    With `roles: verify` all are others'.
+    """
+    if not cloud().assigns_roles:
+        granted = set()
     ours = {(role_id, scope.casefold()) for role_id, scope in granted}
     found = await assignments_of(f"/subscriptions/{site.subscription_id}", f"principalId eq '{principal_id}'")
     mine = [one for one in found if (one.role_id, one.scope.casefold()) in ours]
@@ -109,7 +116,8 @@ async def _delete_roles(site: Site, principal_id: str, granted: set[tuple[str, s
             name=one.label,
             id=one.id,
             outcome="kept",
-            reason="this product didn't make it; whoever did should remove it, as its identity is gone",
+            reason="this product didn't make it; whoever did should remove it, as its identity is gone: "
+            f"az role assignment delete --ids {one.id}",
         )
         for one in theirs
     ]

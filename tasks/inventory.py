@@ -268,7 +268,9 @@ async def _judge_rights(subscription_id: str, *, deletes_backups: bool) -> list[
         f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/permissions",
         _PERMISSIONS_API,
     )
-    lacking = lacking_for_tear_down(permissions, deletes_backups=deletes_backups)
+    lacking = lacking_for_tear_down(
+        permissions, deletes_backups=deletes_backups, assigns_roles=cloud().assigns_roles
+    )
     if not lacking:
         return []
     return [

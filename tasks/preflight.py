@@ -146,7 +146,9 @@ async def look(spec: EnvironmentSpec, wanted_generation: int | None = None) -> L
     unregistered = missing_providers(facts.providers)
     if facts.permissions is not None:
         who, scope = f"the caller ({caller_type} {object_id})", f"/subscriptions/{subscription_id}"
-        more = judge_permissions(who, scope, facts.permissions, unregistered)
+        more = judge_permissions(
+            who, scope, facts.permissions, unregistered, assigns_roles=spec.roles == "create"
+        )
         # A plan writes nothing, so reading is enough; it says what a run would lack.
         found.append(
             ("rights", Verdict(warnings=more.problems + more.warnings) if cloud().planning else more)

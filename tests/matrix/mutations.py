@@ -63,6 +63,13 @@ MUTATIONS = (
         "tests/tasks/test_clean_up.py::test_an_operation_that_runs_on_it_ends_before_it_is_deleted",
     ),
     Mutation(
+        "with roles: verify no role is assigned",
+        "src/aks_postgres/resources/role_assignments.py",
+        "if not cloud().assigns_roles:",
+        "if False:",
+        "tests/flows/test_roles_given.py::test_a_role_counts_where_it_reaches_and_nothing_is_written",
+    ),
+    Mutation(
         "the tags of what tear_down deletes are read",
         "src/aks_postgres/tear_down/removal.py",
         'if not is_ours(live.get("tags"), spec):',

@@ -8,8 +8,10 @@ from aks_postgres.preflight.findings import Verdict
 from aks_postgres.preflight.permissions import (
     ACTIONS,
     PROVIDERS,
+    ROLE_ASSIGNMENTS_DELETE,
     granting,
     judge_permissions,
+    lacking_for_tear_down,
     missing_providers,
 )
 
@@ -50,6 +52,19 @@ def test_contributor_alone_lacks_role_assignments_and_nothing_else() -> None:
     assert found.startswith(f"subscription_id: the caller lacks 1 of the {len(ACTIONS)} actions")
     assert "Microsoft.Authorization/roleAssignments/write (roles of" in found
     assert "Give it Role Based Access Control Administrator there" in found
+
+
+def test_who_only_verifies_roles_needs_no_right_to_assign_them() -> None:
+    found = judge_permissions("the caller", "/subscriptions/s", [CONTRIBUTOR], (), assigns_roles=False)
+    assert found == Verdict()
+    conditional = {**RBAC_ADMINISTRATOR, "condition": "(...)"}
+    found = judge_permissions("x", "/subscriptions/s", [CONTRIBUTOR, conditional], (), assigns_roles=False)
+    assert found == Verdict()
+    (problem,) = judge_permissions("x", "/subscriptions/s", [READER], (), assigns_roles=False).problems
+    assert "Give it Contributor there" in problem
+    assert "roleAssignments" not in problem
+    assert lacking_for_tear_down([CONTRIBUTOR], deletes_backups=False, assigns_roles=False) == ()
+    assert lacking_for_tear_down([CONTRIBUTOR], deletes_backups=False) == (ROLE_ASSIGNMENTS_DELETE,)
 
 
 def test_reader_lacks_every_action_that_is_no_read() -> None:

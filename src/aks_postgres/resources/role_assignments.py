@@ -54,6 +54,14 @@ class Grant:
         """How messages call it."""
         return f"role {ROLE_NAMES[self.role_id]} for {self.principal_id} on {self.scope.rsplit('/', 1)[-1]}"
 
+    @property
+    def command(self) -> str:
+        """How a person gives it."""
+        return (
+            f"az role assignment create --assignee-object-id {self.principal_id} --assignee-principal-type "
+            f"{self.principal_type} --role '{ROLE_NAMES[self.role_id]}' --scope {self.scope}"
+        )
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -73,11 +81,7 @@ class Assignment:
 
 async def assignments_of(scope: str, wanted: str) -> list[Assignment]:
     """The role assignments at, above and below a scope that an OData filter lets through."""
-    operations = cloud().authorization.role_assignments
-
-    async def listing() -> list[Json]:
-        return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
-
+    label = f"role assignments on {scope.rsplit('/', 1)[-1]}"
     return [
         Assignment(
             id=str(found["id"]),
@@ -85,24 +89,24 @@ async def assignments_of(scope: str, wanted: str) -> list[Assignment]:
             scope=str(found["properties"]["scope"]).rstrip("/"),
             principal_id=str(found["properties"]["principalId"]),
         )
-        for found in await read_list(f"role assignments on {scope.rsplit('/', 1)[-1]}", listing)
+        for found in await read_list(label, lambda: _listed(scope, wanted))
     ]
+
+
+async def _listed(scope: str, wanted: str) -> list[Json]:
+    operations = cloud().authorization.role_assignments
+    try:
+        return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
+    except HttpResponseError as error:
+        if cloud().planning and error.status_code == 404:  # the scope itself is only planned
+            return []
+        raise
 
 
 async def assigned(grant: Grant) -> Json | None:
     """The live assignment of this role to this principal at exactly this scope, if there is one."""
-    operations = cloud().authorization.role_assignments
-
-    async def listing() -> list[Json]:
-        mine = f"principalId eq '{grant.principal_id}'"
-        try:
-            return await wire_items(operations.list_for_scope(grant.scope.lstrip("/"), filter=mine))
-        except HttpResponseError as error:
-            if cloud().planning and error.status_code == 404:  # the scope itself is only planned
-                return []
-            raise
-
-    for found in await read_list(grant.label, listing):
+    mine = f"principalId eq '{grant.principal_id}'"
+    for found in await read_list(grant.label, lambda: _listed(grant.scope, mine)):
         properties = found.get("properties") or {}
         if (
             str(properties.get("scope", "")).casefold() == grant.scope.casefold()
@@ -114,7 +118,9 @@ async def assigned(grant: Grant) -> Json | None:
 
 
 async def ensure_grants(grants: Sequence[Grant]) -> RoleOutputs:
-    """Make the role assignments that are missing, all at once."""
+    """Make the role assignments that are missing, all at once; with `roles: verify`, say which are."""
+    if not cloud().assigns_roles:
+        return await _verified(grants)
     made = await all_ended(map(_ensure_grant, grants))
     new = tuple(
         FieldChange(field=grant.label, old=None, new="assigned")
@@ -123,6 +129,33 @@ async def ensure_grants(grants: Sequence[Grant]) -> RoleOutputs:
     )
     change = Change(kind="created", fields=new) if new else UNCHANGED
     return RoleOutputs(ids=tuple(live["id"] for live, _ in made), change=change)
+
+
+async def _verified(grants: Sequence[Grant]) -> RoleOutputs:
+    """Look for roles that somebody else gives; what is missing ends the run at its end, all of it together."""
+    found = await all_ended(map(_given, grants))
+    missing = [grant for grant, one in zip(grants, found, strict=True) if one is None]
+    change = UNCHANGED
+    if cloud().planning and missing:
+        by = "to be assigned by somebody who may"
+        fields = tuple(FieldChange(field=grant.label, old=None, new=by) for grant in missing)
+        change = Change(kind="created", fields=fields)
+    return RoleOutputs(
+        ids=tuple(one.id for one in found if one),
+        missing=tuple(grant.command for grant in missing),
+        change=change,
+    )
+
+
+async def _given(grant: Grant) -> Assignment | None:
+    """An assignment of this role that reaches the principal at the scope: there, above it, or through a group.
+
+    https://learn.microsoft.com/azure/role-based-access-control/role-assignments-list-rest (assignedTo)
+    """
+    if cloud().planning and is_unknown(grant.scope + grant.principal_id):
+        return None
+    there = await assignments_of(grant.scope, f"atScope() and assignedTo('{grant.principal_id}')")
+    return next((one for one in there if one.role_id == grant.role_id), None)
 
 
 async def _ensure_grant(grant: Grant) -> tuple[Json, Change]:

@@ -712,6 +712,16 @@ class EnvironmentSpec(SpecModel):
         ),
     ] = []
 
+    roles: Annotated[
+        Literal["create", "verify"],
+        Field(
+            description="create: the run assigns the roles that identities, Grafana and people need. verify: it "
+            "assigns and removes none, and ends with one list of az commands for those missing; one given at a "
+            "higher scope or through a group counts.",
+            json_schema_extra=at(16),
+        ),
+    ] = "create"
+
     @field_validator("adopt", mode="before")
     @classmethod
     def _one_or_several(cls, groups: object) -> object:
