@@ -80,7 +80,7 @@ async def ensure_grafana(spec: EnvironmentSpec, place: Place, group: ResourceOut
             "zoneRedundancy": "Enabled" if spec.monitoring.grafana_zone_redundancy else "Disabled",
             "apiKey": "Disabled",
             "deterministicOutboundIP": "Disabled",
-            "publicNetworkAccess": "Enabled",
+            "publicNetworkAccess": spec.monitoring.grafana_public_network_access.capitalize(),
         },
     }
 

@@ -419,6 +419,22 @@ class StorageSpec(SpecModel):
             json_schema_extra=at(5),
         ),
     ] = 14
+    shared_keys: Annotated[
+        Literal["allowed", "denied"],
+        Field(
+            description="denied: the account takes no shared key, only identities with a role; nothing of ours uses a "
+            "key. allowed: not written, so Azure's or a policy's value stays.",
+            json_schema_extra=at(7),
+        ),
+    ] = "allowed"
+    public_network_access: Annotated[
+        Literal["enabled", "disabled"],
+        Field(
+            description="disabled: blobs are reached through private endpoints only, which you make; without one, "
+            "backups fail. enabled: not written, so Azure's or a policy's value stays.",
+            json_schema_extra=at(8),
+        ),
+    ] = "enabled"
     immutability_days: Annotated[
         int | None,
         Field(
@@ -458,6 +474,14 @@ class MonitoringSpec(SpecModel):
             json_schema_extra=at(2),
         ),
     ] = "environment"
+    grafana_public_network_access: Annotated[
+        Literal["enabled", "disabled"],
+        Field(
+            description="Whether Grafana is reached from the internet, behind Microsoft Entra ID; disabled: through "
+            "private endpoints only, which you make.",
+            json_schema_extra=at(4),
+        ),
+    ] = "enabled"
     log_retention_days: Annotated[
         int,
         Field(

@@ -52,6 +52,8 @@ OWNED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "properties.minimumTlsVersion",
             "properties.allowBlobPublicAccess",
             "properties.supportsHttpsTrafficOnly",
+            "properties.allowSharedKeyAccess",
+            "properties.publicNetworkAccess",
         ),
     ),
     (
