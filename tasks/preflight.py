@@ -35,7 +35,7 @@ from aks_postgres.preflight.kubernetes_versions import (
     unasked_version,
 )
 from aks_postgres.preflight.lasting_states import judge_standing, subscription_problem
-from aks_postgres.preflight.permissions import judge_permissions, missing_providers
+from aks_postgres.preflight.permissions import judge_entra, judge_permissions, missing_providers
 from aks_postgres.preflight.region import (
     judge_addresses,
     judge_admins,
@@ -149,6 +149,8 @@ async def look(spec: EnvironmentSpec, wanted_generation: int | None = None) -> L
         more = judge_permissions(
             who, scope, facts.permissions, unregistered, assigns_roles=spec.roles == "create"
         )
+        if spec.cluster.access == "entra":
+            more += judge_entra(object_id, caller_type, scope, facts.permissions)
         # A plan writes nothing, so reading is enough; it says what a run would lack.
         found.append(
             ("rights", Verdict(warnings=more.problems + more.warnings) if cloud().planning else more)

@@ -22,6 +22,7 @@ import aiohttp
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import cloud
+from aks_postgres.arm.credentials import token_for
 from aks_postgres.arm.gate import GatedRequest, Write
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
@@ -44,13 +45,16 @@ _REQUEST_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 5
 # Real seconds: no wait is given up before.
 _SHORTEST_WAIT_S = 3
+# AKS's server application, the same in every tenant: https://learn.microsoft.com/azure/aks/kubelogin-authentication
+_AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 
 class KubernetesApi:
     """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
 
-    def __init__(self, client: ApiClient, cluster: str) -> None:
+    def __init__(self, client: ApiClient, cluster: str, *, by_entra: bool = False) -> None:
         self._client = client
+        self._by_entra = by_entra
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
         self._discovery = asyncio.Lock()
         self.label = f"Kubernetes API of {cluster}"
@@ -75,13 +79,20 @@ class KubernetesApi:
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        authorization = await self._client.configuration.get_api_key_with_prefix("BearerToken")
-        if authorization:
-            headers["Authorization"] = authorization
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
         try:
             async with _through_the_gate(method, path, headers):
+                await self._sign_in(headers)
                 response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+                if (
+                    response.status == 401 and self._by_entra
+                ):  # the token's life is over: once more with a new one
+                    response.response.release()
+                    await cloud().credential.renew()
+                    await self._sign_in(headers)
+                    response = await self._client.call_api(
+                        method, url, headers, body, _request_timeout=timeout
+                    )
                 data = await read_bounded(response.response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise fault_on_the_way(error) or ArmFault(
@@ -108,6 +119,14 @@ class KubernetesApi:
             clean(str(found.get("reason") or f"HTTP{response.status}")),
             clean(str(found.get("message") or data[:200])),
         )
+
+    async def _sign_in(self, headers: dict[str, str]) -> None:
+        if self._by_entra:
+            token: str | None = f"Bearer {await _entra_token()}"
+        else:
+            token = await self._client.configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            headers["Authorization"] = token
 
     async def get(self, path: str, **query: str) -> Json | None:
         """Read an object, persistently; None when it isn't there."""
@@ -363,7 +382,9 @@ async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
     operation = cloud().container_service.managed_clusters.list_cluster_user_credentials
 
     async def attempt() -> bytes:
-        answer = await send(operation, resource_group, cluster)
+        answer = await send(
+            operation, resource_group, cluster, format="exec"
+        )  # with Entra; else it means nothing
         try:
             found = base64.b64decode(answer.body["kubeconfigs"][0]["value"])
             *_, user = _connection(found)
@@ -377,6 +398,27 @@ async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
 
     known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
     return known[key]
+
+
+async def kubeconfig_with_token(resource_group: str, cluster: str) -> bytes:
+    """The same for a program that can't sign in: of a cluster with Entra, a token stands in kubelogin's place."""
+    found = await kubeconfig_of(resource_group, cluster)
+    *_, user = _connection(found)
+    if not _is_by_entra(user):
+        return found
+    (config,) = yaml_documents(found)
+    for one in config["users"]:
+        one["user"] = {"token": await _entra_token()}
+    return json.dumps(config).encode()
+
+
+async def _entra_token() -> str:
+    """What lets the run's own identity into a cluster with Microsoft Entra ID, as far as its Azure roles reach."""
+    return await token_for(cloud().credential, _AKS_SERVER_APPLICATION, "AKS's server application")
+
+
+def _is_by_entra(user: Json) -> bool:
+    return isinstance(user.get("exec"), dict)
 
 
 def _connection(kubeconfig: bytes) -> tuple[str, str, Json]:
@@ -417,7 +459,7 @@ async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[Kub
         configuration.client_session_kwargs = {"request_class": GatedRequest}
         client = ApiClient(configuration)
     try:
-        yield KubernetesApi(client, cluster)
+        yield KubernetesApi(client, cluster, by_entra=_is_by_entra(user))
     except Exception:
         # Whatever it was, the next attempt begins with credentials as Azure gives them then.
         cloud().kubeconfigs.pop((resource_group, cluster), None)

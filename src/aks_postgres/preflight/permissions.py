@@ -28,6 +28,9 @@ PROVIDERS = (
 
 ROLE_ASSIGNMENTS_WRITE = "Microsoft.Authorization/roleAssignments/write"
 ROLE_ASSIGNMENTS_DELETE = "Microsoft.Authorization/roleAssignments/delete"
+# https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/containers
+CLUSTER_ADMIN = "Azure Kubernetes Service RBAC Cluster Admin"
+IN_CLUSTER = "Microsoft.ContainerService/managedClusters/*"
 # Needed only where a provider isn't registered yet.
 REGISTER = "/register/action"
 
@@ -149,6 +152,31 @@ def granting(action: str, permissions: Sequence[Json]) -> list[Json]:
         if _covers(granted.get("actions") or [], action)
         and not _covers(granted.get("notActions") or [], action)
     ]
+
+
+def judge_entra(object_id: str, kind: str, scope: str, permissions: Sequence[Json]) -> Verdict:
+    """Whether the caller gets into a cluster with Microsoft Entra ID: no other role lets it, not even Owner.
+
+    Args:
+        object_id: the caller's.
+        kind: what it is, such as ServicePrincipal.
+        scope: where the permissions were read.
+        permissions: what ARM lists for the caller there.
+    """
+    if any(
+        _covers(granted.get("dataActions") or [], IN_CLUSTER)
+        and not _covers(granted.get("notDataActions") or [], IN_CLUSTER)
+        for granted in permissions
+    ):
+        return FINE
+    return problem(
+        "cluster.access",
+        f"entra was given, and no role of the caller ({kind} {object_id}) at {scope} lets it into the cluster (data "
+        f"action {IN_CLUSTER}); Owner doesn't.",
+        "This product never gives that role. Have it given: az role assignment create --assignee-object-id "
+        f"{object_id} "
+        f"--assignee-principal-type {kind} --role '{CLUSTER_ADMIN}' --scope {scope}; some minutes later, run again.",
+    )
 
 
 def judge_permissions(

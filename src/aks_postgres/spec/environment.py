@@ -236,6 +236,16 @@ class ClusterSpec(SpecModel):
             json_schema_extra=at(3),
         ),
     ] = "refuse"
+    access: Annotated[
+        Literal["local_accounts", "entra"],
+        Field(
+            description="Who gets into the cluster. local_accounts: whoever may list its credentials, as in the guide. "
+            "entra: identities of Microsoft Entra ID with an Azure role for Kubernetes, and local accounts are off; "
+            "the run's own identity needs Azure Kubernetes Service RBAC Cluster Admin, given beforehand. Can't be "
+            "undone: with local_accounts, a cluster that has Entra keeps it.",
+            json_schema_extra=at(4),
+        ),
+    ] = "local_accounts"
 
     @field_validator("ssh_public_key")
     @classmethod

@@ -26,6 +26,9 @@ _FIELDS: dict[str, dict[str, str]] = {
         "properties.kubernetesVersion": "cluster.kubernetes_version",
         "sku.tier": "cluster.tier",
         "properties.supportPlan": "cluster.tier",
+        "properties.aadProfile.managed": "cluster.access",
+        "properties.aadProfile.enableAzureRBAC": "cluster.access",
+        "properties.disableLocalAccounts": "cluster.access",
         "properties.apiServerAccessProfile.authorizedIPRanges": "network.authorized_ip_ranges",
         "properties.linuxProfile.ssh.publicKeys": "cluster.ssh_public_key",
     },
@@ -101,6 +104,8 @@ def spec_value(path: str, value: Any) -> Any:
     """An Azure value as the spec says it."""
     if path.endswith(".zoneRedundancy"):
         return None if value is None else value == "Enabled"
+    if path.endswith((".aadProfile.managed", ".enableAzureRBAC", ".disableLocalAccounts")):
+        return "entra" if value is True else "local_accounts"
     if path.endswith(".allowSharedKeyAccess"):
         return "denied" if value is False else "allowed"
     if path.endswith(".publicNetworkAccess"):
