@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import current_azure
 from aks_postgres.errors import PreflightFailed, RolesMissing
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
@@ -82,14 +82,14 @@ async def test_a_role_counts_where_it_reaches_and_nothing_is_written(
     grants = [
         Grant(role, group, someone, "ServicePrincipal") for role in (MONITORING_READER, NETWORK_CONTRIBUTOR)
     ]
-    cloud().assigns_roles = False
+    current_azure().assigns_roles = False
     before = len(azure.ledger())
-    found = await ensure_grants(grants)
+    found = await ensure_grants(current_azure(), grants)
     assert (found.ids, len(found.missing), found.change) == ((), 2, UNCHANGED)
     assert all(entry["method"] == "GET" for entry in azure.ledger()[before:])
     carry_out(azure, found.missing[0], azure.subscription)  # higher up
     carry_out(azure, found.missing[1])
-    found = await ensure_grants(grants)
+    found = await ensure_grants(current_azure(), grants)
     assert (len(found.ids), found.missing) == (2, ())
 
 

@@ -65,7 +65,7 @@ MUTATIONS = (
     Mutation(
         "with roles: verify no role is assigned",
         "src/aks_postgres/resources/role_assignments.py",
-        "if not cloud().assigns_roles:",
+        "if not azure.assigns_roles:",
         "if False:",
         "tests/flows/test_roles_given.py::test_a_role_counts_where_it_reaches_and_nothing_is_written",
     ),
@@ -268,8 +268,8 @@ MUTATIONS = (
     Mutation(
         "a run that only reads deletes nothing",
         "src/aks_postgres/arm/deletion.py",
-        "        if cloud().read_only:",
-        "        if False:",
+        '        azure.gate.require(f"{what}',
+        '        str(f"{what}',
         "tests/tasks/test_clean_up.py::test_a_run_that_only_reads_deletes_nothing",
     ),
     Mutation(
@@ -303,7 +303,7 @@ MUTATIONS = (
     Mutation(
         "a group is never made in order to be marked",
         "tasks/resource_group.py",
-        "if live is None and not cloud().planning:",
+        "if live is None and not azure.gate.plans:",
         "if False:",
         "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
     ),

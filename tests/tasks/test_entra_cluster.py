@@ -1,10 +1,11 @@
-"""A cluster with Microsoft Entra ID and without local accounts: the run's own credential gets in, by a role of its own."""
+"""A cluster with Microsoft Entra ID and no local accounts: the run's own credential gets in, by a role given it."""
 
 import uuid
 
 import pytest
 import yaml
 
+from aks_postgres.arm.client import current_azure
 from aks_postgres.errors import AzureRefused, PreflightFailed
 from aks_postgres.kubernetes.client import kubeconfig_of, kubeconfig_with_token
 from aks_postgres.tasks.preflight import preflight
@@ -39,7 +40,10 @@ async def test_steps_get_in_with_the_runs_own_token_and_again_when_it_has_expire
     assert live["disableLocalAccounts"] is True
     assert (live["aadProfile"]["managed"], live["aadProfile"]["enableAzureRBAC"]) == (True, True)
     assert (await entra.run("cluster")).change.kind == "unchanged"
-    entra.azure.control("POST", "tokens/expire")
+    entra.azure.fault({"expire_tokens": True}, operation="ManagedClusters_Get", nth=1)
+    entra.azure.arm(
+        "GET", cluster.id, api_version="2026-08-01"
+    )  # somebody's request; the next one is Kubernetes'
     assert (await entra.run("namespaces")).change.kind == "unchanged"
     refused = [entry for entry in entra.requests(service="kubernetes") if entry["status"] == 401]
     assert refused
@@ -47,9 +51,13 @@ async def test_steps_get_in_with_the_runs_own_token_and_again_when_it_has_expire
     assert "ManagedClusters_ListClusterAdminCredentials" not in asked
 
     # For a program that can't sign in, and for a person who can.
-    (user,) = yaml.safe_load(await kubeconfig_with_token(cluster.resource_group, cluster.name))["users"]
+    (user,) = yaml.safe_load(
+        await kubeconfig_with_token(current_azure(), cluster.resource_group, cluster.name)
+    )["users"]
     assert list(user["user"]) == ["token"]
-    (user,) = yaml.safe_load(await kubeconfig_of(cluster.resource_group, cluster.name))["users"]
+    (user,) = yaml.safe_load(await kubeconfig_of(current_azure(), cluster.resource_group, cluster.name))[
+        "users"
+    ]
     assert user["user"]["exec"]["command"] == "kubelogin"
 
 

@@ -10,6 +10,7 @@ from aks_postgres.preflight.permissions import (
     PROVIDERS,
     ROLE_ASSIGNMENTS_DELETE,
     granting,
+    judge_entra,
     judge_permissions,
     lacking_for_tear_down,
     missing_providers,
@@ -65,6 +66,23 @@ def test_who_only_verifies_roles_needs_no_right_to_assign_them() -> None:
     assert "roleAssignments" not in problem
     assert lacking_for_tear_down([CONTRIBUTOR], deletes_backups=False, assigns_roles=False) == ()
     assert lacking_for_tear_down([CONTRIBUTOR], deletes_backups=False) == (ROLE_ASSIGNMENTS_DELETE,)
+
+
+@pytest.mark.parametrize(
+    ("data", "refused", "is_fine"),
+    [
+        (["Microsoft.ContainerService/managedClusters/*"], [], True),
+        (["*"], [], True),
+        ([], [], False),
+        (["Microsoft.ContainerService/managedClusters/*/read"], [], False),
+        (["*"], ["Microsoft.ContainerService/*"], False),
+    ],
+)
+def test_who_gets_into_a_cluster_with_entra(data: list[str], refused: list[str], is_fine: bool) -> None:
+    role = {"actions": [], "dataActions": data, "notDataActions": refused}
+    found = judge_entra("11111111-2222-4333-8444-555555555555", "User", "/subscriptions/s", [OWNER, role])
+    assert (found == Verdict()) is is_fine
+    assert is_fine or "--assignee-object-id 11111111-" in found.problems[0].way_out
 
 
 def test_reader_lacks_every_action_that_is_no_read() -> None:
