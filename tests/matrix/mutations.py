@@ -42,8 +42,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
-        "        live = await settled(resource)\n        decision = decide_in_plan",
-        "        live = await _look(resource)\n        decision = decide_in_plan",
+        "        live = await settled(resource)\n        decision = (",
+        "        live = await _look(resource)\n        decision = (",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
     Mutation(
@@ -198,8 +198,8 @@ MUTATIONS = (
     Mutation(
         "a run that plans can't write",
         "src/aks_postgres/arm/gate.py",
-        '        if self.mode != "write":\n',
-        "        if False:\n",
+        '        if not self.writes:\n            raise WouldWrite(f"{write',
+        '        if False:\n            raise WouldWrite(f"{write',
         "tests/flows/test_one_writer.py::test_a_run_that_only_reads_can_write_nothing",
     ),
     Mutation(
@@ -310,8 +310,8 @@ MUTATIONS = (
     Mutation(
         "a run that only reads deletes nothing",
         "src/aks_postgres/arm/deletion.py",
-        "        if cloud().read_only:",
-        "        if False:",
+        '        azure.gate.require(f"{what}',
+        '        str(f"{what}',
         "tests/tasks/test_clean_up.py::test_a_run_that_only_reads_deletes_nothing",
     ),
     Mutation(
@@ -345,7 +345,7 @@ MUTATIONS = (
     Mutation(
         "a group is never made in order to be marked",
         "tasks/resource_group.py",
-        "if live is None and not cloud().planning:",
+        "if live is None and not azure.gate.plans:",
         "if False:",
         "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
     ),
@@ -749,7 +749,7 @@ MUTATIONS = (
     Mutation(
         "a demo's server that can't be recorded is ended",
         "src/aks_postgres/cli/demo.py",
-        "        server.stop()  # `stop` wouldn't know of it",
+        "        part.stop()  # `stop` wouldn't know of it",
         "        pass",
         "tests/cli/test_files_and_disks.py::test_a_demo_that_cant_be_recorded_leaves_no_server",
     ),
@@ -819,7 +819,7 @@ MUTATIONS = (
     Mutation(
         "a list that isn't found is no empty group",
         "src/aks_postgres/resources/group_contents.py",
-        "if error.status_code == 404 and await _is_gone(group):",
+        "if error.status_code == 404 and await _is_gone(azure, group):",
         "if error.status_code == 404:",
         "tests/flows/test_lying_lists.py::test_only_a_group_that_isnt_there_has_nothing_in_it[the list]",
     ),
