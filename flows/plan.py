@@ -13,7 +13,6 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from aks_postgres.arm.client import cloud
 from aks_postgres.errors import AzureRefused, ImmutableChange, PreflightFailed, UnknownRegion, is_permanent
 from aks_postgres.flows._environment import start_environment
 from aks_postgres.reports.cost import Cost, cost_of, cost_text
@@ -92,7 +91,7 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
         recorded: whether the steps are Prefect task runs.
         generation: which one to plan for; unset, the live one, or the next where there is none.
     """
-    async with run_session(spec, planning=True):
+    async with run_session(spec, planning=True) as run:
         async with Steps(recorded=recorded, collects_failures=True) as steps:
             started = start_environment(steps, spec, generation=generation, verify=False)
         problem = await started.place.failure()
@@ -127,7 +126,7 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
             warnings=place.warnings,
             cost=cost_of(spec),
             generation=place.generation,
-            resources=tuple(cloud().looked_at.values()),
+            resources=tuple(run.azure.looked_at.values()),
         )
 
 
@@ -139,7 +138,8 @@ def _stopped(name: str, failure: Exception, stopped: dict[str, PlannedStep]) -> 
         reason = f"{COMES_AFTER} {earlier.step}"
         return PlannedStep(step=name, action=after, reason=reason, in_place=earlier.in_place)
     action: Action
-    if isinstance(failure, AzureRefused) and failure.code == "AuthorizationFailed":
+    # Azure's word for a missing right, and Kubernetes'.
+    if isinstance(failure, AzureRefused) and failure.code in ("AuthorizationFailed", "Forbidden"):
         action = "not visible"  # a plan only reads, and a run may have more rights
     else:
         action = "can't" if is_permanent(failure) else "not looked at"

@@ -11,12 +11,14 @@ from aks_postgres.tasks.preflight import locate
 async def kubeconfig(spec: EnvironmentSpec) -> str:
     """The cluster user's kubeconfig as YAML. Secret: a cluster administrator's credentials.
 
+    Of a cluster with Microsoft Entra ID it holds no credentials: it lets kubelogin get them.
+
     Args:
         spec: the environment; name, region and subscription say which.
 
     Raises:
         AzureRefused: there is no such cluster, or the caller may not have its credentials.
     """
-    async with run_session(spec, read_only=True):
-        names = await locate(spec)
-        return (await kubeconfig_of(names.resource_group, names.cluster)).decode()
+    async with run_session(spec, read_only=True) as run:
+        names = await locate(run.azure, spec)
+        return (await kubeconfig_of(run.azure, names.resource_group, names.cluster)).decode()

@@ -21,13 +21,13 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
-from aks_postgres.arm.gate import GatedRequest, Write
+from aks_postgres.arm.client import Azure
+from aks_postgres.arm.credentials import token_for
+from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
 from aks_postgres.arm.retry import persistently, refusal, send
 from aks_postgres.arm.way_to_azure import fault_on_the_way
-from aks_postgres.errors import WouldWrite
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.reports.journal import journal
@@ -44,13 +44,17 @@ _REQUEST_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 5
 # Real seconds: no wait is given up before.
 _SHORTEST_WAIT_S = 3
+# AKS's server application, the same in every tenant: https://learn.microsoft.com/azure/aks/kubelogin-authentication
+_AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 
 class KubernetesApi:
     """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
 
-    def __init__(self, client: ApiClient, cluster: str) -> None:
+    def __init__(self, azure: Azure, client: ApiClient, cluster: str, *, by_entra: bool = False) -> None:
+        self.azure = azure
         self._client = client
+        self._by_entra = by_entra
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
         self._discovery = asyncio.Lock()
         self.label = f"Kubernetes API of {cluster}"
@@ -75,13 +79,19 @@ class KubernetesApi:
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        authorization = await self._client.configuration.get_api_key_with_prefix("BearerToken")
-        if authorization:
-            headers["Authorization"] = authorization
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
         try:
-            async with _through_the_gate(method, path, headers):
+            async with _through_the_gate(self.azure.gate, method, path, headers):
+                await self._sign_in(headers)
                 response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+                if response.status == 401 and self._by_entra:
+                    # The token's life is over: once more with a new one.
+                    response.response.release()
+                    await self.azure.credential.renew()
+                    await self._sign_in(headers)
+                    response = await self._client.call_api(
+                        method, url, headers, body, _request_timeout=timeout
+                    )
                 data = await read_bounded(response.response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise fault_on_the_way(error) or ArmFault(
@@ -108,6 +118,14 @@ class KubernetesApi:
             clean(str(found.get("reason") or f"HTTP{response.status}")),
             clean(str(found.get("message") or data[:200])),
         )
+
+    async def _sign_in(self, headers: dict[str, str]) -> None:
+        if self._by_entra:
+            token: str | None = f"Bearer {await _entra_token(self.azure)}"
+        else:
+            token = await self._client.configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            headers["Authorization"] = token
 
     async def get(self, path: str, **query: str) -> Json | None:
         """Read an object, persistently; None when it isn't there."""
@@ -160,10 +178,8 @@ class KubernetesApi:
 
     async def write(self, label: str, call: Callable[[], Awaitable[Json]]) -> Json:
         """Run a write persistently, unless this run only reads; a plan takes it for done."""
-        if cloud().planning:
+        if not self.azure.gate.lets(f"{label}: would be written"):
             return {}
-        if cloud().read_only:
-            raise WouldWrite(f"{label}: would be written")
         return await persistently(label, call)
 
     async def create(self, path: str, body: Json) -> Json:
@@ -262,13 +278,15 @@ class KubernetesApi:
 
 
 @asynccontextmanager
-async def _through_the_gate(method: str, path: str, headers: dict[str, str]) -> AsyncIterator[None]:
+async def _through_the_gate(
+    gate: Gate, method: str, path: str, headers: dict[str, str]
+) -> AsyncIterator[None]:
     """Let a read pass; let a write pass as the gate says, with an ID that the API server's audit log shows."""
     if method == "GET":
         yield
         return
     headers["Audit-ID"] = str(uuid.uuid4())
-    async with cloud().gate.opened(Write(method, path), headers["Audit-ID"]):
+    async with gate.opened(Write(method, path), headers["Audit-ID"]):
         yield
 
 
@@ -349,21 +367,22 @@ def _parts_problem(item: Json) -> str:
     return ""
 
 
-async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
+async def kubeconfig_of(azure: Azure, resource_group: str, cluster: str) -> bytes:
     """The cluster user's kubeconfig. Secret: use it where it is asked for, and drop it.
 
     A run fetches it once: AKS takes one such request a second, of all clusters of a subscription together.
 
     Guide: az aks get-credentials. REST: managedClusters/listClusterUserCredential.
     """
-    known = cloud().kubeconfigs
+    known = azure.kubeconfigs
     key = (resource_group, cluster)
     if key in known:
         return known[key]
-    operation = cloud().container_service.managed_clusters.list_cluster_user_credentials
+    operation = azure.container_service.managed_clusters.list_cluster_user_credentials
 
     async def attempt() -> bytes:
-        answer = await send(operation, resource_group, cluster)
+        # The format is that of a cluster with Entra; for others it means nothing.
+        answer = await send(operation, resource_group, cluster, format="exec")
         try:
             found = base64.b64decode(answer.body["kubeconfigs"][0]["value"])
             *_, user = _connection(found)
@@ -377,6 +396,27 @@ async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
 
     known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
     return known[key]
+
+
+async def kubeconfig_with_token(azure: Azure, resource_group: str, cluster: str) -> bytes:
+    """The same for a program that can't sign in: of a cluster with Entra, a token stands in kubelogin's place."""
+    found = await kubeconfig_of(azure, resource_group, cluster)
+    *_, user = _connection(found)
+    if not _is_by_entra(user):
+        return found
+    (config,) = yaml_documents(found)
+    for one in config["users"]:
+        one["user"] = {"token": await _entra_token(azure)}
+    return json.dumps(config).encode()
+
+
+async def _entra_token(azure: Azure) -> str:
+    """What lets the run's own identity into a cluster with Microsoft Entra ID, as far as its Azure roles reach."""
+    return await token_for(azure.credential, _AKS_SERVER_APPLICATION, "AKS's server application")
+
+
+def _is_by_entra(user: Json) -> bool:
+    return isinstance(user.get("exec"), dict)
 
 
 def _connection(kubeconfig: bytes) -> tuple[str, str, Json]:
@@ -399,12 +439,12 @@ def _connection(kubeconfig: bytes) -> tuple[str, str, Json]:
 
 
 @asynccontextmanager
-async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[KubernetesApi]:
+async def kubernetes_api(azure: Azure, resource_group: str, cluster: str) -> AsyncIterator[KubernetesApi]:
     """Connect to a cluster; nothing secret leaves this block."""
     # Its import takes 0.15 s, which a run has while the cluster is being created.
     from kubernetes.aio.client import ApiClient, Configuration
 
-    host, authority, user = _connection(await kubeconfig_of(resource_group, cluster))
+    host, authority, user = _connection(await kubeconfig_of(azure, resource_group, cluster))
     configuration = Configuration(
         host=host,
         ca_cert_data=authority,
@@ -417,10 +457,10 @@ async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[Kub
         configuration.client_session_kwargs = {"request_class": GatedRequest}
         client = ApiClient(configuration)
     try:
-        yield KubernetesApi(client, cluster)
+        yield KubernetesApi(azure, client, cluster, by_entra=_is_by_entra(user))
     except Exception:
         # Whatever it was, the next attempt begins with credentials as Azure gives them then.
-        cloud().kubeconfigs.pop((resource_group, cluster), None)
+        azure.kubeconfigs.pop((resource_group, cluster), None)
         raise
     finally:
         await client.close()  # type: ignore[no-untyped-call]

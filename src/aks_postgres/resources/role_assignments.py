@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 from azure.core.exceptions import HttpResponseError
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import ArmResource, ensure
 from aks_postgres.arm.responses import Answer, Json, wire_items
 from aks_postgres.arm.retry import all_ended, read_list, send
-from aks_postgres.errors import WouldWrite
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange, RoleOutputs
 from aks_postgres.spec.names import role_assignment_name
 
@@ -54,6 +53,14 @@ class Grant:
         """How messages call it."""
         return f"role {ROLE_NAMES[self.role_id]} for {self.principal_id} on {self.scope.rsplit('/', 1)[-1]}"
 
+    @property
+    def command(self) -> str:
+        """How a person gives it."""
+        return (
+            f"az role assignment create --assignee-object-id {self.principal_id} --assignee-principal-type "
+            f"{self.principal_type} --role '{ROLE_NAMES[self.role_id]}' --scope {self.scope}"
+        )
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -71,13 +78,9 @@ class Assignment:
         return f"{role} for {self.principal_id} on {self.scope.rsplit('/', 1)[-1]}"
 
 
-async def assignments_of(scope: str, wanted: str) -> list[Assignment]:
+async def assignments_of(azure: Azure, scope: str, wanted: str) -> list[Assignment]:
     """The role assignments at, above and below a scope that an OData filter lets through."""
-    operations = cloud().authorization.role_assignments
-
-    async def listing() -> list[Json]:
-        return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
-
+    label = f"role assignments on {scope.rsplit('/', 1)[-1]}"
     return [
         Assignment(
             id=str(found["id"]),
@@ -85,24 +88,24 @@ async def assignments_of(scope: str, wanted: str) -> list[Assignment]:
             scope=str(found["properties"]["scope"]).rstrip("/"),
             principal_id=str(found["properties"]["principalId"]),
         )
-        for found in await read_list(f"role assignments on {scope.rsplit('/', 1)[-1]}", listing)
+        for found in await read_list(label, lambda: _listed(azure, scope, wanted))
     ]
 
 
-async def assigned(grant: Grant) -> Json | None:
+async def _listed(azure: Azure, scope: str, wanted: str) -> list[Json]:
+    operations = azure.authorization.role_assignments
+    try:
+        return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
+    except HttpResponseError as error:
+        if azure.gate.plans and error.status_code == 404:  # the scope itself is only planned
+            return []
+        raise
+
+
+async def assigned(azure: Azure, grant: Grant) -> Json | None:
     """The live assignment of this role to this principal at exactly this scope, if there is one."""
-    operations = cloud().authorization.role_assignments
-
-    async def listing() -> list[Json]:
-        mine = f"principalId eq '{grant.principal_id}'"
-        try:
-            return await wire_items(operations.list_for_scope(grant.scope.lstrip("/"), filter=mine))
-        except HttpResponseError as error:
-            if cloud().planning and error.status_code == 404:  # the scope itself is only planned
-                return []
-            raise
-
-    for found in await read_list(grant.label, listing):
+    mine = f"principalId eq '{grant.principal_id}'"
+    for found in await read_list(grant.label, lambda: _listed(azure, grant.scope, mine)):
         properties = found.get("properties") or {}
         if (
             str(properties.get("scope", "")).casefold() == grant.scope.casefold()
@@ -113,9 +116,11 @@ async def assigned(grant: Grant) -> Json | None:
     return None
 
 
-async def ensure_grants(grants: Sequence[Grant]) -> RoleOutputs:
-    """Make the role assignments that are missing, all at once."""
-    made = await all_ended(map(_ensure_grant, grants))
+async def ensure_grants(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
+    """Make the role assignments that are missing, all at once; with `roles: verify`, say which are."""
+    if not azure.assigns_roles:
+        return await _verified(azure, grants)
+    made = await all_ended(_ensure_grant(azure, grant) for grant in grants)
     new = tuple(
         FieldChange(field=grant.label, old=None, new="assigned")
         for grant, (_, change) in zip(grants, made, strict=True)
@@ -125,18 +130,44 @@ async def ensure_grants(grants: Sequence[Grant]) -> RoleOutputs:
     return RoleOutputs(ids=tuple(live["id"] for live, _ in made), change=change)
 
 
-async def _ensure_grant(grant: Grant) -> tuple[Json, Change]:
-    operations = cloud().authorization.role_assignments
+async def _verified(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
+    """Look for roles that somebody else gives; what is missing ends the run at its end, all of it together."""
+    found = await all_ended(_given(azure, grant) for grant in grants)
+    missing = [grant for grant, one in zip(grants, found, strict=True) if one is None]
+    change = UNCHANGED
+    if azure.gate.plans and missing:
+        by = "to be assigned by somebody who may"
+        fields = tuple(FieldChange(field=grant.label, old=None, new=by) for grant in missing)
+        change = Change(kind="created", fields=fields)
+    return RoleOutputs(
+        ids=tuple(one.id for one in found if one),
+        missing=tuple(grant.command for grant in missing),
+        change=change,
+    )
+
+
+async def _given(azure: Azure, grant: Grant) -> Assignment | None:
+    """An assignment of this role that reaches the principal at the scope: there, above it, or through a group.
+
+    https://learn.microsoft.com/azure/role-based-access-control/role-assignments-list-rest (assignedTo)
+    """
+    if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
+        return None
+    there = await assignments_of(azure, grant.scope, f"atScope() and assignedTo('{grant.principal_id}')")
+    return next((one for one in there if one.role_id == grant.role_id), None)
+
+
+async def _ensure_grant(azure: Azure, grant: Grant) -> tuple[Json, Change]:
+    operations = azure.authorization.role_assignments
     name = role_assignment_name(grant.scope, grant.principal_id, grant.role_id)
 
     async def get() -> Answer:
-        if cloud().planning and is_unknown(grant.scope + grant.principal_id):
+        if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
             return Answer(200, {})
-        return Answer(200, await assigned(grant) or {})
+        return Answer(200, await assigned(azure, grant) or {})
 
     async def put(body: Json, _live: Json | None) -> Answer:
-        if cloud().read_only:
-            raise WouldWrite(f"{grant.label}: does not exist yet")
+        azure.gate.require(f"{grant.label}: does not exist yet")
         return await send(operations.create, grant.scope.lstrip("/"), name, json.dumps(body).encode())
 
     def decision(live: Json | None) -> Decision:
@@ -147,7 +178,7 @@ async def _ensure_grant(grant: Grant) -> tuple[Json, Change]:
             CREATED,
             {
                 "properties": {
-                    "roleDefinitionId": f"/subscriptions/{cloud().subscription_id}/providers/"
+                    "roleDefinitionId": f"/subscriptions/{azure.subscription_id}/providers/"
                     f"Microsoft.Authorization/roleDefinitions/{grant.role_id}",
                     "principalId": grant.principal_id,
                     "principalType": grant.principal_type,
@@ -155,5 +186,7 @@ async def _ensure_grant(grant: Grant) -> tuple[Json, Change]:
             },
         )
 
-    resource = ArmResource(grant.label, f"{grant.scope}/.../{name}", get, put, expected_s=2, deadline_s=120)
+    resource = ArmResource(
+        azure, grant.label, f"{grant.scope}/.../{name}", get, put, expected_s=2, deadline_s=120
+    )
     return await ensure(resource, decision)
