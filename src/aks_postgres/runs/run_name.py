@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-# What the UI's form has in its field Run Name until somebody types another one (@ngneat/falso, randProductAdjective).
+# What the UI's form has in its field Run Name until somebody types another one: an adjective of products, an animal.
 _OF_THE_FORM = re.compile(
     "(Awesome|Rustic|Small|Gorgeous|Fantastic|Sleek|Intelligent|Unbranded|Refined|Licensed|Generic|Practical|Ergonomic"
     "|Handcrafted|Tasty|Handmade|Incredible)-[a-zA-Z]{1,6}"
