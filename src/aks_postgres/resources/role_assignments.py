@@ -47,6 +47,8 @@ class Grant:
     scope: str
     principal_id: str
     principal_type: str
+    or_anyone: bool = False
+    """Whether a plan is content with anybody who has the role at the scope: who plans needn't be who runs."""
 
     @property
     def label(self) -> str:
@@ -72,11 +74,8 @@ class Assignment:
 
 async def assignments_of(azure: Azure, scope: str, wanted: str) -> list[Assignment]:
     """The role assignments at, above and below a scope that an OData filter lets through."""
-    operations = azure.authorization.role_assignments
-
-    async def listing() -> list[Json]:
-        return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
-
+    if is_unknown(wanted):
+        return []
     return [
         Assignment(
             id=str(found["id"]),
@@ -84,24 +83,34 @@ async def assignments_of(azure: Azure, scope: str, wanted: str) -> list[Assignme
             scope=str(found["properties"]["scope"]).rstrip("/"),
             principal_id=str(found["properties"]["principalId"]),
         )
-        for found in await read_list(f"role assignments on {scope.rsplit('/', 1)[-1]}", listing)
+        for found in await _listed(azure, f"role assignments on {scope.rsplit('/', 1)[-1]}", scope, wanted)
     ]
 
 
-async def assigned(azure: Azure, grant: Grant) -> Json | None:
-    """The live assignment of this role to this principal at exactly this scope, if there is one."""
+async def _listed(azure: Azure, label: str, scope: str, wanted: str) -> list[Json]:
     operations = azure.authorization.role_assignments
 
     async def listing() -> list[Json]:
-        mine = f"principalId eq '{grant.principal_id}'"
         try:
-            return await wire_items(operations.list_for_scope(grant.scope.lstrip("/"), filter=mine))
+            return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
         except HttpResponseError as error:
             if azure.gate.plans and error.status_code == 404:  # the scope itself is only planned
                 return []
             raise
 
-    for found in await read_list(grant.label, listing):
+    return await read_list(label, listing)
+
+
+async def assigned(azure: Azure, grant: Grant) -> Json | None:
+    """The live assignment of this role to this principal at exactly this scope, if there is one."""
+    if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
+        return None
+    if azure.gate.plans and grant.or_anyone:
+        for one in await assignments_of(azure, grant.scope, "atScope()"):
+            if one.role_id == grant.role_id and one.scope.casefold() == grant.scope.casefold():
+                return {"id": one.id}
+    mine = f"principalId eq '{grant.principal_id}'"
+    for found in await _listed(azure, grant.label, grant.scope, mine):
         properties = found.get("properties") or {}
         if (
             str(properties.get("scope", "")).casefold() == grant.scope.casefold()
@@ -129,8 +138,6 @@ async def _ensure_grant(azure: Azure, grant: Grant) -> tuple[Json, Change]:
     name = role_assignment_name(grant.scope, grant.principal_id, grant.role_id)
 
     async def get() -> Answer:
-        if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
-            return Answer(200, {})
         return Answer(200, await assigned(azure, grant) or {})
 
     async def put(body: Json, _live: Json | None) -> Answer:
