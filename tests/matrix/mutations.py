@@ -42,8 +42,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
-        "        live = await settled(resource)\n        decision = decide_in_plan",
-        "        live = await _look(resource)\n        decision = decide_in_plan",
+        "        live = await settled(resource)\n        if live is None",
+        "        live = await _look(resource)\n        if live is None",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
     Mutation(
@@ -149,8 +149,8 @@ MUTATIONS = (
     Mutation(
         "a run that plans can't write",
         "src/aks_postgres/arm/gate.py",
-        '        if self.mode != "write":\n',
-        "        if False:\n",
+        '        if not self.writes:\n            raise WouldWrite(f"{write.method}',
+        '        if False:\n            raise WouldWrite(f"{write.method}',
         "tests/flows/test_one_writer.py::test_a_run_that_only_reads_can_write_nothing",
     ),
     Mutation(
@@ -296,8 +296,8 @@ MUTATIONS = (
     Mutation(
         "a plan writes nothing, even without the gate",
         "src/aks_postgres/arm/reconcile.py",
-        "        if resource.azure.gate.plans:\n            intended.append(decision.change)\n            return planned(",
-        "        if False:\n            intended.append(decision.change)\n            return planned(",
+        "gate.plans:\n            intended.append(decision.change)\n            return planned(",
+        "gate is None:\n            intended.append(decision.change)\n            return planned(",
         "tests/flows/test_plan.py::test_with_the_gate_taken_away_a_plan_still_writes_nothing",
     ),
     Mutation(
@@ -473,7 +473,7 @@ MUTATIONS = (
     Mutation(
         "a container that is there isn't taken for one with immutable versions",
         "tasks/storage.py",
-        '        if wanted and not (isinstance(has, dict) and has.get("enabled")):',
+        '        if wanted and not (isinstance(has, dict) and has.get("enabled"))',
         "        if wanted and has == 0:",
         "tests/tasks/test_backup_immutability.py::test_a_container_that_is_there_is_refused_with_the_ways_out",
     ),
@@ -487,7 +487,7 @@ MUTATIONS = (
     Mutation(
         "a longer immutability stays",
         "tasks/backup_immutability.py",
-        "    if has >= days:",
+        "    if has >= days or",
         "    if has == days:",
         "tests/tasks/test_backup_immutability.py::test_more_days_are_written_and_fewer_are_not",
     ),
@@ -672,8 +672,8 @@ MUTATIONS = (
     Mutation(
         "what the operator is installed from is judged by the preflight",
         "tasks/preflight.py",
-        "    verdict += asking_operator.result() + facts.refused",
-        "    verdict += facts.refused",
+        '("operator", asking_operator.result())',
+        '("operator", FINE)',
         "tests/tasks/test_operator_check.py::test_a_manifest_that_is_none_is_a_problem_of_its_field",
     ),
     Mutation(
@@ -784,7 +784,7 @@ MUTATIONS = (
     Mutation(
         "a list that isn't found is no empty group",
         "src/aks_postgres/resources/group_contents.py",
-        "if error.status_code == 404 and await _is_gone(group):",
+        "if error.status_code == 404 and await _is_gone(azure, group):",
         "if error.status_code == 404:",
         "tests/flows/test_lying_lists.py::test_only_a_group_that_isnt_there_has_nothing_in_it[the list]",
     ),
