@@ -138,7 +138,8 @@ def _stopped(name: str, failure: Exception, stopped: dict[str, PlannedStep]) -> 
         reason = f"{COMES_AFTER} {earlier.step}"
         return PlannedStep(step=name, action=after, reason=reason, in_place=earlier.in_place)
     action: Action
-    if isinstance(failure, AzureRefused) and failure.code == "AuthorizationFailed":
+    # Azure's word for a missing right, and Kubernetes'.
+    if isinstance(failure, AzureRefused) and failure.code in ("AuthorizationFailed", "Forbidden"):
         action = "not visible"  # a plan only reads, and a run may have more rights
     else:
         action = "can't" if is_permanent(failure) else "not looked at"

@@ -104,6 +104,11 @@ def cluster_body(
     }
     if spec.cluster.kubernetes_version:
         wanted["properties"]["kubernetesVersion"] = place.kubernetes_version
+    if spec.cluster.access == "entra":
+        wanted["properties"] |= {
+            "aadProfile": {"managed": True, "enableAzureRBAC": True},
+            "disableLocalAccounts": True,
+        }
     if spec.cluster.tier == "Premium":
         wanted["properties"]["supportPlan"] = "AKSLongTermSupport"
     if spec.cluster.ssh_public_key:

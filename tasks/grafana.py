@@ -81,7 +81,7 @@ async def ensure_grafana(
             "zoneRedundancy": "Enabled" if spec.monitoring.grafana_zone_redundancy else "Disabled",
             "apiKey": "Disabled",
             "deterministicOutboundIP": "Disabled",
-            "publicNetworkAccess": "Enabled",
+            "publicNetworkAccess": spec.monitoring.grafana_public_network_access.capitalize(),
         },
     }
 

@@ -39,7 +39,7 @@ from aks_postgres.preflight.kubernetes_versions import (
     unasked_version,
 )
 from aks_postgres.preflight.lasting_states import judge_standing, subscription_problem
-from aks_postgres.preflight.permissions import judge_permissions, missing_providers
+from aks_postgres.preflight.permissions import judge_entra, judge_permissions, missing_providers
 from aks_postgres.preflight.region import (
     judge_addresses,
     judge_admins,
@@ -150,7 +150,11 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
     unregistered = missing_providers(facts.providers)
     if facts.permissions is not None:
         who, scope = f"the caller ({caller_type} {object_id})", f"/subscriptions/{subscription_id}"
-        more = judge_permissions(who, scope, facts.permissions, unregistered)
+        more = judge_permissions(
+            who, scope, facts.permissions, unregistered, assigns_roles=spec.roles == "create"
+        )
+        if spec.cluster.access == "entra":
+            more += judge_entra(object_id, caller_type, scope, facts.permissions)
         found.append(("rights", about_rights(azure.gate, more)))
     generation, more = find_generation(
         spec, subscription_id, facts.groups, facts.deleted_workspaces, wanted_generation

@@ -131,9 +131,10 @@ class StorageAccountOutputs(ResourceOutputs):
 
 
 class RoleOutputs(StepOutputs):
-    """Role assignments by their resource IDs."""
+    """Role assignments by their resource IDs; `missing` are the az commands for those that this run may not make."""
 
     ids: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 class MonitorWorkspaceOutputs(ResourceOutputs):

@@ -65,6 +65,7 @@ _HOW = {
     "cluster.ssh_public_key": "for a new cluster only; nodes that are there keep their key",
     "cluster.if_stopped": "what a run does about a stopped cluster or pool",
     "ignore_changes": "what is there keeps its own values in these fields",
+    "roles": "whether a run assigns the roles that are missing, or lists them",
     "cluster_requests": "how a new cluster is made; one that is there stays as it is",
     "operator.version": "what the file is said to hold; the file itself decides",
     "operator.manifest_url": "where the manifest comes from; its checksum says what it is",
