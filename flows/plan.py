@@ -113,8 +113,9 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
         place: Place = await started.place.result()
         looked: dict[str, PlannedStep] = {}
         stopped: dict[str, PlannedStep] = {}
-        for name, step in started.by_name().items():
-            if failure := await steps.cause(step):
+        for step in steps.changing:
+            name = step.noun
+            if failure := await step.cause():
                 looked[name] = _stopped(name, failure, stopped)
             else:
                 change = (await step.result()).change

@@ -80,7 +80,7 @@ async def make_environment(
     except Exception:
         await show_timeline(spec, bars(journal, steps.edges))
         raise
-    outputs = await started.outputs(spec)
+    outputs = await started.outputs()
     timeline = bars(journal, steps.edges)
     await show_timeline(spec, timeline)
     await acreate_markdown_artifact(
@@ -103,7 +103,7 @@ async def read_outputs(spec: EnvironmentSpec) -> EnvironmentOutputs:
     async with run_session(spec, read_only=True):
         async with Steps(recorded=False) as steps:
             started = start_environment(steps, spec)
-        return await started.outputs(spec)
+        return await started.outputs()
 
 
 async def _name_run(spec: EnvironmentSpec, place: Step[Place]) -> None:

@@ -18,6 +18,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.fleet import Fleet, RegionResult
 from aks_postgres.reports.journal import Journal, use_journal
@@ -163,7 +164,8 @@ async def _reason(state: State[Any]) -> str:
     """The error of a failed run: the exception where it ran here, the state's message where it ran elsewhere."""
     try:
         await state.aresult(raise_on_failure=True)
-    except Exception as error:
-        if type(error).__module__.startswith("cloud."):
-            return str(error)
+    except ProvisioningError as error:
+        return str(error)
+    except Exception:
+        pass  # Prefect's, which says less than the state's message
     return state.message or "no reason given"
