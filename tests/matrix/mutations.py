@@ -42,8 +42,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
-        "        live = await settled(resource)\n        decision = decide_in_plan",
-        "        live = await _look(resource)\n        decision = decide_in_plan",
+        "        live = await settled(resource)\n        if live is None",
+        "        live = await _look(resource)\n        if live is None",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
     Mutation(
@@ -61,6 +61,13 @@ MUTATIONS = (
         "await _settled(resource) if resource.waits else await _look(resource)",
         "await _look(resource)",
         "tests/tasks/test_clean_up.py::test_an_operation_that_runs_on_it_ends_before_it_is_deleted",
+    ),
+    Mutation(
+        "with roles: verify no role is assigned",
+        "src/aks_postgres/resources/role_assignments.py",
+        "if not azure.assigns_roles:",
+        "if False:",
+        "tests/flows/test_roles_given.py::test_a_role_counts_where_it_reaches_and_nothing_is_written",
     ),
     Mutation(
         "the tags of what tear_down deletes are read",
@@ -126,6 +133,55 @@ MUTATIONS = (
         "tests/flows/test_one_writer.py::test_whoever_slept_writes_only_if_nobody_came_meanwhile",
     ),
     Mutation(
+        "the lease on an account that comes later is taken",
+        "src/aks_postgres/runs/write_lock.py",
+        "            if any(held.lacks_lease for held in self._held):\n",
+        "            if False:\n",
+        "tests/flows/test_one_writer.py::test_the_lease_on_an_account_that_comes_later_is_taken_before_the_next_write",
+    ),
+    Mutation(
+        "whoever leased an account first has the environment",
+        "src/aks_postgres/runs/write_lock.py",
+        '            if how == "refused":\n                self._lose(',
+        "            if False:\n                self._lose(",
+        "tests/flows/test_one_writer.py::test_an_account_that_another_run_leased_first_ends_this_one[after its look]",
+    ),
+    Mutation(
+        "after a sleep, a heartbeat alone has to be there still",
+        "src/aks_postgres/runs/write_lock.py",
+        "            if slept and held.has_beaten and not held.has_lease and not is_ours:\n",
+        "            if False:\n",
+        "tests/flows/test_one_writer.py::test_with_a_heartbeat_alone_no_sleeper_writes_later[before its look-there]",
+    ),
+    Mutation(
+        "a lease that was taken late counts once a heartbeat has seen that nobody came before",
+        "src/aks_postgres/runs/write_lock.py",
+        '            if how == "done":\n                leased.append(held)\n',
+        '            if how == "done":\n                held.has_lease = True\n',
+        "tests/flows/test_one_writer.py::test_with_a_heartbeat_alone_no_sleeper_writes_later[in its look-there]",
+    ),
+    Mutation(
+        "no write goes while it isn't certain yet whether another run took the lock, too",
+        "src/aks_postgres/runs/write_lock.py",
+        "        async with self._taking:  # which may still have to find out whether another run took it, too\n",
+        "        if True:\n",
+        "tests/flows/test_one_writer.py::test_no_write_goes_before_it_is_certain_that_nobody_else_took_the_lock_and_that_one_is_waited_for",
+    ),
+    Mutation(
+        "whoever looked before another run wrote looks again",
+        "src/aks_postgres/runs/write_lock.py",
+        "        if self._others != before:\n",
+        "        if False:\n",
+        "tests/flows/test_one_writer.py::test_no_write_goes_before_it_is_certain_that_nobody_else_took_the_lock_and_that_one_is_waited_for",
+    ),
+    Mutation(
+        "a run that was quicker is waited for, and ends nothing",
+        "src/aks_postgres/runs/write_lock.py",
+        "        inside, self._inside = self._inside, None\n",
+        "        inside = self._inside\n",
+        "tests/flows/test_one_writer.py::test_no_write_goes_before_it_is_certain_that_nobody_else_took_the_lock_and_that_one_is_waited_for",
+    ),
+    Mutation(
         "time passes while a process sleeps",
         "src/aks_postgres/arm/gate.py",
         "return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self._boot_s, time.time() - self._wall_s)",
@@ -149,8 +205,8 @@ MUTATIONS = (
     Mutation(
         "a run that plans can't write",
         "src/aks_postgres/arm/gate.py",
-        '        if self.mode != "write":\n',
-        "        if False:\n",
+        '        if not self.writes:\n            raise WouldWrite(f"{write',
+        '        if False:\n            raise WouldWrite(f"{write',
         "tests/flows/test_one_writer.py::test_a_run_that_only_reads_can_write_nothing",
     ),
     Mutation(
@@ -294,9 +350,23 @@ MUTATIONS = (
         "tests/tasks/test_verify.py::test_a_role_that_azure_doesnt_show_for_a_moment_isnt_gone",
     ),
     Mutation(
+        "a plan writes nothing, even without the gate",
+        "src/aks_postgres/arm/reconcile.py",
+        "gate.plans:\n            intended.append(decision.change)\n            return planned(",
+        "gate is None:\n            intended.append(decision.change)\n            return planned(",
+        "tests/flows/test_plan.py::test_with_the_gate_taken_away_a_plan_still_writes_nothing",
+    ),
+    Mutation(
+        "a step of one generation waits for none of another's",
+        "src/aks_postgres/runs/steps.py",
+        "for step in self.before]\n        return next",
+        "for step in self.before[1:]]\n        return next",
+        "tests/flows/test_steps.py::test_a_step_of_one_generation_is_none_of_another",
+    ),
+    Mutation(
         "a group is never made in order to be marked",
-        "tasks/resource_group.py",
-        "if live is None and not azure.gate.plans:",
+        "src/aks_postgres/arm/reconcile.py",
+        "if live is None and not creates and not resource.azure.gate.plans:",
         "if False:",
         "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
     ),
@@ -459,8 +529,8 @@ MUTATIONS = (
     Mutation(
         "a container that is there isn't taken for one with immutable versions",
         "tasks/storage.py",
-        '        if wanted and not (isinstance(has, dict) and has.get("enabled")):',
-        "        if wanted and has == 0:",
+        '        if wanted and not (isinstance(has, dict) and has.get("enabled")) and',
+        "        if wanted and has == 0 and",
         "tests/tasks/test_backup_immutability.py::test_a_container_that_is_there_is_refused_with_the_ways_out",
     ),
     Mutation(
@@ -473,8 +543,8 @@ MUTATIONS = (
     Mutation(
         "a longer immutability stays",
         "tasks/backup_immutability.py",
-        "    if has >= days:",
-        "    if has == days:",
+        "    if has >= days or",
+        "    if has == days or",
         "tests/tasks/test_backup_immutability.py::test_more_days_are_written_and_fewer_are_not",
     ),
     Mutation(
@@ -658,8 +728,8 @@ MUTATIONS = (
     Mutation(
         "what the operator is installed from is judged by the preflight",
         "tasks/preflight.py",
-        "    verdict += asking_operator.result() + facts.refused",
-        "    verdict += facts.refused",
+        '("operator", asking_operator.result()), ("Azure"',
+        '("operator", []), ("Azure"',
         "tests/tasks/test_operator_check.py::test_a_manifest_that_is_none_is_a_problem_of_its_field",
     ),
     Mutation(
@@ -700,7 +770,7 @@ MUTATIONS = (
     Mutation(
         "a demo's server that can't be recorded is ended",
         "src/aks_postgres/cli/demo.py",
-        "        server.stop()  # `stop` wouldn't know of it",
+        "        part.stop()  # `stop` wouldn't know of it",
         "        pass",
         "tests/cli/test_files_and_disks.py::test_a_demo_that_cant_be_recorded_leaves_no_server",
     ),
@@ -770,7 +840,7 @@ MUTATIONS = (
     Mutation(
         "a list that isn't found is no empty group",
         "src/aks_postgres/resources/group_contents.py",
-        "if error.status_code == 404 and await _is_gone(group):",
+        "if error.status_code == 404 and await _is_gone(azure, group):",
         "if error.status_code == 404:",
         "tests/flows/test_lying_lists.py::test_only_a_group_that_isnt_there_has_nothing_in_it[the list]",
     ),
