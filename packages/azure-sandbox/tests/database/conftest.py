@@ -15,7 +15,7 @@ from azure_sandbox.core.certificates import Authority
 from azure_sandbox.core.clock import Clock
 from azure_sandbox.kubernetes import ClusterServer, KubernetesApi
 from azure_sandbox.kubernetes.conditions import is_true
-from azure_sandbox.kubernetes.postgres.surroundings import Surroundings
+from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes_client import TOKEN, Cluster, session_with
 from azure_sandbox.postgres.host import Host
 from azure_sandbox.postgres.programs import FOLDER, default_folder, found_in

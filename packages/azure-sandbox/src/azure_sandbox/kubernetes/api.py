@@ -8,11 +8,11 @@ from typing import Any
 from azure_sandbox.kubernetes.admission import Webhooks
 from azure_sandbox.kubernetes.controllers import Controllers
 from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
+from azure_sandbox.kubernetes.controllers.postgres.controller import PostgresClusters
+from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.endpoint import Endpoint
 from azure_sandbox.kubernetes.exchange import OnRequest
 from azure_sandbox.kubernetes.objects import Objects
-from azure_sandbox.kubernetes.postgres.controller import PostgresClusters
-from azure_sandbox.kubernetes.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.resources import Registry
 from azure_sandbox.kubernetes.service_account_tokens import Sign
 from azure_sandbox.kubernetes.store import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.kubernetes.postgres.surroundings import Surroundings
+from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.service_account_tokens import Sign
 from azure_sandbox.providers.aks_validation import at
 

@@ -15,10 +15,10 @@ from azure_sandbox.kubernetes.controllers.namespaces import Namespaces
 from azure_sandbox.kubernetes.controllers.nodes import Nodes
 from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
 from azure_sandbox.kubernetes.controllers.pods import Pods
+from azure_sandbox.kubernetes.controllers.postgres.controller import PostgresClusters
+from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.controllers.services import Services
 from azure_sandbox.kubernetes.objects import Objects
-from azure_sandbox.kubernetes.postgres.controller import PostgresClusters
-from azure_sandbox.kubernetes.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.store import Event
 from azure_sandbox.kubernetes.times import Clock
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from azure_sandbox.kubernetes.conditions import condition, is_true
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
-from azure_sandbox.kubernetes.postgres import bodies, configuration, words
-from azure_sandbox.kubernetes.postgres.archive import Archive
-from azure_sandbox.kubernetes.postgres.backups import Backups
-from azure_sandbox.kubernetes.postgres.databases import Databases
-from azure_sandbox.kubernetes.postgres.kubelet import Kubelet, Served, position
-from azure_sandbox.kubernetes.postgres.servers import Servers, literal, quoted, secret_value
-from azure_sandbox.kubernetes.postgres.surroundings import Surroundings
+from azure_sandbox.kubernetes.controllers.postgres import bodies, configuration, words
+from azure_sandbox.kubernetes.controllers.postgres.archive import Archive
+from azure_sandbox.kubernetes.controllers.postgres.backups import Backups
+from azure_sandbox.kubernetes.controllers.postgres.databases import Databases
+from azure_sandbox.kubernetes.controllers.postgres.kubelet import Kubelet, Served, position
+from azure_sandbox.kubernetes.controllers.postgres.servers import Servers, literal, quoted, secret_value
+from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.store import Store
 from azure_sandbox.kubernetes.times import micro_stamp
 from azure_sandbox.postgres.host import Host

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.kubernetes.postgres import words
-from azure_sandbox.kubernetes.postgres.servers import secret_value
+from azure_sandbox.kubernetes.controllers.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres.servers import secret_value
 from azure_sandbox.kubernetes.service_account_tokens import token_request
 from azure_sandbox.postgres.instance import Instance, PostgresError
 from azure_sandbox.postgres.programs import Done, run
 
 if TYPE_CHECKING:
-    from azure_sandbox.kubernetes.postgres.kubelet import Served
-    from azure_sandbox.kubernetes.postgres.operator import ClusterWork
+    from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
+    from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
 
 Json = dict[str, Any]
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.controllers.life import owner_reference
-from azure_sandbox.kubernetes.postgres import words
-from azure_sandbox.kubernetes.postgres.archive import IN_TREE_METHOD, PLUGIN_METHOD, Place
-from azure_sandbox.kubernetes.postgres.cron import Schedule
+from azure_sandbox.kubernetes.controllers.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres.archive import IN_TREE_METHOD, PLUGIN_METHOD, Place
+from azure_sandbox.kubernetes.controllers.postgres.cron import Schedule
 from azure_sandbox.postgres.instance import PostgresError
 
 if TYPE_CHECKING:
-    from azure_sandbox.kubernetes.postgres.kubelet import Served
-    from azure_sandbox.kubernetes.postgres.operator import ClusterWork
+    from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
+    from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
 
 Json = dict[str, Any]
 

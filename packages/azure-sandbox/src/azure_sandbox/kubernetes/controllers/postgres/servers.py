@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from azure_sandbox.core.certificates import Authority
-from azure_sandbox.kubernetes.postgres import configuration
+from azure_sandbox.kubernetes.controllers.postgres import configuration
 from azure_sandbox.kubernetes.store import Store
 from azure_sandbox.postgres.host import Host
 from azure_sandbox.postgres.instance import Instance

@@ -7,7 +7,7 @@ import urllib.parse
 from typing import Any
 
 from azure_sandbox.kubernetes.controllers.life import owner_reference
-from azure_sandbox.kubernetes.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres import words
 
 Json = dict[str, Any]
 

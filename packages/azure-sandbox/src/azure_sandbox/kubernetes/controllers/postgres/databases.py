@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.kubernetes.postgres import words
-from azure_sandbox.kubernetes.postgres.servers import literal, quoted, secret_value
+from azure_sandbox.kubernetes.controllers.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres.servers import literal, quoted, secret_value
 from azure_sandbox.postgres.instance import PostgresError
 
 if TYPE_CHECKING:
-    from azure_sandbox.kubernetes.postgres.operator import ClusterWork
+    from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
     from azure_sandbox.postgres.instance import Instance
 
 Json = dict[str, Any]
