@@ -43,8 +43,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
-        "        live = await settled(resource)\n        decision = (",
-        "        live = await _look(resource)\n        decision = (",
+        "        live = await settled(resource)\n        if live is None",
+        "        live = await _look(resource)\n        if live is None",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
     Mutation(
@@ -62,6 +62,13 @@ MUTATIONS = (
         "await _settled(resource) if resource.waits else await _look(resource)",
         "await _look(resource)",
         "tests/tasks/test_clean_up.py::test_an_operation_that_runs_on_it_ends_before_it_is_deleted",
+    ),
+    Mutation(
+        "with roles: verify no role is assigned",
+        "src/aks_postgres/resources/role_assignments.py",
+        "if not azure.assigns_roles:",
+        "if False:",
+        "tests/flows/test_roles_given.py::test_a_role_counts_where_it_reaches_and_nothing_is_written",
     ),
     Mutation(
         "the tags of what tear_down deletes are read",
@@ -344,9 +351,23 @@ MUTATIONS = (
         "tests/tasks/test_verify.py::test_a_role_that_azure_doesnt_show_for_a_moment_isnt_gone",
     ),
     Mutation(
+        "a plan writes nothing, even without the gate",
+        "src/aks_postgres/arm/reconcile.py",
+        "gate.plans:\n            intended.append(decision.change)\n            return planned(",
+        "gate is None:\n            intended.append(decision.change)\n            return planned(",
+        "tests/flows/test_plan.py::test_with_the_gate_taken_away_a_plan_still_writes_nothing",
+    ),
+    Mutation(
+        "a step of one generation waits for none of another's",
+        "src/aks_postgres/runs/steps.py",
+        "for step in self.before]\n        return next",
+        "for step in self.before[1:]]\n        return next",
+        "tests/flows/test_steps.py::test_a_step_of_one_generation_is_none_of_another",
+    ),
+    Mutation(
         "a group is never made in order to be marked",
-        "tasks/resource_group.py",
-        "if live is None and not azure.gate.plans:",
+        "src/aks_postgres/arm/reconcile.py",
+        "if live is None and not creates and not resource.azure.gate.plans:",
         "if False:",
         "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
     ),

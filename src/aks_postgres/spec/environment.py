@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from aks_postgres.spec.ignore_changes import entry_problem
+from aks_postgres.spec.titles import title_of
 
 # The newest CloudNativePG release and the Kubernetes minors it supports, read 24 November 2026 from
 # https://cloudnative-pg.io/documentation/current/supported_releases/ (1.30: end of life about December 2026).
@@ -76,7 +77,11 @@ class SpecModel(BaseModel):
     """Refuses fields it doesn't know, checks defaults like given values, and never changes once made."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, model_title_generator=_form_title
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        model_title_generator=_form_title,
+        field_title_generator=lambda name, _: title_of(name),
     )
 
 
@@ -236,6 +241,16 @@ class ClusterSpec(SpecModel):
             json_schema_extra=at(3),
         ),
     ] = "refuse"
+    access: Annotated[
+        Literal["local_accounts", "entra"],
+        Field(
+            description="Who gets into the cluster. local_accounts: whoever may list its credentials, as in the guide. "
+            "entra: identities of Microsoft Entra ID with an Azure role for Kubernetes, and local accounts are off; "
+            "the run's own identity needs Azure Kubernetes Service RBAC Cluster Admin, given beforehand. Can't be "
+            "undone: with local_accounts, a cluster that has Entra keeps it.",
+            json_schema_extra=at(4),
+        ),
+    ] = "local_accounts"
 
     @field_validator("ssh_public_key")
     @classmethod
@@ -419,6 +434,22 @@ class StorageSpec(SpecModel):
             json_schema_extra=at(5),
         ),
     ] = 14
+    shared_keys: Annotated[
+        Literal["allowed", "denied"],
+        Field(
+            description="denied: the account takes no shared key, only identities with a role; nothing of ours uses a "
+            "key. allowed: not written, so Azure's or a policy's value stays.",
+            json_schema_extra=at(7),
+        ),
+    ] = "allowed"
+    public_network_access: Annotated[
+        Literal["enabled", "disabled"],
+        Field(
+            description="disabled: blobs are reached through private endpoints only, which you make; without one, "
+            "backups fail. enabled: not written, so Azure's or a policy's value stays.",
+            json_schema_extra=at(8),
+        ),
+    ] = "enabled"
     immutability_days: Annotated[
         int | None,
         Field(
@@ -458,6 +489,14 @@ class MonitoringSpec(SpecModel):
             json_schema_extra=at(2),
         ),
     ] = "environment"
+    grafana_public_network_access: Annotated[
+        Literal["enabled", "disabled"],
+        Field(
+            description="Whether Grafana is reached from the internet, behind Microsoft Entra ID; disabled: through "
+            "private endpoints only, which you make.",
+            json_schema_extra=at(4),
+        ),
+    ] = "enabled"
     log_retention_days: Annotated[
         int,
         Field(
@@ -711,6 +750,16 @@ class EnvironmentSpec(SpecModel):
             json_schema_extra=at(15),
         ),
     ] = []
+
+    roles: Annotated[
+        Literal["create", "verify"],
+        Field(
+            description="create: the run assigns the roles that identities, Grafana and people need. verify: it "
+            "assigns and removes none, and ends with one list of az commands for those missing; one given at a "
+            "higher scope or through a group counts.",
+            json_schema_extra=at(16),
+        ),
+    ] = "create"
 
     @field_validator("adopt", mode="before")
     @classmethod
