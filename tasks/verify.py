@@ -148,7 +148,7 @@ async def _lost(azure: Azure, role_ids: Sequence[str]) -> Sequence[str]:
     return role_ids
 
 
-@arm_task("verify_environment {cluster.name}")
+@arm_task("verify_environment {cluster.name}", looks=True)
 async def verify_environment(
     azure: Azure,
     spec: EnvironmentSpec,

@@ -254,6 +254,16 @@ class KubernetesApi:
 
         return await persistently(f"{self.label}, GET {base}", attempt)
 
+    async def settle(
+        self, label: str, look: Callable[[], Awaitable[T | None]], *, deadline_s: float
+    ) -> T | None:
+        """Wait, as `wait` does, for what a write brings about; a plan has sent none, and waits for nothing.
+
+        Raises:
+            TimeoutError: as `wait` does.
+        """
+        return None if self.azure.gate.plans else await self.wait(label, look, deadline_s=deadline_s)
+
     async def wait(self, label: str, look: Callable[[], Awaitable[T | None]], *, deadline_s: float) -> T:
         """Look every few seconds until there is something.
 

@@ -288,7 +288,7 @@ def _without_id(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
     """What isn't an ARM resource of ours: providers, namespaces, the operator, rules that nobody knows yet."""
     found: list[PlanItem] = []
     for step in plan.steps:
-        if step.step == "operator":
+        if step.step == "cnpg_operator":
             found += _operator(spec, step)
         elif step.step == "namespaces" and step.action in ("create", "nothing"):
             new = {field.field.removeprefix("namespace ") for field in step.fields}
@@ -413,7 +413,7 @@ def _stopped(plan: Plan) -> list[PlanItem]:
             continue
         found.append(
             PlanItem(
-                chapter="Kubernetes" if step.step in ("namespaces", "operator") else "Other",
+                chapter="Kubernetes" if step.step in ("namespaces", "cnpg_operator") else "Other",
                 action=step.action,
                 kind=step.step.replace("_", " "),
                 name="",

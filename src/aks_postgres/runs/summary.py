@@ -70,16 +70,16 @@ def _resources(outputs: EnvironmentOutputs) -> str:
     made = [
         ("Resource group", outputs.resource_group, "resource_group"),
         ("Backup resource group", outputs.backup_group, "backup_group"),
-        ("Managed identity", outputs.identity, "identity"),
+        ("Managed identity", outputs.identity, "managed_identity"),
         ("Managed identity for backups", outputs.backup_identity, "backup_identity"),
         ("Storage account", outputs.storage_account, "storage_account"),
-        ("Blob container", outputs.container, "container"),
+        ("Blob container", outputs.container, "backup_container"),
         ("Protection of backups", outputs.backup_protection, "backup_protection"),
         ("Managed Grafana", outputs.grafana, "grafana"),
         ("Azure Monitor workspace", outputs.monitor_workspace, "monitor_workspace"),
         ("Log Analytics workspace", outputs.log_workspace, "log_workspace"),
         ("AKS cluster", outputs.cluster, "cluster"),
-        ("Node pool", outputs.postgres_pool, "postgres_pool"),
+        ("Node pool", outputs.postgres_pool, "node_pool"),
         ("Public IP", outputs.public_ip, "public_ip"),
     ]
     rows = [
@@ -96,7 +96,7 @@ def _resources(outputs: EnvironmentOutputs) -> str:
         (
             "CloudNativePG operator",
             f"{in_markdown(operator.version)}, `{in_code(f'{operator.namespace}/{operator.deployment}')}`",
-            outputs.changes["operator"].kind,
+            outputs.changes["cnpg_operator"].kind,
         )
     )
     return _table(("What", "Name", "This run"), rows)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from aks_postgres.spec.ignore_changes import entry_problem
+from aks_postgres.spec.titles import title_of
 
 # The newest CloudNativePG release and the Kubernetes minors it supports, read 24 November 2026 from
 # https://cloudnative-pg.io/documentation/current/supported_releases/ (1.30: end of life about December 2026).
@@ -76,7 +77,11 @@ class SpecModel(BaseModel):
     """Refuses fields it doesn't know, checks defaults like given values, and never changes once made."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, model_title_generator=_form_title
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        model_title_generator=_form_title,
+        field_title_generator=lambda name, _: title_of(name),
     )
 
 
