@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -80,6 +81,7 @@ class KubernetesApi:
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+        began_s = time.monotonic()
         try:
             async with _through_the_gate(self.azure.gate, method, path, headers):
                 await self._sign_in(headers)
@@ -105,6 +107,10 @@ class KubernetesApi:
             found = json.loads(data)
         except (ValueError, RecursionError):
             found = None
+        if self.azure.recording:
+            self.azure.recording.kubernetes(
+                method, url, began_s, body, response.status, response.headers, found
+            )
         if response.status < 400 and not isinstance(found, dict):
             # Such as a proxy's page: as good as no answer.
             message = f"status {response.status} with a body that is no JSON object"
