@@ -32,7 +32,12 @@ NAMES = ("Azure", "the sandbox")
 
 KEY = "c2VjcmV0LW9mLWEtc3RvcmFnZS1hY2NvdW50LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmFyeS1jYW5hcnk="
 BEARER = "eyJjYW5hcnkiOiJiZWFyZXIifQ.eyJjYW5hcnkiOiJvZiBhbiBhY2Nlc3MifQ.Y2FuYXJ5LXNpZ25hdHVyZQ"
-TAG, OWNER = "canary-of-a-tag-4711", "5f5d7e4e-3f0c-4b38-9b6a-0f7c34b8a001"
+TAG = "canary-of-a-tag-4711"
+OWNER = "5f5d7e4e-3f0c-4b38-9b6a-0f7c34b8a001"
+
+
+def owned_by(object_id: str) -> Json:
+    return {"blob_owners": [{"object_id": object_id, "type": "ServicePrincipal"}]}
 
 
 # --- planted differences -----------------------------------------------------------------------------------------
@@ -144,7 +149,7 @@ async def recorded(
 
     azure.settings(durations=MOMENTS, spontaneous_operations=False, autoscaler=False)
     monkeypatch.setenv("AKS_POSTGRES_RECORD", str(tmp_path / "recording"))
-    spec = spec_for(azure, tags={"owner": TAG}, storage={"blob_owners": [{"object_id": OWNER}]})
+    spec = spec_for(azure, tags={"owner": TAG}, storage=owned_by(OWNER))
     leak = {"status": 409, "code": "Conflict", "message": f"AccountKey={KEY}; 'Bearer {BEARER}' of {TAG}"}
     azure.fault(leak, operation="StorageAccounts_Create", nth=1)
     async with run_session(spec) as run:
@@ -231,11 +236,10 @@ async def test_recordings_of_four_flows_hold_no_canary(
 ) -> None:
     quicken(azure)
     monkeypatch.setenv("AKS_POSTGRES_RECORD", str(tmp_path))
+    owner = str(azure.control("POST", "principals", {"roles": []})["object_id"])
     pool = {"labels": {"workload": "postgres", "team": TAG}}
-    spec = spec_for(
-        azure, tags={"owner": TAG}, storage={"blob_owners": [{"object_id": OWNER}]}, postgres_pool=pool
-    )
-    message = f"AccountKey={KEY}; 'Bearer {BEARER}' of {TAG} for {OWNER}"
+    spec = spec_for(azure, tags={"owner": TAG}, storage=owned_by(owner), postgres_pool=pool)
+    message = f"AccountKey={KEY}; 'Bearer {BEARER}' of {TAG} for {owner}"
     for operation in ("StorageAccounts_Create", "ManagedClusters_CreateOrUpdate", "Grafana_Delete"):
         azure.fault({"status": 409, "code": "Conflict", "message": message}, operation=operation, nth=1)
     await plan(spec, return_state=True)
@@ -243,7 +247,7 @@ async def test_recordings_of_four_flows_hold_no_canary(
     await rebuild(spec, "cnpg-canadacentral", "replace")
     await tear_down(spec, "cnpg-canadacentral")
     names = [one["name"] for one in azure.control("GET", "resources")["resources"] if len(one["name"]) > 12]
-    assert seen_in(tmp_path, [*secrets_of(azure), *names]) == []
+    assert seen_in(tmp_path, [*secrets_of(azure), owner, *names]) == []
 
 
 # --- redaction ------------------------------------------------------------------------------------------------------

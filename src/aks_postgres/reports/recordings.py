@@ -2,11 +2,12 @@
 
 How often something is asked differs from run to run, and names do. So answers are gathered by operation, status and
 state: what they always hold, and what they ever hold; and the answers about one resource are a course, without
-repetitions. https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations
+repetitions. Where both recordings hold as many answers, each is compared with its like. https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter, defaultdict
@@ -115,26 +116,33 @@ def _told(
         yield Difference(operation, kind, f"{group}: {fact} not in all of {names[fact in always]}'s answers")
 
 
-def _courses(entries: Iterable[Json]) -> dict[str, Counter[tuple[tuple[str, str], ...]]]:
-    """What was answered about each resource, one after the other, without repetitions, by the resource's kind."""
+_Course = tuple[tuple[str, str], ...]
+
+
+def _courses(entries: Iterable[Json]) -> dict[str, Counter[_Course]]:
+    """What was answered about each resource, one after the other, by the resource's kind."""
     by_path: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for entry in entries:
-        course = by_path[str(entry["path"]).partition("?")[0]]
         step = (f"{entry['method']} {_outcome(entry)}", _fingerprint(entry))
-        if not course or course[-1] != step:
-            course.append(step)
-    found: defaultdict[str, Counter[tuple[tuple[str, str], ...]]] = defaultdict(Counter)
+        by_path[str(entry["path"]).partition("?")[0]].append(step)
+    found: defaultdict[str, Counter[_Course]] = defaultdict(Counter)
     for path, course in by_path.items():
         found[_plain(path)][tuple(course)] += 1
     return dict(found)
 
 
+def _without_repetitions(courses: Counter[_Course]) -> Counter[_Course]:
+    found: Counter[_Course] = Counter()
+    for course, count in courses.items():
+        found[tuple(step for step, _ in itertools.groupby(course))] += count
+    return found
+
+
 def _other_courses(
-    resource: str,
-    one: Counter[tuple[tuple[str, str], ...]],
-    other: Counter[tuple[tuple[str, str], ...]],
-    names: tuple[str, str],
+    resource: str, one: Counter[_Course], other: Counter[_Course], names: tuple[str, str]
 ) -> Iterable[Difference]:
+    if sum(map(len, one.elements())) != sum(map(len, other.elements())):
+        one, other = _without_repetitions(one), _without_repetitions(other)
     if one == other:
         return
     told, more = _outcomes(one), _outcomes(other)
@@ -146,10 +154,11 @@ def _other_courses(
         yield Difference(resource, "shape", text)
 
 
-def _outcomes(courses: Counter[tuple[tuple[str, str], ...]]) -> Counter[tuple[str, ...]]:
+def _outcomes(courses: Counter[_Course]) -> Counter[tuple[str, ...]]:
     found: Counter[tuple[str, ...]] = Counter()
     for course, count in courses.items():
-        found[tuple(outcome for outcome, _ in course)] += count
+        outcomes = [outcome for outcome, _ in course]
+        found[tuple(outcome for outcome, _ in itertools.groupby(outcomes))] += count
     return found
 
 
