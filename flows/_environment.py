@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from aks_postgres.flows._database import DatabaseSteps, Foundation, start_database
 from aks_postgres.reports.outputs import (
     ApiServerOutputs,
     ClusterOutputs,
@@ -19,6 +20,7 @@ from aks_postgres.reports.outputs import (
     MonitorWorkspaceOutputs,
     NamespacesOutputs,
     NodePoolOutputs,
+    ObjectsOutputs,
     OperatorOutputs,
     Place,
     ProvidersOutputs,
@@ -42,6 +44,7 @@ from aks_postgres.tasks.container_insights import (
     ensure_logs_association,
     ensure_logs_rule,
 )
+from aks_postgres.tasks.database.components import ensure_operator_settings
 from aks_postgres.tasks.grafana import (
     ensure_grafana,
     ensure_grafana_link,
@@ -106,14 +109,19 @@ class EnvironmentSteps:
     network_role: Step[RoleOutputs]
     api_server: Step[ApiServerOutputs]
     namespaces: Step[NamespacesOutputs]
+    operator_settings: Step[ObjectsOutputs] | None
     operator: Step[OperatorOutputs]
+    database: DatabaseSteps | None
     agents: Step[StepOutputs] | None
     verified: Step[VerificationOutputs] | None
     generation: Step[ResourceOutputs]
 
     def by_name(self) -> dict[str, Step[Any]]:
         """Every step that may change something, by its name here."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        found: dict[str, Any] = {}
+        for field in fields(self):
+            step = getattr(self, field.name)
+            found |= step.by_name() if isinstance(step, DatabaseSteps) else {field.name: step}
         looks = ("place", "requested", "verified", "api_server")  # what is requested is the cluster's change
         return {name: step for name, step in found.items() if name not in looks and step is not None}
 
@@ -136,6 +144,7 @@ class EnvironmentSteps:
             postgres_pool=await self.postgres_pool.result(),
             public_ip=await self.public_ip.result(),
             operator=await self.operator.result(),
+            database=await self.database.outputs(spec) if self.database else None,
             changes={name: (await step.result()).change for name, step in self.by_name().items()},
         )
 
@@ -214,7 +223,33 @@ def start_environment(
 
     api_server = start(reach_api_server, place, cluster)
     namespaces = start(ensure_namespaces, spec, cluster, api_server)
-    operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool)
+    operator_settings = None
+    if spec.database is not None:
+        # It reads them when it starts.
+        operator_settings = start(ensure_operator_settings, spec, cluster, namespaces)
+    operator = start(
+        ensure_cnpg_operator,
+        spec,
+        cluster,
+        namespaces,
+        node_pool,
+        after=[operator_settings] if operator_settings else [],
+    )
+    database = None
+    if spec.database is not None:
+        foundation = Foundation(
+            place=place,
+            group=group,
+            backup_identity=backup_identity or identity,
+            account=account,
+            container=container,
+            blob_roles=blob_roles,
+            cluster=cluster,
+            metrics_on=metrics_on,
+            namespaces=namespaces,
+            operator=operator,
+        )
+        database = start_database(steps, spec, foundation)
     agents = None
     if requested is not None:
         rules = [metrics_association, logs_association]
@@ -227,7 +262,10 @@ def start_environment(
         if verify
         else None
     )
-    current = start(mark_generation, spec, place, "current", after=[verified] if verified else [group])
+    finished: list[Step[Any]] = [verified] if verified else [group]
+    if verified and database:
+        finished += database.last
+    current = start(mark_generation, spec, place, "current", after=finished)
     return EnvironmentSteps(
         place=place,
         providers=providers,
@@ -263,7 +301,9 @@ def start_environment(
         network_role=network_role,
         api_server=api_server,
         namespaces=namespaces,
+        operator_settings=operator_settings,
         operator=operator,
+        database=database,
         agents=agents,
         verified=verified,
         generation=current,
