@@ -1,4 +1,4 @@
-# make demo   try it: sandbox, Prefect server and a run, all on this machine; `make stop` ends them
+# make demo   try it: sandbox, Prefect server with a worker, and a run, all on this machine; `make stop` ends them
 # make test   the tests
 # make bench  how fast an environment and a fleet are, against the guide's az: docs/benchmark.md; an hour
 # make bench-real-time  one run of each at Azure's own speed, for the same report; 25 minutes
@@ -89,6 +89,7 @@ clean: stop
 
 $(STAMP): pyproject.toml packages/azure-sandbox/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where: make PYTHON=/path/to/python3" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]' -e 'packages/azure-sandbox[pytest]'
+	@echo "Installing into $(VENV); a minute or two, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --disable-pip-version-check -e '.[dev]' -e 'packages/azure-sandbox[pytest]'
 	@touch $@

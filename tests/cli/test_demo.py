@@ -1,19 +1,41 @@
 """`make demo` calls this; the packages are installed already."""
 
 import json
+import shlex
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from aks_postgres.cli import demo
 from aks_postgres.cli.processes import is_running
 
 from .conftest import Run
 
 
-@pytest.mark.timeout(400)
+def test_a_hint_names_the_command_by_its_path_where_the_shell_would_not_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "a folder" / "aks-postgres"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(program.parent / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert shlex.split(demo._ours("status", "--state", "my state")) == [
+        str(program),
+        "status",
+        "--state",
+        "my state",
+    ]
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert demo._ours("status") == "aks-postgres status"
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.thorough
-def test_demo_shows_an_environment_then_the_same_unchanged_and_stop_ends_both(
+def test_demo_shows_an_environment_whose_deployments_run_then_the_same_unchanged_and_stop_ends_all(
     run: Run, tmp_path: Path
 ) -> None:
     folder = tmp_path / "demo"
@@ -29,7 +51,25 @@ def test_demo_shows_an_environment_then_the_same_unchanged_and_stop_ends_both(
         with urllib.request.urlopen(asked, timeout=60) as answer:
             assert answer.status == 200
 
+        # What it says to paste works in a shell that has nothing else, and asks nobody but the sandbox.
+        hints = first.stdout.partition("To go on in a shell:\n")[2].strip().splitlines()
+        lines = [*hints, "python -m prefect deployment run --watch plan/canadacentral"]
+        path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+        for line in lines[1:]:
+            pasted = subprocess.run(
+                ["sh", "-c", f"{lines[0]}\n{line}"],
+                env={"HOME": str(tmp_path), "PATH": path if line == lines[-1] else "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            # Exit code 5: the plan of a change.
+            assert pasted.returncode == (5 if " plan " in line else 0), (line, pasted.stdout, pasted.stderr)
+        assert "NothingToDo" in pasted.stdout
+
+        worker = json.loads((folder / "worker.json").read_text())["pid"]
         second = run("demo", "start", "--folder", folder)
+        assert json.loads((folder / "worker.json").read_text())["pid"] == worker
         assert second.returncode == 0, second.stderr
         assert url in second.stdout
         assert ": created" not in second.stderr
@@ -41,4 +81,5 @@ def test_demo_shows_an_environment_then_the_same_unchanged_and_stop_ends_both(
     assert stopped.returncode == 0
     assert not is_running(sandbox)
     assert not is_running(server)
+    assert not is_running(worker)
     assert run("demo", "stop", "--folder", folder).stdout == "Nothing of the demo was running.\n"

@@ -15,6 +15,7 @@ from azure_sandbox.client import SandboxProcess
 VERSION = "2025-08-01"
 ACCOUNT = {"location": "canadacentral", "kind": "StorageV2", "sku": {"name": "Standard_ZRS"}}
 CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 
 
 @pytest.fixture
@@ -281,7 +282,7 @@ def test_immutable_versions_want_versioning_and_an_empty_container_to_be_deleted
     versions = {"properties": {"isVersioningEnabled": True}}
     assert sandbox.arm("PUT", service, versions, api_version=VERSION).status_code == 200
     assert sandbox.arm("PUT", path, body, api_version=VERSION).status_code == 201
-    role = f"{sandbox.subscription}/providers/Microsoft.Authorization/roleDefinitions/{CONTRIBUTOR}"
+    role = f"{sandbox.subscription}/providers/Microsoft.Authorization/roleDefinitions/{DATA_OWNER}"
     given = {"roleDefinitionId": role, "principalId": sandbox.object_id, "principalType": "ServicePrincipal"}
     assignment = f"{account.id}/providers/Microsoft.Authorization/roleAssignments/{uuid4()}"
     assert sandbox.arm("PUT", assignment, {"properties": given}, api_version="2022-04-01").status_code == 201
@@ -290,8 +291,12 @@ def test_immutable_versions_want_versioning_and_an_empty_container_to_be_deleted
     assert blob(sandbox, "PUT", "/backups/b", token, headers=kind, data=b"x").status_code == 201
     assert sandbox.arm("DELETE", path, api_version=VERSION).status_code == 409
     assert sandbox.arm("DELETE", account.id, api_version=VERSION).status_code == 409
-    # What the deletion of a blob leaves behind, its versions, isn't kept here.
     assert blob(sandbox, "DELETE", "/backups/b", token).status_code == 202
+    # What the deletion of a blob leaves behind, its version, is in the container's way too.
+    assert sandbox.arm("DELETE", path, api_version=VERSION).status_code == 409
+    listed = blob(sandbox, "GET", "/backups?restype=container&comp=list&include=versions", token).text
+    version = listed.partition("<VersionId>")[2].partition("<")[0]
+    assert blob(sandbox, "DELETE", f"/backups/b?versionid={version}", token).status_code == 202
     assert sandbox.arm("DELETE", path, api_version=VERSION).status_code == 200
 
 

@@ -1,17 +1,19 @@
-"""`aks-postgres demo`: a sandbox, a Prefect server and a run, all on this machine and in one folder."""
+"""`aks-postgres demo`: a sandbox, a Prefect server with a worker, and a run, on this machine and in one folder."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,51 +21,59 @@ from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.files.given_files import writing
 from aks_postgres.files.own_folder import make_own_folder
 
-app = typer.Typer(help="A sandbox, a Prefect server and a run, all on this machine.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from aks_postgres.cli.sandbox_client import RunningSandbox
+
+app = typer.Typer(
+    help="A sandbox, a Prefect server with a worker, and a run, all on this machine.", no_args_is_help=True
+)
 
 Folder = Annotated[Path, typer.Option(metavar="DIR", help="Where everything of the demo is kept.")]
 
 # A server start takes 8 to 10 s, and several times that on a busy machine.
-_SERVER_START_S = 120.0
+_START_S = 120.0
 _POLL_S = 0.1
 _SPEED = 60.0
+_WHICH = ("--name", "cnpg", "--region", "canadacentral")
 
 
 @app.command()
 def start(folder: Folder = Path(".demo")) -> None:
-    """Start what isn't running yet, provision an environment, and say where to look."""
+    """Start what isn't running yet, provision an environment, and say where to look.
+
+    Beside it: work pool, deployments, automations and a worker, so that Run in the UI works at once.
+    """
     from aks_postgres.cli.sandbox_client import find_sandbox
     from aks_postgres.cli.sandbox_process import start_sandbox
 
     folder = folder.absolute()
     make_own_folder(folder)
-    server = _running_server(folder) or _launch_server(folder)
+    server = _Part.running(folder, "server") or _launch_server(folder)
     state = folder / "sandbox"
     sandbox = find_sandbox(state) or start_sandbox(state, speed=_SPEED)
-    print(f"Sandbox:        {sandbox.endpoint} ({sandbox.speed:g} times as fast as Azure)", flush=True)
-    print(f"Prefect server: {server.url} (starting takes about 10 s)", flush=True)
-    server.wait_until_ready()
-    command = [
-        "provision",
-        "--yes",
-        "--name",
-        "cnpg",
-        "--region",
-        "canadacentral",
-        "--sandbox",
-        "--state",
-        str(state),
-    ]
-    print(f"Running:        aks-postgres {shlex.join(command)}\n", flush=True)
-    environment = _prefect_environment(folder) | {"PREFECT_API_URL": f"{server.url}/api"}
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "aks_postgres.cli.main", *command], env=environment, check=False
+    _say("Sandbox", f"{sandbox.endpoint} ({sandbox.speed:g} times as fast as Azure)")
+    _say("Prefect server", f"{_url(server)} (starting takes about 10 s)")
+    server.wait_until(lambda: _get(_url(server), "/api/health") is True)
+    environment = _prefect_environment(folder) | {"PREFECT_API_URL": f"{_url(server)}/api"}
+    regions = _regions_file(folder)
+    in_sandbox = ["--sandbox", "--state", str(state)]
+    apply = ["deployments", "apply", "--one-pool", "--regions", str(regions), *in_sandbox]
+    _say("Deployments", f"as {regions} says (registering takes about 15 s)")
+    _register(apply, environment)
+    worker = _worker(folder, server, sandbox, environment)
+    _say("Worker", f"process {worker.pid}, takes the runs that you start in the UI")
+    command = ["provision", "--yes", *_WHICH, *in_sandbox]
+    _say("Running", f"{_ours(*command)}\n")
+    done = subprocess.run(_python(*command), env=environment, check=False)
+    print(f"\nPrefect UI: {_url(server)}")
+    print(
+        "In it: Deployments, plan/canadacentral, Run. `make demo` again leaves a finished environment unchanged;"
     )
-    print(f"\nPrefect UI: {server.url}")
-    print("Run it again to see a finished environment left unchanged; `make stop` ends both servers.")
-    print("To go on in this shell:")
-    print(f"  export PREFECT_API_URL={server.url}/api")
-    print(f'  eval "$(aks-postgres sandbox env --state {shlex.quote(str(state))})"')
+    print("`make stop` ends all of it. To go on in a shell:\n")
+    print(f"export PREFECT_API_URL={_url(server)}/api")
+    print(_ours("status", "cnpg", "canadacentral", *in_sandbox))
+    print(_ours("plan", *_WHICH, *in_sandbox, "--set", "postgres_pool.max_count=9"))
+    print(f"{_ours(*apply)}   # after a change of that file")
     raise typer.Exit(done.returncode)
 
 
@@ -73,100 +83,182 @@ def stop(folder: Folder = Path(".demo")) -> None:
     from aks_postgres.cli.sandbox_process import stop_sandbox
 
     folder = folder.absolute()
+    stopped = []
+    worker = _Part.running(folder, "worker")
+    if worker:
+        worker.stop()
+        stopped.append(f"the worker (process {worker.pid})")
     sandbox = stop_sandbox(folder / "sandbox")
     if sandbox:
-        print(f"Stopped the sandbox (process {sandbox.pid}).")
-    server = _running_server(folder)
+        stopped.append(f"the sandbox (process {sandbox.pid})")
+    server = _Part.running(folder, "server")
     if server:
         server.stop()
-        print(f"Stopped the Prefect server (process {server.pid}).")
-    (folder / "server.json").unlink(missing_ok=True)
-    if not sandbox and not server:
+        stopped.append(f"the Prefect server (process {server.pid})")
+    for record in ("worker", "server"):
+        (folder / f"{record}.json").unlink(missing_ok=True)
+    for what in stopped:
+        print(f"Stopped {what}.")
+    if not stopped:
         print("Nothing of the demo was running.")
 
 
-class _Server:
-    """A Prefect server of ours."""
+class _Part:
+    """A process of the demo that outlives the command: the Prefect server or the worker."""
 
-    def __init__(self, pid: int, port: int, log: Path) -> None:
-        self.pid, self.port, self.log = pid, port, log
-        self.url = f"http://127.0.0.1:{port}"
-        self._marks = ("prefect", "server", "start", f"--port {port}")
+    _MARKS: Mapping[str, tuple[str, ...]] = {
+        "server": ("prefect", "server", "start", "--port {port}"),
+        "worker": ("prefect", "worker", "start", "--name demo"),
+    }
+
+    def __init__(self, folder: Path, name: str, pid: int, facts: Mapping[str, Any]) -> None:
+        self.name, self.pid, self.facts = name, pid, facts
+        self._log = folder / f"{name}.log"
+        self._marks = [mark.format(**facts) for mark in self._MARKS[name]]
+
+    @classmethod
+    def running(cls, folder: Path, name: str) -> _Part | None:
+        """The one that the folder's record names, if it lives."""
+        try:
+            facts = json.loads((folder / f"{name}.json").read_text())
+            found = cls(folder, name, int(facts["pid"]), facts)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if found.is_running else None
+
+    @classmethod
+    def launch(
+        cls, folder: Path, name: str, command: list[str], environment: Mapping[str, str], **facts: Any
+    ) -> _Part:
+        """Start it in the background and record it; it isn't ready yet."""
+        from aks_postgres.cli.processes import start_detached
+
+        command = [sys.executable, "-P", "-m", "prefect", *command]
+        pid = start_detached(command, folder / f"{name}.log", environment).pid
+        part = cls(folder, name, pid, facts)
+        record = folder / f"{name}.json"
+        try:
+            with writing(record):
+                record.write_text(json.dumps({"pid": pid, **facts}))
+        except OSError:
+            part.stop()  # `stop` wouldn't know of it
+            raise
+        return part
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives and is the server."""
+        """Whether the process lives and is what it is taken for."""
         from aks_postgres.cli.processes import is_running
 
         return is_running(self.pid, *self._marks)
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process, and runs that a worker has started."""
         from aks_postgres.cli.processes import stop as stop_process
 
-        stop_process(self.pid, *self._marks)
+        stop_process(self.pid, *self._marks, with_children=True)
 
-    def wait_until_ready(self) -> None:
-        """Wait until it answers."""
+    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+        """Wait until it is ready.
+
+        Raises:
+            CommandFailed: it ended, or isn't ready in time; with its own words.
+        """
         from aks_postgres.cli.processes import last_lines
 
-        deadline = time.monotonic() + _SERVER_START_S
-        while not self._answers():
+        deadline = time.monotonic() + _START_S
+        what = {"server": "Prefect server"}.get(self.name, self.name)
+        while not is_ready():
             if not self.is_running:
                 raise CommandFailed(
-                    f"the Prefect server didn't start:\n{last_lines(self.log)}\nMore in {self.log}",
+                    f"the {what} didn't start:\n{last_lines(self._log)}\nMore in {self._log}",
                     ExitCode.NOT_RUNNING,
                 )
             if time.monotonic() > deadline:
                 raise CommandFailed(
-                    f"the Prefect server wasn't ready within {_SERVER_START_S:.0f} s; see {self.log}",
-                    ExitCode.NOT_RUNNING,
+                    f"the {what} wasn't ready within {_START_S:.0f} s; see {self._log}", ExitCode.NOT_RUNNING
                 )
             time.sleep(_POLL_S)
 
-    def _answers(self) -> bool:
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with direct.open(f"{self.url}/api/health", timeout=2) as answer:
-                return bool(json.load(answer) is True)
-        except (OSError, ValueError):
-            return False
+
+def _url(server: _Part) -> str:
+    return f"http://127.0.0.1:{server.facts['port']}"
 
 
-def _running_server(folder: Path) -> _Server | None:
+def _get(url: str, path: str, body: Any = None) -> Any:
+    """What the server answers; None if it doesn't. A body makes it a POST."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url + path, headers={"content-type": "application/json"})
+    if body is not None:
+        request.data = json.dumps(body).encode()
     try:
-        described = json.loads((folder / "server.json").read_text())
-        server = _Server(int(described["pid"]), int(described["port"]), folder / "prefect.log")
-    except (OSError, ValueError, KeyError, TypeError):
+        with direct.open(request, timeout=2) as answer:
+            return json.load(answer)
+    except (OSError, ValueError):
         return None
-    return server if server.is_running else None
 
 
-def _launch_server(folder: Path) -> _Server:
-    """Start a Prefect server in the background; it isn't ready yet."""
-    from aks_postgres.cli.processes import start_detached
-
+def _launch_server(folder: Path) -> _Part:
     port = _free_port()
     environment = _prefect_environment(folder) | {
         # The UI is told by these where the API is; the flag below is for `stop`, to know its own.
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_UI_URL": f"http://127.0.0.1:{port}",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
-    command = [sys.executable, "-P", "-m", "prefect", "server", "start", "--port", str(port)]
-    log = folder / "prefect.log"
-    server = _Server(start_detached(command, log, environment).pid, port, log)
-    record = folder / "server.json"
-    try:
-        with writing(record):
-            record.write_text(json.dumps({"pid": server.pid, "port": port}))
-    except OSError:
-        server.stop()  # `stop` wouldn't know of it
-        raise
-    return server
+    return _Part.launch(folder, "server", ["server", "start", "--port", str(port)], environment, port=port)
+
+
+def _regions_file(folder: Path) -> Path:
+    """The demo's regions file; one that is there is the person's, and stays."""
+    from aks_postgres.deploy.work_pools import DATA
+
+    file = folder / "regions.yaml"
+    if not file.exists():
+        with writing(file):
+            shutil.copyfile(DATA / "regions.yaml", file)
+    return file
+
+
+def _register(apply: list[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run(_python(*apply), env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip().removeprefix("aks-postgres: ")
+        raise CommandFailed(
+            words, ExitCode(done.returncode) if done.returncode in list(ExitCode) else ExitCode.FAILED
+        )
+
+
+def _worker(folder: Path, server: _Part, sandbox: RunningSandbox, environment: Mapping[str, str]) -> _Part:
+    """The worker of this server and this sandbox; it has taken up its work."""
+    from aks_postgres.deploy.rendering import HEARTBEAT_S
+    from aks_postgres.deploy.work_pools import WORK_POOL
+
+    serves = [server.pid, sandbox.pid]
+    worker = _Part.running(folder, "worker")
+    if worker and worker.facts.get("serves") == serves:
+        return worker
+    if worker:
+        worker.stop()
+    of_runs = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
+    worker = _Part.launch(
+        folder,
+        "worker",
+        ["worker", "start", "--pool", WORK_POOL, "--name", "demo"],
+        {**environment, **sandbox.variables(), **of_runs},
+        serves=serves,
+    )
+
+    def is_online() -> bool:
+        found = _get(_url(server), f"/api/work_pools/{WORK_POOL}/workers/filter", {}) or []
+        return any(one["name"] == "demo" and one["status"] == "ONLINE" for one in found)
+
+    worker.wait_until(is_online)
+    return worker
 
 
 def _prefect_environment(folder: Path) -> dict[str, str]:
@@ -175,6 +267,21 @@ def _prefect_environment(folder: Path) -> dict[str, str]:
     direct = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost"]))
     ours = {"PREFECT_HOME": str(folder / "prefect"), "DO_NOT_TRACK": "1"}
     return {**kept, **ours, "NO_PROXY": direct, "no_proxy": direct}
+
+
+def _say(what: str, words: str) -> None:
+    print(f"{what + ':':15} {words}", flush=True)
+
+
+def _python(*command: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "aks_postgres.cli.main", *command]
+
+
+def _ours(*command: str) -> str:
+    """A command of ours as it can be pasted into any shell: a virtual environment's isn't on the path."""
+    program = Path(sys.executable).parent / "aks-postgres"
+    on_path = shutil.which("aks-postgres")
+    return shlex.join(["aks-postgres" if on_path and Path(on_path) == program else str(program), *command])
 
 
 def _free_port() -> int:

@@ -13,13 +13,17 @@ import sys
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aks_postgres.cli.spec_options import State, UseSandbox, state_folder, with_stand_ins
 from aks_postgres.deploy.work_pools import DATA, POOLS, WORK_POOL, Identity, PoolType
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.files.given_files import FileRefused, read_given, writing
+
+if TYPE_CHECKING:
+    from aks_postgres.deploy.regions import Region
 
 PREFECT_YAML = Path("prefect.yaml")
 # Of a clone, and of a folder of one's own.
@@ -146,12 +150,16 @@ def apply(
     slow_after_min: SlowAfter = 45,
     pool_type: Type = None,
     one_pool: OnePool = False,
+    sandbox: UseSandbox = False,
+    state: State = None,
 ) -> None:
-    """Register what the regions file says, after `setup`. What it no longer says stays: see `check` and `prune`."""
-    from aks_postgres.deploy.regions import read_regions
+    """Register what the regions file says, after `setup`. What it no longer says stays: see `check` and `prune`.
+
+    With --sandbox the specs get the sandbox's stand-in for the operator's manifest.
+    """
     from aks_postgres.deploy.rendering import document, text_of
 
-    wanted = document(read_regions(_regions_file(regions)), one_pool=one_pool)
+    wanted = document(_regions(regions, sandbox, state), one_pool=one_pool)
     server = _require_server()
     _on_the_server(prepare_server(notify, slow_after_min, pool_type, one_pool))
     before = _on_the_server(_compared(wanted))
@@ -188,12 +196,13 @@ def apply(
 
 
 @app.command()
-def check(regions: Regions = None, one_pool: OnePool = False) -> None:
+def check(
+    regions: Regions = None, one_pool: OnePool = False, sandbox: UseSandbox = False, state: State = None
+) -> None:
     """Compare the server's deployments with the regions file; exit 1 if they differ. Writes nothing."""
-    from aks_postgres.deploy.regions import read_regions
     from aks_postgres.deploy.rendering import document
 
-    wanted = document(read_regions(_regions_file(regions)), one_pool=one_pool)
+    wanted = document(_regions(regions, sandbox, state), one_pool=one_pool)
     _require_server()
     found = _on_the_server(_compared(wanted))
     _print_deployments(found)
@@ -212,6 +221,18 @@ def prune(regions: Regions = None) -> None:
     wanted = by_name(document(read_regions(_regions_file(regions)))["deployments"])
     _require_server()
     _on_the_server(delete_left_over(set(wanted)))
+
+
+def _regions(given: Path | None, sandbox: bool, state: Path | None) -> list[Region]:
+    """What the regions file has; for a sandbox with its stand-ins."""
+    from aks_postgres.cli.sandbox_client import running_sandbox
+    from aks_postgres.deploy.regions import read_regions
+
+    regions = read_regions(_regions_file(given))
+    if not (sandbox or state):
+        return regions
+    found = running_sandbox(state_folder(state))
+    return [one.model_copy(update={"spec": with_stand_ins(one.spec, found)}) for one in regions]
 
 
 def _regions_file(given: Path | None) -> Path:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _POLL_S = 0.05
@@ -58,13 +59,14 @@ def _command_line(pid: int) -> str:
     return "" if shown.stdout.startswith("Z") else shown.stdout
 
 
-def stop(pid: int, *marks: str, patience_s: float = 10) -> bool:
+def stop(pid: int, *marks: str, patience_s: float = 10, with_children: bool = False) -> bool:
     """End a process: ask first, and kill it when it doesn't listen.
 
     Args:
         pid: its number.
         marks: what its command line must hold; another process is left alone.
         patience_s: seconds between asking and killing.
+        with_children: end what it has started and left behind, too; it was started by `start_detached`.
 
     Returns:
         Whether there was one to end.
@@ -83,6 +85,9 @@ def stop(pid: int, *marks: str, patience_s: float = 10) -> bool:
             time.sleep(_POLL_S)
         else:
             break
+    if with_children:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
     return True
 
 

@@ -292,12 +292,25 @@ def wanted_spec(
     for setting in settings or ():
         _set(given, setting)
     if sandbox is not None:
-        operator = given.setdefault("operator", {})
-        if isinstance(operator, dict) and not _names_an_operator(operator):
-            operator["manifest_url"] = sandbox.operator_manifest_url
-            operator["manifest_sha256"] = sandbox.operator_manifest_sha256
-        _use_components(given, sandbox)
+        _use_stand_ins(given, sandbox)
     return spec_from(given)
+
+
+def with_stand_ins(spec: EnvironmentSpec, sandbox: RunningSandbox) -> EnvironmentSpec:
+    """The spec with the sandbox's stand-in operator manifest, unless it asks for another one or a chart."""
+    from aks_postgres.spec.problems import spec_from
+
+    given = spec.model_dump(mode="json", exclude_unset=True)
+    _use_stand_ins(given, sandbox)
+    return spec_from(given)
+
+
+def _use_stand_ins(given: dict[str, Any], sandbox: RunningSandbox) -> None:
+    operator = given.setdefault("operator", {})
+    if isinstance(operator, dict) and not _names_an_operator(operator):
+        operator["manifest_url"] = sandbox.operator_manifest_url
+        operator["manifest_sha256"] = sandbox.operator_manifest_sha256
+    _use_components(given, sandbox)
 
 
 def _use_components(given: dict[str, Any], sandbox: RunningSandbox) -> None:

@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.blob_contents import has_blobs
 from azure_sandbox.core.blobs import CONTAINER, container_blocked, make_container, valid_container_name
 from azure_sandbox.core.call import Call, merge_patch
 from azure_sandbox.core.operations import Operation, Polling
@@ -323,8 +324,8 @@ def _check_immutable(call: Call, resource: Resource) -> None:
         # A container with version-level immutability goes once it is empty:
         # https://learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-policies#scenarios
         versioned = (container.properties.get("immutableStorageWithVersioning") or {}).get("enabled")
-        has_blobs = versioned and bool(container.notes.get("blobs"))
-        if container.properties.get("hasLegalHold") or locked or has_blobs:
+        keeps = bool(versioned) and has_blobs(container)
+        if container.properties.get("hasLegalHold") or locked or keeps:
             text = f"The operation is not permitted: container {container.name} is protected by an immutability policy."
             raise ArmError(409, "ContainerImmutableStorageProtected", text)
 

@@ -2,9 +2,9 @@
 
 https://learn.microsoft.com/azure/storage/blobs/immutable-container-level-worm-policies
 
-Left out: extending a policy, and what a policy forbids on the blob data plane. Of version-level immutability there is
-what creating and deleting a container ask for (`storage.py`); versions are not kept. The codes with which deletion of
-an account, and immutable versions without versioning, are refused are unverified.
+What they forbid on the data plane is in `azure_sandbox/core/blob_contents.py`. Left out: extending a policy, and
+policies of single versions. The codes with which deletion of an account, and immutable versions without versioning,
+are refused are unverified.
 """
 
 from __future__ import annotations
