@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.clock import time_scale
 from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.retry import read_path
@@ -63,8 +63,8 @@ async def diagnose(spec: EnvironmentSpec) -> Diagnosis:
     """
     checks = [_prefect_server()]
     try:
-        async with run_session(spec, read_only=True):
-            checks += await _in_azure(spec)
+        async with run_session(spec, read_only=True) as run:
+            checks += await _in_azure(run.azure, spec)
     except ProvisioningError as error:
         checks.append(_failed(_about(error), error))
     known = {check.name for check in checks}
@@ -75,17 +75,17 @@ async def diagnose(spec: EnvironmentSpec) -> Diagnosis:
     )
 
 
-async def _in_azure(spec: EnvironmentSpec) -> list[Check]:
+async def _in_azure(azure: Azure, spec: EnvironmentSpec) -> list[Check]:
     """Everything that takes a connection; having one says that proxy and certificate are good."""
-    proxy = proxy_for(cloud().endpoint)
+    proxy = proxy_for(azure.endpoint)
     found = [
         Check(name="proxy", verdict="fine", found=f"through {proxy}" if proxy else "none"),
-        Check(name="TLS", verdict="fine", found=f"the certificate of {cloud().endpoint} is trusted"),
+        Check(name="TLS", verdict="fine", found=f"the certificate of {azure.endpoint} is trusted"),
     ]
-    found += await _asked("credential", _credential)
-    found += await _asked("clock", _clock)
-    found += await _asked("lock", lambda: _lock(spec))
-    found += await _asked("subscription", lambda: _preflight(spec))
+    found += await _asked("credential", lambda: _credential(azure))
+    found += await _asked("clock", lambda: _clock(azure))
+    found += await _asked("lock", lambda: _lock(azure, spec))
+    found += await _asked("subscription", lambda: _preflight(azure, spec))
     return found
 
 
@@ -102,14 +102,14 @@ async def _asked(name: str, ask: Callable[[], Awaitable[list[Check]]]) -> list[C
         return [_failed(_about(error) if name == "subscription" else name, error)]
 
 
-async def _credential() -> list[Check]:
-    object_id, tenant_id, kind = await caller(cloud().credential, cloud().endpoint)
-    who = f"{cloud().credential.source}: {kind} {object_id} of tenant {tenant_id}"
+async def _credential(azure: Azure) -> list[Check]:
+    object_id, tenant_id, kind = await caller(azure.credential, azure.endpoint)
+    who = f"{azure.credential.source}: {kind} {object_id} of tenant {tenant_id}"
     return [Check(name="credential", verdict="fine", found=who)]
 
 
-async def _clock() -> list[Check]:
-    answer = await read_path("Azure's clock", lambda: cloud().get("/subscriptions", _SUBSCRIPTIONS))
+async def _clock(azure: Azure) -> list[Check]:
+    answer = await read_path("Azure's clock", lambda: azure.get("/subscriptions", _SUBSCRIPTIONS))
     if time_scale() != 1:
         text = f"not compared: the sandbox's runs {time_scale():g} times as fast"
         return [Check(name="clock", verdict="fine", found=text)]
@@ -127,16 +127,16 @@ async def _clock() -> list[Check]:
     return [Check(name="clock", verdict="fine", found=text)]
 
 
-async def _lock(spec: EnvironmentSpec) -> list[Check]:
-    holder = await lock_of(spec, "doctor").holder()
+async def _lock(azure: Azure, spec: EnvironmentSpec) -> list[Check]:
+    holder = await lock_of(azure, spec, "doctor").holder()
     if holder is None:
         return [Check(name="lock", verdict="fine", found="nobody writes to the environment")]
     way_out = "A run waits for its end; --if-another-run refuse doesn't."
     return [Check(name="lock", verdict="look", found=f"{holder} is writing", next_step=way_out)]
 
 
-async def _preflight(spec: EnvironmentSpec) -> list[Check]:
-    looked = await look(spec)
+async def _preflight(azure: Azure, spec: EnvironmentSpec) -> list[Check]:
+    looked = await look(azure, spec)
     verdicts: dict[str, Verdict] = {}
     for area, verdict in looked.verdicts:
         verdicts[area] = verdicts.get(area, FINE) + verdict

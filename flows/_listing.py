@@ -14,8 +14,8 @@ from aks_postgres.tasks.inventory import look_at_generations, read_addresses
 
 async def find_environments(spec: EnvironmentSpec) -> tuple[FoundEnvironment, ...]:
     """Every environment of the subscription that the spec, or the worker, names."""
-    async with run_session(spec, read_only=True):
-        return await list_environments()
+    async with run_session(spec, read_only=True) as run:
+        return await list_environments(run.azure)
 
 
 async def status_of(spec: EnvironmentSpec) -> tuple[tuple[FoundEnvironment, ...], Addresses]:
@@ -24,12 +24,12 @@ async def status_of(spec: EnvironmentSpec) -> tuple[tuple[FoundEnvironment, ...]
     Raises:
         NotThere: there is none.
     """
-    async with run_session(spec, read_only=True):
-        found = await list_environments()
+    async with run_session(spec, read_only=True) as run:
+        found = await list_environments(run.azure)
         mine = _those(spec, found)
-        sites = (await look_at_generations(spec)).live
+        sites = (await look_at_generations(run.azure, spec)).live
         newest = next((site for site in reversed(sites) if site.generation == mine[-1].generation), sites[-1])
-        return mine, await read_addresses(newest)
+        return mine, await read_addresses(run.azure, newest)
 
 
 async def require_there(spec: EnvironmentSpec) -> None:
@@ -38,8 +38,8 @@ async def require_there(spec: EnvironmentSpec) -> None:
     Raises:
         NotThere: there is none; says which there are.
     """
-    async with run_session(spec, read_only=True):
-        _those(spec, await list_environments())
+    async with run_session(spec, read_only=True) as run:
+        _those(spec, await list_environments(run.azure))
 
 
 def _those(spec: EnvironmentSpec, found: tuple[FoundEnvironment, ...]) -> tuple[FoundEnvironment, ...]:

@@ -24,8 +24,8 @@ async def make_tear_down_view(
     """
     key = environment_key(spec)
     subscription, refusals = "", list[PlanItem]()
-    async with run_session(spec, planning=True):
-        live = (await look_at_generations(spec)).live
+    async with run_session(spec, planning=True) as run:
+        live = (await look_at_generations(run.azure, spec)).live
         try:
             inventory = await take_inventory.fn(spec, key, delete_backups, discard_data, backup_age_min, None)
             subscription = inventory.subscription
@@ -34,7 +34,7 @@ async def make_tear_down_view(
                 PlanItem(chapter="Other", action="can't", kind="tear-down", name="", reason=problem)
                 for problem in refused.problems
             ]
-        items = await what_would_go(live, delete_backups)
+        items = await what_would_go(run.azure, live, delete_backups)
     return PlanView(
         deed="tear-down",
         environment=key,

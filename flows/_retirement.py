@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from aks_postgres.arm.client import Azure
 from aks_postgres.errors import ProvisioningError, RebuildFailed
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Site
@@ -103,7 +104,11 @@ async def removals_of(started: Iterable[Step[Removals]]) -> list[Removal]:
 
 
 async def finish_tear_down(
-    spec: EnvironmentSpec, *, discard_data: str | None = None, backup_age_min: int = BACKUP_AGE_MIN
+    azure: Azure,
+    spec: EnvironmentSpec,
+    *,
+    discard_data: str | None = None,
+    backup_age_min: int = BACKUP_AGE_MIN,
 ) -> tuple[int, ...]:
     """Finish a tear-down that began and didn't end, so that a new generation doesn't stand beside half an old one.
 
@@ -120,7 +125,7 @@ async def finish_tear_down(
     Raises:
         TearDownRefused: something stands against it, such as live data; nothing was deleted.
     """
-    retiring = [one for one in (await look_at_generations(spec)).live if one.state == "retiring"]
+    retiring = [one for one in (await look_at_generations(azure, spec)).live if one.state == "retiring"]
     if not retiring:
         return ()
     names = ", ".join(one.names.resource_group for one in retiring)

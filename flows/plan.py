@@ -13,7 +13,6 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from aks_postgres.arm.client import cloud
 from aks_postgres.errors import AzureRefused, ImmutableChange, PreflightFailed, UnknownRegion, is_permanent
 from aks_postgres.flows._environment import start_environment
 from aks_postgres.reports.cost import Cost, cost_of, cost_text
@@ -91,7 +90,7 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
         recorded: whether the steps are Prefect task runs.
         generation: which one to plan for; unset, the live one, or the next where there is none.
     """
-    async with run_session(spec, planning=True):
+    async with run_session(spec, planning=True) as run:
         async with Steps(recorded=recorded, collects_failures=True) as steps:
             started = start_environment(steps, spec, generation=generation, verify=False)
         problem = await started.place.failure()
@@ -126,7 +125,7 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
             warnings=place.warnings,
             cost=cost_of(spec),
             generation=place.generation,
-            resources=tuple(cloud().looked_at.values()),
+            resources=tuple(run.azure.looked_at.values()),
         )
 
 

@@ -16,6 +16,7 @@ from prefect.runtime import deployment
 from prefect.states import Completed
 from pydantic import Field
 
+from aks_postgres.arm.client import Azure
 from aks_postgres.errors import (
     OperationNotDone,
     PreflightFailed,
@@ -29,14 +30,13 @@ from aks_postgres.flows._retirement import BACKUP_AGE_MIN, finish_tear_down, ret
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import make_environment, read_outputs
 from aks_postgres.reports.cost import cost_of
-from aks_postgres.reports.journal import Journal
 from aks_postgres.reports.rebuild import Addresses, Generations, RebuildPlan, Rebuilt, Strategy
 from aks_postgres.reports.receipt import Receipt
 from aks_postgres.runs.confirmation import not_confirmed
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.plan_view import plan_view
 from aks_postgres.runs.rebuild_text import plan_text, rebuild_view, rebuilt_text
-from aks_postgres.runs.session import run_session
+from aks_postgres.runs.session import Run, run_session
 from aks_postgres.runs.write_lock import WriteLock
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
@@ -111,22 +111,22 @@ async def rebuild(
         return refused
     words = (confirm, discard_data, backup_age_min)
     approved = approved_plan
-    async with run_session(spec, planning=True):
-        found_first = _current(await look_at_generations(spec))
+    async with run_session(spec, planning=True) as run:
+        found_first = _current(await look_at_generations(run.azure, spec))
     if approval:
         # Before the lock: whoever waits for a person keeps nobody from writing.
         approved = await _approved(spec, await make_rebuild_plan(spec, strategy, *words), approval_hours)
-    async with run_session(spec) as run_journal, one_writer(spec, if_another_run) as lock:
-        if not again and (done := await _rebuilt_meanwhile(spec, strategy, found_first)):
+    async with run_session(spec) as run, one_writer(run.azure, spec, if_another_run) as lock:
+        if not again and (done := await _rebuilt_meanwhile(run.azure, spec, strategy, found_first)):
             return done
         _refuse(await make_rebuild_plan(spec, strategy, *words), approved)
         # What was refused left no trace; what goes on is planned again once nobody else can write.
         await lock.secure()
-        if not again and (done := await _rebuilt_meanwhile(spec, strategy, found_first)):
+        if not again and (done := await _rebuilt_meanwhile(run.azure, spec, strategy, found_first)):
             return done
         plan = await make_rebuild_plan(spec, strategy, *words)
         _refuse(plan, approved)
-        rebuilt = await _rebuild(spec, run_journal, lock, plan, words, if_it_fails)
+        rebuilt = await _rebuild(spec, run, lock, plan, words, if_it_fails)
         await _tell(spec, rebuilt)
     return Completed(message=f"{plan.headline}: done", data=rebuilt)
 
@@ -138,8 +138,8 @@ async def make_rebuild_plan(
 
     An interrupted rebuild is finished: what is there decides how, whatever the strategy.
     """
-    async with run_session(spec, planning=True):
-        found = await look_at_generations(spec)
+    async with run_session(spec, planning=True) as run:
+        found = await look_at_generations(run.azure, spec)
         target, old, first = _choose(found, strategy)
         going = (*old, *(one.generation for one in found.live if one.state == "retiring"))
         subscription = ""
@@ -150,9 +150,9 @@ async def make_rebuild_plan(
         except TearDownRefused as refused:
             refusals += refused.problems
         shown = next((one for one in reversed(found.alive) if one.state == "current"), None)
-        addresses = await read_addresses(shown) if shown else None
+        addresses = await read_addresses(run.azure, shown) if shown else None
         # What goes first leaves its quota, and what can't be changed in it is made anew.
-        gone = await what_would_go([one for one in found.live if one.generation in going])
+        gone = await what_would_go(run.azure, [one for one in found.live if one.generation in going])
     replaces = bool(first and old)
     planned = await make_plan(spec, recorded=False, generation=old[-1] if replaces else target)
     # What the new generation gets, where the old one is still in its place.
@@ -184,10 +184,10 @@ def _current(found: Generations) -> int:
 
 
 async def _rebuilt_meanwhile(
-    spec: EnvironmentSpec, strategy: Strategy, found_first: int
+    azure: Azure, spec: EnvironmentSpec, strategy: Strategy, found_first: int
 ) -> State[Rebuilt] | None:
     """The state to end in if another run has made a generation since this one started."""
-    now = _current(await look_at_generations(spec))
+    now = _current(await look_at_generations(azure, spec))
     if now <= found_first:
         return None
     what = f"{environment_key(spec)}: generation {now} was made by another run after this one had started"
@@ -268,20 +268,20 @@ async def _approved(spec: EnvironmentSpec, plan: RebuildPlan, hours: int) -> str
 
 async def _rebuild(
     spec: EnvironmentSpec,
-    run_journal: Journal,
+    run: Run,
     lock: WriteLock,
     plan: RebuildPlan,
     words: tuple[str, str | None, int],
     if_it_fails: str,
 ) -> Rebuilt:
     confirm, discard_data, backup_age_min = words
-    run_journal.note(plan.headline)
+    run.journal.note(plan.headline)
     receipts: list[Receipt] = []
-    await finish_tear_down(spec, discard_data=discard_data, backup_age_min=backup_age_min)
+    await finish_tear_down(run.azure, spec, discard_data=discard_data, backup_age_min=backup_age_min)
     if plan.first and plan.old:
         receipts.append(await retire(spec, plan.old, confirm, discard_data, backup_age_min))
     try:
-        outputs = await make_environment(spec, run_journal, plan.target)
+        outputs = await make_environment(spec, run.journal, plan.target)
     except ProvisioningError as error:
         if plan.first and plan.old:
             raise RebuildFailed(_after_deletion(plan, error)) from error

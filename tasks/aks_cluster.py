@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import FINAL_STATES, Decision, decide, merged
 from aks_postgres.arm.reconcile import arm_resource, begin, ensure, look_at
 from aks_postgres.arm.responses import Answer, Json
@@ -240,6 +240,7 @@ def cluster_outputs(live: Json, place: Place, change_of: ResourceOutputs) -> Clu
 
 @arm_task("request_cluster {place.names.cluster}")
 async def request_cluster(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     group: ResourceOutputs,
@@ -267,7 +268,7 @@ async def request_cluster(
         NotOurs: there is a cluster of that name without tags of ours.
     """
     resource_id = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
-    resource = cluster_resource(resource_id, group.name, place.names.cluster, CREATE_S)
+    resource = cluster_resource(azure, resource_id, group.name, place.names.cluster, CREATE_S)
 
     def decision(live: Json | None) -> Decision:
         if live is not None:
@@ -286,6 +287,7 @@ async def request_cluster(
 
 @arm_task("ensure_cluster {place.names.cluster}")
 async def ensure_cluster(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     group: ResourceOutputs,
@@ -314,18 +316,18 @@ async def ensure_cluster(
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
     resource_id = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
-    resource = cluster_resource(resource_id, group.name, place.names.cluster, CREATE_S)
+    resource = cluster_resource(azure, resource_id, group.name, place.names.cluster, CREATE_S)
     begun = None
-    if requested is not None and requested.change.kind == "created" and not cloud().planning:
+    if requested is not None and requested.change.kind == "created" and not azure.gate.plans:
         url = requested.operation_url
         begun = Answer(202, {}, {"azure-asyncoperation": url} if url else {})
     started = UNCHANGED
     if spec.cluster.if_stopped == "start" and begun is None:
-        started = await start_if_stopped(resource, group.name, place.names.cluster)
+        started = await start_if_stopped(azure, resource, group.name, place.names.cluster)
     resource, rebound = rebinding(resource, identity)
 
     def decision(live: Json | None) -> Decision:
-        if is_stopped(live) and not cloud().planning:
+        if is_stopped(live) and not azure.gate.plans:
             raise stopped_cluster(group.name, place.names.cluster)
         return rebound(cluster_decision(spec, place, identity.id, live), live)
 
@@ -337,7 +339,9 @@ async def ensure_cluster(
 
 
 @arm_task("ensure_node_pool {spec.postgres_pool.name}")
-async def ensure_node_pool(spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs) -> NodePoolOutputs:
+async def ensure_node_pool(
+    azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs
+) -> NodePoolOutputs:
     """Add the node pool that runs PostgreSQL, or bring it to the spec.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 3 (az aks nodepool add).
@@ -360,8 +364,8 @@ async def ensure_node_pool(spec: EnvironmentSpec, place: Place, cluster: Cluster
     pool = spec.postgres_pool
     label = f"node pool {pool.name}"
     properties, first = postgres_pool_body(spec, place)
-    operations = cloud().container_service.agent_pools
-    whole = cluster_resource(cluster.id, cluster.resource_group, cluster.name, CREATE_S)
+    operations = azure.container_service.agent_pools
+    whole = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, CREATE_S)
 
     async def is_busy() -> bool:
         # Of a cluster AKS takes a read a second; of all node pools of a subscription together no more.
@@ -371,6 +375,7 @@ async def ensure_node_pool(spec: EnvironmentSpec, place: Place, cluster: Cluster
         return any(state.casefold() not in FINAL_STATES for state in states)
 
     resource = arm_resource(
+        azure,
         label,
         f"{cluster.id}/agentPools/{pool.name}",
         operations.get,
@@ -408,12 +413,12 @@ async def ensure_node_pool(spec: EnvironmentSpec, place: Place, cluster: Cluster
         count=found["count"],
         kubernetes_version=found.get("currentOrchestratorVersion") or found["orchestratorVersion"],
         zones=tuple(found.get("availabilityZones") or ()),
-        change=UNCHANGED if comes_with_it(spec, cluster) else change,
+        change=UNCHANGED if comes_with_it(azure, spec, cluster) else change,
     )
 
 
 @arm_task("reach_api_server {cluster.name}")
-async def reach_api_server(place: Place, cluster: ClusterOutputs) -> ApiServerOutputs:
+async def reach_api_server(azure: Azure, place: Place, cluster: ClusterOutputs) -> ApiServerOutputs:
     """Get the cluster's credentials, in memory, and prove that its API server answers this worker.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 4 (az aks get-credentials). Nothing is merged
@@ -431,16 +436,16 @@ async def reach_api_server(place: Place, cluster: ClusterOutputs) -> ApiServerOu
         NotEffectiveYet: no answer in time; the message names the address that Azure sees and what to do.
         LastingState: the cluster was stopped meanwhile.
     """
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         return ApiServerOutputs(kubernetes_version=place.kubernetes_version, waited_s=0, change=UNCHANGED)
-    if would_start(cluster):
+    if would_start(azure, cluster):
         raise ProvisioningError(f"AKS cluster {cluster.name} is stopped: what is in it shows once it runs.")
     started_s = clock.now_s()
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         try:
             version = await persistently(api.label, lambda: api.request("GET", "/version"))
         except TemporaryError as error:
-            whole = cluster_resource(cluster.id, cluster.resource_group, cluster.name, CREATE_S)
+            whole = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, CREATE_S)
             await refuse_stopped(whole, cluster.resource_group, cluster.name)
             seen = place.worker_address or "not looked up (network.add_worker_address is off)"
             raise NotEffectiveYet(

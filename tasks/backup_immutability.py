@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import arm_resource, ensure
@@ -60,7 +60,7 @@ def immutability_decision(label: str, days: int, live: Json | None) -> Decision:
 
 @arm_task("ensure_backup_immutability {container.name}")
 async def ensure_backup_immutability(
-    spec: EnvironmentSpec, account: StorageAccountOutputs, container: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, account: StorageAccountOutputs, container: ResourceOutputs
 ) -> ResourceOutputs:
     """Keep versions of backups from being changed or deleted for some days.
 
@@ -80,8 +80,9 @@ async def ensure_backup_immutability(
     """
     days = spec.storage.immutability_days or 0
     label = f"immutability policy of blob container {container.name}"
-    containers = cloud().storage.blob_containers
+    containers = azure.storage.blob_containers
     resource = arm_resource(
+        azure,
         label,
         f"{container.id}/immutabilityPolicies/default",
         containers.get_immutability_policy,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
@@ -72,7 +72,9 @@ def _dicts(value: Any) -> list[Json]:
 
 
 @arm_task("ensure_backup_lifecycle {account.name}")
-async def ensure_backup_lifecycle(spec: EnvironmentSpec, account: StorageAccountOutputs) -> ResourceOutputs:
+async def ensure_backup_lifecycle(
+    azure: Azure, spec: EnvironmentSpec, account: StorageAccountOutputs
+) -> ResourceOutputs:
     """Let Azure delete previous versions of backups once their days are over.
 
     Guide: not in it; it keeps no versions.
@@ -86,8 +88,9 @@ async def ensure_backup_lifecycle(spec: EnvironmentSpec, account: StorageAccount
         ID and name of the account's lifecycle policy.
     """
     label = f"lifecycle policy of storage account {account.name}"
-    policies = cloud().storage.management_policies
+    policies = azure.storage.management_policies
     resource = arm_resource(
+        azure,
         label,
         f"{account.id}/managementPolicies/default",
         policies.get,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
@@ -39,7 +39,9 @@ def _days(policy: Any) -> int:
 
 
 @arm_task("ensure_backup_protection {account.name}")
-async def ensure_backup_protection(spec: EnvironmentSpec, account: StorageAccountOutputs) -> ResourceOutputs:
+async def ensure_backup_protection(
+    azure: Azure, spec: EnvironmentSpec, account: StorageAccountOutputs
+) -> ResourceOutputs:
     """Let Azure keep deleted and overwritten backups for some days.
 
     Guide: not in it; it keeps Azure's defaults, which bring nothing back.
@@ -53,8 +55,9 @@ async def ensure_backup_protection(spec: EnvironmentSpec, account: StorageAccoun
         ID and name of the account's blob service.
     """
     label = f"blob service of storage account {account.name}"
-    services = cloud().storage.blob_services
+    services = azure.storage.blob_services
     resource = arm_resource(
+        azure,
         label,
         f"{account.id}/blobServices/default",
         services.get_service_properties,

@@ -7,7 +7,7 @@ before, in `inventory.py`; roles, backups and groups are in `clean_up_roles.py` 
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import Deletable, deletable, ensure_absent, wait_until_absent
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.reports.outputs import Site
@@ -24,10 +24,11 @@ from aks_postgres.tear_down.soft_delete import deleted_workspaces, soft_deleted
 _RULE_GROUPS_API = "2023-03-01"
 
 
-def _association(site: Site, name: str) -> Deletable:
-    operations = cloud().monitor.data_collection_rule_associations
+def _association(azure: Azure, site: Site, name: str) -> Deletable:
+    operations = azure.monitor.data_collection_rule_associations
     scope = site.resource_id("Microsoft.ContainerService/managedClusters", site.names.cluster)
     return deletable(
+        azure,
         "data collection rule association",
         f"{scope}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{name}",
         operations.get,
@@ -38,7 +39,7 @@ def _association(site: Site, name: str) -> Deletable:
 
 
 @arm_task("delete_associations {site.names.cluster}")
-async def delete_associations(site: Site) -> Removals:
+async def delete_associations(azure: Azure, site: Site) -> Removals:
     """Delete the cluster's data collection rule associations: rules can't be deleted while they are there.
 
     REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rule-associations/delete
@@ -49,13 +50,13 @@ async def delete_associations(site: Site) -> Removals:
     Returns:
         What became of them.
     """
-    found = [_association(site, name) for name in (METRICS_ASSOCIATION, LOGS_ASSOCIATION)]
+    found = [_association(azure, site, name) for name in (METRICS_ASSOCIATION, LOGS_ASSOCIATION)]
     outcomes = await all_ended(ensure_absent(one) for one in found)
     return Removals(items=tuple(map(removal, found, outcomes)))
 
 
 @arm_task("delete_rule_groups {site.names.cluster}")
-async def delete_rule_groups(spec: EnvironmentSpec, site: Site) -> Removals:
+async def delete_rule_groups(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
     """Delete the Prometheus recording rule groups.
 
     REST: https://learn.microsoft.com/rest/api/monitor/prometheus-rule-groups/delete
@@ -67,10 +68,10 @@ async def delete_rule_groups(spec: EnvironmentSpec, site: Site) -> Removals:
     Returns:
         What became of them.
     """
-    operations = cloud().resources.resources
+    operations = azure.resources.resources
     names = [
         str(resource["name"])
-        for resource in await contents_of(site.names.resource_group)
+        for resource in await contents_of(azure, site.names.resource_group)
         if str(resource["type"]).casefold() == RULE_GROUPS.casefold()
         and site.names.is_rule_group(str(resource["name"]))
     ]
@@ -79,6 +80,7 @@ async def delete_rule_groups(spec: EnvironmentSpec, site: Site) -> Removals:
         resource_id = site.resource_id(RULE_GROUPS, name)
         found.append(
             deletable(
+                azure,
                 "Prometheus rule group",
                 resource_id,
                 operations.get_by_id,
@@ -92,7 +94,7 @@ async def delete_rule_groups(spec: EnvironmentSpec, site: Site) -> Removals:
 
 
 @arm_task("delete_cluster {site.names.cluster}")
-async def delete_cluster(spec: EnvironmentSpec, site: Site) -> Removals:
+async def delete_cluster(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
     """Delete the AKS cluster; its node pools and its node resource group with the public IP go with it.
 
     REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/delete
@@ -108,9 +110,10 @@ async def delete_cluster(spec: EnvironmentSpec, site: Site) -> Removals:
         OperationNotDone: still being deleted at the deadline; a rerun goes on waiting.
     """
     names = site.names
-    groups, addresses = cloud().resources.resource_groups, cloud().network.public_ip_addresses
+    groups, addresses = azure.resources.resource_groups, azure.network.public_ip_addresses
     goes_along = [
         deletable(
+            azure,
             "public IP",
             site.resource_id(
                 "Microsoft.Network/publicIPAddresses", names.public_ip, names.node_resource_group
@@ -121,6 +124,7 @@ async def delete_cluster(spec: EnvironmentSpec, site: Site) -> Removals:
             names.public_ip,
         ),
         deletable(
+            azure,
             "node resource group",
             site.group_id(names.node_resource_group),
             groups.get,
@@ -129,7 +133,7 @@ async def delete_cluster(spec: EnvironmentSpec, site: Site) -> Removals:
         ),
     ]
     were_there = [await is_there(one) for one in goes_along]
-    removed = await remove(spec, deletable_cluster(site))
+    removed = await remove(spec, deletable_cluster(azure, site))
     await all_ended(wait_until_absent(one) for one in goes_along)
     gone = [
         removal(one, "deleted" if was_there else "not found")
@@ -139,7 +143,7 @@ async def delete_cluster(spec: EnvironmentSpec, site: Site) -> Removals:
 
 
 @arm_task("delete_grafana {site.names.grafana}")
-async def delete_grafana(spec: EnvironmentSpec, site: Site) -> Removals:
+async def delete_grafana(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
     """Delete the Managed Grafana instance; its own identity goes with it.
 
     REST: https://learn.microsoft.com/rest/api/managed-grafana/grafana/delete
@@ -151,10 +155,11 @@ async def delete_grafana(spec: EnvironmentSpec, site: Site) -> Removals:
     Returns:
         What became of it.
     """
-    operations = cloud().dashboard.grafana
+    operations = azure.dashboard.grafana
     return await remove(
         spec,
         deletable(
+            azure,
             "Managed Grafana",
             site.resource_id("Microsoft.Dashboard/grafana", site.names.grafana),
             operations.get,
@@ -168,7 +173,7 @@ async def delete_grafana(spec: EnvironmentSpec, site: Site) -> Removals:
 
 
 @arm_task("delete_data_collection {site.names.cluster}")
-async def delete_data_collection(spec: EnvironmentSpec, site: Site) -> Removals:
+async def delete_data_collection(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
     """Delete the data collection rules of metrics and logs, then the endpoint that the first one uses.
 
     REST: https://learn.microsoft.com/rest/api/monitor/data-collection-rules/delete
@@ -181,9 +186,10 @@ async def delete_data_collection(spec: EnvironmentSpec, site: Site) -> Removals:
         What became of them.
     """
     names, group = site.names, site.names.resource_group
-    rules, endpoints = cloud().monitor.data_collection_rules, cloud().monitor.data_collection_endpoints
+    rules, endpoints = azure.monitor.data_collection_rules, azure.monitor.data_collection_endpoints
     found = [
         deletable(
+            azure,
             "data collection rule",
             site.resource_id("Microsoft.Insights/dataCollectionRules", name),
             rules.get,
@@ -196,6 +202,7 @@ async def delete_data_collection(spec: EnvironmentSpec, site: Site) -> Removals:
     removed = await all_ended(remove(spec, one) for one in found)
     name = names.metrics_endpoint(spec.region)
     endpoint = deletable(
+        azure,
         "data collection endpoint",
         site.resource_id("Microsoft.Insights/dataCollectionEndpoints", name),
         endpoints.get,
@@ -208,7 +215,7 @@ async def delete_data_collection(spec: EnvironmentSpec, site: Site) -> Removals:
 
 
 @arm_task("delete_monitor_workspace {site.names.monitor_workspace}")
-async def delete_monitor_workspace(spec: EnvironmentSpec, site: Site) -> Removals:
+async def delete_monitor_workspace(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
     """Delete the Azure Monitor workspace, and see that the group goes that Azure made for it.
 
     REST: https://learn.microsoft.com/rest/api/monitor/azure-monitor-workspaces/delete
@@ -223,16 +230,17 @@ async def delete_monitor_workspace(spec: EnvironmentSpec, site: Site) -> Removal
     Raises:
         OperationNotDone: Azure's group is still there at the deadline.
     """
-    names, groups = site.names, cloud().resources.resource_groups
-    operations = cloud().monitor.azure_monitor_workspaces
+    names, groups = site.names, azure.resources.resource_groups
+    operations = azure.monitor.azure_monitor_workspaces
     managed = names.monitor_group(spec.region)
     group = deletable(
-        "managed resource group", site.group_id(managed), groups.get, groups.begin_delete, managed
+        azure, "managed resource group", site.group_id(managed), groups.get, groups.begin_delete, managed
     )
     was_there = await is_there(group)
     removed = await remove(
         spec,
         deletable(
+            azure,
             "Azure Monitor workspace",
             site.resource_id("Microsoft.Monitor/accounts", names.monitor_workspace),
             operations.get,
@@ -248,7 +256,7 @@ async def delete_monitor_workspace(spec: EnvironmentSpec, site: Site) -> Removal
 
 
 @arm_task("delete_log_workspace {site.names.log_workspace}")
-async def delete_log_workspace(spec: EnvironmentSpec, site: Site) -> Removals:
+async def delete_log_workspace(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
     """Delete the Log Analytics workspace; Azure keeps it for two weeks, and the receipt says until when.
 
     REST: https://learn.microsoft.com/rest/api/loganalytics/workspaces/delete
@@ -260,8 +268,9 @@ async def delete_log_workspace(spec: EnvironmentSpec, site: Site) -> Removals:
     Returns:
         What became of it.
     """
-    operations = cloud().log_analytics.workspaces
+    operations = azure.log_analytics.workspaces
     resource = deletable(
+        azure,
         "Log Analytics workspace",
         site.resource_id("Microsoft.OperationalInsights/workspaces", site.names.log_workspace),
         operations.get,
@@ -271,7 +280,7 @@ async def delete_log_workspace(spec: EnvironmentSpec, site: Site) -> Removals:
         expected_s=10,
     )
     (removed,) = (await remove(spec, resource)).items
-    held = {str(workspace["id"]).casefold() for workspace in await deleted_workspaces()}
+    held = {str(workspace["id"]).casefold() for workspace in await deleted_workspaces(azure)}
     if resource.id.casefold() in held:
         reason = "" if removed.outcome == "deleted" else "deleted before this run"
         return Removals(items=(soft_deleted(resource.id, reason),))
@@ -279,7 +288,7 @@ async def delete_log_workspace(spec: EnvironmentSpec, site: Site) -> Removals:
 
 
 @arm_task("delete_managed_identities {site.names.identity}")
-async def delete_managed_identities(spec: EnvironmentSpec, site: Site) -> Removals:
+async def delete_managed_identities(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
     """Delete the managed identity, and the one for backups if there is one; nothing uses them any more.
 
     REST: https://learn.microsoft.com/rest/api/managedidentity/user-assigned-identities/delete
@@ -291,10 +300,11 @@ async def delete_managed_identities(spec: EnvironmentSpec, site: Site) -> Remova
     Returns:
         What became of them.
     """
-    operations = cloud().identities.user_assigned_identities
+    operations = azure.identities.user_assigned_identities
 
     def identity(what: str, name: str) -> Deletable:
         return deletable(
+            azure,
             what,
             site.resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", name),
             operations.get,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import Deletable, deletable, ensure_absent
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import NotOurs, OperationNotDone
@@ -22,7 +22,7 @@ _LISTED_FOR_S = 600
 
 
 @arm_task("see_to_backups {vault.account}")
-async def see_to_backups(spec: EnvironmentSpec, vault: Vault) -> Removals:
+async def see_to_backups(azure: Azure, spec: EnvironmentSpec, vault: Vault) -> Removals:
     """Delete the storage account with all backups where that was asked for in words; else see that it is kept.
 
     REST: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/delete
@@ -34,8 +34,9 @@ async def see_to_backups(spec: EnvironmentSpec, vault: Vault) -> Removals:
     Returns:
         What became of account and backup group.
     """
-    accounts, groups = cloud().storage.storage_accounts, cloud().resources.resource_groups
+    accounts, groups = azure.storage.storage_accounts, azure.resources.resource_groups
     account = deletable(
+        azure,
         "storage account",
         vault.account_id,
         accounts.get_properties,
@@ -45,6 +46,7 @@ async def see_to_backups(spec: EnvironmentSpec, vault: Vault) -> Removals:
         expected_s=5,
     )
     group = deletable(
+        azure,
         "backup resource group",
         vault.group_id,
         groups.get,
@@ -54,12 +56,12 @@ async def see_to_backups(spec: EnvironmentSpec, vault: Vault) -> Removals:
         deadline_s=3600,
     )
     if vault.wanted:
-        if fence := cloud().gate.fence:
+        if fence := azure.gate.fence:
             await fence.let_go(vault.account)
         removed = await remove(spec, account)
         if not vault.apart:
             return removed
-        return Removals(items=(*removed.items, await _delete_group(spec, group, None, vault)))
+        return Removals(items=(*removed.items, await _delete_group(azure, spec, group, None, vault)))
     kept = []
     for one in (account, *([group] if vault.apart else [])):
         if await is_there(one):
@@ -68,7 +70,7 @@ async def see_to_backups(spec: EnvironmentSpec, vault: Vault) -> Removals:
 
 
 @arm_task("delete_resource_group {site.names.resource_group}")
-async def delete_resource_group(spec: EnvironmentSpec, site: Site) -> Removals:
+async def delete_resource_group(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
     """Delete the environment's resource group once it is empty; with backups in it, it stays.
 
     REST: https://learn.microsoft.com/rest/api/resources/resource-groups/delete
@@ -84,8 +86,9 @@ async def delete_resource_group(spec: EnvironmentSpec, site: Site) -> Removals:
         NotOurs: something else is in it by now.
         OperationNotDone: what was deleted is still listed.
     """
-    groups = cloud().resources.resource_groups
+    groups = azure.resources.resource_groups
     group = deletable(
+        azure,
         "resource group",
         site.group_id(site.names.resource_group),
         groups.get,
@@ -94,7 +97,7 @@ async def delete_resource_group(spec: EnvironmentSpec, site: Site) -> Removals:
         expected_s=60,
         deadline_s=3600,
     )
-    return Removals(items=(await _delete_group(spec, group, site, None),))
+    return Removals(items=(await _delete_group(azure, spec, group, site, None),))
 
 
 class _HoldsBackups(Exception):
@@ -102,12 +105,12 @@ class _HoldsBackups(Exception):
 
 
 async def _delete_group(
-    spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None
+    azure: Azure, spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None
 ) -> Removal:
     async def check(live: Json) -> None:
         if not is_ours(live.get("tags"), spec):
             raise not_ours(spec, group.label)
-        await _emptied(spec, group, site, vault)
+        await _emptied(azure, spec, group, site, vault)
 
     try:
         return removal(group, await ensure_absent(group, check))
@@ -115,10 +118,12 @@ async def _delete_group(
         return removal(group, "kept", str(held))
 
 
-async def _emptied(spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None) -> None:
+async def _emptied(
+    azure: Azure, spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None
+) -> None:
     """Wait until nothing is listed in the group any more."""
     started_s = clock.now_s()
-    while contents := await contents_of(group.name):
+    while contents := await contents_of(azure, group.name):
         others = foreign(spec, site, contents) if site else []
         others += foreign_backups(spec, vault.account_id, contents) if vault else []
         if others:

@@ -5,7 +5,7 @@ Ours are those that `provision` gives: role, principal and scope. Others' are re
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import deletable, ensure_absent
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import AzureRefused
@@ -23,7 +23,7 @@ from aks_postgres.tear_down.removal import removal
 
 
 @arm_task("delete_grafana_roles {site.names.grafana}")
-async def delete_grafana_roles(site: Site) -> Removals:
+async def delete_grafana_roles(azure: Azure, site: Site) -> Removals:
     """Take Grafana's identity its roles, wherever they are, and people theirs on Grafana.
 
     Nothing else would: the role on the subscription stays behind as "identity not found" when Grafana goes.
@@ -37,7 +37,7 @@ async def delete_grafana_roles(site: Site) -> Removals:
     """
     names = site.names
     grafana = await read(
-        f"Managed Grafana {names.grafana}", cloud().dashboard.grafana.get, names.resource_group, names.grafana
+        f"Managed Grafana {names.grafana}", azure.dashboard.grafana.get, names.resource_group, names.grafana
     )
     if grafana is None:
         return Removals(items=())
@@ -51,17 +51,17 @@ async def delete_grafana_roles(site: Site) -> Removals:
     granted = {(MONITORING_READER, scope) for scope in readable} | {
         (MONITORING_DATA_READER, site.resource_id("Microsoft.Monitor/accounts", names.monitor_workspace))
     }
-    mine = await _delete_roles(site, principal_id, granted) if principal_id else []
+    mine = await _delete_roles(azure, site, principal_id, granted) if principal_id else []
     people = [
         one
-        for one in await assignments_of(grafana_id, "atScope()")
+        for one in await assignments_of(azure, grafana_id, "atScope()")
         if one.scope.casefold() == grafana_id.casefold() and one.role_id == GRAFANA_ADMIN
     ]
-    return Removals(items=(*mine, *await all_ended(_delete_role(one.id, one.label) for one in people)))
+    return Removals(items=(*mine, *await all_ended(_delete_role(azure, one.id, one.label) for one in people)))
 
 
 @arm_task("delete_identity_roles {site.names.identity}")
-async def delete_identity_roles(site: Site) -> Removals:
+async def delete_identity_roles(azure: Azure, site: Site) -> Removals:
     """Take the managed identities the role on the storage account, which outlives them.
 
     REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/delete
@@ -73,7 +73,7 @@ async def delete_identity_roles(site: Site) -> Removals:
         What became of it. One under a lock, as careful people put on backups, is kept.
     """
     names = site.names
-    operations = cloud().identities.user_assigned_identities
+    operations = azure.identities.user_assigned_identities
     identities = await all_ended(
         read(f"managed identity {name}", operations.get, names.resource_group, name)
         for name in (names.identity, names.backup_identity)
@@ -83,17 +83,21 @@ async def delete_identity_roles(site: Site) -> Removals:
     )
     granted = {(STORAGE_BLOB_DATA_CONTRIBUTOR, account_id)}
     removed = await all_ended(
-        _delete_roles(site, str(identity["properties"]["principalId"]), granted)
+        _delete_roles(azure, site, str(identity["properties"]["principalId"]), granted)
         for identity in identities
         if identity
     )
     return Removals(items=tuple(item for items in removed for item in items))
 
 
-async def _delete_roles(site: Site, principal_id: str, granted: set[tuple[str, str]]) -> list[Removal]:
+async def _delete_roles(
+    azure: Azure, site: Site, principal_id: str, granted: set[tuple[str, str]]
+) -> list[Removal]:
     """Delete the roles that we gave a principal; those that others gave it are theirs, and reported."""
     ours = {(role_id, scope.casefold()) for role_id, scope in granted}
-    found = await assignments_of(f"/subscriptions/{site.subscription_id}", f"principalId eq '{principal_id}'")
+    found = await assignments_of(
+        azure, f"/subscriptions/{site.subscription_id}", f"principalId eq '{principal_id}'"
+    )
     mine = [one for one in found if (one.role_id, one.scope.casefold()) in ours]
     going = [site.group_id(site.names.resource_group), site.group_id(site.names.node_resource_group)]
     theirs = [
@@ -102,7 +106,7 @@ async def _delete_roles(site: Site, principal_id: str, granted: set[tuple[str, s
         if one not in mine
         and not any(f"{one.scope}/".casefold().startswith(f"{group}/".casefold()) for group in going)
     ]
-    removed = await all_ended(_delete_role(one.id, one.label) for one in mine)
+    removed = await all_ended(_delete_role(azure, one.id, one.label) for one in mine)
     kept = [
         Removal(
             what="role assignment",
@@ -116,9 +120,10 @@ async def _delete_roles(site: Site, principal_id: str, granted: set[tuple[str, s
     return [*removed, *kept]
 
 
-async def _delete_role(assignment_id: str, label: str) -> Removal:
-    operations = cloud().authorization.role_assignments
+async def _delete_role(azure: Azure, assignment_id: str, label: str) -> Removal:
+    operations = azure.authorization.role_assignments
     resource = deletable(
+        azure,
         "role assignment",
         assignment_id,
         operations.get_by_id,

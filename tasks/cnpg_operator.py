@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.errors import NotOurs
@@ -36,7 +36,11 @@ _LABEL = "app.kubernetes.io/name=cloudnative-pg"
 
 @arm_task("ensure_cnpg_operator {spec.operator.version}")
 async def ensure_cnpg_operator(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs, node_pool: NodePoolOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    cluster: ClusterOutputs,
+    namespaces: NamespacesOutputs,
+    node_pool: NodePoolOutputs,
 ) -> OperatorOutputs:
     """Install the CloudNativePG operator, or bring it to manifest or chart, and wait until it is available.
 
@@ -59,16 +63,18 @@ async def ensure_cnpg_operator(
         LastingState: the deployment isn't available in time; the message says what its pods say.
         NotEffectiveYet: likewise, and they say nothing.
     """
-    way = await (ChartWay.of(spec) if spec.operator.installer == "helm" else ManifestWay.of(spec))
+    way = await (
+        ChartWay.of(azure, spec) if spec.operator.installer == "helm" else ManifestWay.of(azure, spec)
+    )
     namespace = spec.namespaces.operator
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         created = FieldChange(field=f"CloudNativePG {spec.operator.version}", old=None, new="created")
         changed, count = [created], way.count
     else:
-        async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
             refuse_other(await _operators(api), spec.operator.installer, namespace)
             changed, count = await way.bring(api, cluster, namespace)
-            if not cloud().planning:
+            if not azure.gate.plans:
                 await available(api, namespace, way.deployment)
     kinds = {str(change.new) for change in changed}
     return OperatorOutputs(

@@ -6,6 +6,7 @@ as here, no role is needed.
 
 from __future__ import annotations
 
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
@@ -34,7 +35,7 @@ _STREAM = "Microsoft-ContainerInsights-Group-Default"
 
 @arm_task("ensure_logs_rule {place.names.cluster}")
 async def ensure_logs_rule(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, workspace: LogWorkspaceOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, workspace: LogWorkspaceOutputs
 ) -> ResourceOutputs:
     """Create the data collection rule that sends container logs to the Log Analytics workspace.
 
@@ -67,12 +68,14 @@ async def ensure_logs_rule(
         "destinations": {"logAnalytics": [{"workspaceResourceId": workspace.id, "name": "la-workspace"}]},
     }
     return await ensure_rule(
-        spec, place, group, place.names.logs_rule(region), region, properties, workspace.customer_id
+        azure, spec, place, group, place.names.logs_rule(region), region, properties, workspace.customer_id
     )
 
 
 @arm_task("ensure_logs_association {cluster.name}")
-async def ensure_logs_association(cluster: ResourceOutputs, rule: ResourceOutputs) -> ResourceOutputs:
+async def ensure_logs_association(
+    azure: Azure, cluster: ResourceOutputs, rule: ResourceOutputs
+) -> ResourceOutputs:
     """Associate the cluster with the logs rule.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 6: inside az aks enable-addons.
@@ -85,12 +88,14 @@ async def ensure_logs_association(cluster: ResourceOutputs, rule: ResourceOutput
     Returns:
         ID and name of the association.
     """
-    return await ensure_association(cluster, rule, LOGS_ASSOCIATION, "Container logs of this AKS cluster.")
+    return await ensure_association(
+        azure, cluster, rule, LOGS_ASSOCIATION, "Container logs of this AKS cluster."
+    )
 
 
 @arm_task("ensure_container_insights {cluster.name}")
 async def ensure_container_insights(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, workspace: LogWorkspaceOutputs
+    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, workspace: LogWorkspaceOutputs
 ) -> StepOutputs:
     """Switch the Container insights add-on on in the cluster.
 
@@ -108,12 +113,12 @@ async def ensure_container_insights(
     Raises:
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
     """
-    if comes_with_it(spec, cluster):
+    if comes_with_it(azure, spec, cluster):
         return StepOutputs(change=UNCHANGED)
-    resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
 
     def decision(live: Json | None) -> Decision:
-        cluster_now = existing(resource.label, live)
+        cluster_now = existing(azure, resource.label, live)
         found = decide(resource.label, insights_on(workspace.id, cluster_now), cluster_now)
         if found.needs_write:
             # As az does: a managed-identity cluster reports {clientId: msi} here, which needn't come back.

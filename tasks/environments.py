@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import all_ended, read_list
 from aks_postgres.reports.cost import cost_of
@@ -20,12 +20,12 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import ENVIRONMENT, GENERATION, MANAGED_BY, PRODUCT, REGION, STATE
 
 
-async def list_environments() -> tuple[FoundEnvironment, ...]:
+async def list_environments(azure: Azure) -> tuple[FoundEnvironment, ...]:
     """The environments of the subscription, by name, region and generation."""
     groups, clusters = await all_ended(
         [
-            read_list("resource groups", lambda: wire_items(cloud().resources.resource_groups.list())),
-            read_list("AKS clusters", lambda: wire_items(cloud().container_service.managed_clusters.list())),
+            read_list("resource groups", lambda: wire_items(azure.resources.resource_groups.list())),
+            read_list("AKS clusters", lambda: wire_items(azure.container_service.managed_clusters.list())),
         ]
     )
     return environments_in(groups, clusters, datetime.now(UTC))

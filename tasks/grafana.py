@@ -6,7 +6,7 @@ own, and Monitoring Reader reaches the environment's groups only, unless the spe
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide, state_of
 from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.planned import is_unknown
@@ -39,7 +39,9 @@ from aks_postgres.spec.names import resource_tags
 
 
 @arm_task("ensure_grafana {place.names.grafana}")
-async def ensure_grafana(spec: EnvironmentSpec, place: Place, group: ResourceOutputs) -> GrafanaOutputs:
+async def ensure_grafana(
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+) -> GrafanaOutputs:
     """Create the Managed Grafana instance, or bring it to the spec. Takes minutes, and holds up nothing else.
 
     Guide: Create infrastructure, "Set up monitoring ...", step 1 (az grafana create).
@@ -59,8 +61,9 @@ async def ensure_grafana(spec: EnvironmentSpec, place: Place, group: ResourceOut
     """
     name = place.names.grafana
     label = f"Managed Grafana {name}"
-    operations = cloud().dashboard.grafana
+    operations = azure.dashboard.grafana
     resource = arm_resource(
+        azure,
         label,
         place.resource_id("Microsoft.Dashboard/grafana", name),
         operations.get,
@@ -106,7 +109,7 @@ async def ensure_grafana(spec: EnvironmentSpec, place: Place, group: ResourceOut
 
 @arm_task("ensure_grafana_roles {grafana.name}")
 async def ensure_grafana_roles(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, grafana: GrafanaOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, grafana: GrafanaOutputs
 ) -> RoleOutputs:
     """Give Grafana Admin to people and Monitoring Reader to Grafana.
 
@@ -127,19 +130,19 @@ async def ensure_grafana_roles(
         Grant(GRAFANA_ADMIN, grafana.id, admin.object_id, admin.type)
         for admin in spec.monitoring.grafana_admins
     ]
-    if not admins and not (cloud().planning and await _has_admin(grafana)):
+    if not admins and not (azure.gate.plans and await _has_admin(azure, grafana)):
         admins = [Grant(GRAFANA_ADMIN, grafana.id, place.caller_object_id, place.caller_type)]
     whole_subscription = spec.monitoring.monitoring_reader_scope == "subscription"
     scope = f"/subscriptions/{place.subscription_id}" if whole_subscription else group.id
     reader = Grant(MONITORING_READER, scope, grafana.principal_id, "ServicePrincipal")
-    return await ensure_grants([*admins, reader])
+    return await ensure_grants(azure, [*admins, reader])
 
 
-async def _has_admin(grafana: GrafanaOutputs) -> bool:
+async def _has_admin(azure: Azure, grafana: GrafanaOutputs) -> bool:
     """Whether anybody was given Grafana Admin on the instance itself: who plans is no drift."""
     if is_unknown(grafana.principal_id):
         return False  # it isn't there yet
-    found = await assignments_of(grafana.id, "atScope()")
+    found = await assignments_of(azure, grafana.id, "atScope()")
     return any(
         one.role_id == GRAFANA_ADMIN and one.scope.casefold() == grafana.id.casefold() for one in found
     )
@@ -147,7 +150,7 @@ async def _has_admin(grafana: GrafanaOutputs) -> bool:
 
 @arm_task("ensure_node_group_reader {grafana.name}")
 async def ensure_node_group_reader(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, grafana: GrafanaOutputs
+    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, grafana: GrafanaOutputs
 ) -> RoleOutputs:
     """Give Grafana Monitoring Reader on the node resource group too, which isn't inside the environment's group.
 
@@ -166,12 +169,15 @@ async def ensure_node_group_reader(
     if spec.monitoring.monitoring_reader_scope == "subscription":
         return RoleOutputs(ids=(), change=UNCHANGED)
     return await ensure_grants(
-        [Grant(MONITORING_READER, cluster.node_resource_group_id, grafana.principal_id, "ServicePrincipal")]
+        azure,
+        [Grant(MONITORING_READER, cluster.node_resource_group_id, grafana.principal_id, "ServicePrincipal")],
     )
 
 
 @arm_task("ensure_metrics_reader {grafana.name}")
-async def ensure_metrics_reader(grafana: GrafanaOutputs, workspace: MonitorWorkspaceOutputs) -> RoleOutputs:
+async def ensure_metrics_reader(
+    azure: Azure, grafana: GrafanaOutputs, workspace: MonitorWorkspaceOutputs
+) -> RoleOutputs:
     """Let Grafana read the Azure Monitor workspace (Monitoring Data Reader).
 
     Guide: Create infrastructure, "Create the AKS cluster ...": inside az aks create --grafana-resource-id.
@@ -185,7 +191,7 @@ async def ensure_metrics_reader(grafana: GrafanaOutputs, workspace: MonitorWorks
         IDs of the role assignments.
     """
     return await ensure_grants(
-        [Grant(MONITORING_DATA_READER, workspace.id, grafana.principal_id, "ServicePrincipal")]
+        azure, [Grant(MONITORING_DATA_READER, workspace.id, grafana.principal_id, "ServicePrincipal")]
     )
 
 
@@ -200,7 +206,9 @@ def linked_workspaces(live: Json) -> list[str]:
 
 
 @arm_task("ensure_grafana_link {grafana.name}")
-async def ensure_grafana_link(grafana: GrafanaOutputs, workspace: MonitorWorkspaceOutputs) -> StepOutputs:
+async def ensure_grafana_link(
+    azure: Azure, grafana: GrafanaOutputs, workspace: MonitorWorkspaceOutputs
+) -> StepOutputs:
     """Link the Azure Monitor workspace in Grafana, keeping every other link.
 
     Guide: Create infrastructure, "Create the AKS cluster ...": inside az aks create --grafana-resource-id.
@@ -213,9 +221,10 @@ async def ensure_grafana_link(grafana: GrafanaOutputs, workspace: MonitorWorkspa
     Returns:
         The change made.
     """
-    operations = cloud().dashboard.grafana
+    operations = azure.dashboard.grafana
     group = grafana.id.split("/")[4]
     resource = arm_resource(
+        azure,
         f"Managed Grafana {grafana.name}",
         grafana.id,
         operations.get,

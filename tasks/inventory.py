@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.responses import Json, wire_items
@@ -50,6 +50,7 @@ _STATES: dict[str, Literal["current", "retiring"]] = {"current": "current", "ret
 
 @arm_task("take_inventory {spec.name} in {spec.region}")
 async def take_inventory(
+    azure: Azure,
     spec: EnvironmentSpec,
     confirm: str,
     delete_backups: str | None,
@@ -78,10 +79,10 @@ async def take_inventory(
         TearDownRefused: with every problem found, each with its way out.
         TemporaryError: Azure couldn't be asked for now.
     """
-    subscription_id = cloud().subscription_id
+    subscription_id = azure.subscription_id
     key = environment_key(spec)
-    subscription = await ask_about_subscription(subscription_id)
-    groups, deleted = await all_ended([_groups(), deleted_workspaces()])
+    subscription = await ask_about_subscription(azure, subscription_id)
+    groups, deleted = await all_ended([_groups(azure), deleted_workspaces(azure)])
     every = live_groups(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
     found = [one for one in every if only is None or one.generation in only]
     sites = tuple(
@@ -103,15 +104,17 @@ async def take_inventory(
         for name in strays(spec, groups, [one.names for one in every])
     ]
     newest = next_generation(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
-    problems += await hidden_groups(spec, subscription_id, groups, newest)
-    problems += await _judge_rights(subscription_id, deletes_backups=any(vault.wanted for vault in vaults))
-    problems += await _judge_groups(spec, sites, vaults, groups)
-    problems += await _judge_denials(sites, vaults)
-    problems += await _judge_vaults(spec, vaults)
+    problems += await hidden_groups(azure, spec, subscription_id, groups, newest)
+    problems += await _judge_rights(
+        azure, subscription_id, deletes_backups=any(vault.wanted for vault in vaults)
+    )
+    problems += await _judge_groups(azure, spec, sites, vaults, groups)
+    problems += await _judge_denials(azure, sites, vaults)
+    problems += await _judge_vaults(azure, spec, vaults)
     lets_go = discard_data == key
     going = {str(group["name"]).casefold() for group in groups if state_of(group).casefold() == "deleting"}
     for among_nodes, data in await all_ended(
-        [what_goes_along(site, vaults, backup_age_min, going=going, lets_go=lets_go) for site in sites]
+        [what_goes_along(azure, site, vaults, backup_age_min, going=going, lets_go=lets_go) for site in sites]
     ):
         problems += among_nodes
         problems += [
@@ -133,17 +136,17 @@ async def take_inventory(
     )
 
 
-async def look_at_generations(spec: EnvironmentSpec) -> Generations:
+async def look_at_generations(azure: Azure, spec: EnvironmentSpec) -> Generations:
     """Find the generations that are there, how far each is, and the number of the next one; write nothing.
 
     Args:
         spec: the environment.
     """
-    subscription_id = cloud().subscription_id
-    groups, deleted = await all_ended([_groups(), deleted_workspaces()])
+    subscription_id = azure.subscription_id
+    groups, deleted = await all_ended([_groups(azure), deleted_workspaces(azure)])
     gone = [str(workspace["name"]) for workspace in deleted]
     newest = next_generation(spec, subscription_id, groups, gone)
-    if hidden := await hidden_groups(spec, subscription_id, groups, newest):
+    if hidden := await hidden_groups(azure, spec, subscription_id, groups, newest):
         raise TearDownRefused(environment_key(spec), hidden)
     return Generations(
         live=tuple(
@@ -160,13 +163,13 @@ async def look_at_generations(spec: EnvironmentSpec) -> Generations:
     )
 
 
-async def read_addresses(site: Site) -> Addresses:
+async def read_addresses(azure: Azure, site: Site) -> Addresses:
     """What others know a generation by; what isn't there is left out.
 
     Args:
         site: the generation.
     """
-    azure, names = cloud(), site.names
+    names = site.names
     group = names.resource_group
     cluster, address, grafana, shared, separate = await all_ended(
         [
@@ -251,8 +254,8 @@ def vaults_of(
     return tuple(found.values())
 
 
-async def _groups() -> list[Json]:
-    operations = cloud().resources.resource_groups
+async def _groups(azure: Azure) -> list[Json]:
+    operations = azure.resources.resource_groups
     return await read_list("resource groups", lambda: wire_items(operations.list()))
 
 
@@ -262,8 +265,9 @@ def _ours_among(spec: EnvironmentSpec, subscription_id: str, deleted: Sequence[J
     return [by_name[name] for name in deleted_generations(spec, subscription_id, by_name).values()]
 
 
-async def _judge_rights(subscription_id: str, *, deletes_backups: bool) -> list[Finding]:
+async def _judge_rights(azure: Azure, subscription_id: str, *, deletes_backups: bool) -> list[Finding]:
     permissions = await pages(
+        azure,
         "the caller's permissions",
         f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/permissions",
         _PERMISSIONS_API,
@@ -281,22 +285,26 @@ async def _judge_rights(subscription_id: str, *, deletes_backups: bool) -> list[
 
 
 async def _judge_groups(
-    spec: EnvironmentSpec, sites: Sequence[Site], vaults: Sequence[Vault], groups: Sequence[Json]
+    azure: Azure,
+    spec: EnvironmentSpec,
+    sites: Sequence[Site],
+    vaults: Sequence[Vault],
+    groups: Sequence[Json],
 ) -> list[Finding]:
     """What in the groups isn't ours, and what is locked."""
     by_name = {str(group["name"]).casefold(): group for group in groups}
     problems = []
     for site, contents in zip(
-        sites, await all_ended([contents_of(site.names.resource_group) for site in sites]), strict=True
+        sites, await all_ended([contents_of(azure, site.names.resource_group) for site in sites]), strict=True
     ):
         problems += foreign(spec, site, contents)
-        problems += await hidden_resources(spec, site, contents)
+        problems += await hidden_resources(azure, spec, site, contents)
     apart = [vault for vault in vaults if vault.apart and vault.is_there]
     for vault in apart:
         if not is_ours(by_name[vault.group.casefold()].get("tags"), spec):
             problems.append(untagged(spec, f"resource group {vault.group}"))
         elif vault.wanted:
-            problems += foreign_backups(spec, vault.account_id, await contents_of(vault.group))
+            problems += foreign_backups(spec, vault.account_id, await contents_of(azure, vault.group))
     doomed = [
         site.group_id(name)
         for site in sites
@@ -309,9 +317,9 @@ async def _judge_groups(
     doomed += [vault.group_id for vault in apart if vault.wanted]
     written = [vault.group_id for vault in apart if not vault.wanted]
     if doomed:
-        path = f"/subscriptions/{cloud().subscription_id}/providers/Microsoft.Authorization/locks"
-        locks = await pages("locks", path, _LOCKS_API)
-        for more in await all_ended([locks_at(group, _LOCKS_API) for group in (*doomed, *written)]):
+        path = f"/subscriptions/{azure.subscription_id}/providers/Microsoft.Authorization/locks"
+        locks = await pages(azure, "locks", path, _LOCKS_API)
+        for more in await all_ended([locks_at(azure, group, _LOCKS_API) for group in (*doomed, *written)]):
             locks += more
         problems += judge_locks(
             list({str(lock["id"]).casefold(): lock for lock in locks}.values()), doomed, written
@@ -319,15 +327,20 @@ async def _judge_groups(
     return problems
 
 
-async def _judge_denials(sites: Sequence[Site], vaults: Sequence[Vault]) -> list[Finding]:
+async def _judge_denials(azure: Azure, sites: Sequence[Site], vaults: Sequence[Vault]) -> list[Finding]:
     """What deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
     doomed = [site.group_id(site.names.resource_group) for site in sites]
     doomed += [vault.group_id for vault in vaults if vault.wanted and vault.apart and vault.is_there]
     if not doomed:
         return []
-    caller_id, _, _ = await caller(cloud().credential, cloud().endpoint)
+    caller_id, _, _ = await caller(azure.credential, azure.endpoint)
     found = await all_ended(
-        pages("deny assignments", f"{group}/providers/Microsoft.Authorization/denyAssignments", _DENIALS_API)
+        pages(
+            azure,
+            "deny assignments",
+            f"{group}/providers/Microsoft.Authorization/denyAssignments",
+            _DENIALS_API,
+        )
         for group in doomed
     )
     wanted = any(vault.wanted for vault in vaults)
@@ -340,9 +353,9 @@ async def _judge_denials(sites: Sequence[Site], vaults: Sequence[Vault]) -> list
     )
 
 
-async def _judge_vaults(spec: EnvironmentSpec, vaults: Sequence[Vault]) -> list[Finding]:
+async def _judge_vaults(azure: Azure, spec: EnvironmentSpec, vaults: Sequence[Vault]) -> list[Finding]:
     """What in the storage accounts that go isn't ours, or mustn't go yet."""
-    get = cloud().storage.storage_accounts.get_properties
+    get = azure.storage.storage_accounts.get_properties
     problems = []
     for vault in vaults:
         live = (
@@ -352,6 +365,6 @@ async def _judge_vaults(spec: EnvironmentSpec, vaults: Sequence[Vault]) -> list[
         )
         if live is not None:
             path = f"{vault.account_id}/blobServices/default/containers"
-            containers = await pages(f"blob containers of {vault.account}", path, _CONTAINERS_API)
+            containers = await pages(azure, f"blob containers of {vault.account}", path, _CONTAINERS_API)
             problems += judge_vault(live, spec.storage.container, containers)
     return problems

@@ -6,7 +6,7 @@ the backups have one of their own.
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import arm_resource, ensure
@@ -23,7 +23,7 @@ from aks_postgres.spec.names import resource_tags
 
 @arm_task("ensure_managed_identity {place.names.identity}")
 async def ensure_managed_identity(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
 ) -> IdentityOutputs:
     """Create the user-assigned managed identity, or bring its tags to the spec.
 
@@ -45,7 +45,7 @@ async def ensure_managed_identity(
     name = place.names.identity
     if spec.storage.identity == "shared":
         backup_name = place.names.backup_identity
-        operations = cloud().identities.user_assigned_identities
+        operations = azure.identities.user_assigned_identities
         if await read(f"managed identity {backup_name}", operations.get, group.name, backup_name):
             raise _identity_change(
                 name,
@@ -53,12 +53,12 @@ async def ensure_managed_identity(
                 "shared",
                 f"The databases use {backup_name}, and sharing would let the cluster's identity write backups.",
             )
-    return await _ensure_identity(spec, place, group, name)
+    return await _ensure_identity(azure, spec, place, group, name)
 
 
 @arm_task("ensure_backup_identity {place.names.backup_identity}")
 async def ensure_backup_identity(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, identity: IdentityOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, identity: IdentityOutputs
 ) -> IdentityOutputs:
     """Create the managed identity that may write backups, or bring its tags to the spec.
 
@@ -86,7 +86,7 @@ async def ensure_backup_identity(
         []
         if is_unknown(identity.principal_id)
         else await assignments_of(
-            f"/subscriptions/{place.subscription_id}", f"principalId eq '{identity.principal_id}'"
+            azure, f"/subscriptions/{place.subscription_id}", f"principalId eq '{identity.principal_id}'"
         )
     )
     if any(
@@ -100,15 +100,16 @@ async def ensure_backup_identity(
             f"It has Storage Blob Data Contributor on {place.names.storage_account}, and the databases may be "
             "archiving with it.",
         )
-    return await _ensure_identity(spec, place, group, place.names.backup_identity)
+    return await _ensure_identity(azure, spec, place, group, place.names.backup_identity)
 
 
 async def _ensure_identity(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, name: str
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, name: str
 ) -> IdentityOutputs:
     label = f"managed identity {name}"
-    operations = cloud().identities.user_assigned_identities
+    operations = azure.identities.user_assigned_identities
     resource = arm_resource(
+        azure,
         label,
         place.resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", name),
         operations.get,

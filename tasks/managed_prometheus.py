@@ -6,7 +6,7 @@ the recording rule groups. Grafana's role and link are in `tasks.grafana`.
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import arm_resource, ensure
@@ -44,7 +44,11 @@ _STREAM = "Microsoft-PrometheusMetrics"
 
 @arm_task("ensure_metrics_endpoint {place.names.cluster}")
 async def ensure_metrics_endpoint(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs, workspace: MonitorWorkspaceOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    place: Place,
+    group: ResourceOutputs,
+    workspace: MonitorWorkspaceOutputs,
 ) -> ResourceOutputs:
     """Create the data collection endpoint of managed Prometheus.
 
@@ -63,8 +67,9 @@ async def ensure_metrics_endpoint(
     region = plain_region(workspace.location)
     name = place.names.metrics_endpoint(region)
     label = f"data collection endpoint {name}"
-    operations = cloud().monitor.data_collection_endpoints
+    operations = azure.monitor.data_collection_endpoints
     resource = arm_resource(
+        azure,
         label,
         place.resource_id("Microsoft.Insights/dataCollectionEndpoints", name),
         operations.get,
@@ -84,6 +89,7 @@ async def ensure_metrics_endpoint(
 
 @arm_task("ensure_metrics_rule {place.names.cluster}")
 async def ensure_metrics_rule(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     group: ResourceOutputs,
@@ -120,11 +126,13 @@ async def ensure_metrics_rule(
         },
     }
     name = place.names.metrics_rule(region)
-    return await ensure_rule(spec, place, group, name, region, properties, workspace.account_id)
+    return await ensure_rule(azure, spec, place, group, name, region, properties, workspace.account_id)
 
 
 @arm_task("ensure_metrics_association {cluster.name}")
-async def ensure_metrics_association(cluster: ResourceOutputs, rule: ResourceOutputs) -> ResourceOutputs:
+async def ensure_metrics_association(
+    azure: Azure, cluster: ResourceOutputs, rule: ResourceOutputs
+) -> ResourceOutputs:
     """Associate the cluster with the metrics rule.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 1: inside az aks create.
@@ -138,12 +146,12 @@ async def ensure_metrics_association(cluster: ResourceOutputs, rule: ResourceOut
         ID and name of the association.
     """
     return await ensure_association(
-        cluster, rule, METRICS_ASSOCIATION, "Prometheus metrics of this AKS cluster."
+        azure, cluster, rule, METRICS_ASSOCIATION, "Prometheus metrics of this AKS cluster."
     )
 
 
 @arm_task("ensure_metrics_on {cluster.name}")
-async def ensure_metrics_on(spec: EnvironmentSpec, cluster: ClusterOutputs) -> StepOutputs:
+async def ensure_metrics_on(azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs) -> StepOutputs:
     """Switch managed Prometheus on in the cluster.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 1: the second cluster write inside az aks create.
@@ -159,12 +167,12 @@ async def ensure_metrics_on(spec: EnvironmentSpec, cluster: ClusterOutputs) -> S
     Raises:
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
     """
-    if comes_with_it(spec, cluster):
+    if comes_with_it(azure, spec, cluster):
         return StepOutputs(change=UNCHANGED)
-    resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
 
     def decision(live: Json | None) -> Decision:
-        return decide(resource.label, metrics_on(), existing(resource.label, live))
+        return decide(resource.label, metrics_on(), existing(azure, resource.label, live))
 
     _, change = await ensure(resource, decision)
     return StepOutputs(change=change)
@@ -186,7 +194,11 @@ def recording_rules(recommendations: list[Json]) -> dict[str, list[Json]]:
 
 @arm_task("ensure_rule_groups {cluster.name}")
 async def ensure_rule_groups(
-    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, workspace: MonitorWorkspaceOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    place: Place,
+    cluster: ClusterOutputs,
+    workspace: MonitorWorkspaceOutputs,
 ) -> RuleGroupsOutputs:
     """Create the Prometheus recording rule groups that Azure recommends for the workspace.
 
@@ -203,14 +215,17 @@ async def ensure_rule_groups(
     Returns:
         Names of the rule groups.
     """
-    if cloud().planning and is_unknown(workspace.query_endpoint):
+    if azure.gate.plans and is_unknown(workspace.query_endpoint):
         what = FieldChange(field="recording rule groups", old=None, new="what Azure recommends by then")
         return RuleGroupsOutputs(names=(), change=Change(kind="created", fields=(what,)))
     templates = recording_rules(
-        await pages("recommended rule groups", f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview")
+        await pages(
+            azure, "recommended rule groups", f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview"
+        )
     )
     made = await all_ended(
-        _ensure_rule_group(spec, place, cluster, workspace, name, rules) for name, rules in templates.items()
+        _ensure_rule_group(azure, spec, place, cluster, workspace, name, rules)
+        for name, rules in templates.items()
     )
     changed = tuple(
         field
@@ -229,6 +244,7 @@ async def ensure_rule_groups(
 
 
 async def _ensure_rule_group(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
@@ -239,8 +255,9 @@ async def _ensure_rule_group(
     name = place.names.rule_group(template)
     label = f"rule group {name}"
     resource_id = place.resource_id(_RULE_GROUPS, name)
-    operations = cloud().resources.resources
+    operations = azure.resources.resources
     resource = arm_resource(
+        azure,
         label,
         resource_id,
         operations.get_by_id,

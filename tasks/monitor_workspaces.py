@@ -5,7 +5,7 @@ The managed group `MA_...` that Azure makes for the monitor workspace is Azure's
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
@@ -20,7 +20,7 @@ from aks_postgres.spec.names import resource_tags
 
 @arm_task("ensure_monitor_workspace {place.names.monitor_workspace}")
 async def ensure_monitor_workspace(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
 ) -> MonitorWorkspaceOutputs:
     """Create the Azure Monitor workspace that managed Prometheus writes to, or bring its tags to the spec.
 
@@ -40,8 +40,9 @@ async def ensure_monitor_workspace(
     """
     name = place.names.monitor_workspace
     label = f"Azure Monitor workspace {name}"
-    operations = cloud().monitor.azure_monitor_workspaces
+    operations = azure.monitor.azure_monitor_workspaces
     resource = arm_resource(
+        azure,
         label,
         place.resource_id("Microsoft.Monitor/accounts", name),
         operations.get,
@@ -70,7 +71,7 @@ async def ensure_monitor_workspace(
 
 @arm_task("ensure_log_workspace {place.names.log_workspace}")
 async def ensure_log_workspace(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
 ) -> LogWorkspaceOutputs:
     """Create the Log Analytics workspace that Container insights writes to, or bring it to the spec.
 
@@ -92,8 +93,9 @@ async def ensure_log_workspace(
     """
     name = place.names.log_workspace
     label = f"Log Analytics workspace {name}"
-    operations = cloud().log_analytics.workspaces
+    operations = azure.log_analytics.workspaces
     resource = arm_resource(
+        azure,
         label,
         place.resource_id("Microsoft.OperationalInsights/workspaces", name),
         operations.get,

@@ -7,6 +7,7 @@ beside it. Without its rule an agent restarts again and again, with minutes betw
 
 from __future__ import annotations
 
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
@@ -35,7 +36,9 @@ def is_stuck(pod: Json) -> bool:
 
 
 @arm_task("restart_stuck_agents {cluster.name}")
-async def restart_stuck_agents(cluster: ClusterOutputs, api_server: ApiServerOutputs) -> StepOutputs:
+async def restart_stuck_agents(
+    azure: Azure, cluster: ClusterOutputs, api_server: ApiServerOutputs
+) -> StepOutputs:
     """Delete the agents' pods that restart again and again; their controllers make new ones at once.
 
     Guide: none; the guide's order, associations before agents, needs no restart.
@@ -48,9 +51,9 @@ async def restart_stuck_agents(cluster: ClusterOutputs, api_server: ApiServerOut
     Returns:
         The pods deleted.
     """
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         return StepOutputs(change=UNCHANGED)
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         pods = await api.list_of(_PODS, "Pod") or []
         stuck = [pod["metadata"]["name"] for pod in pods if is_stuck(pod)]
         await all_ended(_delete(api, name) for name in stuck)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import NotEffectiveYet
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
@@ -22,7 +23,7 @@ _GONE_WITHIN_S = 300
 
 @arm_task("ensure_namespaces {spec.namespaces.database} and {spec.namespaces.operator}")
 async def ensure_namespaces(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, api_server: ApiServerOutputs
+    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, api_server: ApiServerOutputs
 ) -> NamespacesOutputs:
     """Create both namespaces; one that is being deleted is waited for and created anew.
 
@@ -41,10 +42,10 @@ async def ensure_namespaces(
         NotEffectiveYet: a namespace stays Terminating; the message names it.
     """
     names = (spec.namespaces.database, spec.namespaces.operator)
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         created = list(names)
     else:
-        async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
             created = [name for name in names if await ensure_namespace(api, name)]
     fields = tuple(FieldChange(field=f"namespace {name}", old=None, new="Active") for name in created)
     return NamespacesOutputs(

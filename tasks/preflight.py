@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import AzureRefused, Finding, PreflightFailed, UnknownRegion
@@ -71,7 +71,7 @@ Area = Literal[
 
 
 @arm_task("preflight {spec.name} in {spec.region}")
-async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None) -> Place:
+async def preflight(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | None = None) -> Place:
     """Find out where the environment goes, and everything that would stop it; write nothing.
 
     Guide: Create infrastructure, "Before you begin", "Set environment variables", and the address lookup of
@@ -93,7 +93,7 @@ async def preflight(spec: EnvironmentSpec, wanted_generation: int | None = None)
         PreflightFailed: with every problem found, each under the spec field to change.
         TemporaryError: Azure couldn't be asked for now.
     """
-    looked = await look(spec, wanted_generation)
+    looked = await look(azure, spec, wanted_generation)
     verdict = looked.whole
     if looked.place is None:
         raise UnknownRegion(verdict.problems)  # a region that isn't there can't be asked anything
@@ -120,7 +120,7 @@ class Looked:
         return sum((verdict for _, verdict in self.verdicts), FINE)
 
 
-async def look(spec: EnvironmentSpec, wanted_generation: int | None = None) -> Looked:
+async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | None = None) -> Looked:
     """Judge everything that can be known ahead, as `preflight` does, and raise nothing for what is wrong.
 
     Args:
@@ -132,15 +132,15 @@ async def look(spec: EnvironmentSpec, wanted_generation: int | None = None) -> L
         TemporaryError: Azure couldn't be asked for now.
     """
     found: list[tuple[Area, Verdict]] = []
-    subscription_id = cloud().subscription_id
-    subscription_name, more = await _subscription(subscription_id)
+    subscription_id = azure.subscription_id
+    subscription_name, more = await _subscription(azure, subscription_id)
     found.append(("subscription", more))
-    object_id, tenant_id, caller_type = await caller(cloud().credential, cloud().endpoint)
+    object_id, tenant_id, caller_type = await caller(azure.credential, azure.endpoint)
 
     async with together() as group:
-        asking_address = group.create_task(_worker_address(spec))
-        asking_operator = group.create_task(judge_operator(spec))
-        facts = await ask_subscription(subscription_id)
+        asking_address = group.create_task(_worker_address(azure, spec))
+        asking_operator = group.create_task(judge_operator(azure, spec))
+        facts = await ask_subscription(azure, subscription_id)
     address, more = asking_address.result()
     found += [("network", more), ("operator", asking_operator.result()), ("Azure", facts.refused)]
     unregistered = missing_providers(facts.providers)
@@ -149,13 +149,13 @@ async def look(spec: EnvironmentSpec, wanted_generation: int | None = None) -> L
         more = judge_permissions(who, scope, facts.permissions, unregistered)
         # A plan writes nothing, so reading is enough; it says what a run would lack.
         found.append(
-            ("rights", Verdict(warnings=more.problems + more.warnings) if cloud().planning else more)
+            ("rights", Verdict(warnings=more.problems + more.warnings) if azure.gate.plans else more)
         )
     generation, more = find_generation(
         spec, subscription_id, facts.groups, facts.deleted_workspaces, wanted_generation
     )
-    found.append(("names", more + await _judge_retired(spec, facts.groups)))
-    if cloud().planning and address:
+    found.append(("names", more + await _judge_retired(azure, spec, facts.groups)))
+    if azure.gate.plans and address:
         # Which machine plans is no drift: the address that a run let through counts.
         address = recorded_address(facts.groups, generation.names) or address
     ranges, worker_address, more = authorized_ranges(spec.network, address)
@@ -165,7 +165,7 @@ async def look(spec: EnvironmentSpec, wanted_generation: int | None = None) -> L
         if not knows_region(spec, facts.locations):
             return Looked(tuple(found), None)
 
-    region = await ask_region(subscription_id, spec.region, generation.names, generation.others)
+    region = await ask_region(azure, subscription_id, spec.region, generation.names, generation.others)
     kubernetes_version, by_area = judge_region_facts(
         spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
     )
@@ -202,26 +202,24 @@ def recorded_address(groups: Sequence[Json], names: Names) -> str | None:
     return None
 
 
-async def locate(spec: EnvironmentSpec) -> Names:
+async def locate(azure: Azure, spec: EnvironmentSpec) -> Names:
     """The names of the environment that is there, without judging what a run would need.
 
     Raises:
         PreflightFailed: the names belong to something that isn't ours.
     """
-    facts = await ask_subscription(cloud().subscription_id)
-    generation, verdict = find_generation(
-        spec, cloud().subscription_id, facts.groups, facts.deleted_workspaces
-    )
+    facts = await ask_subscription(azure, azure.subscription_id)
+    generation, verdict = find_generation(spec, azure.subscription_id, facts.groups, facts.deleted_workspaces)
     if verdict.problems:
         raise PreflightFailed(verdict.problems)
     return generation.names
 
 
-async def _judge_retired(spec: EnvironmentSpec, groups: Sequence[Json]) -> Verdict:
+async def _judge_retired(azure: Azure, spec: EnvironmentSpec, groups: Sequence[Json]) -> Verdict:
     """A group that is tagged as torn down holds nothing but backups; anything else says that the tag is wrong."""
     verdict = FINE
     for name in (str(group["name"]) for group in groups if is_retired(group, spec)):
-        listed = await contents_of(name)
+        listed = await contents_of(azure, name)
         others = [
             one for one in listed if str(one.get("type")).casefold() != "microsoft.storage/storageaccounts"
         ]
@@ -236,16 +234,16 @@ async def _judge_retired(spec: EnvironmentSpec, groups: Sequence[Json]) -> Verdi
     return verdict
 
 
-async def _subscription(subscription_id: str) -> tuple[str, Verdict]:
+async def _subscription(azure: Azure, subscription_id: str) -> tuple[str, Verdict]:
     """The subscription's name, if the credential sees it, and whether it takes writes."""
     try:
-        found = await ask_about_subscription(subscription_id)
+        found = await ask_about_subscription(azure, subscription_id)
     except AzureRefused as refused:
         raise PreflightFailed(
             [
                 Finding(
                     f"subscription_id: {subscription_id} was given, and this credential "
-                    f"({cloud().credential.source}) can't see it. {str(refused).removesuffix(refused.way_out).strip()}",
+                    f"({azure.credential.source}) can't see it. {str(refused).removesuffix(refused.way_out).strip()}",
                     refused.way_out,
                 )
             ]
@@ -256,13 +254,13 @@ async def _subscription(subscription_id: str) -> tuple[str, Verdict]:
     ) if text else FINE
 
 
-async def _worker_address(spec: EnvironmentSpec) -> tuple[str | None, Verdict]:
+async def _worker_address(azure: Azure, spec: EnvironmentSpec) -> tuple[str | None, Verdict]:
     if not needs_worker_address(spec.network):
         return None, FINE
     if spec.network.worker_address:
         return spec.network.worker_address, FINE
     try:
-        return await egress_address(), FINE
+        return await egress_address(azure), FINE
     except EgressUnknown as unknown:
         return None, problem(
             "network.worker_address",

@@ -7,9 +7,9 @@ undone.
 from __future__ import annotations
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.retry import all_ended, persistently, read, send
-from aks_postgres.errors import OperationNotDone, WouldWrite
+from aks_postgres.errors import OperationNotDone
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import UNCHANGED, Change, FieldChange, Place, ProvidersOutputs
 from aks_postgres.runs.step import arm_task
@@ -22,7 +22,7 @@ _INTERVAL_S = 5
 
 
 @arm_task("register_providers")
-async def register_providers(place: Place) -> ProvidersOutputs:
+async def register_providers(azure: Azure, place: Place) -> ProvidersOutputs:
     """Register the resource providers that the preflight found missing, and wait until they are.
 
     Guide: none (az does it on the side). REST:
@@ -38,7 +38,7 @@ async def register_providers(place: Place) -> ProvidersOutputs:
         AzureRefused: the caller may not register.
         OperationNotDone: not registered within 15 minutes; a rerun goes on waiting.
     """
-    states = await all_ended(map(_registered, place.missing_providers))
+    states = await all_ended(_registered(azure, namespace) for namespace in place.missing_providers)
     fields = tuple(
         FieldChange(field=namespace, old=old, new="Registered")
         for namespace, old in zip(place.missing_providers, states, strict=True)
@@ -50,20 +50,18 @@ async def register_providers(place: Place) -> ProvidersOutputs:
     )
 
 
-async def _state(namespace: str) -> str:
-    found = await read(f"resource provider {namespace}", cloud().resources.providers.get, namespace)
+async def _state(azure: Azure, namespace: str) -> str:
+    found = await read(f"resource provider {namespace}", azure.resources.providers.get, namespace)
     return str((found or {}).get("registrationState", "NotRegistered"))
 
 
-async def _registered(namespace: str) -> str:
+async def _registered(azure: Azure, namespace: str) -> str:
     """Register one provider unless it is; returns its state before."""
-    before = state = await _state(namespace)
+    before = state = await _state(azure, namespace)
     if state not in ("Registered", "Registering"):
-        if cloud().planning:
+        if not azure.gate.lets(f"resource provider {namespace}: would be registered"):
             return before
-        if cloud().read_only:
-            raise WouldWrite(f"resource provider {namespace}: would be registered")
-        register = cloud().resources.providers.register
+        register = azure.resources.providers.register
         answer = await persistently(f"resource provider {namespace}", lambda: send(register, namespace))
         state = str(answer.body.get("registrationState", ""))
     started_s = clock.now_s()
@@ -78,5 +76,5 @@ async def _registered(namespace: str) -> str:
             f"resource provider {namespace} is {state}", elapsed_s=elapsed_s, expected_s=_EXPECTED_S
         )
         await clock.sleep(_INTERVAL_S)
-        state = await _state(namespace)
+        state = await _state(azure, namespace)
     return before

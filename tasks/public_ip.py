@@ -6,7 +6,7 @@ and a PUT without them would wipe them.
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, state_of
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
@@ -27,7 +27,9 @@ _API_VERSION = "2026-03-01"
 
 
 @arm_task("ensure_public_ip {place.names.public_ip}")
-async def ensure_public_ip(spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs) -> PublicIpOutputs:
+async def ensure_public_ip(
+    azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs
+) -> PublicIpOutputs:
     """Create the static, zone-redundant public IP in the node resource group.
 
     Guide: Create infrastructure, "Create public static IP ...", step 1 (az network public-ip create).
@@ -44,8 +46,9 @@ async def ensure_public_ip(spec: EnvironmentSpec, place: Place, cluster: Cluster
     name = place.names.public_ip
     resource_id = place.resource_id("Microsoft.Network/publicIPAddresses", name, cluster.node_resource_group)
     # By ID: importing the network SDK, the largest of all, takes half a second for this one resource.
-    operations = cloud().resources.resources
+    operations = azure.resources.resources
     resource = arm_resource(
+        azure,
         f"public IP {name}",
         resource_id,
         operations.get_by_id,
@@ -74,7 +77,9 @@ async def ensure_public_ip(spec: EnvironmentSpec, place: Place, cluster: Cluster
 
 
 @arm_task("ensure_network_role {cluster.node_resource_group}")
-async def ensure_network_role(cluster: ClusterOutputs, identity: IdentityOutputs) -> RoleOutputs:
+async def ensure_network_role(
+    azure: Azure, cluster: ClusterOutputs, identity: IdentityOutputs
+) -> RoleOutputs:
     """Give the identity Network Contributor on the node resource group.
 
     Guide: Create infrastructure, "Create public static IP ...", step 3 (az role assignment create).
@@ -88,9 +93,10 @@ async def ensure_network_role(cluster: ClusterOutputs, identity: IdentityOutputs
         IDs of the role assignments.
     """
     return await ensure_grants(
+        azure,
         [
             Grant(
                 NETWORK_CONTRIBUTOR, cluster.node_resource_group_id, identity.principal_id, "ServicePrincipal"
             )
-        ]
+        ],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import is_being_deleted
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ArmResource, arm_resource, ensure, look_at
@@ -30,14 +30,19 @@ from aks_postgres.spec.names import (
 from aks_postgres.version import product_version
 
 
-def _group(name: str) -> ArmResource:
-    groups = cloud().resources.resource_groups
-    group_id = f"/subscriptions/{cloud().subscription_id}/resourceGroups/{name}"
-    return arm_resource(f"resource group {name}", group_id, groups.get, groups.create_or_update, name)
+def _group(azure: Azure, name: str) -> ArmResource:
+    groups = azure.resources.resource_groups
+    group_id = f"/subscriptions/{azure.subscription_id}/resourceGroups/{name}"
+    return arm_resource(azure, f"resource group {name}", group_id, groups.get, groups.create_or_update, name)
 
 
 async def _ensure_group(
-    spec: EnvironmentSpec, place: Site, name: str, wanted_tags: dict[str, str], first_tags: dict[str, str]
+    azure: Azure,
+    spec: EnvironmentSpec,
+    place: Site,
+    name: str,
+    wanted_tags: dict[str, str],
+    first_tags: dict[str, str],
 ) -> ResourceOutputs:
     wanted = {"location": spec.region, "tags": wanted_tags}
 
@@ -53,12 +58,12 @@ async def _ensure_group(
             way_out="Choose another name or suffix, or the group's region.",
         )
 
-    live, change = await ensure(_group(name), decision)
+    live, change = await ensure(_group(azure, name), decision)
     return ResourceOutputs(id=place.group_id(name), name=live["name"], change=change)
 
 
 @arm_task("ensure_resource_group {place.names.resource_group}")
-async def ensure_resource_group(spec: EnvironmentSpec, place: Place) -> ResourceOutputs:
+async def ensure_resource_group(azure: Azure, spec: EnvironmentSpec, place: Place) -> ResourceOutputs:
     """Create the environment's resource group, or bring its tags to the spec.
 
     Its tags are the environment's state: which generation it is and whether it is still being built. The worker's
@@ -82,11 +87,13 @@ async def ensure_resource_group(spec: EnvironmentSpec, place: Place) -> Resource
     if place.worker_address:
         tags[WORKER_ADDRESS] = place.worker_address
     first = {STATE: "building", GENERATION: str(place.generation), VERSION: product_version()}
-    return await _ensure_group(spec, place, place.names.resource_group, tags, first)
+    return await _ensure_group(azure, spec, place, place.names.resource_group, tags, first)
 
 
 @arm_task("ensure_backup_group {place.names.backup_group}")
-async def ensure_backup_group(spec: EnvironmentSpec, place: Place, group: ResourceOutputs) -> ResourceOutputs:
+async def ensure_backup_group(
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+) -> ResourceOutputs:
     """Create the resource group that keeps the backups apart from everything that is torn down and rebuilt.
 
     Guide: none; the guide keeps the storage account in the environment's group. With `storage.backups:
@@ -106,12 +113,12 @@ async def ensure_backup_group(spec: EnvironmentSpec, place: Place, group: Resour
             update={"change": group.change.model_copy(update={"kind": "unchanged", "fields": ()})}
         )
     first = {LAST_GENERATION: str(place.generation), VERSION: product_version()}
-    return await _ensure_group(spec, place, place.names.backup_group, resource_tags(spec), first)
+    return await _ensure_group(azure, spec, place, place.names.backup_group, resource_tags(spec), first)
 
 
 @arm_task("mark_generation {state}")
 async def mark_generation(
-    spec: EnvironmentSpec, place: Site, state: Literal["current", "retiring", "retired"]
+    azure: Azure, spec: EnvironmentSpec, place: Site, state: Literal["current", "retiring", "retired"]
 ) -> ResourceOutputs:
     """Write on the environment's group how far this generation is; `current` once everything is verified.
 
@@ -131,31 +138,31 @@ async def mark_generation(
         NotEffectiveYet: `current`, and for two minutes the group isn't there: it is never made by this step.
     """
     if state == "current":
-        return await _mark_current(spec, place)
+        return await _mark_current(azure, spec, place)
 
     def state_for(live: Json) -> dict[str, str]:
         return {} if is_retired(live, spec) else {STATE: state}
 
-    return await _tag_group(spec, place, place.names.resource_group, state_for)
+    return await _tag_group(azure, spec, place, place.names.resource_group, state_for)
 
 
-async def _mark_current(spec: EnvironmentSpec, place: Site) -> ResourceOutputs:
+async def _mark_current(azure: Azure, spec: EnvironmentSpec, place: Site) -> ResourceOutputs:
     name = place.names.resource_group
     label = f"resource group {name}"
 
     def decision(live: Json | None) -> Decision:
-        if live is None and not cloud().planning:
+        if live is None and not azure.gate.plans:
             raise ArmFault(404, "ResourceGroupNotFound", "the group of this environment isn't there")
         refuse_foreign(spec, label, live, name)
         # The other tags are those of `ensure_resource_group`, and its to compare.
         return decide(label, {"location": spec.region, "tags": {STATE: "current"}}, live)
 
-    _, change = await ensure(_group(name), decision)
+    _, change = await ensure(_group(azure, name), decision)
     return ResourceOutputs(id=place.group_id(name), name=name, change=change)
 
 
 @arm_task("remember_generation {site.generation}")
-async def remember_generation(spec: EnvironmentSpec, site: Site) -> ResourceOutputs:
+async def remember_generation(azure: Azure, spec: EnvironmentSpec, site: Site) -> ResourceOutputs:
     """Write on the backup group which generation is the last so far, so that the next run takes the next one.
 
     Guide: none. REST: https://learn.microsoft.com/rest/api/resources/resource-groups/create-or-update
@@ -171,14 +178,14 @@ async def remember_generation(spec: EnvironmentSpec, site: Site) -> ResourceOutp
     def tags(live: Json) -> dict[str, str]:
         return {LAST_GENERATION: str(max(site.generation, last_generation(live)))}
 
-    return await _tag_group(spec, site, site.names.backup_group, tags)
+    return await _tag_group(azure, spec, site, site.names.backup_group, tags)
 
 
 async def _tag_group(
-    spec: EnvironmentSpec, site: Site, name: str, tags_for: Callable[[Json], dict[str, str]]
+    azure: Azure, spec: EnvironmentSpec, site: Site, name: str, tags_for: Callable[[Json], dict[str, str]]
 ) -> ResourceOutputs:
     """Write tags on a group that is there; one that isn't, or is going, stays as it is."""
-    resource, label = _group(name), f"resource group {name}"
+    resource, label = _group(azure, name), f"resource group {name}"
     unchanged = ResourceOutputs(id=site.group_id(name), name=name, change=UNCHANGED)
 
     def decision(live: Json | None) -> Decision:

@@ -6,7 +6,7 @@ Not done here: shared keys stay allowed, as the guide's next article lists blobs
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import arm_resource, ensure
@@ -56,7 +56,7 @@ def storage_account_body(spec: EnvironmentSpec, live: Json | None = None) -> Jso
 
 @arm_task("ensure_storage_account {place.names.storage_account}")
 async def ensure_storage_account(
-    spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
 ) -> StorageAccountOutputs:
     """Create the storage account for backups, or bring it to the spec.
 
@@ -77,8 +77,9 @@ async def ensure_storage_account(
     """
     name = place.names.storage_account
     label = f"storage account {name}"
-    accounts = cloud().storage.storage_accounts
+    accounts = azure.storage.storage_accounts
     resource = arm_resource(
+        azure,
         label,
         place.resource_id("Microsoft.Storage/storageAccounts", name, group.name),
         accounts.get_properties,
@@ -111,7 +112,9 @@ async def ensure_storage_account(
 
 
 @arm_task("ensure_backup_container {spec.storage.container}")
-async def ensure_backup_container(spec: EnvironmentSpec, account: StorageAccountOutputs) -> ResourceOutputs:
+async def ensure_backup_container(
+    azure: Azure, spec: EnvironmentSpec, account: StorageAccountOutputs
+) -> ResourceOutputs:
     """Create the blob container for backups.
 
     Guide: Create infrastructure, "Create a storage account ...", step 2 (az storage container create).
@@ -128,8 +131,9 @@ async def ensure_backup_container(spec: EnvironmentSpec, account: StorageAccount
         ImmutableChange: versions in it are to be immutable, and it was made without that.
     """
     name = spec.storage.container
-    containers = cloud().storage.blob_containers
+    containers = azure.storage.blob_containers
     resource = arm_resource(
+        azure,
         f"blob container {name}",
         f"{account.id}/blobServices/default/containers/{name}",
         containers.get,
@@ -163,7 +167,7 @@ async def ensure_backup_container(spec: EnvironmentSpec, account: StorageAccount
 
 @arm_task("ensure_blob_roles {account.name}")
 async def ensure_blob_roles(
-    spec: EnvironmentSpec, identity: IdentityOutputs, account: StorageAccountOutputs
+    azure: Azure, spec: EnvironmentSpec, identity: IdentityOutputs, account: StorageAccountOutputs
 ) -> RoleOutputs:
     """Let the identity write backups (Storage Blob Data Contributor), and the given people own them.
 
@@ -184,4 +188,4 @@ async def ensure_blob_roles(
         Grant(STORAGE_BLOB_DATA_OWNER, account.id, owner.object_id, owner.type)
         for owner in spec.storage.blob_owners
     ]
-    return await ensure_grants(grants)
+    return await ensure_grants(azure, grants)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.reconcile import look_at
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended, read
@@ -136,9 +136,9 @@ async def _reasons(api: KubernetesApi, operator: OperatorOutputs) -> list[str]:
     return [text for text in map(told, await all_ended(troubles_of(api, one) for one in workloads)) if text]
 
 
-async def _lost(role_ids: Sequence[str]) -> Sequence[str]:
+async def _lost(azure: Azure, role_ids: Sequence[str]) -> Sequence[str]:
     """Which of these role assignments aren't there, at the first look nor later."""
-    get = cloud().authorization.role_assignments.get_by_id
+    get = azure.authorization.role_assignments.get_by_id
     for _ in range(_LOOKS_FOR_ROLES):
         live = await all_ended(read("role assignment", get, role_id.lstrip("/")) for role_id in role_ids)
         role_ids = [role_id for role_id, found in zip(role_ids, live, strict=True) if found is None]
@@ -150,6 +150,7 @@ async def _lost(role_ids: Sequence[str]) -> Sequence[str]:
 
 @arm_task("verify_environment {cluster.name}")
 async def verify_environment(
+    azure: Azure,
     spec: EnvironmentSpec,
     cluster: ClusterOutputs,
     log_workspace: LogWorkspaceOutputs,
@@ -179,11 +180,11 @@ async def verify_environment(
         VerificationFailed: names everything that isn't so after 15 minutes.
         LastingState: the cluster or a pool is stopped; told at once.
     """
-    resource = cluster_resource(cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
     found: list[str] = []
     late: dict[str, str] = {}
 
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
 
         async def all_so() -> bool | None:
             nonlocal late
@@ -216,7 +217,7 @@ async def verify_environment(
                 way_out="Everything was sent; run again to look once more, and see kubectl describe for what is named.",
             ) from None
     ids = [role_id for role in roles for role_id in role.ids]
-    lost = await _lost(ids)
+    lost = await _lost(azure, ids)
     if lost:
         raise VerificationFailed(
             f"role assignments are gone that this run made or found: {', '.join(lost)}. Somebody removed them.",

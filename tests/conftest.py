@@ -101,9 +101,9 @@ class NoLock:
 
 def without_lock() -> None:
     """Let this run write without a lock."""
-    from aks_postgres.arm.client import cloud
+    from aks_postgres.arm.client import current_azure
 
-    cloud().gate.fence = NoLock()
+    current_azure().gate.fence = NoLock()
 
 
 @pytest_asyncio.fixture
@@ -113,7 +113,7 @@ async def journal(azure: SandboxProcess, spec: EnvironmentSpec) -> AsyncIterator
 
     async with run_session(spec) as opened:
         without_lock()
-        yield opened
+        yield opened.journal
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ The guide looks at conditions. Here the first run also looks at the blobs, with 
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.database.objects import (
     backup_url,
@@ -46,6 +46,7 @@ _BACKUP_WITHIN_S = 1800
 
 @arm_task("ensure_object_store {place.names.postgres_cluster}")
 async def ensure_object_store(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
@@ -72,11 +73,12 @@ async def ensure_object_store(
         Its name.
     """
     destination = backup_url(account.name, account.blob_endpoint, container.name)
-    return await ensure_objects(cluster, [object_store(spec, place, destination)])
+    return await ensure_objects(azure, cluster, [object_store(spec, place, destination)])
 
 
 @arm_task("ensure_first_backup {place.names.postgres_cluster}")
 async def ensure_first_backup(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
@@ -110,17 +112,17 @@ async def ensure_first_backup(
     def outputs(change: Change, since: str = "") -> BackupOutputs:
         return BackupOutputs(destination=destination, recoverable_since=since, change=change)
 
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         return outputs(change_of([created(wanted)]))
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         if since := await recoverable_since(api, spec, place):
             return outputs(UNCHANGED, since)
         path = f"/apis/postgresql.cnpg.io/v1/namespaces/{spec.namespaces.database}/backups"
         name = wanted["metadata"]["name"]
         live = await api.get(f"{path}/{name}")
-        if cloud().planning:
+        if azure.gate.plans:
             return outputs(change_of([] if live else [created(wanted)]))
-        if cloud().read_only:
+        if not azure.gate.writes:
             raise WouldWrite(f"Backup {name}: there is no backup to go back to yet")
         await _archives(api, spec, place)
         if live is not None and (live.get("status") or {}).get("phase") == "failed":
@@ -215,6 +217,7 @@ async def _completed(api: KubernetesApi, path: str, name: str) -> Json:
 
 @arm_task("verify_archive {place.names.postgres_cluster}")
 async def verify_archive(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
@@ -243,10 +246,10 @@ async def verify_archive(
     Raises:
         LastingState: there are no such blobs.
     """
-    if cloud().planning or backup.change.kind == "unchanged":
+    if azure.gate.plans or backup.change.kind == "unchanged":
         return VerificationOutputs(facts=(), change=UNCHANGED)
     archive = lineage(place)
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         blobs = await BackupBlobs(api, spec, place, identity.client_id, account, container.name).blobs(
             f"{archive}/"
         )
@@ -271,7 +274,7 @@ async def verify_archive(
 
 @arm_task("ensure_backup_schedule {place.names.postgres_cluster}")
 async def ensure_backup_schedule(
-    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, backup: BackupOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, backup: BackupOutputs
 ) -> ObjectsOutputs:
     """Have base backups taken by the clock, once the first one is there.
 
@@ -287,4 +290,4 @@ async def ensure_backup_schedule(
     Returns:
         Its name.
     """
-    return await ensure_objects(cluster, [scheduled_backup(spec, place)])
+    return await ensure_objects(azure, cluster, [scheduled_backup(spec, place)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.database.objects import OPERATOR_SETTINGS, operator_settings, plugin_objects, required
@@ -45,7 +45,7 @@ _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 @arm_task("ensure_operator_settings {spec.namespaces.operator}")
 async def ensure_operator_settings(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
+    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
 ) -> ObjectsOutputs:
     """Set how the operator spreads roll-outs and notices lost replicas, before it is started.
 
@@ -67,9 +67,9 @@ async def ensure_operator_settings(
     if spec.operator.installer == "helm":
         return ObjectsOutputs(names=(), change=UNCHANGED)
     settings = operator_settings(spec)
-    found = await ensure_objects(cluster, [settings])
-    if found.change.kind != "unchanged" and not cloud().read_only:
-        async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    found = await ensure_objects(azure, cluster, [settings])
+    if found.change.kind != "unchanged" and azure.gate.writes:
+        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
             await _restart(api, spec.namespaces.operator, settings)
     return found
 
@@ -99,7 +99,7 @@ async def _restart(api: KubernetesApi, namespace: str, settings: Json) -> None:
 
 @arm_task("ensure_cert_manager")
 async def ensure_cert_manager(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, api_server: ApiServerOutputs
+    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, api_server: ApiServerOutputs
 ) -> ObjectsOutputs:
     """Install cert-manager by its pinned manifest, unless the cluster has one: the plugin's certificates come from it.
 
@@ -119,10 +119,11 @@ async def ensure_cert_manager(
         LastingState: it doesn't get available; says what its pods say.
     """
     components = required(spec).components
-    async with _api_unless_planned(cluster) as api:
+    async with _api_unless_planned(azure, cluster) as api:
         if api is not None and await _is_somebody_elses(api):
             return ObjectsOutputs(names=(), change=UNCHANGED)
         data = await fetch_pinned(
+            azure,
             "database.components.cert_manager_manifest_url",
             components.cert_manager_manifest_url,
             components.cert_manager_manifest_sha256,
@@ -144,7 +145,11 @@ async def _is_somebody_elses(api: KubernetesApi) -> bool:
 
 @arm_task("ensure_barman_plugin {spec.database.components.plugin_version}")
 async def ensure_barman_plugin(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, operator: OperatorOutputs, cert_manager: ObjectsOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    cluster: ClusterOutputs,
+    operator: OperatorOutputs,
+    cert_manager: ObjectsOutputs,
 ) -> ObjectsOutputs:
     """Install the Barman Cloud plugin by its pinned manifest, beside the operator.
 
@@ -165,8 +170,9 @@ async def ensure_barman_plugin(
         LastingState: it doesn't get available; says what its pods say.
     """
     components = required(spec).components
-    async with _api_unless_planned(cluster) as api:
+    async with _api_unless_planned(azure, cluster) as api:
         data = await fetch_pinned(
+            azure,
             "database.components.plugin_manifest_url",
             components.plugin_manifest_url,
             components.plugin_manifest_sha256,
@@ -196,18 +202,18 @@ async def _install(
     first, definitions, rest = in_order(objects)
     for stage in (first, definitions, rest):
         changes += (await bring(api, stage)).fields
-        if stage is definitions and not cloud().read_only:
+        if stage is definitions and api.azure.gate.writes:
             await all_ended(established(api, item) for item in stage)
-    if not cloud().read_only:
+    if api.azure.gate.writes:
         await all_ended(available(api, namespace, name) for name in deployments)
     return ObjectsOutputs(names=names, change=change_of(changes))
 
 
 @asynccontextmanager
-async def _api_unless_planned(cluster: ClusterOutputs) -> AsyncIterator[KubernetesApi | None]:
+async def _api_unless_planned(azure: Azure, cluster: ClusterOutputs) -> AsyncIterator[KubernetesApi | None]:
     """The cluster's API; None where a plan comes before the cluster."""
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         yield None
         return
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         yield api

@@ -5,7 +5,7 @@ The proof is not the guide's: barman tries a wrong subject for more than a minut
 
 from __future__ import annotations
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
@@ -34,6 +34,7 @@ from aks_postgres.spec.environment import EnvironmentSpec
 
 @arm_task("ensure_database_credential {place.names.federated_credential}")
 async def ensure_database_credential(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     group: ResourceOutputs,
@@ -59,8 +60,9 @@ async def ensure_database_credential(
         AzureRefused: the identity has 20 of them already, or one with the same issuer and subject.
     """
     name = place.names.federated_credential
-    operations = cloud().identities.federated_identity_credentials
+    operations = azure.identities.federated_identity_credentials
     resource = arm_resource(
+        azure,
         f"federated credential {name}",
         f"{identity.id}/federatedIdentityCredentials/{name}",
         operations.get,
@@ -92,6 +94,7 @@ async def ensure_database_credential(
 
 @arm_task("ensure_database_account {place.names.postgres_cluster}")
 async def ensure_database_account(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
@@ -113,11 +116,12 @@ async def ensure_database_account(
     Returns:
         Its name.
     """
-    return await ensure_objects(cluster, [service_account(spec, place, identity.client_id)])
+    return await ensure_objects(azure, cluster, [service_account(spec, place, identity.client_id)])
 
 
 @arm_task("verify_database_credential {credential.name}")
 async def verify_database_credential(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
@@ -151,13 +155,13 @@ async def verify_database_credential(
         NotEffectiveYet: role or credential hasn't spread yet.
     """
     name, namespace = place.names.postgres_cluster, spec.namespaces.database
-    if cloud().planning:
+    if azure.gate.plans:
         return VerificationOutputs(facts=(), change=UNCHANGED)
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await read_cluster(api, namespace, name)
         if live is not None and ClusterState.of(live).archives:
             return VerificationOutputs(facts=("the Postgres cluster archives",), change=UNCHANGED)
-        if cloud().read_only:
+        if not azure.gate.writes:
             raise WouldWrite(f"Postgres cluster {name}: whether its pods may write backups isn't shown yet")
         blobs = BackupBlobs(api, spec, place, identity.client_id, account, container.name)
         facts = await blobs.prove_access(credential)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.database.objects import pod_monitor
 from aks_postgres.errors import NotEffectiveYet
 from aks_postgres.kubernetes.client import kubernetes_api
@@ -20,6 +20,7 @@ _DEFINED_WITHIN_S = 900
 
 @arm_task("ensure_database_monitor {place.names.postgres_cluster}")
 async def ensure_database_monitor(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
@@ -45,8 +46,8 @@ async def ensure_database_monitor(
     Raises:
         NotEffectiveYet: managed Prometheus hasn't brought the kind in time.
     """
-    if not cloud().read_only:
-        async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    if azure.gate.writes:
+        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
             try:
                 await api.wait(
                     "managed Prometheus hasn't brought PodMonitor yet",
@@ -57,4 +58,4 @@ async def ensure_database_monitor(
                 raise NotEffectiveYet(
                     f"{error}. kubectl -n kube-system get pods -l rsName=ama-metrics says more. Run again."
                 ) from None
-    return await ensure_objects(cluster, [pod_monitor(spec, place)])
+    return await ensure_objects(azure, cluster, [pod_monitor(spec, place)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.planned import UNKNOWN
 from aks_postgres.arm.responses import Json
 from aks_postgres.database.limits import refuse_impossible
@@ -46,7 +46,7 @@ _APPLIED_WITHIN_S = 300
 
 @arm_task("ensure_database_storage_class {spec.database.storage.class_name}")
 async def ensure_database_storage_class(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
+    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
 ) -> ObjectsOutputs:
     """Make the storage class of the volumes, or see that AKS has brought it.
 
@@ -69,9 +69,9 @@ async def ensure_database_storage_class(
     name = database.storage.class_name
     names = (f"StorageClass {name}",)
     wanted = storage_class(database)
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         return ObjectsOutputs(names=names, change=change_of([created(wanted)] if wanted else []))
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await api.get(f"/apis/storage.k8s.io/v1/storageclasses/{name}")
         if database.storage.storage_class == "local_nvme" and not await api.get(
             "/apis/storage.k8s.io/v1/csidrivers/localdisk.csi.acstor.io"
@@ -104,6 +104,7 @@ async def ensure_database_storage_class(
 
 @arm_task("ensure_postgres_cluster {place.names.postgres_cluster}")
 async def ensure_postgres_cluster(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
@@ -142,9 +143,9 @@ async def ensure_postgres_cluster(
         "lineage": lineage(place),
         "image": database.image_name,
     }
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         return PostgresClusterOutputs(change=change_of(created(item) for item in objects), **found)
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await live_cluster(api, spec, place)
         if live is not None:
             refuse_foreign(live, lineage(place))
@@ -178,7 +179,11 @@ def refuse_foreign(live: Json, wanted: str) -> None:
 
 @arm_task("wait_until_postgres_is_ready {postgres.name}")
 async def wait_until_postgres_is_ready(
-    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, postgres: PostgresClusterOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    place: Place,
+    cluster: ClusterOutputs,
+    postgres: PostgresClusterOutputs,
 ) -> PostgresReadyOutputs:
     """Wait until every instance is ready and the operator says that it is done.
 
@@ -199,13 +204,13 @@ async def wait_until_postgres_is_ready(
         NotEffectiveYet: not ready in time, and nobody says why.
     """
     instances = required(spec).instances
-    if cloud().planning:
+    if azure.gate.plans:
         return PostgresReadyOutputs(primary=UNKNOWN, instances=instances, change=UNCHANGED)
     label = f"Postgres cluster {postgres.namespace}/{postgres.name}"
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         state = ClusterState.of(await live_cluster(api, spec, place) or {})
         if not state.is_ready:
-            if cloud().read_only:
+            if not azure.gate.writes:
                 raise WouldWrite(f"{label} isn't ready: {state}")
             state = await _ready(api, spec, place, label)
         if required(spec).backup.engine == "plugin":
@@ -272,7 +277,7 @@ async def _see_identity(api: KubernetesApi, postgres: PostgresClusterOutputs) ->
 
 @arm_task("ensure_databases {spec.database.owner}")
 async def ensure_databases(
-    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, ready: PostgresReadyOutputs
+    azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, ready: PostgresReadyOutputs
 ) -> ObjectsOutputs:
     """Make the databases after the first, and wait until the operator has; removing one from the spec removes nothing.
 
@@ -294,10 +299,10 @@ async def ensure_databases(
     objects = more_databases(spec, place)
     if not objects:
         return ObjectsOutputs(names=(), change=UNCHANGED)
-    made = await ensure_objects(cluster, objects)
-    if cloud().read_only:
+    made = await ensure_objects(azure, cluster, objects)
+    if not azure.gate.writes:
         return made
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         for item in objects:
             await _applied(api, item)
     return made

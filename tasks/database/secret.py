@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 
+from aks_postgres.arm.client import Azure
 from aks_postgres.database.objects import APP_SECRET, app_secret, required
 from aks_postgres.errors import LastingState
 from aks_postgres.foreign_text import keep_secret
@@ -28,7 +29,7 @@ _RELOADED = FieldChange(field=f"Secret {APP_SECRET}: metadata.labels.{_RELOAD}",
 
 @arm_task("ensure_app_secret {spec.namespaces.database}")
 async def ensure_app_secret(
-    spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
+    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
 ) -> ObjectsOutputs:
     """Make the Secret with the owner's name and a drawn password; one that is there stays as it is.
 
@@ -49,10 +50,10 @@ async def ensure_app_secret(
     """
     namespace, owner = spec.namespaces.database, required(spec).owner
     name = f"Secret {APP_SECRET}"
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         wanted = app_secret(spec, "")
         return ObjectsOutputs(names=(name,), change=change_of([created(wanted)]))
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await api.get(f"/api/v1/namespaces/{namespace}/secrets/{APP_SECRET}")
         if live is None:
             password = secrets.token_urlsafe(24)
@@ -78,7 +79,7 @@ async def ensure_app_secret(
             f"Set database.owner to the name in it, or {delete}; then run again.",
         )
     if ((live["metadata"].get("labels") or {}).get(_RELOAD)) != "true":
-        async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
             await api.write(
                 label,
                 lambda: api.request(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.arm.client import cloud, open_cloud
+from aks_postgres.arm.client import current_azure, open_azure
 from aks_postgres.arm.credentials import _FIRST_TOKEN_S, arm_endpoint, caller
 from aks_postgres.arm.way_to_azure import refuse_unusable_proxy
 from aks_postgres.errors import AzureUnavailable, CredentialsRefused, WrongSetting
@@ -39,7 +39,7 @@ def command(folder: Path, script: str) -> None:
 async def refusal() -> str:
     """What opening the connection is refused with."""
     with pytest.raises(CredentialsRefused) as caught:
-        async with open_cloud(GUID):
+        async with open_azure(GUID):
             pass
     message = str(caught.value)
     assert "source tried: " in message
@@ -93,7 +93,7 @@ async def test_an_authority_that_doesnt_answer_is_given_up_in_time(
     with pytest.raises(
         AzureUnavailable, match=r"service principal \(AZURE_CLIENT_ID.*can't be reached"
     ) as caught:
-        async with open_cloud(GUID):
+        async with open_azure(GUID):
             pass
     assert "proxy (HTTPS_PROXY, NO_PROXY)" in str(caught.value)
     assert "Set AZURE_TENANT_ID" not in str(caught.value)
@@ -122,7 +122,7 @@ async def test_a_proxy_that_cant_be_used_is_named_and_no_credential_is_blamed(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, proxy)
     with pytest.raises(WrongSetting) as caught:
-        async with open_cloud(GUID):
+        async with open_azure(GUID):
             pass
     message = str(caught.value)
     assert f"environment variable {variable}: {shown}" in message
@@ -179,8 +179,8 @@ async def test_a_credential_that_cant_even_be_made_is_refused_like_any_other(
 
 
 async def test_a_good_credential_opens_the_connection_and_says_who_calls(azure: SandboxProcess) -> None:
-    async with open_cloud(azure.subscription_id) as opened:
-        assert cloud() is opened
+    async with open_azure(azure.subscription_id) as opened:
+        assert current_azure() is opened
         assert opened.endpoint == arm_endpoint() == azure.endpoint
         who = await caller(opened.credential, opened.endpoint)
     assert who == (azure.object_id, azure.tenant_id, "ServicePrincipal")

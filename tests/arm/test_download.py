@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from aks_postgres.arm import client as session
+from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.responses import ArmFault
 from aks_postgres.errors import AzureRefused
 from aks_postgres.kubernetes import download
@@ -65,7 +66,7 @@ async def test_what_is_no_small_regular_file_is_refused_by_the_field(
     monkeypatch.setattr(download, "_LARGEST_BYTES", 100)
     make, words = NO_FILES[what]
     with pytest.raises(AzureRefused) as refused:
-        await fetch_pinned(FIELD, str(make(tmp_path)), digest(b""))
+        await fetch_pinned(current_azure(), FIELD, str(make(tmp_path)), digest(b""))
     assert str(refused.value).startswith(f"{FIELD}: ")
     assert words in str(refused.value)
     assert "or give its https URL" in str(refused.value)
@@ -81,9 +82,9 @@ async def test_a_file_is_read_beside_the_event_loop(tmp_path: Path, monkeypatch:
         return read(path, largest_bytes)
 
     monkeypatch.setattr(download, "read_given", seen)
-    assert await fetch_pinned(FIELD, str(tmp_path / "file"), digest(DATA)) == DATA
+    assert await fetch_pinned(current_azure(), FIELD, str(tmp_path / "file"), digest(DATA)) == DATA
     assert threads != [threading.main_thread()]
-    assert await fetch_pinned(FIELD, str(tmp_path / "file"), digest(DATA)) == DATA
+    assert await fetch_pinned(current_azure(), FIELD, str(tmp_path / "file"), digest(DATA)) == DATA
     assert len(threads) == 1
 
 
@@ -97,7 +98,7 @@ async def test_what_has_another_checksum_is_never_described(tmp_path: Path) -> N
     async with served(serve) as url:
         for source in (str(tmp_path / "secret"), url):
             with pytest.raises(AzureRefused, match="isn't the file whose SHA-256") as refused:
-                await fetch_pinned(FIELD, source, "0" * 64)
+                await fetch_pinned(current_azure(), FIELD, source, "0" * 64)
             assert refused.value.code == "ChecksumMismatch"
             told = str(refused.value)
             assert FIELD in told
@@ -119,7 +120,7 @@ async def test_a_download_that_comes_in_pieces_is_read_to_its_end(length: str) -
         return response
 
     async with served(serve) as url:
-        assert await fetch_pinned(FIELD, url, digest(DATA)) == DATA
+        assert await fetch_pinned(current_azure(), FIELD, url, digest(DATA)) == DATA
 
 
 @pytest.mark.timeout(30)
@@ -140,7 +141,7 @@ async def test_a_download_without_an_end_is_given_up_by_its_size(monkeypatch: py
     monkeypatch.setattr(download, "_LARGEST_BYTES", 100_000)
     async with served(serve) as url:
         with pytest.raises(AzureRefused, match="has more than 100000 bytes") as refused:
-            await fetch_pinned(FIELD, url, digest(DATA))
+            await fetch_pinned(current_azure(), FIELD, url, digest(DATA))
     assert str(refused.value).startswith(f"{FIELD}: ")
 
 
@@ -164,7 +165,7 @@ async def test_a_download_that_drips_is_given_up_by_its_time(monkeypatch: pytest
     monkeypatch.setattr(download, "persistently", once)
     async with served(serve) as url:
         with pytest.raises(ArmFault, match=r"NotSent: GET http.*TimeoutError"):
-            await fetch_pinned(FIELD, url, digest(DATA))
+            await fetch_pinned(current_azure(), FIELD, url, digest(DATA))
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
@@ -174,6 +175,6 @@ async def test_what_isnt_there_is_told_by_field_and_url(status: int) -> None:
 
     async with served(serve) as url:
         with pytest.raises(AzureRefused) as refused:
-            await fetch_pinned(FIELD, url, digest(DATA))
+            await fetch_pinned(current_azure(), FIELD, url, digest(DATA))
         assert f"{FIELD}: HTTP {status} " in str(refused.value)
         assert url in str(refused.value)

@@ -9,6 +9,7 @@ import dns.rrset
 import pytest
 import pytest_asyncio
 
+from aks_postgres.arm.client import current_azure
 from aks_postgres.preflight.egress import EgressUnknown, _from_dns, egress_address
 from aks_postgres.reports.journal import Journal
 
@@ -62,7 +63,7 @@ async def test_name_server_that_is_silent_is_given_up_and_named() -> None:
 
 async def test_url_is_asked_where_one_is_given(azure: Any, journal: Journal) -> None:
     azure.settings(egress_address="52.1.2.3")
-    assert await egress_address() == "52.1.2.3"
+    assert await egress_address(current_azure()) == "52.1.2.3"
 
 
 @pytest.mark.parametrize("path", ["/nowhere", ":1/"])
@@ -72,4 +73,4 @@ async def test_url_that_does_not_answer_is_named(
     url = f"{azure.endpoint}{path}" if path.startswith("/") else f"https://127.0.0.1{path}"
     monkeypatch.setenv("AKS_POSTGRES_EGRESS_URL", url)
     with pytest.raises(EgressUnknown, match="AKS_POSTGRES_EGRESS_URL"):
-        await egress_address()
+        await egress_address(current_azure())

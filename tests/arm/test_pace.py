@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.rate_limit import Bucket
 from aks_postgres.arm.retry import read_path
 from aks_postgres.runs.session import run_session
@@ -81,7 +81,7 @@ async def test_two_runs_that_ask_a_lot_at_once_are_never_throttled(
             path = f"{azure.subscription}/resourceGroups"
 
             async def ask() -> None:
-                await read_path("groups", lambda: cloud().get(path, "2024-11-01"))
+                await read_path("groups", lambda: current_azure().get(path, "2024-11-01"))
 
             await ask()  # signed in, and connected
             await asyncio.gather(*(ask() for _ in range(200)))

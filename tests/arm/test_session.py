@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from aks_postgres.arm.client import Cloud, cloud, open_cloud
+from aks_postgres.arm.client import Azure, current_azure, open_azure
 from aks_postgres.arm.error_codes import NO_ANSWER, SERVER_TROUBLE, rule_for
 from aks_postgres.arm.reconcile import _start, arm_resource, look_at
 from aks_postgres.arm.responses import ArmFault, FirstAnswer
@@ -20,7 +20,7 @@ from ..conftest import without_lock
 PAGE = "<html><head><title>Gateway</title></head><body>Try later</body></html>"
 
 # One read and one write of every SDK client: they are of three generations and read answers in three ways.
-READS: dict[str, Callable[[Cloud], tuple[Any, ...]]] = {
+READS: dict[str, Callable[[Azure], tuple[Any, ...]]] = {
     "resources": lambda c: (c.resources.resource_groups.get, "rg"),
     "identities": lambda c: (c.identities.user_assigned_identities.get, "rg", "mi"),
     "storage": lambda c: (c.storage.storage_accounts.get_properties, "rg", "account"),
@@ -31,7 +31,7 @@ READS: dict[str, Callable[[Cloud], tuple[Any, ...]]] = {
     "container_service": lambda c: (c.container_service.managed_clusters.get, "rg", "aks"),
     "network": lambda c: (c.network.public_ip_addresses.get, "rg", "ip"),
 }
-WRITES: dict[str, Callable[[Cloud], tuple[Any, ...]]] = {
+WRITES: dict[str, Callable[[Azure], tuple[Any, ...]]] = {
     "resources": lambda c: (c.resources.resource_groups.create_or_update, "rg"),
     "identities": lambda c: (c.identities.user_assigned_identities.create_or_update, "rg", "mi"),
     "storage": lambda c: (c.storage.storage_accounts.begin_create, "rg", "account"),
@@ -44,19 +44,19 @@ WRITES: dict[str, Callable[[Cloud], tuple[Any, ...]]] = {
 
 
 @pytest_asyncio.fixture
-async def opened(azure: SandboxProcess) -> AsyncIterator[Cloud]:
-    async with open_cloud(azure.subscription_id) as found:
+async def opened(azure: SandboxProcess) -> AsyncIterator[Azure]:
+    async with open_azure(azure.subscription_id) as found:
         without_lock()
         yield found
 
 
-async def fault_of_read(opened: Cloud, client: str) -> ArmFault:
+async def fault_of_read(opened: Azure, client: str) -> ArmFault:
     with pytest.raises(ArmFault) as caught:
         await send(*READS[client](opened))
     return caught.value
 
 
-async def write(opened: Cloud, client: str) -> Any:
+async def write(opened: Azure, client: str) -> Any:
     operation, *key = WRITES[client](opened)
     body = b'{"location": "canadacentral"}'
     if operation.__name__.startswith("begin_"):
@@ -64,7 +64,7 @@ async def write(opened: Cloud, client: str) -> Any:
     return await send(operation, *key, body)
 
 
-async def fault_of_write(opened: Cloud, client: str) -> ArmFault:
+async def fault_of_write(opened: Azure, client: str) -> ArmFault:
     with pytest.raises(ArmFault) as caught:
         await write(opened, client)
     return caught.value
@@ -73,7 +73,7 @@ async def fault_of_write(opened: Cloud, client: str) -> ArmFault:
 @pytest.mark.parametrize("client", READS)
 @pytest.mark.parametrize("page", [PAGE, ""])
 async def test_a_gateways_page_in_place_of_an_error_is_trouble_that_passes(
-    client: str, page: str, azure: SandboxProcess, opened: Cloud
+    client: str, page: str, azure: SandboxProcess, opened: Azure
 ) -> None:
     azure.fault({"status": 502, "raw_body": page}, path="/subscriptions/")
     fault = await fault_of_read(opened, client)
@@ -84,7 +84,7 @@ async def test_a_gateways_page_in_place_of_an_error_is_trouble_that_passes(
 @pytest.mark.parametrize("client", WRITES)
 @pytest.mark.parametrize("page", [PAGE, ""])
 async def test_a_gateways_page_in_answer_to_a_write_is_trouble_that_passes(
-    client: str, page: str, azure: SandboxProcess, opened: Cloud
+    client: str, page: str, azure: SandboxProcess, opened: Azure
 ) -> None:
     azure.fault(
         {"status": 503, "raw_body": page, "headers": {"Retry-After": "2"}},
@@ -99,7 +99,7 @@ async def test_a_gateways_page_in_answer_to_a_write_is_trouble_that_passes(
 @pytest.mark.parametrize("client", READS)
 @pytest.mark.parametrize("page", [PAGE, '{"id": '])
 async def test_a_page_with_status_200_is_no_resource(
-    client: str, page: str, azure: SandboxProcess, opened: Cloud
+    client: str, page: str, azure: SandboxProcess, opened: Azure
 ) -> None:
     azure.fault({"status": 200, "raw_body": page}, path="/subscriptions/")
     fault = await fault_of_read(opened, client)
@@ -109,7 +109,7 @@ async def test_a_page_with_status_200_is_no_resource(
 
 @pytest.mark.parametrize("client", ["identities", "authorization", "monitor"])
 async def test_json_that_a_client_cant_make_its_model_of_is_no_answer(
-    client: str, azure: SandboxProcess, opened: Cloud
+    client: str, azure: SandboxProcess, opened: Azure
 ) -> None:
     azure.fault({"status": 200, "raw_body": "[1]"}, path="/subscriptions/")
     assert (await fault_of_read(opened, client)).code == "UnreadableAnswer"
@@ -117,7 +117,7 @@ async def test_json_that_a_client_cant_make_its_model_of_is_no_answer(
 
 @pytest.mark.parametrize("client", WRITES)
 async def test_a_page_with_status_200_doesnt_end_a_write(
-    client: str, azure: SandboxProcess, opened: Cloud
+    client: str, azure: SandboxProcess, opened: Azure
 ) -> None:
     azure.fault({"status": 200, "raw_body": PAGE}, method="PUT", path="/subscriptions/")
     fault = await fault_of_write(opened, client)
@@ -127,16 +127,16 @@ async def test_a_page_with_status_200_doesnt_end_a_write(
 
 @pytest.mark.parametrize("client", READS)
 async def test_an_empty_answer_is_no_resource_without_properties(
-    client: str, azure: SandboxProcess, opened: Cloud
+    client: str, azure: SandboxProcess, opened: Azure
 ) -> None:
     operation, *key = READS[client](opened)
-    resource = arm_resource("thing", "/id", operation, operation, *key)
+    resource = arm_resource(current_azure(), "thing", "/id", operation, operation, *key)
     azure.fault({"status": 200, "raw_body": ""}, path="/subscriptions/")
     with pytest.raises(ArmFault, match="UnreadableAnswer"):
         await resource.get()
 
 
-async def test_reading_goes_on_when_the_page_is_gone(azure: SandboxProcess, opened: Cloud) -> None:
+async def test_reading_goes_on_when_the_page_is_gone(azure: SandboxProcess, opened: Azure) -> None:
     azure.fault({"status": 200, "raw_body": PAGE}, method="GET", path="/resourceGroups/rg$", times=2)
     azure.fault({"status": 502, "raw_body": PAGE}, method="GET", path="/resourceGroups/rg$", nth=3, times=2)
     with use_journal(Journal()) as book:
@@ -144,15 +144,17 @@ async def test_reading_goes_on_when_the_page_is_gone(azure: SandboxProcess, open
     assert [event.kind for event in book.events] == ["conflict"] * 4
 
 
-async def test_what_isnt_there_is_none_whatever_is_missing_of_its_path(opened: Cloud) -> None:
+async def test_what_isnt_there_is_none_whatever_is_missing_of_its_path(opened: Azure) -> None:
     for client in ("resources", "identities", "container_service"):
         operation, *key = READS[client](opened)
-        assert await look_at(arm_resource("thing", "/id", operation, operation, *key)) is None
+        assert (
+            await look_at(arm_resource(current_azure(), "thing", "/id", operation, operation, *key)) is None
+        )
 
 
 @pytest.mark.parametrize("page", [PAGE, ""])
 async def test_an_operations_status_may_be_a_page_for_a_moment(
-    page: str, azure: SandboxProcess, opened: Cloud
+    page: str, azure: SandboxProcess, opened: Azure
 ) -> None:
     azure.fault({"status": 502, "raw_body": page}, path="/providers$", times=2)
     answer = await read_path("providers", lambda: opened.get(f"{azure.subscription}/providers", "2021-04-01"))
@@ -160,7 +162,7 @@ async def test_an_operations_status_may_be_a_page_for_a_moment(
 
 
 async def test_a_token_that_expires_before_a_write_is_renewed_and_the_write_sent_once_more(
-    azure: SandboxProcess, opened: Cloud
+    azure: SandboxProcess, opened: Azure
 ) -> None:
     azure.fault({"expire_tokens": True}, method="PUT", path="/resourceGroups/rg$")
     with use_journal(Journal()) as book:
@@ -171,7 +173,7 @@ async def test_a_token_that_expires_before_a_write_is_renewed_and_the_write_sent
 
 
 async def test_a_token_that_expires_before_an_operation_begins_is_renewed_too(
-    azure: SandboxProcess, opened: Cloud
+    azure: SandboxProcess, opened: Azure
 ) -> None:
     azure.fault({"expire_tokens": True}, method="PUT", path="/managedClusters/aks$")
     with use_journal(Journal()) as book:
@@ -184,4 +186,4 @@ async def test_a_token_that_expires_before_an_operation_begins_is_renewed_too(
 @pytest.mark.parametrize("url", ["https://example.com/operation", "https://localhost.example.com/operation"])
 async def test_the_token_goes_to_no_host_but_arm_s(url: str) -> None:
     with pytest.raises(ArmFault, match="the access token isn't sent there"):
-        await cloud().get(url)
+        await current_azure().get(url)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from aks_postgres.arm.client import current_azure
 from aks_postgres.cli.guide_variables import guide_variables
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.tear_down import tear_down
@@ -45,8 +46,8 @@ async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(
     plan = await make_plan(spec, recorded=False)
     assert [step for step in plan.steps if step.action != "nothing"] == []
     async with run_session(spec):
-        (site,) = (await look_at_generations(spec)).live
-        addresses = await read_addresses(site)
+        (site,) = (await look_at_generations(current_azure(), spec)).live
+        addresses = await read_addresses(current_azure(), site)
     assert (addresses.identity_client_id, addresses.identity_principal_id) == (
         backups.client_id,
         backups.principal_id,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
+from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.response_checks import is_list
 from aks_postgres.errors import PermanentError, ProvisioningError, TearDownRefused
 from aks_postgres.flows.provision import provision
@@ -286,9 +287,9 @@ async def test_only_a_group_that_isnt_there_has_nothing_in_it(
         else:
             lose_second_page(azure, listed)
         with pytest.raises(ProvisioningError, match=f"^resources in {group}: "):
-            await contents_of(group)
+            await contents_of(current_azure(), group)
         azure.control("DELETE", "faults")
-        assert await contents_of("rg-that-never-was") == []
+        assert await contents_of(current_azure(), "rg-that-never-was") == []
 
 
 async def test_no_plan_takes_a_page_that_isnt_found_for_the_end_of_a_list(

@@ -12,7 +12,7 @@ import pytest
 from prefect import flow
 
 from aks_postgres.arm import clock, gate
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.gate import Elapsed, Gate, Write
 from aks_postgres.arm.retry import send
 from aks_postgres.errors import EnvironmentBusy, PermanentError, WouldWrite
@@ -56,7 +56,7 @@ def changed(spec: EnvironmentSpec) -> EnvironmentSpec:
 @asynccontextmanager
 async def writing(spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait") -> AsyncIterator[WriteLock]:
     """As a run does it that writes."""
-    async with run_session(spec), one_writer(spec, if_another_run) as lock:
+    async with run_session(spec) as run, one_writer(run.azure, spec, if_another_run) as lock:
         await lock.secure()
         yield lock
 
@@ -222,12 +222,12 @@ async def test_whoever_slept_writes_only_if_nobody_came_meanwhile(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, meanwhile: str
 ) -> None:
     async with run_session(spec):
-        sleeper = lock_of(spec, "the sleeper")
+        sleeper = lock_of(current_azure(), spec, "the sleeper")
         await sleeper.secure()
         assert sleeper._heart is not None
         sleeper._heart.cancel()
         azure.step(20_000)
-        other = lock_of(spec, THEIRS)
+        other = lock_of(current_azure(), spec, THEIRS)
         if meanwhile != "nobody came":
             await other.secure()
         if meanwhile == "takes over and ends":
@@ -266,7 +266,7 @@ async def test_whoever_slept_before_it_had_the_lock_writes_nothing(
         request.getfixturevalue("environment")
     a_foundation = Write("PUT", "/subscriptions/s/resourceGroups/rg", "creation")
     since = len(azure.ledger())
-    async with run_session(spec), one_writer(spec) as lock:
+    async with run_session(spec) as run, one_writer(run.azure, spec) as lock:
         if there_was == "nothing yet":
             assert await lock.admit(a_foundation) == "a foundation, as there is nothing to lock yet"
         lock._awake._boot_s -= 1000
@@ -283,7 +283,7 @@ async def test_what_a_run_finds_after_it_slept_is_no_reason_to_do_anything(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, had_it: bool
 ) -> None:
     async def find_half() -> None:
-        async with run_session(spec), one_writer(spec) as lock:
+        async with run_session(spec) as run, one_writer(run.azure, spec) as lock:
             if had_it:
                 await lock.secure()
                 assert lock._heart is not None
@@ -304,7 +304,7 @@ async def test_what_a_run_finds_after_it_slept_is_no_reason_to_do_anything(
 async def test_a_plan_that_another_run_has_overtaken_is_not_carried_out(
     azure: SandboxProcess, changed: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    async with run_session(changed), one_writer(changed) as lock:
+    async with run_session(changed) as run, one_writer(run.azure, changed) as lock:
         azure.arm("DELETE", environment.resource_group.id, api_version="2024-11-01")
         azure.step(10_000)
         since = len(azure.ledger())
@@ -335,7 +335,7 @@ async def test_no_write_lasts_longer_than_the_lock_is_certain(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     async with writing(spec) as lock:
-        gate = cloud().gate
+        gate = current_azure().gate
         longest_s = clock.lock_real_s(15)
         assert gate.limit_s(AN_UPDATE) == pytest.approx(longest_s)
         assert lock._good is not None
@@ -410,7 +410,7 @@ async def test_whoever_lives_with_an_end_in_2099_is_waited_for(
 
     async with run_session(spec):
         living = asyncio.create_task(live())
-        waiting = asyncio.create_task(lock_of(spec, "the second").secure())
+        waiting = asyncio.create_task(lock_of(current_azure(), spec, "the second").secure())
         done, _ = await asyncio.wait({waiting}, timeout=clock.lock_real_s(3 * write_lock.WATCH_S))
         assert not done
         living.cancel()
@@ -445,7 +445,7 @@ async def test_of_many_that_take_over_at_once_one_does(
 
     async def write(n: int) -> None:
         nonlocal inside, most
-        lock = lock_of(spec, f"run {n}")
+        lock = lock_of(current_azure(), spec, f"run {n}")
         await lock.secure()
         inside += 1
         most = max(most, inside)
@@ -551,7 +551,10 @@ async def test_a_group_without_an_account_is_locked_by_its_heartbeat_alone(
 ) -> None:
     azure.arm("DELETE", environment.storage_account.id, api_version="2024-01-01")
     async with run_session(spec):
-        first, second = lock_of(spec, "the first"), lock_of(spec, "the second", "refuse")
+        first, second = (
+            lock_of(current_azure(), spec, "the first"),
+            lock_of(current_azure(), spec, "the second", "refuse"),
+        )
         await first.secure()
         with pytest.raises(EnvironmentBusy, match="the first"):
             await second.secure()
@@ -566,7 +569,9 @@ async def test_a_run_that_only_reads_can_write_nothing(
     async with run_session(spec, **{mode: True}):
         with pytest.raises(WouldWrite, match="only reads"):
             await send(
-                cloud().resources.resource_groups.create_or_update, "rg", b'{"location": "canadacentral"}'
+                current_azure().resources.resource_groups.create_or_update,
+                "rg",
+                b'{"location": "canadacentral"}',
             )
     assert writes(azure.ledger()) == []
 
@@ -575,7 +580,9 @@ async def test_a_run_without_a_lock_can_write_nothing(azure: SandboxProcess, spe
     async with run_session(spec):
         with pytest.raises(WouldWrite, match="no lock"):
             await send(
-                cloud().resources.resource_groups.create_or_update, "rg", b'{"location": "canadacentral"}'
+                current_azure().resources.resource_groups.create_or_update,
+                "rg",
+                b'{"location": "canadacentral"}',
             )
     assert writes(azure.ledger()) == []
 

@@ -310,7 +310,7 @@ async def test_refusals_come_before_the_first_write_and_all_at_once(
 async def test_while_another_run_writes_it_is_refused(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
-    async with run_session(spec), one_writer(spec) as lock:
+    async with run_session(spec) as run, one_writer(run.azure, spec) as lock:
         await lock.secure()
         other = asyncio.create_task(_elsewhere(lambda: rebuild(spec, KEY, if_another_run="refuse")))
         with pytest.raises(EnvironmentBusy):

@@ -176,7 +176,7 @@ async def test_an_old_claim_that_runs_out_is_waited_for(
 ) -> None:
     ends = at_real_speed(azure, monkeypatch).replace(microsecond=0) + timedelta(seconds=4)
     leave_claim(azure, ends)
-    async with run_session(spec), one_writer(spec) as lock:
+    async with run_session(spec) as run, one_writer(run.azure, spec) as lock:
         assert datetime.fromisoformat(azure.control("GET", "clock")["now"]) >= ends
         assert [lock.guid in one for one in old_claims(azure)] == [True]
     assert old_claims(azure) == []

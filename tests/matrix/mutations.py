@@ -261,8 +261,8 @@ MUTATIONS = (
     Mutation(
         "a run that only reads deletes nothing",
         "src/aks_postgres/arm/deletion.py",
-        "        if cloud().read_only:",
-        "        if False:",
+        '        azure.gate.require(f"{what}',
+        '        str(f"{what}',
         "tests/tasks/test_clean_up.py::test_a_run_that_only_reads_deletes_nothing",
     ),
     Mutation(
@@ -296,7 +296,7 @@ MUTATIONS = (
     Mutation(
         "a group is never made in order to be marked",
         "tasks/resource_group.py",
-        "if live is None and not cloud().planning:",
+        "if live is None and not azure.gate.plans:",
         "if False:",
         "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
     ),

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal
 from unittest import mock
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.runs.one_writer import lock_of
 from aks_postgres.runs.steps import Steps
 from aks_postgres.runs.write_lock import WriteLock
@@ -45,11 +45,13 @@ def without_prefect(run: str = "a run") -> Iterator[None]:
     """
 
     @asynccontextmanager
-    async def one_writer(spec: EnvironmentSpec, _if_another_run: str = "wait") -> AsyncIterator[WriteLock]:
-        lock = lock_of(spec, run)
+    async def one_writer(
+        azure: Azure, spec: EnvironmentSpec, _if_another_run: str = "wait"
+    ) -> AsyncIterator[WriteLock]:
+        lock = lock_of(azure, spec, run)
         async with lock.kept():
             await lock.wait_for_turn()
-            cloud().gate.fence = lock
+            azure.gate.fence = lock
             yield lock
 
     stand_ins = {

@@ -1,7 +1,10 @@
 """Links by what stands behind them: what is compared, what is sent, and when it is given up."""
 
+from typing import cast
+
 import pytest
 
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.reconcile import ArmResource
 from aks_postgres.arm.responses import Answer, Json
@@ -37,7 +40,7 @@ class Written:
         async def get() -> Answer:
             raise AssertionError("not read")
 
-        return ArmResource("AKS cluster aks", "/c", get, self.put, 1, 1)
+        return ArmResource(cast(Azure, None), "AKS cluster aks", "/c", get, self.put, 1, 1)
 
 
 @pytest.mark.parametrize(

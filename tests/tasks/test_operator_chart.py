@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from aks_postgres.arm.client import current_azure
 from aks_postgres.errors import AzureRefused, AzureUnavailable, LastingState, NotOurs, WouldWrite
 from aks_postgres.kubernetes.client import kubeconfig_of
 from aks_postgres.kubernetes.helm import helm
@@ -322,7 +323,11 @@ class TestRelease:
         await with_chart(world, tmp_path).run("operator")
         kept = (kube.get(DEFINITION) or {})["metadata"]["uid"]
         cluster = world.made["cluster"]
-        async with helm(await kubeconfig_of(cluster.resource_group, cluster.name), "cnpg-system") as session:
+        async with helm(
+            current_azure().gate,
+            await kubeconfig_of(current_azure(), cluster.resource_group, cluster.name),
+            "cnpg-system",
+        ) as session:
             await session.uninstall("cnpg")
             assert await session.release("cnpg") is None
         kube.until(lambda: kube.get(DEPLOYMENT) is None)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import azure_sandbox.data
+from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.kubernetes_types import wrong_types
 from aks_postgres.errors import PreflightFailed
 from aks_postgres.resources.operator_check import judge_operator
@@ -173,7 +174,7 @@ class TestChart:
 
     async def verdict(self, spec: EnvironmentSpec) -> tuple[str, ...]:
         async with run_session(spec, planning=True):
-            return (await judge_operator(spec)).problems
+            return (await judge_operator(current_azure(), spec)).problems
 
     @pytest.mark.parametrize(
         ("values", "field", "given"),

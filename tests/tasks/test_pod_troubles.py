@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from aks_postgres.arm.client import current_azure
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.resources.pod_troubles import told, trouble_of, troubles_of
 from azure_sandbox.core.pod_reasons import REASONS
@@ -91,7 +92,7 @@ async def test_the_reason_is_found_wherever_kubernetes_says_it(
     world.azure.step(60)
     live = kube.get(f"{path}/d")
     assert live is not None
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(current_azure(), cluster.resource_group, cluster.name) as api:
         found = await troubles_of(api, live)
     assert [one.reason for one in found] == [reason]
     assert "describe pod" not in told(found)  # each has a way out of its own

@@ -1,6 +1,6 @@
 """The connection of one run to Azure: one HTTP session, one credential, one pipeline under every SDK client.
 
-The outermost flow opens it and closes it; everything below finds it in a context variable.
+The outermost flow opens it and closes it; steps are given it (`runs.step`), and pass it on.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class ErrorPolicy(AsyncHTTPPolicy[Any, Any]):
 
 
 @dataclass
-class Cloud:
+class Azure:
     """SDK clients over one pipeline, each made when first asked for (their imports cost up to 0.3 s)."""
 
     subscription_id: str
@@ -136,16 +136,6 @@ class Cloud:
     """What a plan found about each resource, by step and ID."""
     ignored: IgnoredChanges | None = None
     """What the spec leaves alone of what is there."""
-
-    @property
-    def planning(self) -> bool:
-        """Whether the run only says what it would do."""
-        return self.gate.mode == "plan"
-
-    @property
-    def read_only(self) -> bool:
-        """Whether the run writes nothing; a plan doesn't either."""
-        return self.gate.mode != "write"
 
     @property
     def queue_s(self) -> float:
@@ -246,24 +236,18 @@ def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-_current: ContextVar[Cloud] = ContextVar("cloud")
+_current: ContextVar[Azure] = ContextVar("azure")
 
 
-def cloud() -> Cloud:
-    """The run's connection to Azure."""
+def current_azure() -> Azure:
+    """The run's connection to Azure. Only `runs.step` asks for it, and hands it to every step."""
     return _current.get()
 
 
-def is_planning() -> bool:
-    """Whether the run only says what it would do; outside a run it is none that plans."""
-    found = _current.get(None)
-    return found is not None and found.planning
-
-
 @asynccontextmanager
-async def open_cloud(
+async def open_azure(
     subscription_id: str, *, read_only: bool = False, planning: bool = False
-) -> AsyncIterator[Cloud]:
+) -> AsyncIterator[Azure]:
     """Connect to Azure and make sure that the credential works.
 
     Args:
@@ -314,7 +298,7 @@ async def open_cloud(
                     GatePolicy(gate),  # the last: every attempt passes it
                 ],
             )
-            opened = Cloud(
+            opened = Azure(
                 subscription_id,
                 endpoint,
                 account,

@@ -8,18 +8,18 @@ deletion (a resource group does that) says why, and `arm.error_codes` decides wh
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import FINAL_STATES, state_of
 from aks_postgres.arm.if_match import send_if_unchanged
 from aks_postgres.arm.operation_status import fault_of_operation
 from aks_postgres.arm.reconcile import unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
-from aks_postgres.arm.retry import persistently, send
-from aks_postgres.errors import OperationNotDone, WouldWrite
+from aks_postgres.arm.retry import persistently, read_once, send
+from aks_postgres.errors import OperationNotDone
 from aks_postgres.reports.journal import journal
 
 Outcome = Literal["deleted", "not found"]
@@ -34,6 +34,7 @@ _DISAPPEARS_WITHIN_S = 120
 class Deletable:
     """One ARM resource: how to read and delete it, and how long that takes in Azure seconds."""
 
+    azure: Azure = field(repr=False)
     what: str
     id: str
     get: Callable[[], Awaitable[Answer]]
@@ -54,6 +55,7 @@ class Deletable:
 
 
 def deletable(
+    azure: Azure,
     what: str,
     resource_id: str,
     get: Callable[..., Awaitable[Any]],
@@ -85,8 +87,7 @@ def deletable(
         return await send(get, *key, **options)
 
     async def remove(live: Json) -> Answer:
-        if cloud().read_only:
-            raise WouldWrite(f"{what} {resource_id.rsplit('/', 1)[-1]}: would be deleted")
+        azure.gate.require(f"{what} {resource_id.rsplit('/', 1)[-1]}: would be deleted")
 
         async def request(headers: Json) -> Answer:
             also = {**({"headers": headers} if headers else {}), **options}
@@ -94,9 +95,9 @@ def deletable(
                 return await send(_started, delete, *key, **also)
             return await send(delete, *key, **also)
 
-        return await send_if_unchanged(request, look, live) if if_match else await request({})
+        return await send_if_unchanged(azure, request, look, live) if if_match else await request({})
 
-    return Deletable(what, resource_id, look, remove, expected_s, deadline_s, waits)
+    return Deletable(azure, what, resource_id, look, remove, expected_s, deadline_s, waits)
 
 
 async def _started(begin: Callable[..., Awaitable[Any]], *key: str, cls: Any, **options: Any) -> Answer:
@@ -201,7 +202,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
     started_s = clock.now_s()
     while (live := await persistently(resource.label, lambda: _look(resource))) is not None:
         if not is_being_deleted(live):
-            still_runs = answer is not None and await _runs(answer, resource.id)
+            still_runs = answer is not None and await _runs(resource, answer)
             if not still_runs and clock.now_s() - started_s > _DISAPPEARS_WITHIN_S:
                 raise ArmFault(
                     200, "NotLatestOperation", "its deletion has ended and the resource is still there"
@@ -209,7 +210,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
         await _pause(resource, started_s)
 
 
-async def _runs(answer: Answer, resource_id: str) -> bool:
+async def _runs(resource: Deletable, answer: Answer) -> bool:
     """Whether the operation that a request began is still running, by its own status.
 
     Raises:
@@ -219,22 +220,18 @@ async def _runs(answer: Answer, resource_id: str) -> bool:
     if not url:
         return False
     try:
-        status = await send(_status, url)
+        status = await read_once(lambda: resource.azure.get(url))
     except ArmFault as fault:
         if fault.status == 404:  # the status is gone; the resource tells
             return False
         if fault.status is None or fault.status == 429 or fault.status >= 500:
             return True
         raise
-    went_wrong = fault_of_operation(status.body, resource_id)
+    went_wrong = fault_of_operation(status.body, resource.id)
     if went_wrong is not None:
         raise went_wrong
     said = str(status.body.get("status") or "")
     return status.status == 202 or (bool(said) and said.casefold() not in FINAL_STATES)
-
-
-async def _status(url: str, *, cls: Any) -> Answer:
-    return await cloud().get(url)
 
 
 async def _pause(resource: Deletable, started_s: float, doing: str = "being deleted") -> None:

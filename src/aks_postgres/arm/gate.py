@@ -132,6 +132,41 @@ class Gate:
         self.fence: Fence | None = None
         self.passed: deque[Passed] = deque(maxlen=_MOST_RECORDS)
 
+    @property
+    def writes(self) -> bool:
+        """Whether the run writes at all."""
+        return self.mode == "write"
+
+    @property
+    def plans(self) -> bool:
+        """Whether the run only says what it would do."""
+        return self.mode == "plan"
+
+    def lets(self, would: str) -> bool:
+        """Ask before a write is prepared: yes in a run that writes, no in a plan, which only says what it would do.
+
+        Args:
+            would: the write, such as `AKS cluster aks-1: would be deleted`.
+
+        Raises:
+            WouldWrite: this run only reads.
+        """
+        if not self.plans:
+            self.require(would)
+        return self.writes
+
+    def require(self, would: str) -> None:
+        """See that this run writes.
+
+        Args:
+            would: the write, such as `AKS cluster aks-1: would be deleted`.
+
+        Raises:
+            WouldWrite: it doesn't.
+        """
+        if not self.writes:
+            raise WouldWrite(would)
+
     async def admit(self, write: Write, request_id: str) -> None:
         """Let a write through, or not.
 
@@ -139,7 +174,7 @@ class Gate:
             WouldWrite: this run only reads.
             EnvironmentBusy: another run writes to the environment.
         """
-        if self.mode != "write":
+        if not self.writes:
             raise WouldWrite(f"{write.method} {write.path}: this run only reads, so nothing was sent")
         if write.purpose == "lock":
             why = "the lock itself"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.reports.journal import journal
 
@@ -24,6 +24,7 @@ def etag_of(live: Json | None) -> str | None:
 
 
 async def send_if_unchanged(
+    azure: Azure,
     request: Callable[[dict[str, str]], Awaitable[Answer]],
     look: Callable[[], Awaitable[Answer]],
     live: Json,
@@ -34,6 +35,7 @@ async def send_if_unchanged(
     one is tried once, and kept for the rest of the run if it works.
 
     Args:
+        azure: the connection to Azure, which remembers the form.
         request: sends it, given the headers to add.
         look: reads the resource.
         live: the resource that the request was made from.
@@ -44,7 +46,7 @@ async def send_if_unchanged(
     etag = etag_of(live)
     if etag is None:
         return await request({})
-    quotes = cloud().quotes_etags
+    quotes = azure.quotes_etags
     try:
         return await request(_header(etag, quotes))
     except ArmFault as fault:
@@ -54,7 +56,7 @@ async def send_if_unchanged(
             f"If-Match {_form(quotes)} is refused though nothing has changed; sent {_form(not quotes)}"
         )
     answer = await request(_header(etag, not quotes))
-    cloud().quotes_etags = not quotes
+    azure.quotes_etags = not quotes
     return answer
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from aks_postgres.arm.client import cloud
 from aks_postgres.arm.diff import Decision, merged
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import ImmutableChange
@@ -40,4 +39,4 @@ def decide_in_plan(
 def _keep(resource: ArmResource, **found: Any) -> None:
     step = current_step().partition(" ")[0]
     kept = PlannedResource(step=step, label=resource.label, id=resource.id, **found)
-    cloud().looked_at[step, resource.id.casefold()] = kept
+    resource.azure.looked_at[step, resource.id.casefold()] = kept

@@ -17,7 +17,7 @@ from typing import Any
 from azure.core import MatchConditions
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import FINAL_STATES, Decision, merged, state_of
 from aks_postgres.arm.gate import purpose
 from aks_postgres.arm.if_match import send_if_unchanged
@@ -34,7 +34,6 @@ from aks_postgres.errors import (
     OperationNotDone,
     PermanentError,
     ProvisioningError,
-    WouldWrite,
 )
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange
@@ -56,6 +55,7 @@ _FOREIGN_S = 30
 class ArmResource:
     """One ARM resource: how to read and write it, and how long its operations take in Azure seconds."""
 
+    azure: Azure = field(repr=False)
     label: str
     id: str
     get: Callable[[], Awaitable[Answer]]
@@ -67,6 +67,7 @@ class ArmResource:
 
 
 def arm_resource(
+    azure: Azure,
     label: str,
     resource_id: str,
     get: Callable[..., Awaitable[Any]],
@@ -101,8 +102,7 @@ def arm_resource(
     """
 
     async def write(body: Json, live: Json | None) -> Answer:
-        if cloud().read_only:
-            raise WouldWrite(f"{label}: {'would be updated' if live else 'does not exist yet'}")
+        azure.gate.require(f"{label}: {'would be updated' if live else 'does not exist yet'}")
         conditions: dict[str, Any] = {}
         if if_match and live is None:
             conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
@@ -124,7 +124,7 @@ def arm_resource(
 
         with purpose("creation" if live is None else "write"):
             if if_match and live is not None:
-                return await send_if_unchanged(request, look, live)
+                return await send_if_unchanged(azure, request, look, live)
             return await request({})
 
     async def look() -> Answer:
@@ -134,7 +134,7 @@ def arm_resource(
             raise ArmFault(None, "UnreadableAnswer", f"status {answer.status} with an empty body")
         return answer
 
-    return ArmResource(label, resource_id, look, write, expected_s, deadline_s, guards, is_busy)
+    return ArmResource(azure, label, resource_id, look, write, expected_s, deadline_s, guards, is_busy)
 
 
 async def _start(begin: Callable[..., Awaitable[Any]], *arguments: Any, cls: Any, **options: Any) -> Answer:
@@ -166,7 +166,7 @@ async def ensure(
     accepted = 0
     pending = begun
     overruled: list[FieldChange] = []
-    if ignored := cloud().ignored:
+    if ignored := resource.azure.ignored:
         decision_for = ignoring(functools.partial(ignored.covers, resource.id), decision_for)
 
     async def attempt() -> Json:
@@ -176,10 +176,12 @@ async def ensure(
             intended.append(CREATED)
             return await ended_well(answer)
         live = await settled(resource)
-        decision = decide_in_plan(resource, decision_for, live) if cloud().planning else decision_for(live)
+        decision = (
+            decide_in_plan(resource, decision_for, live) if resource.azure.gate.plans else decision_for(live)
+        )
         if live is not None and not decision.needs_write:
             return live
-        if cloud().planning:
+        if resource.azure.gate.plans:
             intended.append(decision.change)
             return planned(merged(live, decision.body) if live else decision.body, resource.id)
         for guard in resource.guards:
@@ -243,7 +245,7 @@ def _overruled(resource: ArmResource, what: str, stays: Sequence[FieldChange] = 
 
 def _leave_alone(resource: ArmResource, fields: Sequence[FieldChange]) -> str:
     """The entries of `ignore_changes` that would let these fields be, as part of a sentence."""
-    ignored = cloud().ignored
+    ignored = resource.azure.ignored
     found = [entry for field in fields if ignored and (entry := ignored.entry(resource.id, field.field))]
     return (
         f"let Azure's value be with ignore_changes: {json.dumps(list(dict.fromkeys(found)))}, "
@@ -276,7 +278,7 @@ async def begin(
         if live is not None:
             # There all the same, after a write that got no answer: only the look can tell how it is doing.
             return Answer(202, {}) if intended else None
-        if cloud().planning:
+        if resource.azure.gate.plans:
             intended.append(decision.change)
             return None
         return await _put(resource, decision, None, intended)
@@ -363,7 +365,7 @@ async def _finished(resource: ArmResource, answer: Answer) -> Json:
     try:
         live = await _wait(resource, lambda: persistently(resource.label, look), _OURS)
     except OperationNotDone as late:
-        raise OperationNotDone(f"{late}{await _said_of(answer)}") from None
+        raise OperationNotDone(f"{late}{await _said_of(resource, answer)}") from None
     if live is None:
         raise ArmFault(404, "ResourceNotFound", "the write was accepted and the resource is gone")
     if state_of(live).casefold() in ("failed", "canceled"):
@@ -376,26 +378,26 @@ async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFaul
     if answer.operation_url:
         url = answer.operation_url
         try:
-            status = (await read_path(resource.label, lambda: cloud().get(url))).body
+            status = (await read_path(resource.label, lambda: resource.azure.get(url))).body
         except PermanentError:  # the status may be gone; the resource's state isn't
             status = {}
         if fault := fault_of_operation(status, resource.id, fallback=state_of(live)):
             return fault
     elif location := answer.headers.get("location"):
         try:
-            await read_once(lambda: cloud().get(location))
+            await read_once(lambda: resource.azure.get(location))
         except ArmFault as fault:
             return fault
     return ArmFault(200, state_of(live), f"the operation ended as {state_of(live)} and Azure gave no reason")
 
 
-async def _said_of(answer: Answer) -> str:
+async def _said_of(resource: ArmResource, answer: Answer) -> str:
     """What the status document says of an operation that isn't done, if it can be read."""
     url = answer.operation_url
     if not url:
         return ""
     try:
-        status = (await read_once(lambda: cloud().get(url))).body
+        status = (await read_once(lambda: resource.azure.get(url))).body
     except (ArmFault, ProvisioningError):
         return ""
     reason = f", {ArmFault.of_body(status, status=None)}" if has_error(status) else ""
@@ -432,7 +434,7 @@ async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]
         # How long somebody else's operation takes isn't known; AKS's own take half a minute.
         expected_s = resource.expected_s if whose == _OURS else _FOREIGN_S
         # In a crowd, whoever only looks leaves room for those who have something to do.
-        await clock.sleep(max(_interval_s(elapsed_s, expected_s), 4 * cloud().queue_s))
+        await clock.sleep(max(_interval_s(elapsed_s, expected_s), 4 * resource.azure.queue_s))
 
 
 def _interval_s(elapsed_s: float, expected_s: float) -> float:

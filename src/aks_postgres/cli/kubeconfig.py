@@ -17,6 +17,6 @@ async def kubeconfig(spec: EnvironmentSpec) -> str:
     Raises:
         AzureRefused: there is no such cluster, or the caller may not have its credentials.
     """
-    async with run_session(spec, read_only=True):
-        names = await locate(spec)
-        return (await kubeconfig_of(names.resource_group, names.cluster)).decode()
+    async with run_session(spec, read_only=True) as run:
+        names = await locate(run.azure, spec)
+        return (await kubeconfig_of(run.azure, names.resource_group, names.cluster)).decode()

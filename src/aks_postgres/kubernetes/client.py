@@ -21,13 +21,12 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
-from aks_postgres.arm.gate import GatedRequest, Write
+from aks_postgres.arm.client import Azure
+from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
 from aks_postgres.arm.retry import persistently, refusal, send
 from aks_postgres.arm.way_to_azure import fault_on_the_way
-from aks_postgres.errors import WouldWrite
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.reports.journal import journal
@@ -51,7 +50,8 @@ DATABASE_S = 240
 class KubernetesApi:
     """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
 
-    def __init__(self, client: ApiClient, cluster: str) -> None:
+    def __init__(self, azure: Azure, client: ApiClient, cluster: str) -> None:
+        self.azure = azure
         self._client = client
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
         self._discovery = asyncio.Lock()
@@ -82,7 +82,7 @@ class KubernetesApi:
             headers["Authorization"] = authorization
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
         try:
-            async with _through_the_gate(method, path, headers):
+            async with _through_the_gate(self.azure.gate, method, path, headers):
                 response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
                 data = await read_bounded(response.response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -162,10 +162,8 @@ class KubernetesApi:
 
     async def write(self, label: str, call: Callable[[], Awaitable[Json]]) -> Json:
         """Run a write persistently, unless this run only reads; a plan takes it for done."""
-        if cloud().planning:
+        if not self.azure.gate.lets(f"{label}: would be written"):
             return {}
-        if cloud().read_only:
-            raise WouldWrite(f"{label}: would be written")
         return await persistently(label, call)
 
     async def create(self, path: str, body: Json) -> Json:
@@ -272,13 +270,15 @@ class KubernetesApi:
 
 
 @asynccontextmanager
-async def _through_the_gate(method: str, path: str, headers: dict[str, str]) -> AsyncIterator[None]:
+async def _through_the_gate(
+    gate: Gate, method: str, path: str, headers: dict[str, str]
+) -> AsyncIterator[None]:
     """Let a read pass; let a write pass as the gate says, with an ID that the API server's audit log shows."""
     if method == "GET":
         yield
         return
     headers["Audit-ID"] = str(uuid.uuid4())
-    async with cloud().gate.opened(Write(method, path), headers["Audit-ID"]):
+    async with gate.opened(Write(method, path), headers["Audit-ID"]):
         yield
 
 
@@ -359,18 +359,18 @@ def _parts_problem(item: Json) -> str:
     return ""
 
 
-async def kubeconfig_of(resource_group: str, cluster: str) -> bytes:
+async def kubeconfig_of(azure: Azure, resource_group: str, cluster: str) -> bytes:
     """The cluster user's kubeconfig. Secret: use it where it is asked for, and drop it.
 
     A run fetches it once: AKS takes one such request a second, of all clusters of a subscription together.
 
     Guide: az aks get-credentials. REST: managedClusters/listClusterUserCredential.
     """
-    known = cloud().kubeconfigs
+    known = azure.kubeconfigs
     key = (resource_group, cluster)
     if key in known:
         return known[key]
-    operation = cloud().container_service.managed_clusters.list_cluster_user_credentials
+    operation = azure.container_service.managed_clusters.list_cluster_user_credentials
 
     async def attempt() -> bytes:
         answer = await send(operation, resource_group, cluster)
@@ -409,12 +409,12 @@ def _connection(kubeconfig: bytes) -> tuple[str, str, Json]:
 
 
 @asynccontextmanager
-async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[KubernetesApi]:
+async def kubernetes_api(azure: Azure, resource_group: str, cluster: str) -> AsyncIterator[KubernetesApi]:
     """Connect to a cluster; nothing secret leaves this block."""
     # Its import takes 0.15 s, which a run has while the cluster is being created.
     from kubernetes.aio.client import ApiClient, Configuration
 
-    host, authority, user = _connection(await kubeconfig_of(resource_group, cluster))
+    host, authority, user = _connection(await kubeconfig_of(azure, resource_group, cluster))
     configuration = Configuration(
         host=host,
         ca_cert_data=authority,
@@ -427,10 +427,10 @@ async def kubernetes_api(resource_group: str, cluster: str) -> AsyncIterator[Kub
         configuration.client_session_kwargs = {"request_class": GatedRequest}
         client = ApiClient(configuration)
     try:
-        yield KubernetesApi(client, cluster)
+        yield KubernetesApi(azure, client, cluster)
     except Exception:
         # Whatever it was, the next attempt begins with credentials as Azure gives them then.
-        cloud().kubeconfigs.pop((resource_group, cluster), None)
+        azure.kubeconfigs.pop((resource_group, cluster), None)
         raise
     finally:
         await client.close()  # type: ignore[no-untyped-call]

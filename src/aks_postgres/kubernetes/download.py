@@ -7,7 +7,7 @@ import hashlib
 
 import aiohttp
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.retry import persistently
 from aks_postgres.arm.way_to_azure import fault_on_the_way
@@ -19,7 +19,7 @@ _LARGEST_BYTES = 32 * 1024 * 1024
 _TIMEOUT_S = 60
 
 
-async def fetch_pinned(field: str, source: str, sha256: str) -> bytes:
+async def fetch_pinned(azure: Azure, field: str, source: str, sha256: str) -> bytes:
     """The bytes at an https URL or of a local file; of a run, once.
 
     What has another checksum isn't described: a worker can read files, and reach hosts, that the person can't.
@@ -28,9 +28,11 @@ async def fetch_pinned(field: str, source: str, sha256: str) -> bytes:
         AzureRefused: not there, no regular file, too large, or another checksum than `sha256`.
         AzureUnavailable: the host didn't answer for minutes.
     """
-    known = cloud().fetched
+    known = azure.fetched
     if sha256 not in known:
-        data = await (_download(field, source) if source.startswith("https://") else _read(field, source))
+        data = await (
+            _download(azure, field, source) if source.startswith("https://") else _read(field, source)
+        )
         if await asyncio.to_thread(_digest, data) != sha256:
             raise AzureRefused(
                 f"{field}: {source} isn't the file whose SHA-256 the spec has ({sha256[:12]}...).",
@@ -57,11 +59,11 @@ async def _read(field: str, path: str) -> bytes:
         ) from None
 
 
-async def _download(field: str, url: str) -> bytes:
+async def _download(azure: Azure, field: str, url: str) -> bytes:
     async def attempt() -> bytes:
         data = bytearray()
         try:
-            async with cloud().http.get(
+            async with azure.http.get(
                 url,
                 headers={"Accept-Encoding": "identity"},
                 timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),

@@ -25,8 +25,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aks_postgres.arm.client import cloud
-from aks_postgres.arm.gate import Write
+from aks_postgres.arm.gate import Gate, Write
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.errors import (
     AzureRefused,
@@ -34,7 +33,6 @@ from aks_postgres.errors import (
     NotEffectiveYet,
     NotOurs,
     ProvisioningError,
-    WouldWrite,
 )
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL, Chart, Release
 
@@ -127,7 +125,10 @@ def is_installed() -> bool:
 class Helm:
     """The SDK in its process, for the releases of one namespace."""
 
-    def __init__(self, process: asyncio.subprocess.Process, namespace: str, messages: Path) -> None:
+    def __init__(
+        self, gate: Gate, process: asyncio.subprocess.Process, namespace: str, messages: Path
+    ) -> None:
+        self.gate = gate
         self.process = process
         self._namespace = namespace
         self._messages = messages
@@ -204,9 +205,7 @@ class Helm:
         }
 
     async def _write(self, name: str, call: str, **arguments: Any) -> None:
-        if cloud().read_only:
-            raise WouldWrite(f"{self._label(name)}: would be written ({call})")
-        gate, write = cloud().gate, Write(f"helm {call}", f"{self._namespace}/{name}")
+        gate, write = self.gate, Write(f"helm {call}", f"{self._namespace}/{name}")
         await gate.admit(write, str(uuid.uuid4()))
         fence = gate.fence
         assert fence is not None
@@ -268,7 +267,7 @@ class Helm:
 
 
 @asynccontextmanager
-async def helm(kubeconfig: bytes, namespace: str) -> AsyncIterator[Helm]:
+async def helm(gate: Gate, kubeconfig: bytes, namespace: str) -> AsyncIterator[Helm]:
     """Start Helm's process for one namespace; leaving the block ends it, whatever it is doing.
 
     Raises:
@@ -293,7 +292,7 @@ async def helm(kubeconfig: bytes, namespace: str) -> AsyncIterator[Helm]:
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {"HOME": home},
                 start_new_session=True,  # Ctrl-C is for us, who then end it in order
             )
-        session = Helm(process, namespace, messages)
+        session = Helm(gate, process, namespace, messages)
         try:
             await session.begin(kubeconfig)
             yield session
@@ -308,7 +307,7 @@ async def rendered(name: str, namespace: str, chart: Chart) -> list[Json]:
         AzureRefused: the values aren't what the chart's schema or its templates take, in Helm's words.
         AzureUnavailable: Helm's process died or hung.
     """
-    async with helm(b"", namespace) as session:
+    async with helm(Gate("read"), b"", namespace) as session:
         try:
             return await session.render(name, chart)
         except AzureRefused as refused:

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.errors import AzureRefused, NotEffectiveYet, NotOurs, WouldWrite
+from aks_postgres.errors import AzureRefused, NotEffectiveYet, NotOurs
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.kubernetes.client import KubernetesApi, kubeconfig_of
 from aks_postgres.kubernetes.download import fetch_pinned
@@ -46,20 +46,22 @@ class ChartWay:
     count: ClassVar[int] = 0
 
     @classmethod
-    async def of(cls, spec: EnvironmentSpec) -> ChartWay:
+    async def of(cls, azure: Azure, spec: EnvironmentSpec) -> ChartWay:
         """The chart that the spec names.
 
         Raises:
             AzureRefused: another checksum, or it isn't the chart and version that the spec says.
         """
-        archive = await fetch_pinned("operator.chart", spec.operator.chart, spec.operator.chart_sha256)
+        archive = await fetch_pinned(azure, "operator.chart", spec.operator.chart, spec.operator.chart_sha256)
         return cls(chart_of(spec.operator, archive))
 
     async def bring(
         self, api: KubernetesApi, cluster: ClusterOutputs, namespace: str
     ) -> tuple[list[FieldChange], int]:
         """Install the chart, or bring the release to it; what was changed, and the number of objects."""
-        async with helm(await kubeconfig_of(cluster.resource_group, cluster.name), namespace) as session:
+        async with helm(
+            api.azure.gate, await kubeconfig_of(api.azure, cluster.resource_group, cluster.name), namespace
+        ) as session:
             return await bring_release(api, session, namespace, self.chart)
 
 
@@ -138,10 +140,8 @@ async def bring_release(
             if not found:
                 return changed, len(live.objects)
             action = "upgrade"
-        if cloud().planning:
+        if not session.gate.lets(f"{label}: would be changed: {'; '.join(map(str, found))}"):
             return found, len(live.objects) if live else 0
-        if cloud().read_only:
-            raise WouldWrite(f"{label}: would be changed: {'; '.join(map(str, found))}")
         changed = changed or found
         await _act(session, action, chart)
     raise NotEffectiveYet(f"{label}: somebody else keeps changing it. Run again to go on.")
@@ -161,7 +161,7 @@ async def _settled(session: Helm, label: str, chart: Chart) -> tuple[Release | N
                 way_out="Remove or rename it, or choose another namespaces.operator.",
             )
         action = next_action(chart, live, datetime.now(UTC))
-        if action != "wait" or live is None or cloud().read_only:
+        if action != "wait" or live is None or not session.gate.writes:
             return live, action
         journal().waiting(
             f"{label} is {live.status}; its installer has until {live.given_up_at:%H:%M:%S} UTC",

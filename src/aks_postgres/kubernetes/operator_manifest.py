@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.errors import AzureRefused, NotEffectiveYet
@@ -37,14 +37,14 @@ class ManifestWay:
         return len(self.objects)
 
     @classmethod
-    async def of(cls, spec: EnvironmentSpec) -> ManifestWay:
+    async def of(cls, azure: Azure, spec: EnvironmentSpec) -> ManifestWay:
         """The manifest that the spec names.
 
         Raises:
             AzureRefused: another checksum, or no manifest.
         """
         source, sha256 = spec.operator.manifest_url, spec.operator.manifest_sha256
-        manifest = await fetch_pinned("operator.manifest_url", source, sha256)
+        manifest = await fetch_pinned(azure, "operator.manifest_url", source, sha256)
         return cls(manifest_objects(manifest, spec.namespaces.operator))
 
     async def bring(
@@ -56,7 +56,7 @@ class ManifestWay:
         for stage in (first, definitions, rest):
             for done in await all_ended(apply_object(api, item) for item in stage):
                 changed += done
-            if stage is definitions and not cloud().planning:
+            if stage is definitions and api.azure.gate.writes:
                 await all_ended(established(api, item) for item in stage)
         return changed, self.count
 

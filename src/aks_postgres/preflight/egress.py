@@ -12,7 +12,7 @@ import socket
 
 import aiohttp
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import clean
 from aks_postgres.errors import PermanentError
 
@@ -30,21 +30,21 @@ class EgressUnknown(PermanentError):
         super().__init__(message, way_out="Set network.worker_address.")
 
 
-async def egress_address() -> str:
+async def egress_address(azure: Azure) -> str:
     """This machine's public IPv4 address, unchecked.
 
     Raises:
         EgressUnknown: nobody told.
     """
     url = os.environ.get(EGRESS_URL_VARIABLE)
-    return await _from_url(url) if url else await _from_dns()
+    return await _from_url(azure, url) if url else await _from_dns()
 
 
-async def _from_url(url: str) -> str:
+async def _from_url(azure: Azure, url: str) -> str:
     try:
         async with (
             asyncio.timeout(_TIMEOUT_S),
-            cloud().http.get(url, headers={"Accept-Encoding": "identity"}) as response,
+            azure.http.get(url, headers={"Accept-Encoding": "identity"}) as response,
         ):
             text = (await response.content.read(_LONGEST_ANSWER)).decode("ascii", "replace").strip()
             if response.status != 200:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Answer, ArmFault, Json, Turned, listing, wire_items
 from aks_postgres.arm.retry import persistently, read, read_list, read_path, refusal, send
 from aks_postgres.errors import AzureRefused, Finding
@@ -63,27 +63,28 @@ class RegionFacts:
     refused: Verdict
 
 
-async def ask_subscription(subscription_id: str) -> SubscriptionFacts:
+async def ask_subscription(azure: Azure, subscription_id: str) -> SubscriptionFacts:
     """Ask what holds for the subscription, all at once."""
     asked = _Asked()
     path = f"/subscriptions/{subscription_id}"
-    groups, workspaces = cloud().resources.resource_groups, cloud().log_analytics.deleted_workspaces
+    groups, workspaces = azure.resources.resource_groups, azure.log_analytics.deleted_workspaces
     async with together() as group:
         listed = group.create_task(asked(_list("resource groups", lambda: wire_items(groups.list()))))
         deleted = group.create_task(
             asked(_list("deleted Log Analytics workspaces", lambda: wire_items(workspaces.list())))
         )
-        providers = group.create_task(asked(_providers()))
+        providers = group.create_task(asked(_providers(azure)))
         permissions = group.create_task(
             asked(
                 pages(
+                    azure,
                     "the caller's permissions",
                     f"{path}/providers/Microsoft.Authorization/permissions",
                     _PERMISSIONS,
                 )
             )
         )
-        locations = group.create_task(asked(pages("regions", f"{path}/locations", _SUBSCRIPTIONS)))
+        locations = group.create_task(asked(pages(azure, "regions", f"{path}/locations", _SUBSCRIPTIONS)))
     return SubscriptionFacts(
         groups=listed.result() or [],
         deleted_workspaces=[str(workspace["name"]) for workspace in deleted.result() or []],
@@ -95,23 +96,24 @@ async def ask_subscription(subscription_id: str) -> SubscriptionFacts:
 
 
 async def ask_region(
-    subscription_id: str, region: str, names: Names, others: Sequence[Names] = ()
+    azure: Azure, subscription_id: str, region: str, names: Names, others: Sequence[Names] = ()
 ) -> RegionFacts:
     """Ask what holds for the region and the environment's names, all at once."""
     asked = _Asked()
     compute = f"/subscriptions/{subscription_id}/providers/Microsoft.Compute"
     network = f"/subscriptions/{subscription_id}/providers/Microsoft.Network"
-    skus = cloud().storage.skus
+    skus = azure.storage.skus
     async with together() as group:
-        cluster = group.create_task(asked(_cluster(names)))
-        beside = [group.create_task(asked(_cluster(other))) for other in others]
-        grafana = group.create_task(asked(_grafana(names)))
-        storage = group.create_task(asked(_storage_name(names)))
+        cluster = group.create_task(asked(_cluster(azure, names)))
+        beside = [group.create_task(asked(_cluster(azure, other))) for other in others]
+        grafana = group.create_task(asked(_grafana(azure, names)))
+        storage = group.create_task(asked(_storage_name(azure, names)))
         storage_skus = group.create_task(asked(_list("storage SKUs", lambda: wire_items(skus.list()))))
-        versions = group.create_task(asked(_kubernetes_versions(region)))
+        versions = group.create_task(asked(_kubernetes_versions(azure, region)))
         sizes = group.create_task(
             asked(
                 pages(
+                    azure,
                     f"VM sizes of {region}",
                     f"{compute}/skus",
                     _COMPUTE_SKUS,
@@ -120,11 +122,20 @@ async def ask_region(
             )
         )
         vcpus = group.create_task(
-            asked(pages(f"vCPU quota of {region}", f"{compute}/locations/{region}/usages", _COMPUTE_USAGES))
+            asked(
+                pages(
+                    azure, f"vCPU quota of {region}", f"{compute}/locations/{region}/usages", _COMPUTE_USAGES
+                )
+            )
         )
         addresses = group.create_task(
             asked(
-                pages(f"network quota of {region}", f"{network}/locations/{region}/usages", _NETWORK_USAGES)
+                pages(
+                    azure,
+                    f"network quota of {region}",
+                    f"{network}/locations/{region}/usages",
+                    _NETWORK_USAGES,
+                )
             )
         )
     storage_name, storage_account = storage.result() or (None, None)
@@ -143,13 +154,15 @@ async def ask_region(
     )
 
 
-async def ask_about_subscription(subscription_id: str) -> Json:
+async def ask_about_subscription(azure: Azure, subscription_id: str) -> Json:
     """The subscription itself.
 
     Raises:
         AzureRefused: the caller can't see it.
     """
-    return await _get(f"subscription {subscription_id}", f"/subscriptions/{subscription_id}", _SUBSCRIPTIONS)
+    return await _get(
+        azure, f"subscription {subscription_id}", f"/subscriptions/{subscription_id}", _SUBSCRIPTIONS
+    )
 
 
 class _Asked:
@@ -185,29 +198,31 @@ async def _list(label: str, fetch: Callable[[], Awaitable[list[Json]]]) -> list[
     return await read_list(label, fetch)
 
 
-async def _get(label: str, path_or_url: str, api_version: str | None = None, **query: str) -> Json:
+async def _get(
+    azure: Azure, label: str, path_or_url: str, api_version: str | None = None, **query: str
+) -> Json:
     """Read what no SDK client of ours has an operation for."""
-    return (await read_path(label, lambda: cloud().get(path_or_url, api_version, **query))).body
+    return (await read_path(label, lambda: azure.get(path_or_url, api_version, **query))).body
 
 
-async def pages(label: str, path: str, api_version: str, **query: str) -> list[Json]:
+async def pages(azure: Azure, label: str, path: str, api_version: str, **query: str) -> list[Json]:
     """All pages of a listing that no SDK client of ours has."""
     turned = Turned()
     with listing():
-        page = await _get(label, path, api_version, **query)
+        page = await _get(azure, label, path, api_version, **query)
         found = list(page["value"])
         while url := page.get("nextLink"):
             try:
                 turned.to(str(url))
             except ArmFault as fault:
                 raise refusal(label, fault) from None
-            page = await _get(label, str(url))
+            page = await _get(azure, label, str(url))
             found += page["value"]
     return found
 
 
-async def _providers() -> list[Json]:
-    operations = cloud().resources.providers
+async def _providers(azure: Azure) -> list[Json]:
+    operations = azure.resources.providers
 
     async def one(namespace: str) -> Json:
         found = await read(f"resource provider {namespace}", operations.get, namespace)
@@ -218,27 +233,27 @@ async def _providers() -> list[Json]:
     return [each.result() for each in asking]
 
 
-async def _cluster(names: Names) -> Json | None:
-    clusters = cloud().container_service.managed_clusters
+async def _cluster(azure: Azure, names: Names) -> Json | None:
+    clusters = azure.container_service.managed_clusters
     return await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
 
 
-async def _grafana(names: Names) -> Json | None:
-    grafana = cloud().dashboard.grafana
+async def _grafana(azure: Azure, names: Names) -> Json | None:
+    grafana = azure.dashboard.grafana
     return await read(f"Managed Grafana {names.grafana}", grafana.get, names.resource_group, names.grafana)
 
 
-async def _kubernetes_versions(region: str) -> Json:
-    clusters = cloud().container_service.managed_clusters
+async def _kubernetes_versions(azure: Azure, region: str) -> Json:
+    clusters = azure.container_service.managed_clusters
     answer: Answer = await persistently(
         f"Kubernetes versions of {region}", lambda: send(clusters.list_kubernetes_versions, region)
     )
     return answer.body
 
 
-async def _storage_name(names: Names) -> tuple[Json, Json | None]:
+async def _storage_name(azure: Azure, names: Names) -> tuple[Json, Json | None]:
     """Whether the storage account's name is free, and the account if it is in the group for backups."""
-    accounts, name = cloud().storage.storage_accounts, names.storage_account
+    accounts, name = azure.storage.storage_accounts, names.storage_account
     body = json.dumps({"name": name, "type": "Microsoft.Storage/storageAccounts"}).encode()
     label = f"storage account name {name}"
     answer = await persistently(label, lambda: send(accounts.check_name_availability, body))

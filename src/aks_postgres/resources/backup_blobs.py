@@ -18,7 +18,6 @@ from urllib.parse import quote, urlencode, urlsplit
 import aiohttp
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
 from aks_postgres.arm.gate import Write
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, clean
@@ -191,7 +190,11 @@ class BackupBlobs:
 
     async def _entra(self, url: str, form: dict[str, str]) -> tuple[int, dict[str, object]]:
         status, text, _ = await _answer(
-            "POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(form)
+            self._api.azure.http,
+            "POST",
+            url,
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            urlencode(form),
         )
         try:
             found = json.loads(text)
@@ -209,10 +212,10 @@ class BackupBlobs:
             "x-ms-client-request-id": request_id,
         }
         if method == "GET":
-            status, text, code = await _answer(method, url, given)
+            status, text, code = await _answer(self._api.azure.http, method, url, given)
         else:
-            async with cloud().gate.opened(Write(method, urlsplit(url).path), request_id):
-                status, text, code = await _answer(method, url, given, "")
+            async with self._api.azure.gate.opened(Write(method, urlsplit(url).path), request_id):
+                status, text, code = await _answer(self._api.azure.http, method, url, given, "")
         if status >= 400:
             raise ArmFault(status, code or f"HTTP{status}", clean(text) or "no message")
         return text
@@ -253,11 +256,11 @@ class _Refused(TemporaryError):
 
 
 async def _answer(
-    method: str, url: str, headers: dict[str, str], body: str | None = None
+    http: aiohttp.ClientSession, method: str, url: str, headers: dict[str, str], body: str | None = None
 ) -> tuple[int, str, str]:
     """Status, text and the blob service's error code of one request."""
     try:
-        async with cloud().http.request(
+        async with http.request(
             method,
             url,
             data=body,

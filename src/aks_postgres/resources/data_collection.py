@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure, look_at, settled, unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, Json
@@ -30,6 +30,7 @@ def plain_region(location: str) -> str:
 
 
 async def ensure_rule(
+    azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     group: ResourceOutputs,
@@ -50,8 +51,9 @@ async def ensure_rule(
         workspace: the internal ID of the workspace that it writes to now.
     """
     label = f"data collection rule {name}"
-    operations = cloud().monitor.data_collection_rules
+    operations = azure.monitor.data_collection_rules
     resource = arm_resource(
+        azure,
         label,
         place.resource_id("Microsoft.Insights/dataCollectionRules", name),
         operations.get,
@@ -69,7 +71,7 @@ async def ensure_rule(
 
 
 async def ensure_association(
-    cluster: ResourceOutputs, rule: ResourceOutputs, name: str, description: str
+    azure: Azure, cluster: ResourceOutputs, rule: ResourceOutputs, name: str, description: str
 ) -> ResourceOutputs:
     """Associate the cluster with a rule, under the name that its agent looks for.
 
@@ -77,8 +79,9 @@ async def ensure_association(
     what Azure says before. If it refuses, the association is made once the cluster is there.
     """
     label = f"data collection rule association {name}"
-    operations = cloud().monitor.data_collection_rule_associations
+    operations = azure.monitor.data_collection_rule_associations
     resource = arm_resource(
+        azure,
         label,
         f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{name}",
         operations.get,
@@ -91,7 +94,7 @@ async def ensure_association(
         try:
             return await resource.put(body, live)
         except ArmFault as refused:
-            whole = cluster_resource(cluster.id, cluster.id.split("/")[4], cluster.name, CREATE_S)
+            whole = cluster_resource(azure, cluster.id, cluster.id.split("/")[4], cluster.name, CREATE_S)
             if refused.status not in _REFUSED or unsettled(await look_at(whole)) is None:
                 raise
             journal().note(

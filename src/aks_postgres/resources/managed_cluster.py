@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import Deletable, deletable
 from aks_postgres.arm.reconcile import ArmResource, arm_resource
 from aks_postgres.arm.responses import Answer, Json
@@ -23,14 +23,14 @@ DELETE_S = 500
 _API_VERSION = "2026-08-01"
 
 
-def is_planned(cluster: ClusterOutputs) -> bool:
+def is_planned(azure: Azure, cluster: ClusterOutputs) -> bool:
     """Whether the cluster isn't there yet and this run only plans it, so that nothing in it can be asked."""
-    return cloud().planning and cluster.change.kind == "created"
+    return azure.gate.plans and cluster.change.kind == "created"
 
 
-def comes_with_it(spec: EnvironmentSpec, cluster: ClusterOutputs) -> bool:
+def comes_with_it(azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs) -> bool:
     """Whether this run only plans the cluster, and its one write brings everything that later steps look for."""
-    return is_planned(cluster) and spec.cluster_requests == "single"
+    return is_planned(azure, cluster) and spec.cluster_requests == "single"
 
 
 def metrics_on() -> Json:
@@ -58,13 +58,13 @@ def insights_on(workspace_id: str, live: Json | None = None) -> Json:
     return {"properties": fields}
 
 
-def existing(label: str, live: Json | None) -> Json:
+def existing(azure: Azure, label: str, live: Json | None) -> Json:
     """The live cluster, for a step that only changes it; in a plan, as the cluster's own step will leave it.
 
     Raises:
         NotOurs: it is gone, though an earlier step had it.
     """
-    if cloud().planning:
+    if azure.gate.plans:
         properties = (live or {}).get("properties") or {}
         return {**(live or {}), "properties": {**properties, "provisioningState": "Succeeded"}}
     if live is not None:
@@ -72,15 +72,18 @@ def existing(label: str, live: Json | None) -> Json:
     raise NotOurs(f"{label} was deleted by someone while this run was working on it.", way_out="Run again.")
 
 
-def cluster_resource(resource_id: str, resource_group: str, name: str, expected_s: float) -> ArmResource:
+def cluster_resource(
+    azure: Azure, resource_id: str, resource_group: str, name: str, expected_s: float
+) -> ArmResource:
     """The cluster; written with If-Match, so that nobody's change in between is overwritten."""
-    operations = cloud().container_service.managed_clusters
+    operations = azure.container_service.managed_clusters
 
     async def get(_group: str, _name: str, **_: Any) -> Answer:
         # Read hundreds of times a run: the SDK's own operation makes a model of it first, at twice the cost.
-        return await cloud().get(resource_id, _API_VERSION)
+        return await azure.get(resource_id, _API_VERSION)
 
     return arm_resource(
+        azure,
         f"AKS cluster {name}",
         resource_id,
         get,
@@ -93,10 +96,11 @@ def cluster_resource(resource_id: str, resource_group: str, name: str, expected_
     )
 
 
-def deletable_cluster(site: Site) -> Deletable:
+def deletable_cluster(azure: Azure, site: Site) -> Deletable:
     """The cluster, for the end of its days; AKS deletes it whatever else it is doing."""
-    operations = cloud().container_service.managed_clusters
+    operations = azure.container_service.managed_clusters
     return deletable(
+        azure,
         "AKS cluster",
         site.resource_id("Microsoft.ContainerService/managedClusters", site.names.cluster),
         operations.get,

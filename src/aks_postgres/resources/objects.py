@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.errors import AzureRefused
@@ -14,7 +14,7 @@ from aks_postgres.reports.outputs import UNCHANGED, Change, ClusterOutputs, Fiel
 from aks_postgres.resources.managed_cluster import is_planned
 
 
-async def ensure_objects(cluster: ClusterOutputs, objects: Sequence[Json]) -> ObjectsOutputs:
+async def ensure_objects(azure: Azure, cluster: ClusterOutputs, objects: Sequence[Json]) -> ObjectsOutputs:
     """Apply those that differ, side by side; what we applied earlier and is wanted no more goes from them.
 
     Args:
@@ -22,9 +22,9 @@ async def ensure_objects(cluster: ClusterOutputs, objects: Sequence[Json]) -> Ob
         objects: what is wanted.
     """
     names = tuple(name_of(item) for item in objects)
-    if is_planned(cluster):
+    if is_planned(azure, cluster):
         return ObjectsOutputs(names=names, change=change_of(created(item) for item in objects))
-    async with kubernetes_api(cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         return ObjectsOutputs(names=names, change=await bring(api, objects))
 
 
@@ -39,7 +39,7 @@ async def _bring(api: KubernetesApi, item: Json) -> list[FieldChange]:
         return await apply_object(api, item, is_whole=True)
     except AzureRefused as refused:
         # A plan comes to kinds whose definitions an earlier step would bring.
-        if cloud().planning and refused.code == "NotFound":
+        if api.azure.gate.plans and refused.code == "NotFound":
             return [created(item)]
         raise
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.kubernetes_types import WrongType, wrong_types
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import Finding, PermanentError, TemporaryError
@@ -20,17 +21,17 @@ from aks_postgres.spec.problems import shown
 _MOST_SHOWN = 10
 
 
-async def judge_operator(spec: EnvironmentSpec) -> Verdict:
+async def judge_operator(azure: Azure, spec: EnvironmentSpec) -> Verdict:
     """Whether manifest or chart are there, are what the spec says, and make objects that Kubernetes takes."""
     by_chart = spec.operator.installer == "helm"
     if by_chart and not is_installed():
         return FINE  # told by `judge_installer`
     try:
         if by_chart:
-            chart = (await ChartWay.of(spec)).chart
+            chart = (await ChartWay.of(azure, spec)).chart
             objects = await rendered(RELEASE, spec.namespaces.operator, chart)
         else:
-            objects = (await ManifestWay.of(spec)).objects
+            objects = (await ManifestWay.of(azure, spec)).objects
     except PermanentError as failed:
         return Verdict(problems=(Finding(failed.text, failed.way_out),))  # begins with the field
     except TemporaryError as failed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.reconcile import ArmResource, arm_resource, ensure, look_at
 from aks_postgres.arm.responses import Json
@@ -22,7 +22,7 @@ _POWER = "properties.powerState.code"
 _RUNNING: Json = {"properties": {"powerState": {"code": "Running"}}}
 
 
-async def start_if_stopped(whole: ArmResource, group: str, name: str) -> Change:
+async def start_if_stopped(azure: Azure, whole: ArmResource, group: str, name: str) -> Change:
     """Start the cluster if it is stopped, or once it is.
 
     Args:
@@ -37,10 +37,11 @@ async def start_if_stopped(whole: ArmResource, group: str, name: str) -> Change:
         return UNCHANGED
 
     async def begin_start(group: str, name: str, _body: bytes, *, content_type: str, **options: Any) -> Any:
-        return await cloud().container_service.managed_clusters.begin_start(group, name, **options)
+        return await azure.container_service.managed_clusters.begin_start(group, name, **options)
 
     resource = replace(
         arm_resource(
+            azure,
             whole.label,
             whole.id,
             _unused,
@@ -54,7 +55,7 @@ async def start_if_stopped(whole: ArmResource, group: str, name: str) -> Change:
     )
 
     def decision(live: Json | None) -> Decision:
-        if not is_stopped(existing(whole.label, live)):
+        if not is_stopped(existing(azure, whole.label, live)):
             return Decision(UNCHANGED)
         field = FieldChange(field=_POWER, old="Stopped", new="Running")
         return Decision(Change(kind="updated", fields=(field,)), _RUNNING)
@@ -74,9 +75,9 @@ def together(first: Change, second: Change) -> Change:
     return second.model_copy(update={"fields": first.fields + second.fields})
 
 
-def would_start(cluster: ClusterOutputs) -> bool:
+def would_start(azure: Azure, cluster: ClusterOutputs) -> bool:
     """Whether this run only plans to start the cluster, so that nothing in it can be asked."""
-    return cloud().planning and any(field.field == _POWER for field in cluster.change.fields)
+    return azure.gate.plans and any(field.field == _POWER for field in cluster.change.fields)
 
 
 async def refuse_stopped(whole: ArmResource, group: str, name: str) -> None:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 from azure.core.exceptions import HttpResponseError
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import ArmResource, ensure
 from aks_postgres.arm.responses import Answer, Json, wire_items
 from aks_postgres.arm.retry import all_ended, read_list, send
-from aks_postgres.errors import WouldWrite
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange, RoleOutputs
 from aks_postgres.spec.names import role_assignment_name
 
@@ -71,9 +70,9 @@ class Assignment:
         return f"{role} for {self.principal_id} on {self.scope.rsplit('/', 1)[-1]}"
 
 
-async def assignments_of(scope: str, wanted: str) -> list[Assignment]:
+async def assignments_of(azure: Azure, scope: str, wanted: str) -> list[Assignment]:
     """The role assignments at, above and below a scope that an OData filter lets through."""
-    operations = cloud().authorization.role_assignments
+    operations = azure.authorization.role_assignments
 
     async def listing() -> list[Json]:
         return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
@@ -89,16 +88,16 @@ async def assignments_of(scope: str, wanted: str) -> list[Assignment]:
     ]
 
 
-async def assigned(grant: Grant) -> Json | None:
+async def assigned(azure: Azure, grant: Grant) -> Json | None:
     """The live assignment of this role to this principal at exactly this scope, if there is one."""
-    operations = cloud().authorization.role_assignments
+    operations = azure.authorization.role_assignments
 
     async def listing() -> list[Json]:
         mine = f"principalId eq '{grant.principal_id}'"
         try:
             return await wire_items(operations.list_for_scope(grant.scope.lstrip("/"), filter=mine))
         except HttpResponseError as error:
-            if cloud().planning and error.status_code == 404:  # the scope itself is only planned
+            if azure.gate.plans and error.status_code == 404:  # the scope itself is only planned
                 return []
             raise
 
@@ -113,9 +112,9 @@ async def assigned(grant: Grant) -> Json | None:
     return None
 
 
-async def ensure_grants(grants: Sequence[Grant]) -> RoleOutputs:
+async def ensure_grants(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
     """Make the role assignments that are missing, all at once."""
-    made = await all_ended(map(_ensure_grant, grants))
+    made = await all_ended(_ensure_grant(azure, grant) for grant in grants)
     new = tuple(
         FieldChange(field=grant.label, old=None, new="assigned")
         for grant, (_, change) in zip(grants, made, strict=True)
@@ -125,18 +124,17 @@ async def ensure_grants(grants: Sequence[Grant]) -> RoleOutputs:
     return RoleOutputs(ids=tuple(live["id"] for live, _ in made), change=change)
 
 
-async def _ensure_grant(grant: Grant) -> tuple[Json, Change]:
-    operations = cloud().authorization.role_assignments
+async def _ensure_grant(azure: Azure, grant: Grant) -> tuple[Json, Change]:
+    operations = azure.authorization.role_assignments
     name = role_assignment_name(grant.scope, grant.principal_id, grant.role_id)
 
     async def get() -> Answer:
-        if cloud().planning and is_unknown(grant.scope + grant.principal_id):
+        if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
             return Answer(200, {})
-        return Answer(200, await assigned(grant) or {})
+        return Answer(200, await assigned(azure, grant) or {})
 
     async def put(body: Json, _live: Json | None) -> Answer:
-        if cloud().read_only:
-            raise WouldWrite(f"{grant.label}: does not exist yet")
+        azure.gate.require(f"{grant.label}: does not exist yet")
         return await send(operations.create, grant.scope.lstrip("/"), name, json.dumps(body).encode())
 
     def decision(live: Json | None) -> Decision:
@@ -147,7 +145,7 @@ async def _ensure_grant(grant: Grant) -> tuple[Json, Change]:
             CREATED,
             {
                 "properties": {
-                    "roleDefinitionId": f"/subscriptions/{cloud().subscription_id}/providers/"
+                    "roleDefinitionId": f"/subscriptions/{azure.subscription_id}/providers/"
                     f"Microsoft.Authorization/roleDefinitions/{grant.role_id}",
                     "principalId": grant.principal_id,
                     "principalType": grant.principal_type,
@@ -155,5 +153,7 @@ async def _ensure_grant(grant: Grant) -> tuple[Json, Change]:
             },
         )
 
-    resource = ArmResource(grant.label, f"{grant.scope}/.../{name}", get, put, expected_s=2, deadline_s=120)
+    resource = ArmResource(
+        azure, grant.label, f"{grant.scope}/.../{name}", get, put, expected_s=2, deadline_s=120
+    )
     return await ensure(resource, decision)

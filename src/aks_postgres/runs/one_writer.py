@@ -16,7 +16,7 @@ from typing import Literal
 
 from prefect.runtime import flow_run
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import read_list
 from aks_postgres.preflight.generations import live_groups
@@ -33,7 +33,7 @@ _held: ContextVar[Mapping[str, WriteLock]] = ContextVar("held", default=MappingP
 
 @asynccontextmanager
 async def one_writer(
-    spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait"
+    azure: Azure, spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait"
 ) -> AsyncIterator[WriteLock]:
     """Be the only run that writes to this environment; a flow inside another one shares its lock.
 
@@ -49,21 +49,25 @@ async def one_writer(
     key = f"{subscription_of(spec).casefold()} {environment_key(spec)}"
     if key in _held.get():
         lock = _held.get()[key]
-        cloud().gate.fence = lock
+        azure.gate.fence = lock
         yield lock
         return
-    lock = lock_of(spec, f"the run {flow_run.name} ({flow_run.id}) on {socket.gethostname()}", if_another_run)
+    lock = lock_of(
+        azure, spec, f"the run {flow_run.name} ({flow_run.id}) on {socket.gethostname()}", if_another_run
+    )
     token = _held.set({**_held.get(), key: lock})
     try:
         async with lock.kept():
             await lock.wait_for_turn()
-            cloud().gate.fence = lock
+            azure.gate.fence = lock
             yield lock
     finally:
         _held.reset(token)
 
 
-def lock_of(spec: EnvironmentSpec, writer: str, if_another_run: IfAnotherRun = "wait") -> WriteLock:
+def lock_of(
+    azure: Azure, spec: EnvironmentSpec, writer: str, if_another_run: IfAnotherRun = "wait"
+) -> WriteLock:
     """The lock on an environment, not taken yet.
 
     Args:
@@ -77,7 +81,7 @@ def lock_of(spec: EnvironmentSpec, writer: str, if_another_run: IfAnotherRun = "
     async def homes() -> Sequence[Home]:
         names = site.names
         if spec.storage.backups == "in_environment_group":
-            groups = await _groups()
+            groups = await _groups(azure)
             every = [one.names for one in live_groups(spec, subscription_id, groups, []) if one.is_ours]
         else:
             every = [names]
@@ -86,15 +90,15 @@ def lock_of(spec: EnvironmentSpec, writer: str, if_another_run: IfAnotherRun = "
     async def groups_of_ours() -> Sequence[Home]:
         return [
             Home(str(group["name"]), site.group_id(str(group["name"])))
-            for group in await _groups()
+            for group in await _groups(azure)
             # AKS copies a cluster's tags to the group of its nodes, and manages that.
             if is_ours(group.get("tags"), spec) and not group.get("managedBy")
         ]
 
     waits = if_another_run == "wait"
-    return WriteLock(environment_key(spec), writer, homes, groups_of_ours, waits=waits)
+    return WriteLock(azure, environment_key(spec), writer, homes, groups_of_ours, waits=waits)
 
 
-async def _groups() -> list[Json]:
-    operations = cloud().resources.resource_groups
+async def _groups(azure: Azure) -> list[Json]:
+    operations = azure.resources.resource_groups
     return await read_list("resource groups", lambda: wire_items(operations.list()))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from aks_postgres.arm.client import open_cloud
+from aks_postgres.arm.client import Azure, open_azure
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.runs.signals import ended_by_signals
 from aks_postgres.spec.environment import EnvironmentSpec, as_one_guid
@@ -34,13 +35,21 @@ def subscription_of(spec: EnvironmentSpec) -> str:
     return found
 
 
+@dataclass(frozen=True)
+class Run:
+    """What one run has: its connection to Azure, and its journal."""
+
+    azure: Azure
+    journal: Journal
+
+
 @asynccontextmanager
 async def run_session(
     spec: EnvironmentSpec, *, read_only: bool = False, planning: bool = False
-) -> AsyncIterator[Journal]:
-    """Connect to Azure for one run, and end it as by Ctrl-C when the process is told to; yields its journal."""
+) -> AsyncIterator[Run]:
+    """Connect to Azure for one run, and end it as by Ctrl-C when the process is told to; yields what it has."""
     subscription_id = subscription_of(spec)
     with use_journal(Journal()) as journal, ended_by_signals():
-        async with open_cloud(subscription_id, read_only=read_only, planning=planning) as opened:
+        async with open_azure(subscription_id, read_only=read_only, planning=planning) as opened:
             opened.ignored = IgnoredChanges(spec)
-            yield journal
+            yield Run(opened, journal)

@@ -1,4 +1,8 @@
-"""What every step has in common: retries, no cache, no persisted result, and its line in the journal."""
+"""What every step has in common: the connection to Azure, retries, no cache or kept result, a line in the journal.
+
+A step's first parameter is `azure`. Whoever calls the step leaves it out: the run's own is put in here, and nowhere
+else is it asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -17,7 +21,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
-from aks_postgres.arm.client import is_planning
+from aks_postgres.arm.client import Azure, current_azure
 from aks_postgres.arm.clock import time_scale
 from aks_postgres.arm.responses import clean
 from aks_postgres.errors import NotUnderstood, PermanentError, is_temporary
@@ -89,32 +93,39 @@ def understanding(label: str) -> Iterator[None]:
         ) from error
 
 
-def arm_task(title: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
-    """Make a step of a coroutine function.
+def arm_task(
+    title: str,
+) -> Callable[[Callable[Concatenate[Azure, P], Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
+    """Make a step of a coroutine function that takes the connection to Azure first.
 
     Args:
         title: the task run's name, a sentence with fields of the arguments: `ensure_node_pool {pool.name}`.
     """
 
-    def make(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
-        signature = inspect.signature(function)
+    def make(
+        function: Callable[Concatenate[Azure, P], Coroutine[Any, Any, R]],
+    ) -> Task[P, Coroutine[Any, Any, R]]:
+        _, *parameters = inspect.signature(function).parameters.values()
+        signature = inspect.Signature(parameters)
 
         @functools.wraps(function)
         async def step(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             name = title.format(**bound.arguments)
+            azure = current_azure()
             with journal().step(name, _run_log()):
                 async with progress_of(name):
                     with understanding(name):
-                        outputs = await function(*args, **kwargs)
+                        outputs = await function(azure, *args, **kwargs)
                 if isinstance(outputs, StepOutputs):
                     fields = "; ".join(map(str, outputs.change.fields))
-                    journal().ended(outputs.change.kind, fields, planned=is_planning())
+                    journal().ended(outputs.change.kind, fields, planned=not azure.gate.writes)
                 else:
                     journal().ended("done", str(outputs) if isinstance(outputs, Removals) else "")
                 return outputs
 
+        step.__signature__ = signature  # type: ignore[attr-defined]
         return task(
             name=function.__name__,
             task_run_name=title,

@@ -29,7 +29,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.error_codes import rule_for
 from aks_postgres.arm.gate import WRITE_LIMIT_S, Elapsed, Write, purpose
@@ -129,6 +129,7 @@ class WriteLock:
 
     def __init__(
         self,
+        azure: Azure,
         environment: str,
         writer: str,
         find_homes: Callable[[], Awaitable[Sequence[Home]]],
@@ -139,6 +140,7 @@ class WriteLock:
         """Describe the lock; nothing is asked or written yet.
 
         Args:
+            azure: the connection to Azure, which lives as long as the lock is held.
             environment: the environment's name and region, for messages.
             writer: which run this is, for whoever has to wait for it.
             find_homes: finds where leases are or will be, by computed names.
@@ -146,6 +148,7 @@ class WriteLock:
             waits: whether to wait for another run's end, or to refuse.
         """
         self.guid = str(uuid.uuid4())
+        self._azure = azure
         self._environment = environment
         self._writer = writer[:150]
         self._find_homes = find_homes
@@ -434,12 +437,12 @@ class WriteLock:
 
     async def _look(self, home: Home) -> _Seen | None:
         async def attempt() -> _Seen | None:
-            group = await _group(home)
+            group = await _group(self._azure, home)
             if group is None:
                 return None
             lease = None
             if home.account:
-                lease = await _lease_state(home, home.account)
+                lease = await _lease_state(self._azure, home, home.account)
             return _Seen(home, _date_of(group), _heartbeat_of(group), lease)
 
         return await persistently(f"the lock on {self._environment}", attempt)
@@ -485,14 +488,14 @@ class WriteLock:
             for one in held:
                 if one.has_lease:
                     with suppress(ArmFault):
-                        await _lease_once(one.home, {"action": "Release", "leaseId": self.guid})
+                        await _lease_once(self._azure, one.home, {"action": "Release", "leaseId": self.guid})
             raise refusal(f"the lock on {self._environment}", self._refused)
         return self._good is not None
 
     async def _take_lease(self, seen: _Seen) -> Literal["certain", "uncertain", "refused"]:
         home = seen.home
         assert home.account is not None
-        await _ensure_container(home, home.account)
+        await _ensure_container(self._azure, home, home.account)
         if seen.lease not in ("Leased", "Breaking"):
             answer = await self._lease(home, action="Acquire", leaseDuration=-1, proposedLeaseId=self.guid)
             return "certain" if answer == "done" else "refused"
@@ -522,7 +525,7 @@ class WriteLock:
         """One action on the lease; repeated where no answer came, as each can be."""
 
         async def attempt() -> Literal["done", "refused", "gone"]:
-            return await _lease_once(home, body)
+            return await _lease_once(self._azure, home, body)
 
         return await persistently(f"the lock on {self._environment}", attempt)
 
@@ -560,12 +563,12 @@ class WriteLock:
             for held in self._held:
                 if held.has_lease:
                     body = {"action": "Renew", "leaseId": self.guid}
-                    if await _lease_once(held.home, body) != "done":
+                    if await _lease_once(self._azure, held.home, body) != "done":
                         self._lose("another run")
                         return
         sent = Elapsed()
         for held in list(self._held):
-            group = await _group(held.home)
+            group = await _group(self._azure, held.home)
             if group is None:
                 self._held.remove(held)  # and with it what was locked
                 continue
@@ -576,10 +579,12 @@ class WriteLock:
                 self._lose(beat.writer)
                 return
             try:
-                await _tag(held.home, "Merge", self._text(now))
+                await _tag(self._azure, held.home, "Merge", self._text(now))
             except ArmFault as fault:
                 # A group that is being deleted takes no tags; the next look finds it gone.
-                if fault.status not in (404, 409) or not (held.let_go or await _is_going(held.home)):
+                if fault.status not in (404, 409) or not (
+                    held.let_go or await _is_going(self._azure, held.home)
+                ):
                     raise
                 self._held.remove(held)
         self._has_failed = False
@@ -619,24 +624,24 @@ class WriteLock:
         self._held = []
 
     async def _give_back_home(self, held: _Held) -> None:
-        group = await _group(held.home)
+        group = await _group(self._azure, held.home)
         text = _heartbeat_of(group) if group is not None else None
         beat = _Heartbeat.read(text or "")
         if text is not None and beat is not None and beat.guid == self.guid:
             # With the very value that it has: a tag is taken away by name and value.
             with suppress(ArmFault):
-                await _tag(held.home, "Delete", text)
+                await _tag(self._azure, held.home, "Delete", text)
         if held.has_lease:
-            await _lease_once(held.home, {"action": "Release", "leaseId": self.guid})
+            await _lease_once(self._azure, held.home, {"action": "Release", "leaseId": self.guid})
 
 
 # --- requests ----------------------------------------------------------------------------------------------------
 
 
-async def _group(home: Home) -> Answer | None:
+async def _group(azure: Azure, home: Home) -> Answer | None:
     """The resource group; None when it isn't there, or is being deleted."""
     try:
-        answer = await send(cloud().resources.resource_groups.get, home.group)
+        answer = await send(azure.resources.resource_groups.get, home.group)
     except ArmFault as fault:
         if fault.status == 404:
             return None
@@ -644,8 +649,8 @@ async def _group(home: Home) -> Answer | None:
     return None if state_of(answer.body).casefold() in _DELETING else answer
 
 
-async def _is_going(home: Home) -> bool:
-    return await _group(home) is None
+async def _is_going(azure: Azure, home: Home) -> bool:
+    return await _group(azure, home) is None
 
 
 def _heartbeat_of(group: Answer) -> str | None:
@@ -663,10 +668,10 @@ def _date_of(answer: Answer) -> datetime:
     return found.replace(tzinfo=found.tzinfo or UTC)
 
 
-async def _lease_state(home: Home, account: str) -> str | None:
+async def _lease_state(azure: Azure, home: Home, account: str) -> str | None:
     """The state of the lease; `Available` where its container is still to be made, None without an account."""
     try:
-        answer = await send(cloud().storage.blob_containers.get, home.group, account, CONTAINER)
+        answer = await send(azure.storage.blob_containers.get, home.group, account, CONTAINER)
     except ArmFault as fault:
         if fault.status != 404:
             raise
@@ -678,8 +683,8 @@ async def _lease_state(home: Home, account: str) -> str | None:
     return state.capitalize()
 
 
-async def _ensure_container(home: Home, account: str) -> None:
-    containers = cloud().storage.blob_containers
+async def _ensure_container(azure: Azure, home: Home, account: str) -> None:
+    containers = azure.storage.blob_containers
 
     async def attempt() -> None:
         try:
@@ -695,9 +700,9 @@ async def _ensure_container(home: Home, account: str) -> None:
     await persistently(f"blob container {CONTAINER}", attempt)
 
 
-async def _lease_once(home: Home, body: Json) -> Literal["done", "refused", "gone"]:
+async def _lease_once(azure: Azure, home: Home, body: Json) -> Literal["done", "refused", "gone"]:
     assert home.account is not None
-    lease = cloud().storage.blob_containers.lease
+    lease = azure.storage.blob_containers.lease
     try:
         with purpose("lock"):
             await send(lease, home.group, home.account, CONTAINER, json.dumps(body).encode())
@@ -710,14 +715,14 @@ async def _lease_once(home: Home, body: Json) -> Literal["done", "refused", "gon
     return "done"
 
 
-async def _tag(home: Home, operation: Literal["Merge", "Delete"], value: str) -> None:
+async def _tag(azure: Azure, home: Home, operation: Literal["Merge", "Delete"], value: str) -> None:
     body = {"operation": operation, "properties": {"tags": {HEARTBEAT: value}}}
     with purpose("lock"):
-        await send(_begin_tags, home.group_id, json.dumps(body).encode())
+        await send(_begin_tags, azure, home.group_id, json.dumps(body).encode())
 
 
-async def _begin_tags(scope: str, body: bytes, *, cls: Any) -> Answer:
-    begin: Any = cloud().resources.tags.begin_update_at_scope
+async def _begin_tags(azure: Azure, scope: str, body: bytes, *, cls: Any) -> Answer:
+    begin: Any = azure.resources.tags.begin_update_at_scope
     poller = await begin(scope, body, content_type="application/json", polling=FirstAnswer())
     answer: Answer = await poller.result()
     return answer

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import is_being_deleted, settled
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.responses import ArmFault, Json
@@ -39,7 +39,13 @@ _REACH_TRIES = 3
 
 
 async def what_goes_along(
-    site: Site, vaults: Sequence[Vault], backup_age_min: int, *, going: Collection[str], lets_go: bool
+    azure: Azure,
+    site: Site,
+    vaults: Sequence[Vault],
+    backup_age_min: int,
+    *,
+    going: Collection[str],
+    lets_go: bool,
 ) -> tuple[list[Finding], list[Finding]]:
     """What goes with a generation's cluster: foreign things among its nodes, and data; also what keeps us from knowing.
 
@@ -51,15 +57,15 @@ async def what_goes_along(
         lets_go: whether the data may go.
     """
     names = site.names
-    clusters = cloud().container_service.managed_clusters
+    clusters = azure.container_service.managed_clusters
     live = await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
     if live is not None and state_of(live).casefold() == "creating":
-        live = await settled(deletable_cluster(site))  # it has no API server yet
+        live = await settled(deletable_cluster(azure, site))  # it has no API server yet
     node_group = names.node_resource_group
     # Of a cluster that Azure is deleting, everything goes whatever is said here.
     if node_group.casefold() in going or (live is not None and is_being_deleted(live)):
         return [], []
-    contents = await contents_of(node_group)
+    contents = await contents_of(azure, node_group)
     if live is None:
         return without_cluster(node_group, contents, names.cluster), []
     judge = partial(
@@ -81,7 +87,7 @@ async def what_goes_along(
         )
     else:
         try:
-            data, now = await _objects_of(names)
+            data, now = await _objects_of(azure, names)
         except (ProvisioningError, ArmFault) as error:
             help_ = (
                 "Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds this "
@@ -102,13 +108,13 @@ async def what_goes_along(
         now=now,
         backup_age_min=backup_age_min,
         node_group=node_group,
-        accounts=await _blob_endpoints(vaults),
+        accounts=await _blob_endpoints(azure, vaults),
     )
 
 
-async def _objects_of(names: Names) -> tuple[ClusterData, datetime]:
+async def _objects_of(azure: Azure, names: Names) -> tuple[ClusterData, datetime]:
     """The objects of a cluster that tell what goes with it, and its API server's time."""
-    async with kubernetes_api(names.resource_group, names.cluster) as api:
+    async with kubernetes_api(azure, names.resource_group, names.cluster) as api:
         await _reach(api)
         found = await all_ended(
             [
@@ -130,9 +136,9 @@ async def _objects_of(names: Names) -> tuple[ClusterData, datetime]:
         return ClusterData(*found), api.time
 
 
-async def _blob_endpoints(vaults: Sequence[Vault]) -> dict[str, bool]:
+async def _blob_endpoints(azure: Azure, vaults: Sequence[Vault]) -> dict[str, bool]:
     """The blob endpoints of the accounts that are there, and whether each is to be deleted."""
-    get = cloud().storage.storage_accounts.get_properties
+    get = azure.storage.storage_accounts.get_properties
     found = {}
     for vault in vaults:
         live = await read(f"storage account {vault.account}", get, vault.group, vault.account)

@@ -12,7 +12,7 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json, Turned, listing
 from aks_postgres.arm.retry import all_ended, read, read_list
 from aks_postgres.errors import Finding
@@ -30,7 +30,7 @@ _AGAIN = "Run again in some minutes; if it stays so, look at what answers in Azu
 
 
 async def hidden_groups(
-    spec: EnvironmentSpec, subscription_id: str, groups: Sequence[Json], newest: int
+    azure: Azure, spec: EnvironmentSpec, subscription_id: str, groups: Sequence[Json], newest: int
 ) -> list[Finding]:
     """The environment's groups that Azure knows by name and doesn't list.
 
@@ -46,7 +46,7 @@ async def hidden_groups(
     ]
     asked = dict.fromkeys(name for names in every for name in (names.resource_group, names.backup_group))
     missing = [name for name in asked if name.casefold() not in listed]
-    get = cloud().resources.resource_groups.get
+    get = azure.resources.resource_groups.get
     found = await all_ended(read(f"resource group {name}", get, name) for name in missing)
     return [
         Finding(
@@ -59,11 +59,13 @@ async def hidden_groups(
     ]
 
 
-async def hidden_resources(spec: EnvironmentSpec, site: Site, contents: Iterable[Json]) -> list[Finding]:
+async def hidden_resources(
+    azure: Azure, spec: EnvironmentSpec, site: Site, contents: Iterable[Json]
+) -> list[Finding]:
     """The resources of a generation that Azure knows by ID and doesn't list in its group."""
     listed = {str(resource["id"]).casefold() for resource in contents}
     missing = sorted(owned_ids(spec, site) - listed)
-    found = await all_ended(_resource(site, one) for one in missing)
+    found = await all_ended(_resource(azure, site, one) for one in missing)
     return [
         Finding(
             f"{one.rpartition('/providers/')[2]}: the list of what is in {site.names.resource_group} doesn't show it, "
@@ -98,14 +100,14 @@ def hidden_claims(contents: Iterable[Json], claims: Iterable[Json]) -> list[Find
     return problems
 
 
-async def locks_at(group_id: str, api_version: str) -> list[Json]:
+async def locks_at(azure: Azure, group_id: str, api_version: str) -> list[Json]:
     """The locks at, above and below a resource group, asked for there; none where there is no such group."""
 
     async def fetch() -> list[Json]:
         turned, where = Turned(), f"{group_id}/providers/Microsoft.Authorization/locks"
         with listing():
             try:
-                page = (await cloud().get(where, api_version)).body
+                page = (await azure.get(where, api_version)).body
             except HttpResponseError as error:
                 if error.status_code == 404:
                     return []
@@ -113,20 +115,19 @@ async def locks_at(group_id: str, api_version: str) -> list[Json]:
             found = list(page["value"])
             while url := page.get("nextLink"):
                 turned.to(str(url))
-                page = (await cloud().get(str(url))).body
+                page = (await azure.get(str(url))).body
                 found += page["value"]
         return found
 
     return await read_list(f"locks of {group_id.rpartition('/')[2]}", fetch)
 
 
-async def _resource(site: Site, resource_id: str) -> Json | None:
+async def _resource(azure: Azure, site: Site, resource_id: str) -> Json | None:
     kind, _, name = resource_id.rpartition("/providers/")[2].rpartition("/")
-    return await read(resource_id, _operations()[kind], site.names.resource_group, name)
+    return await read(resource_id, _operations(azure)[kind], site.names.resource_group, name)
 
 
-def _operations() -> dict[str, Callable[..., Awaitable[Any]]]:
-    azure = cloud()
+def _operations(azure: Azure) -> dict[str, Callable[..., Awaitable[Any]]]:
     return {
         "microsoft.managedidentity/userassignedidentities": azure.identities.user_assigned_identities.get,
         "microsoft.dashboard/grafana": azure.dashboard.grafana.get,

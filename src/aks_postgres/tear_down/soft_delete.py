@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from aks_postgres.arm.client import cloud
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import read_list
 from aks_postgres.reports.receipt import Removal
@@ -18,9 +18,9 @@ from aks_postgres.reports.receipt import Removal
 _KEPT = timedelta(days=14)
 
 
-async def deleted_workspaces() -> list[Json]:
+async def deleted_workspaces(azure: Azure) -> list[Json]:
     """The subscription's soft-deleted workspaces."""
-    operations = cloud().log_analytics.deleted_workspaces
+    operations = azure.log_analytics.deleted_workspaces
     return await read_list("deleted Log Analytics workspaces", lambda: wire_items(operations.list()))
 
 

@@ -21,7 +21,7 @@ from azure_sandbox.core.certificates import PUBLIC_HOSTS, write_private
 from azure_sandbox.core.scenarios import Scenario, find_or_read
 from azure_sandbox.kubernetes import control_plane
 from azure_sandbox.server.app import App
-from azure_sandbox.server.control import OPERATOR_PATH, operator_sha256
+from azure_sandbox.server.control import described_manifests
 from azure_sandbox.server.instance import Sandbox
 from azure_sandbox.server.proxy import Proxy
 
@@ -175,8 +175,7 @@ def describe(sandbox: Sandbox) -> dict[str, Any]:
         "control_key": sandbox.control_key,
         "speed": sandbox.clock.speed,
         "egress_url": sandbox.endpoint + "/sandbox/egress",
-        "operator_manifest_url": sandbox.endpoint + OPERATOR_PATH,
-        "operator_manifest_sha256": operator_sha256(),
+        **described_manifests(sandbox.endpoint),
         "kubernetes": sandbox.kubernetes,
     }
 

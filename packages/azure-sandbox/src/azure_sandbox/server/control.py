@@ -24,18 +24,26 @@ Json = dict[str, Any]
 
 LONGEST_STEP_S = 315_360_000
 FASTEST = 10_000_000
-OPERATOR_PATH = "/sandbox/operator/cnpg-1.30.0.yaml"
-OPERATOR_FILE = Path(__file__).parents[1] / "data" / "cnpg-operator.yaml"
+MANIFESTS = {
+    "operator": ("/sandbox/operator/cnpg-1.30.0.yaml", "cnpg-operator.yaml"),
+    "plugin": ("/sandbox/operator/plugin-barman-cloud-0.14.0.yaml", "barman-cloud-plugin.yaml"),
+    "cert_manager": ("/sandbox/operator/cert-manager.yaml", "cert-manager.yaml"),
+}
+"""What stands in for releases that a cluster is given: path and file of each."""
 
 
-def operator_manifest() -> bytes:
-    """The stand-in operator manifest; empty while there is none."""
-    return OPERATOR_FILE.read_bytes() if OPERATOR_FILE.exists() else b""
+def manifest(name: str) -> bytes:
+    """A stand-in's manifest."""
+    return (Path(__file__).parents[1] / "data" / MANIFESTS[name][1]).read_bytes()
 
 
-def operator_sha256() -> str:
-    """SHA-256 of the manifest."""
-    return hashlib.sha256(operator_manifest()).hexdigest()
+def described_manifests(endpoint: str) -> dict[str, str]:
+    """Where each manifest is, and its SHA-256, as sandbox.json says it."""
+    found = {}
+    for name, (path, _) in MANIFESTS.items():
+        found[f"{name}_manifest_url"] = endpoint + path
+        found[f"{name}_manifest_sha256"] = hashlib.sha256(manifest(name)).hexdigest()
+    return found
 
 
 class Control:
@@ -53,8 +61,9 @@ class Control:
         if (method, path) == ("GET", "/sandbox/egress"):
             address = str(self._sandbox.settings["egress_address"])
             return Response(200, f"{address}\n".encode(), headers={"content-type": "text/plain"})
-        if (method, path) == ("GET", OPERATOR_PATH):
-            return Response(200, operator_manifest(), headers={"content-type": "application/yaml"})
+        served = next((name for name, (at, _) in MANIFESTS.items() if at == path), None)
+        if method == "GET" and served is not None:
+            return Response(200, manifest(served), headers={"content-type": "application/yaml"})
         if not hmac.compare_digest(headers.get("x-sandbox-key", ""), self._sandbox.control_key):
             return _problem(401, "Unauthorized", "The header x-sandbox-key must hold the control key.")
         handler = getattr(self, f"_{method.lower()}_{path.removeprefix('/sandbox/').replace('/', '_')}", None)

@@ -4,6 +4,7 @@ from typing import Any
 
 from azure_sandbox.kubernetes.admission import Webhooks
 from azure_sandbox.kubernetes.controllers.addons import Addons
+from azure_sandbox.kubernetes.controllers.cert_manager import CertManager
 from azure_sandbox.kubernetes.controllers.cnpg_operator import CnpgOperator
 from azure_sandbox.kubernetes.controllers.daemon_sets import DaemonSets
 from azure_sandbox.kubernetes.controllers.definitions import Definitions
@@ -60,6 +61,7 @@ class Controllers:
             Services(self._life),
             Garbage(self._life),
             CnpgOperator(self._life, webhooks),
+            CertManager(self._life),
             self.addons,
         ]
 

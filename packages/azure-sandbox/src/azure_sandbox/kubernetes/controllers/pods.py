@@ -20,6 +20,8 @@ SCHEDULE_S = 0.2
 START_S = (5.0, 14.0)
 """Pulling the image, starting, passing the readiness probe. Unverified: an image of some 100 MB."""
 END_S = (0.5, 2.0)
+MOUNT_AGAIN_S = 2.0
+"""Until a kubelet tries again to mount; its pauses grow up to two minutes."""
 
 
 class Pods(Controller):
@@ -103,6 +105,9 @@ class Pods(Controller):
                 pod_troubles.AGAIN_S, partial(self._start, namespace, name), "start", namespace, name
             )
             return
+        if missing := self._missing_secret(pod):
+            self._wait_for_secret(pod, *missing)
+            return
         self._address += 1
         now, before = self.objects.now(), pod.get("status")
         address = f"10.244.{self._address // 250}.{self._address % 250 + 1}"
@@ -134,6 +139,43 @@ class Pods(Controller):
         if reason := pod_troubles.reason_for(self.life.troubles, metadata["namespace"], metadata["name"]):
             return reason
         return "CrashLoopBackOff" if cnpg_operator.lacks_definitions(self.store, pod) else None
+
+    def _missing_secret(self, pod: Json) -> tuple[str, str] | None:
+        """A volume and its Secret that isn't there, which keeps containers from being created."""
+        for volume in pod["spec"].get("volumes") or []:
+            secret = volume.get("secret") or {}
+            name = str(secret.get("secretName", ""))
+            needed = name and not secret.get("optional")
+            if needed and self.store.get("secrets", pod["metadata"]["namespace"], name) is None:
+                return volume["name"], name
+        return None
+
+    def _wait_for_secret(self, pod: Json, volume: str, secret: str) -> None:
+        metadata, now = pod["metadata"], self.objects.now()
+        at = (metadata["namespace"], metadata["name"])
+        waiting = {"waiting": {"reason": "ContainerCreating"}}
+        before = pod.get("status") or {}
+        status = {
+            **before,
+            "phase": "Pending",
+            "startTime": before.get("startTime", now),
+            "containerStatuses": [
+                {
+                    "name": item["name"],
+                    "image": item["image"],
+                    "imageID": "",
+                    "ready": False,
+                    "started": False,
+                    "restartCount": 0,
+                    "state": waiting,
+                }
+                for item in pod["spec"]["containers"]
+            ],
+        }
+        self.set_status("pods", pod, status, KUBELET)
+        text = f'MountVolume.SetUp failed for volume "{volume}" : secret "{secret}" not found'
+        self._warn(pod, "FailedMount", text)
+        self.life.after(MOUNT_AGAIN_S, partial(self._start, *at), "start", *at)
 
     def _struggle(self, pod: Json, reason: str) -> None:
         metadata, containers = pod["metadata"], pod["spec"]["containers"]
