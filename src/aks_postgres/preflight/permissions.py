@@ -89,6 +89,12 @@ ACTIONS: dict[str, str] = {
     "Microsoft.Network/publicIPAddresses/write": "public IP address",
 }
 
+# Where the spec has a database with backups.
+DATABASE_ACTIONS: dict[str, str] = {
+    f"Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/{verb}": "database credential"
+    for verb in ("read", "write")
+}
+
 # What a tear-down needs on top of reading. Contributor and the right to assign roles hold these, too.
 TEAR_DOWN_ACTIONS: dict[str, str] = {
     "Microsoft.Resources/subscriptions/resourceGroups/write": "marking the group as retiring",
@@ -147,7 +153,12 @@ def granting(action: str, permissions: Sequence[Json]) -> list[Json]:
 
 
 def judge_permissions(
-    caller: str, scope: str, permissions: Sequence[Json], unregistered: Sequence[str]
+    caller: str,
+    scope: str,
+    permissions: Sequence[Json],
+    unregistered: Sequence[str],
+    *,
+    has_database: bool = False,
 ) -> Verdict:
     """Whether the caller may do everything that the steps do.
 
@@ -156,8 +167,10 @@ def judge_permissions(
         scope: where the permissions were read.
         permissions: what ARM lists for the caller there.
         unregistered: providers that the run has to register.
+        has_database: whether the spec has a database with backups.
     """
-    needed = {**ACTIONS, **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered}}
+    more = DATABASE_ACTIONS if has_database else {}
+    needed = {**ACTIONS, **more, **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered}}
     lacking = {action: step for action, step in needed.items() if not granting(action, permissions)}
     if lacking:
         listed = ", ".join(f"{action} ({step})" for action, step in lacking.items())

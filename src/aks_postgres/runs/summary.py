@@ -28,6 +28,7 @@ def summary(outputs: EnvironmentOutputs, events: Iterable[Event], critical_path:
             _resources(outputs),
             "## How to connect",
             _connect(outputs),
+            *_database(outputs),
             "## What the time went into",
             critical_path,
             "## How long each step took",
@@ -117,6 +118,37 @@ def _connect(outputs: EnvironmentOutputs) -> str:
             f"--region {spec.region} --format env`",
         ]
     )
+
+
+def _database(outputs: EnvironmentOutputs) -> list[str]:
+    """The database's chapter; nothing where the spec has none."""
+    found = outputs.database
+    if found is None:
+        return []
+    where = f"`{in_code(found.host)}:5432` in the cluster (`{in_code(found.read_only_host)}` reads only)"
+    if found.public_host:
+        where += f"; `{in_code(found.public_host)}` outside, 5432 and, to read only, 5433"
+    secret = f"-n {in_code(found.namespace)} get secret"
+    backups = f"`{in_code(found.backups)}`" if found.backups else "none"
+    if found.recoverable_since:
+        backups += f"; it can be gone back to any moment since {in_markdown(found.recoverable_since)}"
+    return [
+        "## The database",
+        "\n".join(
+            [
+                f"- Postgres cluster `{in_code(f'{found.namespace}/{found.cluster}')}`, {found.instances} instances, "
+                f"primary `{in_code(found.primary)}`, image `{in_code(found.image)}`",
+                f"- Address: {where}",
+                f"- Databases {', '.join(f'`{in_code(name)}`' for name in found.databases)}, role "
+                f"`{in_code(found.owner)}`; its password: `kubectl {secret} {in_code(found.password_secret)}`",
+                "- TLS: `sslmode=verify-full`, with the certificate of "
+                f"`kubectl {secret} {in_code(found.ca_secret)} -o jsonpath='{{.data.ca\\.crt}}'` as sslrootcert",
+                f"- Backups: {backups}",
+                *(f"- Shown: {in_markdown(fact)}" for fact in found.proven),
+                *(f"- Not shown: {in_markdown(fact)}" for fact in found.not_proven),
+            ]
+        ),
+    ]
 
 
 def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:
