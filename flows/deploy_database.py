@@ -10,8 +10,8 @@ from prefect.artifacts import acreate_markdown_artifact
 
 from aks_postgres.errors import NotThere, WouldWrite
 from aks_postgres.flows._database import Foundation, start_database
-from aks_postgres.flows.provision import read_outputs
-from aks_postgres.reports.outputs import UNCHANGED, DatabaseOutputs, NamespacesOutputs, RoleOutputs, StepOutputs
+from aks_postgres.flows._environment import start_environment
+from aks_postgres.reports.outputs import DatabaseOutputs
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.steps import Steps
@@ -19,6 +19,7 @@ from aks_postgres.runs.summary import database_lines
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.spec.problems import SpecError, SpecProblem
+from aks_postgres.tasks.database.components import ensure_operator_settings
 
 
 @flow(flow_run_name="deploy database of {spec.name} in {spec.region}")
@@ -52,14 +53,33 @@ async def deploy_database(spec: EnvironmentSpec, if_another_run: IfAnotherRun = 
                 )
             ]
         )
-    async with run_session(spec) as run, one_writer(spec, if_another_run):
+    async with run_session(spec) as run, one_writer(run.azure, spec, if_another_run):
         on = await _foundation(spec)
         async with Steps() as steps:
-            started = start_database(steps, spec, on)
-        outputs = await started.outputs(spec)
+            settings = steps.start(ensure_operator_settings, spec, on.cluster, on.namespaces)
+            started = start_database(steps, spec, on, after=[settings])
+        outputs = await started.outputs()
         await acreate_markdown_artifact(
             database_lines(outputs),
             key=f"database-{environment_key(spec)}",
             description=f"Database of {spec.name} in {spec.region}",
         )
         return outputs
+
+
+async def _foundation(spec: EnvironmentSpec) -> Foundation:
+    """What the environment's steps report, by reading only.
+
+    Raises:
+        NotThere: one of them would have to write.
+    """
+    try:
+        async with run_session(spec, read_only=True):
+            async with Steps(recorded=False) as steps:
+                started = start_environment(steps, spec, with_database=False)
+            return await started.foundation.done()
+    except WouldWrite as unfinished:
+        raise NotThere(
+            f"{environment_key(spec)} isn't finished, or differs from the spec ({unfinished}). Nothing was written.",
+            way_out="Run provision, which makes the database too.",
+        ) from None

@@ -36,6 +36,7 @@ from aks_postgres.runs.confirmation import not_confirmed
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.plan_view import plan_view
 from aks_postgres.runs.rebuild_text import plan_text, rebuild_view, rebuilt_text
+from aks_postgres.runs.run_name import rebuild_name, run_name
 from aks_postgres.runs.session import Run, run_session
 from aks_postgres.runs.write_lock import WriteLock
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -66,7 +67,7 @@ class Approval(RunInput):
     ]
 
 
-@flow(flow_run_name="rebuild {spec.name} in {spec.region}, {strategy}")
+@flow(flow_run_name=run_name(rebuild_name))
 async def rebuild(
     spec: EnvironmentSpec,
     confirm: str,

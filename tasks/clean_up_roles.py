@@ -52,6 +52,8 @@ async def delete_grafana_roles(azure: Azure, site: Site) -> Removals:
         (MONITORING_DATA_READER, site.resource_id("Microsoft.Monitor/accounts", names.monitor_workspace))
     }
     mine = await _delete_roles(azure, site, principal_id, granted) if principal_id else []
+    if not azure.assigns_roles:
+        return Removals(items=tuple(mine))  # people's go with the instance
     people = [
         one
         for one in await assignments_of(azure, grafana_id, "atScope()")
@@ -93,7 +95,12 @@ async def delete_identity_roles(azure: Azure, site: Site) -> Removals:
 async def _delete_roles(
     azure: Azure, site: Site, principal_id: str, granted: set[tuple[str, str]]
 ) -> list[Removal]:
-    """Delete the roles that we gave a principal; those that others gave it are theirs, and reported."""
+    """Delete the roles that we gave a principal; those that others gave it are theirs, and reported.
+
+    With `roles: verify` all are others'.
+    """
+    if not azure.assigns_roles:
+        granted = set()
     ours = {(role_id, scope.casefold()) for role_id, scope in granted}
     found = await assignments_of(
         azure, f"/subscriptions/{site.subscription_id}", f"principalId eq '{principal_id}'"
@@ -113,7 +120,8 @@ async def _delete_roles(
             name=one.label,
             id=one.id,
             outcome="kept",
-            reason="this product didn't make it; whoever did should remove it, as its identity is gone",
+            reason="this product didn't make it; whoever did should remove it, as its identity is gone: "
+            f"az role assignment delete --ids {one.id}",
         )
         for one in theirs
     ]

@@ -7,6 +7,7 @@ Here: that it is the only operator in the cluster, and that it gets available. T
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
@@ -25,7 +26,6 @@ from aks_postgres.reports.outputs import (
     OperatorOutputs,
 )
 from aks_postgres.resources.available import available
-from aks_postgres.resources.managed_cluster import is_planned
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -34,7 +34,25 @@ DEPLOYMENTS = {"manifest": ManifestWay.deployment, "helm": ChartWay.deployment}
 _LABEL = "app.kubernetes.io/name=cloudnative-pg"
 
 
-@arm_task("ensure_cnpg_operator {spec.operator.version}")
+def _outputs(spec: EnvironmentSpec, changed: Sequence[FieldChange], objects: int) -> OperatorOutputs:
+    kinds = {str(change.new) for change in changed}
+    return OperatorOutputs(
+        namespace=spec.namespaces.operator,
+        deployment=DEPLOYMENTS[spec.operator.installer],
+        version=spec.operator.version,
+        objects=objects,
+        change=Change(kind="created" if "created" in kinds else "updated", fields=tuple(changed))
+        if changed
+        else UNCHANGED,
+    )
+
+
+def _planned_operator(spec: EnvironmentSpec, *_: Any) -> OperatorOutputs:
+    created = FieldChange(field=f"CloudNativePG {spec.operator.version}", old=None, new="created")
+    return _outputs(spec, [created], 0)
+
+
+@arm_task("ensure_cnpg_operator {spec.operator.version}", needs="cluster", planned=_planned_operator)
 async def ensure_cnpg_operator(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -55,7 +73,7 @@ async def ensure_cnpg_operator(
         node_pool: the pool whose nodes must be there first, so that the operator doesn't land on the system pool.
 
     Returns:
-        Namespace, deployment, version and number of objects (0 for a chart that isn't installed yet, in a plan).
+        Namespace, deployment, version and number of objects (0 in a plan of what isn't installed yet).
 
     Raises:
         AzureRefused: the file has another checksum or version than the spec says, or Helm refuses.
@@ -67,25 +85,11 @@ async def ensure_cnpg_operator(
         ChartWay.of(azure, spec) if spec.operator.installer == "helm" else ManifestWay.of(azure, spec)
     )
     namespace = spec.namespaces.operator
-    if is_planned(azure, cluster):
-        created = FieldChange(field=f"CloudNativePG {spec.operator.version}", old=None, new="created")
-        changed, count = [created], way.count
-    else:
-        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-            refuse_other(await _operators(api), spec.operator.installer, namespace)
-            changed, count = await way.bring(api, cluster, namespace)
-            if not azure.gate.plans:
-                await available(api, namespace, way.deployment)
-    kinds = {str(change.new) for change in changed}
-    return OperatorOutputs(
-        namespace=namespace,
-        deployment=way.deployment,
-        version=spec.operator.version,
-        objects=count,
-        change=Change(kind="created" if "created" in kinds else "updated", fields=tuple(changed))
-        if changed
-        else UNCHANGED,
-    )
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        refuse_other(await _operators(api), spec.operator.installer, namespace)
+        changed, count = await way.bring(api, cluster, namespace)
+        await available(api, namespace, way.deployment)
+    return _outputs(spec, changed, count)
 
 
 async def _operators(api: KubernetesApi) -> list[Json]:

@@ -272,7 +272,9 @@ async def _judge_rights(azure: Azure, subscription_id: str, *, deletes_backups: 
         f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/permissions",
         _PERMISSIONS_API,
     )
-    lacking = lacking_for_tear_down(permissions, deletes_backups=deletes_backups)
+    lacking = lacking_for_tear_down(
+        permissions, deletes_backups=deletes_backups, assigns_roles=azure.assigns_roles
+    )
     if not lacking:
         return []
     return [

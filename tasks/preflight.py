@@ -17,7 +17,11 @@ from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import AzureRefused, Finding, PreflightFailed, UnknownRegion
 from aks_postgres.kubernetes.helm import is_installed
-from aks_postgres.preflight.authorized_ranges import authorized_ranges, needs_worker_address
+from aks_postgres.preflight.authorized_ranges import (
+    address_that_counts,
+    authorized_ranges,
+    needs_worker_address,
+)
 from aks_postgres.preflight.egress import EgressUnknown, egress_address
 from aks_postgres.preflight.facts import (
     RegionFacts,
@@ -26,7 +30,7 @@ from aks_postgres.preflight.facts import (
     ask_subscription,
     together,
 )
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.findings import FINE, Verdict, about_rights, problem, warning
 from aks_postgres.preflight.generations import find_generation, is_retired
 from aks_postgres.preflight.kubernetes_versions import (
     choose_version,
@@ -35,7 +39,7 @@ from aks_postgres.preflight.kubernetes_versions import (
     unasked_version,
 )
 from aks_postgres.preflight.lasting_states import judge_standing, subscription_problem
-from aks_postgres.preflight.permissions import judge_permissions, missing_providers
+from aks_postgres.preflight.permissions import judge_entra, judge_permissions, missing_providers
 from aks_postgres.preflight.region import (
     judge_addresses,
     judge_admins,
@@ -54,7 +58,7 @@ from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.operator_check import judge_operator
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import STATE, WORKER_ADDRESS, Names, environment_key
+from aks_postgres.spec.names import STATE, Names, environment_key
 
 # What a verdict is about, for whoever shows them in a table (`doctor`).
 Area = Literal[
@@ -71,7 +75,7 @@ Area = Literal[
 ]
 
 
-@arm_task("preflight {spec.name} in {spec.region}")
+@arm_task("preflight {spec.name} in {spec.region}", looks=True)
 async def preflight(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | None = None) -> Place:
     """Find out where the environment goes, and everything that would stop it; write nothing.
 
@@ -155,18 +159,16 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
             facts.permissions,
             unregistered,
             has_database=spec.database is not None and spec.database.backup.engine == "plugin",
+            assigns_roles=spec.roles == "create",
         )
-        # A plan writes nothing, so reading is enough; it says what a run would lack.
-        found.append(
-            ("rights", Verdict(warnings=more.problems + more.warnings) if azure.gate.plans else more)
-        )
+        if spec.cluster.access == "entra":
+            more += judge_entra(object_id, caller_type, scope, facts.permissions)
+        found.append(("rights", about_rights(azure.gate, more)))
     generation, more = find_generation(
         spec, subscription_id, facts.groups, facts.deleted_workspaces, wanted_generation
     )
     found.append(("names", more + await _judge_retired(azure, spec, facts.groups)))
-    if azure.gate.plans and address:
-        # Which machine plans is no drift: the address that a run let through counts.
-        address = recorded_address(facts.groups, generation.names) or address
+    address = address_that_counts(azure.gate, address, facts.groups, generation.names)
     ranges, worker_address, more = authorized_ranges(spec.network, address)
     found.append(("network", more))
     if facts.locations is not None:
@@ -199,16 +201,6 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         warnings=(),
     )
     return Looked(tuple(found), place)
-
-
-def recorded_address(groups: Sequence[Json], names: Names) -> str | None:
-    """The worker's address that the last run let through to the API server, by the group's tag."""
-    for group in groups:
-        if str(group["name"]).casefold() == names.resource_group.casefold():
-            return {key.casefold(): value for key, value in (group.get("tags") or {}).items()}.get(
-                WORKER_ADDRESS
-            )
-    return None
 
 
 async def locate(azure: Azure, spec: EnvironmentSpec) -> Names:

@@ -1,7 +1,7 @@
 """Guide: Create infrastructure, "Create a storage account in the primary region" - account, container, roles.
 
 The container is made through ARM, which needs no data role and can be repeated; the guide does it on the data plane.
-Not done here: shared keys stay allowed, as the guide's next article lists blobs with one.
+Shared keys stay allowed by default, as the guide's next article lists blobs with one.
 """
 
 from __future__ import annotations
@@ -50,6 +50,12 @@ def storage_account_body(spec: EnvironmentSpec, live: Json | None = None) -> Jso
             "minimumTlsVersion": "TLS1_3" if tls == "TLS1_3" else "TLS1_2",
             "allowBlobPublicAccess": False,
             "supportsHttpsTrafficOnly": True,
+            **({"allowSharedKeyAccess": False} if spec.storage.shared_keys == "denied" else {}),
+            **(
+                {"publicNetworkAccess": "Disabled"}
+                if spec.storage.public_network_access == "disabled"
+                else {}
+            ),
         },
     }
 

@@ -13,7 +13,7 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.reconcile import look_at
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended, read
-from aks_postgres.errors import VerificationFailed
+from aks_postgres.errors import RolesMissing, VerificationFailed
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster, stopped_pool, stopped_pools
 from aks_postgres.reports.outputs import (
@@ -148,7 +148,7 @@ async def _lost(azure: Azure, role_ids: Sequence[str]) -> Sequence[str]:
     return role_ids
 
 
-@arm_task("verify_environment {cluster.name}")
+@arm_task("verify_environment {cluster.name}", looks=True)
 async def verify_environment(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -177,9 +177,12 @@ async def verify_environment(
         What was found to be so.
 
     Raises:
+        RolesMissing: `roles: verify`, and some aren't given; told before anything is waited for.
         VerificationFailed: names everything that isn't so after 15 minutes.
         LastingState: the cluster or a pool is stopped; told at once.
     """
+    if missing := [command for role in roles for command in role.missing]:
+        raise RolesMissing(missing)
     resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
     found: list[str] = []
     late: dict[str, str] = {}

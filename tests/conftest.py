@@ -129,7 +129,12 @@ def prefect_api(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFa
     shutil.copy(_migrated_database(shared), folder / "prefect-test.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        # A fifth of what the server does for a run; no test of these reads events or waits for an automation.
+        for service in ("EVENT_PERSISTER", "TRIGGERS"):
+            patch.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
         with utilities.prefect_test_harness(server_startup_timeout=120):
+            for service in ("EVENT_PERSISTER", "TRIGGERS"):
+                patch.delenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED")
             yield
 
 

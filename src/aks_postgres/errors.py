@@ -15,6 +15,7 @@ ProvisioningError
 │   ├── CredentialsRefused    no credential, a wrong one, or no subscription to see
 │   ├── WrongSetting          an environment variable of this machine can't be used
 │   ├── VerificationFailed    the environment isn't what it should be
+│   ├── RolesMissing          roles that this run may not assign; holds the commands for whoever may
 │   ├── TearDownRefused       problems found before the first deletion
 │   ├── RebuildRefused        problems found, or no approval given, before anything of a rebuild
 │   ├── EnvironmentBusy       another run is writing to the environment
@@ -169,6 +170,20 @@ class WrongSetting(PermanentError):
 
 class VerificationFailed(PermanentError):
     """The environment isn't what it should be after everything was sent."""
+
+
+class RolesMissing(PermanentError):
+    """Roles that `roles: verify` looked for and didn't find; `commands` are az's, one each."""
+
+    def __init__(self, commands: Sequence[str]) -> None:
+        self.commands = tuple(dict.fromkeys(commands))
+        count = len(self.commands)
+        lines = "".join(f"\n  {command}" for command in self.commands)
+        super().__init__(
+            f"roles: verify was given, and {count} {'role is' if count == 1 else 'roles are'} missing; everything "
+            "else was made.",
+            way_out=f"Let somebody who may assign roles carry this out, then run again:{lines}",
+        )
 
 
 class WouldWrite(PermanentError):

@@ -5,9 +5,12 @@ The guide looks at conditions. Here the first run also looks at the blobs, with 
 
 from __future__ import annotations
 
+from typing import Any
+
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.database.objects import (
+    POSTGRES_API,
     backup_url,
     first_backup,
     lineage,
@@ -16,25 +19,22 @@ from aks_postgres.database.objects import (
     scheduled_backup,
 )
 from aks_postgres.database.status import SIDECAR, ClusterState, used_archive
-from aks_postgres.errors import LastingState, NotEffectiveYet, WouldWrite
+from aks_postgres.errors import LastingState, NotEffectiveYet
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     BackupOutputs,
     Change,
     ClusterOutputs,
-    IdentityOutputs,
-    NamespacesOutputs,
+    FederatedCredentialOutputs,
     ObjectsOutputs,
     Place,
     PostgresReadyOutputs,
-    ResourceOutputs,
     StorageAccountOutputs,
     VerificationOutputs,
 )
 from aks_postgres.resources.backup_blobs import BackupBlobs
-from aks_postgres.resources.managed_cluster import is_planned
-from aks_postgres.resources.objects import change_of, created, ensure_objects
+from aks_postgres.resources.objects import change_of, created, ensure_objects, new_objects
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -44,16 +44,20 @@ _ARCHIVES_WITHIN_S = 900
 _BACKUP_WITHIN_S = 1800
 
 
-@arm_task("ensure_object_store {place.names.postgres_cluster}")
+def _planned_store(
+    spec: EnvironmentSpec, place: Place, _cluster: Any, _plugin: Any, account: StorageAccountOutputs
+) -> ObjectsOutputs:
+    return new_objects(object_store(spec, place, _destination(spec, account)))
+
+
+@arm_task("ensure_object_store {place.names.postgres_cluster}", needs="cluster", planned=_planned_store)
 async def ensure_object_store(
     azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
-    namespaces: NamespacesOutputs,
     plugin: ObjectsOutputs,
     account: StorageAccountOutputs,
-    container: ResourceOutputs,
 ) -> ObjectsOutputs:
     """Say where the plugin archives to, and for how long.
 
@@ -64,19 +68,27 @@ async def ensure_object_store(
         spec: the environment wanted.
         place: names.
         cluster: the cluster.
-        namespaces: both namespaces.
         plugin: whose kind it is.
         account: the storage account.
-        container: of the backups.
 
     Returns:
         Its name.
     """
-    destination = backup_url(account.name, account.blob_endpoint, container.name)
-    return await ensure_objects(azure, cluster, [object_store(spec, place, destination)])
+    return await ensure_objects(azure, cluster, object_store(spec, place, _destination(spec, account)))
 
 
-@arm_task("ensure_first_backup {place.names.postgres_cluster}")
+def _destination(spec: EnvironmentSpec, account: StorageAccountOutputs) -> str:
+    return backup_url(account.name, account.blob_endpoint, spec.storage.container)
+
+
+def _planned_backup(
+    spec: EnvironmentSpec, place: Place, _cluster: Any, _ready: Any, account: StorageAccountOutputs
+) -> BackupOutputs:
+    change = change_of([created(first_backup(spec, place))])
+    return BackupOutputs(destination=_destination(spec, account), recoverable_since="", change=change)
+
+
+@arm_task("ensure_first_backup {place.names.postgres_cluster}", needs="cluster", planned=_planned_backup)
 async def ensure_first_backup(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -84,7 +96,6 @@ async def ensure_first_backup(
     cluster: ClusterOutputs,
     ready: PostgresReadyOutputs,
     account: StorageAccountOutputs,
-    container: ResourceOutputs,
 ) -> BackupOutputs:
     """Take a base backup at once, unless there is one to go back to.
 
@@ -97,7 +108,6 @@ async def ensure_first_backup(
         cluster: the cluster.
         ready: the Postgres cluster, once it takes connections.
         account: the storage account.
-        container: of the backups.
 
     Returns:
         Where backups go, and since when it can be gone back to.
@@ -107,34 +117,31 @@ async def ensure_first_backup(
         NotEffectiveYet: not done in time, and nobody says why.
     """
     wanted = first_backup(spec, place)
-    destination = backup_url(account.name, account.blob_endpoint, container.name)
-
-    def outputs(change: Change, since: str = "") -> BackupOutputs:
-        return BackupOutputs(destination=destination, recoverable_since=since, change=change)
-
-    if is_planned(azure, cluster):
-        return outputs(change_of([created(wanted)]))
+    name = wanted["metadata"]["name"]
+    path = f"/apis/{POSTGRES_API}/namespaces/{spec.namespaces.database}/backups"
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        if since := await recoverable_since(api, spec, place):
-            return outputs(UNCHANGED, since)
-        path = f"/apis/postgresql.cnpg.io/v1/namespaces/{spec.namespaces.database}/backups"
-        name = wanted["metadata"]["name"]
-        live = await api.get(f"{path}/{name}")
-        if azure.gate.plans:
-            return outputs(change_of([] if live else [created(wanted)]))
-        if not azure.gate.writes:
-            raise WouldWrite(f"Backup {name}: there is no backup to go back to yet")
-        await _archives(api, spec, place)
-        if live is not None and (live.get("status") or {}).get("phase") == "failed":
-            # Nothing is in it, and the operator never tries it again.
-            await api.write(f"Backup {name}", lambda: api.request("DELETE", f"{path}/{name}"))
-            live = None
         change = UNCHANGED
-        if live is None:
-            await api.create(path, wanted)
+        since = await recoverable_since(api, spec, place)
+        if not since:
             change = change_of([created(wanted)])
-        await _completed(api, f"{path}/{name}", name)
-        return outputs(change, await recoverable_since(api, spec, place))
+            if azure.gate.lets(f"Backup {name}: there is no backup to go back to yet"):
+                await _archives(api, spec, place)
+                change = await _taken(api, path, wanted)
+                since = await recoverable_since(api, spec, place)
+    return BackupOutputs(destination=_destination(spec, account), recoverable_since=since, change=change)
+
+
+async def _taken(api: KubernetesApi, path: str, wanted: Json) -> Change:
+    """Wait for the backup; one that failed is taken anew, as the operator never tries it again."""
+    name = wanted["metadata"]["name"]
+    live = await api.get(f"{path}/{name}")
+    if live is not None and (live.get("status") or {}).get("phase") == "failed":
+        await api.write(f"Backup {name}", lambda: api.request("DELETE", f"{path}/{name}"))
+        live = None
+    if live is None:
+        await api.create(path, wanted)
+    await _completed(api, f"{path}/{name}", name)
+    return UNCHANGED if live else change_of([created(wanted)])
 
 
 async def recoverable_since(api: KubernetesApi, spec: EnvironmentSpec, place: Place) -> str:
@@ -215,15 +222,18 @@ async def _completed(api: KubernetesApi, path: str, name: str) -> Json:
         raise NotEffectiveYet(f"Backup {name}: {error}; the operator says: {said}. Run again.") from None
 
 
-@arm_task("verify_archive {place.names.postgres_cluster}")
+def _nothing_seen(*_: Any) -> VerificationOutputs:
+    return VerificationOutputs(facts=(), change=UNCHANGED)
+
+
+@arm_task("verify_archive {place.names.postgres_cluster}", looks=True, needs="backup", planned=_nothing_seen)
 async def verify_archive(
     azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
-    identity: IdentityOutputs,
+    credential: FederatedCredentialOutputs,
     account: StorageAccountOutputs,
-    container: ResourceOutputs,
     backup: BackupOutputs,
 ) -> VerificationOutputs:
     """See that the first backup and the WAL that it needs are blobs, and not only conditions.
@@ -235,9 +245,8 @@ async def verify_archive(
         spec: the environment wanted.
         place: names and generation.
         cluster: the cluster.
-        identity: that may write backups.
+        credential: in whose name the pods write.
         account: the storage account.
-        container: of the backups.
         backup: the first backup.
 
     Returns:
@@ -246,13 +255,11 @@ async def verify_archive(
     Raises:
         LastingState: there are no such blobs.
     """
-    if azure.gate.plans or backup.change.kind == "unchanged":
+    if backup.change.kind == "unchanged":
         return VerificationOutputs(facts=(), change=UNCHANGED)
     archive = lineage(place)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        blobs = await BackupBlobs(api, spec, place, identity.client_id, account, container.name).blobs(
-            f"{archive}/"
-        )
+        blobs = await BackupBlobs(api, spec, place, credential.client_id, account).blobs(f"{archive}/")
     bases = [one for one in blobs if one.name.endswith("/backup.info") and one.size]
     data = [one for one in blobs if "/base/" in one.name and "/data.tar" in one.name and one.size]
     wal = [one for one in blobs if one.name.startswith(f"{archive}/wals/") and one.size]
@@ -272,7 +279,11 @@ async def verify_archive(
     )
 
 
-@arm_task("ensure_backup_schedule {place.names.postgres_cluster}")
+def _planned_schedule(spec: EnvironmentSpec, place: Place, *_: Any) -> ObjectsOutputs:
+    return new_objects(scheduled_backup(spec, place))
+
+
+@arm_task("ensure_backup_schedule {place.names.postgres_cluster}", needs="cluster", planned=_planned_schedule)
 async def ensure_backup_schedule(
     azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, backup: BackupOutputs
 ) -> ObjectsOutputs:
@@ -290,4 +301,4 @@ async def ensure_backup_schedule(
     Returns:
         Its name.
     """
-    return await ensure_objects(azure, cluster, [scheduled_backup(spec, place)])
+    return await ensure_objects(azure, cluster, scheduled_backup(spec, place))

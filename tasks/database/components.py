@@ -6,8 +6,7 @@ with CloudNativePG 1.31.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
@@ -23,7 +22,6 @@ from aks_postgres.kubernetes.operator_manifest import (
 )
 from aks_postgres.reports.outputs import (
     UNCHANGED,
-    ApiServerOutputs,
     ClusterOutputs,
     FieldChange,
     NamespacesOutputs,
@@ -31,8 +29,7 @@ from aks_postgres.reports.outputs import (
     OperatorOutputs,
 )
 from aks_postgres.resources.available import available
-from aks_postgres.resources.managed_cluster import is_planned
-from aks_postgres.resources.objects import bring, change_of, created, ensure_objects, name_of
+from aks_postgres.resources.objects import bring, change_of, new_objects, outputs_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -43,7 +40,11 @@ _PLUGIN_DEPLOYMENT = "barman-cloud"
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 
-@arm_task("ensure_operator_settings {spec.namespaces.operator}")
+def _planned_settings(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
+    return new_objects(*([] if spec.operator.installer == "helm" else [operator_settings(spec)]))
+
+
+@arm_task("ensure_operator_settings {spec.namespaces.operator}", needs="cluster", planned=_planned_settings)
 async def ensure_operator_settings(
     azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
 ) -> ObjectsOutputs:
@@ -67,11 +68,11 @@ async def ensure_operator_settings(
     if spec.operator.installer == "helm":
         return ObjectsOutputs(names=(), change=UNCHANGED)
     settings = operator_settings(spec)
-    found = await ensure_objects(azure, cluster, [settings])
-    if found.change.kind != "unchanged" and azure.gate.writes:
-        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        change = await bring(api, [settings])
+        if change.kind != "unchanged":
             await _restart(api, spec.namespaces.operator, settings)
-    return found
+    return outputs_of([settings], change)
 
 
 async def _restart(api: KubernetesApi, namespace: str, settings: Json) -> None:
@@ -97,9 +98,13 @@ async def _restart(api: KubernetesApi, namespace: str, settings: Json) -> None:
     await available(api, namespace, "cnpg-controller-manager")
 
 
-@arm_task("ensure_cert_manager")
+def _planned_cert_manager(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
+    return _as_new("cert-manager")
+
+
+@arm_task("ensure_cert_manager", needs="cluster", planned=_planned_cert_manager)
 async def ensure_cert_manager(
-    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, api_server: ApiServerOutputs
+    azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
 ) -> ObjectsOutputs:
     """Install cert-manager by its pinned manifest, unless the cluster has one: the plugin's certificates come from it.
 
@@ -109,7 +114,7 @@ async def ensure_cert_manager(
     Args:
         spec: the environment wanted; `database.components` names the file.
         cluster: the cluster.
-        api_server: proof that its API server answers.
+        namespaces: proof that its API server answers.
 
     Returns:
         The objects; none where somebody else's cert-manager was found.
@@ -119,8 +124,8 @@ async def ensure_cert_manager(
         LastingState: it doesn't get available; says what its pods say.
     """
     components = required(spec).components
-    async with _api_unless_planned(azure, cluster) as api:
-        if api is not None and await _is_somebody_elses(api):
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        if await _is_somebody_elses(api):
             return ObjectsOutputs(names=(), change=UNCHANGED)
         data = await fetch_pinned(
             azure,
@@ -143,7 +148,18 @@ async def _is_somebody_elses(api: KubernetesApi) -> bool:
     return live is not None and not is_applied_by_us(live)
 
 
-@arm_task("ensure_barman_plugin {spec.database.components.plugin_version}")
+def _planned_plugin(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
+    return _as_new(f"Barman Cloud plugin {required(spec).components.plugin_version}")
+
+
+def _as_new(name: str) -> ObjectsOutputs:
+    """A component that a plan would install; its objects are its file's."""
+    return ObjectsOutputs(names=(name,), change=change_of([FieldChange(field=name, old=None, new="created")]))
+
+
+@arm_task(
+    "ensure_barman_plugin {spec.database.components.plugin_version}", needs="cluster", planned=_planned_plugin
+)
 async def ensure_barman_plugin(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -170,7 +186,7 @@ async def ensure_barman_plugin(
         LastingState: it doesn't get available; says what its pods say.
     """
     components = required(spec).components
-    async with _api_unless_planned(azure, cluster) as api:
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         data = await fetch_pinned(
             azure,
             "database.components.plugin_manifest_url",
@@ -192,28 +208,14 @@ async def ensure_barman_plugin(
 
 
 async def _install(
-    api: KubernetesApi | None, objects: list[Json], namespace: str, deployments: tuple[str, ...]
+    api: KubernetesApi, objects: list[Json], namespace: str, deployments: tuple[str, ...]
 ) -> ObjectsOutputs:
     """Apply what differs of a manifest, stage by stage, and wait until its deployments are available."""
-    names = tuple(name_of(item) for item in objects)
-    if api is None:
-        return ObjectsOutputs(names=names, change=change_of(created(item) for item in objects))
     changes: list[FieldChange] = []
     first, definitions, rest = in_order(objects)
     for stage in (first, definitions, rest):
         changes += (await bring(api, stage)).fields
-        if stage is definitions and api.azure.gate.writes:
+        if stage is definitions:
             await all_ended(established(api, item) for item in stage)
-    if api.azure.gate.writes:
-        await all_ended(available(api, namespace, name) for name in deployments)
-    return ObjectsOutputs(names=names, change=change_of(changes))
-
-
-@asynccontextmanager
-async def _api_unless_planned(azure: Azure, cluster: ClusterOutputs) -> AsyncIterator[KubernetesApi | None]:
-    """The cluster's API; None where a plan comes before the cluster."""
-    if is_planned(azure, cluster):
-        yield None
-        return
-    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        yield api
+    await all_ended(available(api, namespace, name) for name in deployments)
+    return outputs_of(objects, change_of(changes))

@@ -5,14 +5,15 @@ The proof is not the guide's: barman tries a wrong subject for more than a minut
 
 from __future__ import annotations
 
+from typing import Any
+
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
-from aks_postgres.database.objects import AUDIENCE, lineage, service_account, subject
+from aks_postgres.database.objects import AUDIENCE, POSTGRES_API, lineage, service_account, subject
 from aks_postgres.database.status import ClusterState
-from aks_postgres.errors import WouldWrite
-from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ClusterOutputs,
@@ -22,12 +23,11 @@ from aks_postgres.reports.outputs import (
     ObjectsOutputs,
     Place,
     ResourceOutputs,
-    RoleOutputs,
     StorageAccountOutputs,
     VerificationOutputs,
 )
 from aks_postgres.resources.backup_blobs import BackupBlobs
-from aks_postgres.resources.objects import ensure_objects
+from aks_postgres.resources.objects import ensure_objects, new_objects
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -88,11 +88,18 @@ async def ensure_database_credential(
         name=name,
         issuer=live["properties"]["issuer"],
         subject=live["properties"]["subject"],
+        client_id=identity.client_id,
         change=change,
     )
 
 
-@arm_task("ensure_database_account {place.names.postgres_cluster}")
+def _planned_account(
+    spec: EnvironmentSpec, place: Place, _cluster: Any, _namespaces: Any, identity: IdentityOutputs
+) -> ObjectsOutputs:
+    return new_objects(service_account(spec, place, identity.client_id))
+
+
+@arm_task("ensure_database_account {place.names.postgres_cluster}", needs="cluster", planned=_planned_account)
 async def ensure_database_account(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -116,21 +123,23 @@ async def ensure_database_account(
     Returns:
         Its name.
     """
-    return await ensure_objects(azure, cluster, [service_account(spec, place, identity.client_id)])
+    return await ensure_objects(azure, cluster, service_account(spec, place, identity.client_id))
 
 
-@arm_task("verify_database_credential {credential.name}")
+def _nothing_to_try(*_: Any) -> VerificationOutputs:
+    return VerificationOutputs(facts=(), change=UNCHANGED)
+
+
+@arm_task(
+    "verify_database_credential {credential.name}", looks=True, needs="cluster", planned=_nothing_to_try
+)
 async def verify_database_credential(
     azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
-    identity: IdentityOutputs,
-    account: StorageAccountOutputs,
-    container: ResourceOutputs,
     credential: FederatedCredentialOutputs,
-    service_account: ObjectsOutputs,
-    roles: RoleOutputs,
+    account: StorageAccountOutputs,
 ) -> VerificationOutputs:
     """Try what the pods will do: a token of the service account, exchanged at Entra, and a blob with it.
 
@@ -140,36 +149,26 @@ async def verify_database_credential(
         spec: the environment wanted.
         place: names.
         cluster: the cluster.
-        identity: that may write backups.
-        account: the storage account.
-        container: of the backups.
         credential: the federated credential.
-        service_account: of the pods.
-        roles: of the identity on the account.
+        account: the storage account.
 
     Returns:
         What was shown.
 
     Raises:
         LastingState: Entra or the storage account refuses for good, or the archive was used by somebody else.
-        NotEffectiveYet: role or credential hasn't spread yet.
     """
     name, namespace = place.names.postgres_cluster, spec.namespaces.database
-    if azure.gate.plans:
-        return VerificationOutputs(facts=(), change=UNCHANGED)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        live = await read_cluster(api, namespace, name)
+        live = await api.get(f"/apis/{POSTGRES_API}/namespaces/{namespace}/clusters/{name}")
         if live is not None and ClusterState.of(live).archives:
             return VerificationOutputs(facts=("the Postgres cluster archives",), change=UNCHANGED)
-        if not azure.gate.writes:
-            raise WouldWrite(f"Postgres cluster {name}: whether its pods may write backups isn't shown yet")
-        blobs = BackupBlobs(api, spec, place, identity.client_id, account, container.name)
+        if not azure.gate.lets(
+            f"Postgres cluster {name}: whether its pods may write backups isn't shown yet"
+        ):
+            return VerificationOutputs(facts=(), change=UNCHANGED)
+        blobs = BackupBlobs(api, spec, place, credential.client_id, account)
         facts = await blobs.prove_access(credential)
         if live is None:
             await blobs.refuse_used(lineage(place))
     return VerificationOutputs(facts=tuple(facts), change=UNCHANGED)
-
-
-async def read_cluster(api: KubernetesApi, namespace: str, name: str) -> Json | None:
-    """The Cluster as its API shows it; None where it isn't there."""
-    return await api.get(f"/apis/postgresql.cnpg.io/v1/namespaces/{namespace}/clusters/{name}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.database.objects import pod_monitor
 from aks_postgres.errors import NotEffectiveYet
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.reports.outputs import ClusterOutputs, NamespacesOutputs, ObjectsOutputs, Place, StepOutputs
-from aks_postgres.resources.objects import ensure_objects
+from aks_postgres.resources.objects import bring, new_objects, outputs_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -18,7 +19,11 @@ _DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podmonito
 _DEFINED_WITHIN_S = 900
 
 
-@arm_task("ensure_database_monitor {place.names.postgres_cluster}")
+def _planned_monitor(spec: EnvironmentSpec, place: Place, *_: Any) -> ObjectsOutputs:
+    return new_objects(pod_monitor(spec, place))
+
+
+@arm_task("ensure_database_monitor {place.names.postgres_cluster}", needs="cluster", planned=_planned_monitor)
 async def ensure_database_monitor(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -46,16 +51,16 @@ async def ensure_database_monitor(
     Raises:
         NotEffectiveYet: managed Prometheus hasn't brought the kind in time.
     """
-    if azure.gate.writes:
-        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-            try:
-                await api.wait(
-                    "managed Prometheus hasn't brought PodMonitor yet",
-                    partial(api.get, _DEFINITION),
-                    deadline_s=_DEFINED_WITHIN_S,
-                )
-            except TimeoutError as error:
-                raise NotEffectiveYet(
-                    f"{error}. kubectl -n kube-system get pods -l rsName=ama-metrics says more. Run again."
-                ) from None
-    return await ensure_objects(azure, cluster, [pod_monitor(spec, place)])
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        try:
+            await api.settle(
+                "managed Prometheus hasn't brought PodMonitor yet",
+                partial(api.get, _DEFINITION),
+                deadline_s=_DEFINED_WITHIN_S,
+            )
+        except TimeoutError as error:
+            raise NotEffectiveYet(
+                f"{error}. kubectl -n kube-system get pods -l rsName=ama-metrics says more. Run again."
+            ) from None
+        wanted = [pod_monitor(spec, place)]
+        return outputs_of(wanted, await bring(api, wanted))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.planned import UNKNOWN
 from aks_postgres.arm.responses import Json
+from aks_postgres.arm.retry import all_ended
 from aks_postgres.database.limits import refuse_impossible
 from aks_postgres.database.objects import (
     LINEAGE,
@@ -17,23 +20,22 @@ from aks_postgres.database.objects import (
     storage_class,
 )
 from aks_postgres.database.status import ClusterState, used_archive, without_identity
-from aks_postgres.errors import ImmutableChange, LastingState, NotEffectiveYet, NotOurs, WouldWrite
+from aks_postgres.errors import ImmutableChange, LastingState, NotEffectiveYet, NotOurs
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_manifest import differing
 from aks_postgres.reports.outputs import (
     UNCHANGED,
+    Change,
     ClusterOutputs,
     IdentityOutputs,
     NamespacesOutputs,
     ObjectsOutputs,
-    OperatorOutputs,
     Place,
     PostgresClusterOutputs,
     PostgresReadyOutputs,
 )
 from aks_postgres.resources.cluster_events import cluster_troubles
-from aks_postgres.resources.managed_cluster import is_planned
-from aks_postgres.resources.objects import bring, change_of, created, ensure_objects, name_of
+from aks_postgres.resources.objects import bring, change_of, created, name_of, new_objects, outputs_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -44,7 +46,16 @@ _PHASE_MAY_LAST_S = 300
 _APPLIED_WITHIN_S = 300
 
 
-@arm_task("ensure_database_storage_class {spec.database.storage.class_name}")
+def _planned_class(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
+    wanted = storage_class(required(spec))
+    return new_objects(*([wanted] if wanted else []))
+
+
+@arm_task(
+    "ensure_database_storage_class {spec.database.storage.class_name}",
+    needs="cluster",
+    planned=_planned_class,
+)
 async def ensure_database_storage_class(
     azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
 ) -> ObjectsOutputs:
@@ -69,8 +80,6 @@ async def ensure_database_storage_class(
     name = database.storage.class_name
     names = (f"StorageClass {name}",)
     wanted = storage_class(database)
-    if is_planned(azure, cluster):
-        return ObjectsOutputs(names=names, change=change_of([created(wanted)] if wanted else []))
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await api.get(f"/apis/storage.k8s.io/v1/storageclasses/{name}")
         if database.storage.storage_class == "local_nvme" and not await api.get(
@@ -102,14 +111,40 @@ async def ensure_database_storage_class(
         return ObjectsOutputs(names=names, change=await bring(api, [wanted]))
 
 
-@arm_task("ensure_postgres_cluster {place.names.postgres_cluster}")
+def _asked_for(spec: EnvironmentSpec, place: Place, change: Change) -> PostgresClusterOutputs:
+    return PostgresClusterOutputs(
+        namespace=spec.namespaces.database,
+        name=place.names.postgres_cluster,
+        lineage=lineage(place),
+        image=required(spec).image_name,
+        change=change,
+    )
+
+
+def _wanted(
+    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, identity: IdentityOutputs
+) -> list[Json]:
+    """The catalog first: a Cluster without one is refused."""
+    return [
+        image_catalog(spec, place),
+        postgres_cluster(spec, place, identity.client_id, cluster.node_resource_group),
+    ]
+
+
+def _planned_cluster(
+    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, identity: IdentityOutputs, *_: Any
+) -> PostgresClusterOutputs:
+    wanted = _wanted(spec, place, cluster, identity)
+    return _asked_for(spec, place, change_of(created(item) for item in wanted))
+
+
+@arm_task("ensure_postgres_cluster {place.names.postgres_cluster}", needs="cluster", planned=_planned_cluster)
 async def ensure_postgres_cluster(
     azure: Azure,
     spec: EnvironmentSpec,
     place: Place,
     cluster: ClusterOutputs,
     identity: IdentityOutputs,
-    operator: OperatorOutputs,
     storage: ObjectsOutputs,
     secret: ObjectsOutputs,
 ) -> PostgresClusterOutputs:
@@ -123,7 +158,6 @@ async def ensure_postgres_cluster(
         place: names and generation.
         cluster: the cluster.
         identity: that may write backups.
-        operator: the operator, which has to be there first.
         storage: the storage class.
         secret: the owner's.
 
@@ -134,25 +168,14 @@ async def ensure_postgres_cluster(
         ImmutableChange: a volume would shrink, or the spec wants what only another cluster can have.
         NotOurs: a Cluster of that name is there that another made.
     """
-    database = required(spec)
-    wanted = postgres_cluster(spec, place, identity.client_id, cluster.node_resource_group)
-    objects = [image_catalog(spec, place), wanted]
-    found = {
-        "namespace": spec.namespaces.database,
-        "name": place.names.postgres_cluster,
-        "lineage": lineage(place),
-        "image": database.image_name,
-    }
-    if is_planned(azure, cluster):
-        return PostgresClusterOutputs(change=change_of(created(item) for item in objects), **found)
+    catalog, wanted = _wanted(spec, place, cluster, identity)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await live_cluster(api, spec, place)
         if live is not None:
             refuse_foreign(live, lineage(place))
             refuse_impossible(live, wanted)
-        # The catalog first: a Cluster without one is refused.
-        changes = [field for item in objects for field in (await bring(api, [item])).fields]
-    return PostgresClusterOutputs(change=change_of(changes), **found)
+        changes = [field for item in (catalog, wanted) for field in (await bring(api, [item])).fields]
+    return _asked_for(spec, place, change_of(changes))
 
 
 async def live_cluster(api: KubernetesApi, spec: EnvironmentSpec, place: Place) -> Json | None:
@@ -177,7 +200,13 @@ def refuse_foreign(live: Json, wanted: str) -> None:
         )
 
 
-@arm_task("wait_until_postgres_is_ready {postgres.name}")
+def _not_there_yet(spec: EnvironmentSpec, *_: Any) -> PostgresReadyOutputs:
+    return PostgresReadyOutputs(primary=UNKNOWN, instances=required(spec).instances, change=UNCHANGED)
+
+
+@arm_task(
+    "wait_until_postgres_is_ready {postgres.name}", looks=True, needs="postgres", planned=_not_there_yet
+)
 async def wait_until_postgres_is_ready(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -203,15 +232,12 @@ async def wait_until_postgres_is_ready(
         LastingState: the operator, or Kubernetes, says what only a person can mend.
         NotEffectiveYet: not ready in time, and nobody says why.
     """
-    instances = required(spec).instances
-    if azure.gate.plans:
-        return PostgresReadyOutputs(primary=UNKNOWN, instances=instances, change=UNCHANGED)
     label = f"Postgres cluster {postgres.namespace}/{postgres.name}"
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         state = ClusterState.of(await live_cluster(api, spec, place) or {})
         if not state.is_ready:
-            if not azure.gate.writes:
-                raise WouldWrite(f"{label} isn't ready: {state}")
+            if not azure.gate.lets(f"{label} isn't ready: {state}"):
+                return _not_there_yet(spec)
             state = await _ready(api, spec, place, label)
         if required(spec).backup.engine == "plugin":
             await _see_identity(api, postgres)
@@ -275,7 +301,11 @@ async def _see_identity(api: KubernetesApi, postgres: PostgresClusterOutputs) ->
         )
 
 
-@arm_task("ensure_databases {spec.database.owner}")
+def _planned_databases(spec: EnvironmentSpec, place: Place, *_: Any) -> ObjectsOutputs:
+    return new_objects(*more_databases(spec, place))
+
+
+@arm_task("ensure_databases {spec.database.owner}", needs="cluster", planned=_planned_databases)
 async def ensure_databases(
     azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, ready: PostgresReadyOutputs
 ) -> ObjectsOutputs:
@@ -299,16 +329,15 @@ async def ensure_databases(
     objects = more_databases(spec, place)
     if not objects:
         return ObjectsOutputs(names=(), change=UNCHANGED)
-    made = await ensure_objects(azure, cluster, objects)
-    if not azure.gate.writes:
-        return made
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        for item in objects:
-            await _applied(api, item)
-    return made
+        change = await bring(api, objects)
+        await all_ended(_applied(api, item) for item in objects)
+    return outputs_of(objects, change)
 
 
 async def _applied(api: KubernetesApi, item: Json) -> None:
+    if not api.azure.gate.writes:
+        return  # it may not be there
     path = await api.path_of(item)
     said = "nothing yet"
 

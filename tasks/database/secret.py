@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.database.objects import APP_SECRET, app_secret, required
@@ -17,8 +18,7 @@ from aks_postgres.reports.outputs import (
     NamespacesOutputs,
     ObjectsOutputs,
 )
-from aks_postgres.resources.managed_cluster import is_planned
-from aks_postgres.resources.objects import change_of, created, name_of
+from aks_postgres.resources.objects import change_of, new_objects
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -27,7 +27,11 @@ _RELOAD = "cnpg.io/reload"
 _RELOADED = FieldChange(field=f"Secret {APP_SECRET}: metadata.labels.{_RELOAD}", old=None, new="true")
 
 
-@arm_task("ensure_app_secret {spec.namespaces.database}")
+def _planned_secret(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
+    return new_objects(app_secret(spec, ""))
+
+
+@arm_task("ensure_app_secret {spec.namespaces.database}", needs="cluster", planned=_planned_secret)
 async def ensure_app_secret(
     azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
 ) -> ObjectsOutputs:
@@ -50,9 +54,6 @@ async def ensure_app_secret(
     """
     namespace, owner = spec.namespaces.database, required(spec).owner
     name = f"Secret {APP_SECRET}"
-    if is_planned(azure, cluster):
-        wanted = app_secret(spec, "")
-        return ObjectsOutputs(names=(name,), change=change_of([created(wanted)]))
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await api.get(f"/api/v1/namespaces/{namespace}/secrets/{APP_SECRET}")
         if live is None:
@@ -60,7 +61,7 @@ async def ensure_app_secret(
             keep_secret(password)
             wanted = app_secret(spec, password)
             await api.create(f"/api/v1/namespaces/{namespace}/secrets", wanted)
-            return ObjectsOutputs(names=(name_of(wanted),), change=change_of([created(wanted)]))
+            return new_objects(wanted)
     data = live.get("data")
     given = data if isinstance(data, dict) else {}
     keep_secret(_decoded(given.get("password")))

@@ -98,6 +98,9 @@ TOGETHER: dict[str, Fault] = {
         "subscription", "Disabled", lambda here: here.azure.settings(subscription_state="Disabled")
     ),
     "reader": Fault("rights", "roleAssignments/write", lambda here: here.become("Reader")),
+    "no role in the cluster": Fault(
+        "rights", "lets it into the cluster", spec={"cluster": {"access": "entra"}}
+    ),
     "version": Fault("versions", "1.29 was given", spec={"cluster": {"kubernetes_version": "1.29"}}),
     "small system pool": Fault("region", "system pool", spec={"system_pool": {"vm_size": "Standard_D2s_v5"}}),
     "storage redundancy": Fault(

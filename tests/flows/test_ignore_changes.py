@@ -58,7 +58,7 @@ CASES: dict[str, tuple[str, str, Any, str]] = {
         GRAFANA,
         "properties.publicNetworkAccess",
         "Disabled",
-        "Managed Grafana.properties.publicNetworkAccess",
+        "Managed Grafana.monitoring.grafana_public_network_access",
     ),
     "resource groups": (GROUP, "tags.owner", "platform", "resource group.tags.owner"),
     "identities": (IDENTITY, "tags.owner", "platform", "managed identity.tags.owner"),

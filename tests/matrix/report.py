@@ -190,7 +190,11 @@ def _matrix(title: str, counted: Json | None, about: str) -> str:
 
 
 def _of_sleepers(counted: Json | None) -> str:
-    handed_over = f" Handed over before and landed after: {counted['handed_over']}." if counted else ""
+    handed_over = (
+        f" Writes handed over before the stop and answered after it: {counted['handed_over']}."
+        if counted
+        else ""
+    )
     return (
         "The command's process is stopped (SIGSTOP) at writes all over a clean run; another flow takes over and ends; "
         "then it is woken (SIGCONT): it begins no write any more, and the end stays as the other flow left it. Both on "

@@ -18,7 +18,14 @@ PERMANENT = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PermanentError)
 ]
 # Made without a way out of their own: it is their class's, or that of the findings in them.
-OF_THE_CLASS = {"PreflightFailed", "UnknownRegion", "TearDownRefused", "WouldWrite", "EgressUnknown"}
+OF_THE_CLASS = {
+    "PreflightFailed",
+    "UnknownRegion",
+    "TearDownRefused",
+    "WouldWrite",
+    "EgressUnknown",
+    "RolesMissing",
+}
 # Where a way out stands among the arguments, if it isn't named.
 PLACE = {"ImmutableChange": 2, "LastingState": 2, "problem": 2, "Finding": 1}
 

@@ -41,27 +41,16 @@ DATABASE_STEPS = STEPS | {
     "account": Step(ensure_database_account, ("spec", "place", "cluster", "namespaces", "identity")),
     "proof": Step(
         verify_database_credential,
-        (
-            "spec",
-            "place",
-            "cluster",
-            "identity",
-            "storage_account",
-            "container",
-            "credential",
-            "account",
-            "blob_roles",
-        ),
+        ("spec", "place", "cluster", "credential", "storage_account"),
+        after=("account", "blob_roles", "container"),
     ),
     "cert_manager": Step(ensure_cert_manager, ("spec", "cluster", "namespaces")),
     "plugin": Step(ensure_barman_plugin, ("spec", "cluster", "operator", "cert_manager")),
-    "store": Step(
-        ensure_object_store,
-        ("spec", "place", "cluster", "namespaces", "plugin", "storage_account", "container"),
-    ),
+    "store": Step(ensure_object_store, ("spec", "place", "cluster", "plugin", "storage_account")),
     "postgres": Step(
         ensure_postgres_cluster,
-        ("spec", "place", "cluster", "identity", "operator", "storage_class", "secret"),
+        ("spec", "place", "cluster", "identity", "storage_class", "secret"),
+        after=("operator",),
     ),
 }
 

@@ -8,8 +8,11 @@ from aks_postgres.preflight.findings import Verdict
 from aks_postgres.preflight.permissions import (
     ACTIONS,
     PROVIDERS,
+    ROLE_ASSIGNMENTS_DELETE,
     granting,
+    judge_entra,
     judge_permissions,
+    lacking_for_tear_down,
     missing_providers,
 )
 
@@ -50,6 +53,36 @@ def test_contributor_alone_lacks_role_assignments_and_nothing_else() -> None:
     assert found.startswith(f"subscription_id: the caller lacks 1 of the {len(ACTIONS)} actions")
     assert "Microsoft.Authorization/roleAssignments/write (roles of" in found
     assert "Give it Role Based Access Control Administrator there" in found
+
+
+def test_who_only_verifies_roles_needs_no_right_to_assign_them() -> None:
+    found = judge_permissions("the caller", "/subscriptions/s", [CONTRIBUTOR], (), assigns_roles=False)
+    assert found == Verdict()
+    conditional = {**RBAC_ADMINISTRATOR, "condition": "(...)"}
+    found = judge_permissions("x", "/subscriptions/s", [CONTRIBUTOR, conditional], (), assigns_roles=False)
+    assert found == Verdict()
+    (problem,) = judge_permissions("x", "/subscriptions/s", [READER], (), assigns_roles=False).problems
+    assert "Give it Contributor there" in problem
+    assert "roleAssignments" not in problem
+    assert lacking_for_tear_down([CONTRIBUTOR], deletes_backups=False, assigns_roles=False) == ()
+    assert lacking_for_tear_down([CONTRIBUTOR], deletes_backups=False) == (ROLE_ASSIGNMENTS_DELETE,)
+
+
+@pytest.mark.parametrize(
+    ("data", "refused", "is_fine"),
+    [
+        (["Microsoft.ContainerService/managedClusters/*"], [], True),
+        (["*"], [], True),
+        ([], [], False),
+        (["Microsoft.ContainerService/managedClusters/*/read"], [], False),
+        (["*"], ["Microsoft.ContainerService/*"], False),
+    ],
+)
+def test_who_gets_into_a_cluster_with_entra(data: list[str], refused: list[str], is_fine: bool) -> None:
+    role = {"actions": [], "dataActions": data, "notDataActions": refused}
+    found = judge_entra("11111111-2222-4333-8444-555555555555", "User", "/subscriptions/s", [OWNER, role])
+    assert (found == Verdict()) is is_fine
+    assert is_fine or "--assignee-object-id 11111111-" in found.problems[0].way_out
 
 
 def test_reader_lacks_every_action_that_is_no_read() -> None:

@@ -136,6 +136,8 @@ class Azure:
     """What a plan found about each resource, by step and ID."""
     ignored: IgnoredChanges | None = None
     """What the spec leaves alone of what is there."""
+    assigns_roles: bool = True
+    """Whether this run gives and takes roles; else it looks for them (`roles: verify`)."""
 
     @property
     def queue_s(self) -> float:

@@ -213,6 +213,34 @@ async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[Renewa
         await credential.close()
 
 
+async def token_for(credential: RenewableCredential, audience: str, what: str) -> str:
+    """A token of the run's own credential for something else than ARM.
+
+    Args:
+        credential: the run's.
+        audience: an application's ID or URL.
+        what: it is for, in messages.
+
+    Raises:
+        CredentialsRefused: Entra gives none.
+        ArmFault: it couldn't be asked now.
+    """
+    try:
+        return str((await credential.get_token(f"{audience}/.default")).token)
+    except ClientAuthenticationError as error:
+        status = (error.response.status_code if error.response is not None else None) or 0
+        if status == 429 or status >= 500:
+            raise ArmFault(None, "NoAnswer", clean(error.message), reached=False) from None
+        raise CredentialsRefused(
+            f"Microsoft Entra ID gives no token for {what}; source: {credential.source}. It said: "
+            f"{clean(error.message)}",
+            way_out="Sign in again, or have the policy exempt this identity that keeps it out (Conditional Access); "
+            "then run again.",
+        ) from None
+    except AzureError as error:
+        raise ArmFault(None, "NoAnswer", clean(str(error)), reached=False) from None
+
+
 async def caller(credential: Any, endpoint: str) -> tuple[str, str, str]:
     """Object ID, tenant ID and kind (User or ServicePrincipal) of the identity behind the credential.
 

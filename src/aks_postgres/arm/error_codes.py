@@ -93,9 +93,14 @@ RULES: dict[str, Rule] = {
     # The role exists under another GUID: reading finds it by scope, role and principal.
     "RoleAssignmentExists": _again("the role was assigned in between", 60, 2),
     # --- Kubernetes -----------------------------------------------------------------------------------------
-    "Unauthorized": _stop("The cluster doesn't take these credentials; are local accounts disabled?"),
+    "Unauthorized": _stop(
+        "The cluster doesn't take these credentials: local accounts were disabled, or its certificates rotated, or "
+        "it is in another tenant. Run again, with cluster.access: entra if it has Microsoft Entra ID."
+    ),
+    # https://learn.microsoft.com/azure/aks/manage-azure-rbac
     "Forbidden": _stop(
-        "The cluster's user lacks this right; use the cluster user of an AKS cluster without Entra."
+        "The caller lacks this right in the cluster. With Microsoft Entra ID, give it Azure Kubernetes Service RBAC "
+        "Cluster Admin on the subscription (docs/permissions.md), which works some minutes later; then run again."
     ),
     "Timeout": SERVER_TROUBLE,
     # A changed list of ranges takes up to 2 minutes

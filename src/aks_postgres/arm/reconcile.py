@@ -144,7 +144,11 @@ async def _start(begin: Callable[..., Awaitable[Any]], *arguments: Any, cls: Any
 
 
 async def ensure(
-    resource: ArmResource, decision_for: Callable[[Json | None], Decision], begun: Answer | None = None
+    resource: ArmResource,
+    decision_for: Callable[[Json | None], Decision],
+    begun: Answer | None = None,
+    *,
+    creates: bool = True,
 ) -> tuple[Json, Change]:
     """Bring a resource to what is wanted.
 
@@ -152,6 +156,8 @@ async def ensure(
         resource: the resource.
         decision_for: compares the live resource (None when absent) with what is wanted.
         begun: how Azure took this run's write that is making it (`begin`).
+        creates: whether it is made where it isn't there. If not, an earlier step has it, and a plan compares with
+            nothing.
 
     Returns:
         The resource as Azure reports it at the end, and the change made.
@@ -176,6 +182,10 @@ async def ensure(
             intended.append(CREATED)
             return await ended_well(answer)
         live = await settled(resource)
+        if live is None and not creates and not resource.azure.gate.plans:
+            raise ArmFault(
+                404, "ResourceNotFound", f"the {resource.label} isn't there, and this step never makes it"
+            )
         decision = (
             decide_in_plan(resource, decision_for, live) if resource.azure.gate.plans else decision_for(live)
         )

@@ -157,6 +157,7 @@ def apply(
 
     With --sandbox the specs get the sandbox's stand-in for the operator's manifest.
     """
+    from aks_postgres.deploy.forms import with_forms
     from aks_postgres.deploy.rendering import document, text_of
 
     wanted = document(_regions(regions, sandbox, state), one_pool=one_pool)
@@ -189,6 +190,7 @@ def apply(
         raise CommandFailed(
             f"Prefect didn't take the deployments: {(done.stdout + done.stderr)[-2000:].strip()}"
         )
+    _on_the_server(_set_forms(with_forms(wanted)))
     words = {"missing": "created", "differs": "updated"}
     _print_deployments(
         {name: what and (words.get(what[0], what[0]), what[1]) for name, what in before.items()}
@@ -299,14 +301,25 @@ async def prepare_server(
 
 
 async def _compared(wanted: dict[str, Any]) -> dict[str, tuple[str, str] | None]:
-    """How the server's deployments differ from what prefect.yaml would have, by name."""
+    """How the server's deployments and their forms differ from what prefect.yaml would have, by name."""
     from prefect import get_client
 
+    from aks_postgres.deploy.forms import with_forms
     from aks_postgres.deploy.registered import compare
     from aks_postgres.deploy.rendering import by_name
 
     async with get_client() as client:
-        return await compare(client, by_name(wanted["deployments"]))
+        return await compare(client, by_name(with_forms(wanted)["deployments"]))
+
+
+async def _set_forms(wanted: dict[str, Any]) -> None:
+    from prefect import get_client
+
+    from aks_postgres.deploy.registered import set_forms
+    from aks_postgres.deploy.rendering import by_name
+
+    async with get_client() as client:
+        await set_forms(client, by_name(wanted["deployments"]))
 
 
 def _print_deployments(found: dict[str, tuple[str, str] | None]) -> None:

@@ -11,6 +11,8 @@ from aks_postgres.tasks.preflight import locate
 async def kubeconfig(spec: EnvironmentSpec) -> str:
     """The cluster user's kubeconfig as YAML. Secret: a cluster administrator's credentials.
 
+    Of a cluster with Microsoft Entra ID it holds no credentials: it lets kubelogin get them.
+
     Args:
         spec: the environment; name, region and subscription say which.
 

@@ -22,6 +22,7 @@ import aiohttp
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.credentials import token_for
 from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
@@ -45,14 +46,17 @@ _CONNECT_TIMEOUT_S = 5
 _SHORTEST_WAIT_S = 3
 # Real seconds: nor one for PostgreSQL itself, which no sandbox's clock makes faster.
 DATABASE_S = 240
+# AKS's server application, the same in every tenant: https://learn.microsoft.com/azure/aks/kubelogin-authentication
+_AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 
 class KubernetesApi:
     """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
 
-    def __init__(self, azure: Azure, client: ApiClient, cluster: str) -> None:
+    def __init__(self, azure: Azure, client: ApiClient, cluster: str, *, by_entra: bool = False) -> None:
         self.azure = azure
         self._client = client
+        self._by_entra = by_entra
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
         self._discovery = asyncio.Lock()
         self.label = f"Kubernetes API of {cluster}"
@@ -77,13 +81,19 @@ class KubernetesApi:
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        authorization = await self._client.configuration.get_api_key_with_prefix("BearerToken")
-        if authorization:
-            headers["Authorization"] = authorization
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
         try:
             async with _through_the_gate(self.azure.gate, method, path, headers):
+                await self._sign_in(headers)
                 response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+                if response.status == 401 and self._by_entra:
+                    # The token's life is over: once more with a new one.
+                    response.response.release()
+                    await self.azure.credential.renew()
+                    await self._sign_in(headers)
+                    response = await self._client.call_api(
+                        method, url, headers, body, _request_timeout=timeout
+                    )
                 data = await read_bounded(response.response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise fault_on_the_way(error) or ArmFault(
@@ -110,6 +120,14 @@ class KubernetesApi:
             clean(str(found.get("reason") or f"HTTP{response.status}")),
             clean(str(found.get("message") or data[:200])),
         )
+
+    async def _sign_in(self, headers: dict[str, str]) -> None:
+        if self._by_entra:
+            token: str | None = f"Bearer {await _entra_token(self.azure)}"
+        else:
+            token = await self._client.configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            headers["Authorization"] = token
 
     async def get(self, path: str, **query: str) -> Json | None:
         """Read an object, persistently; None when it isn't there."""
@@ -237,6 +255,23 @@ class KubernetesApi:
                 raise unreadable("it isn't a list of types") from None
 
         return await persistently(f"{self.label}, GET {base}", attempt)
+
+    async def settle(
+        self,
+        label: str,
+        look: Callable[[], Awaitable[T | None]],
+        *,
+        deadline_s: float,
+        real_s: float = _SHORTEST_WAIT_S,
+    ) -> T | None:
+        """Wait, as `wait` does, for what a write brings about; a plan has sent none, and waits for nothing.
+
+        Raises:
+            TimeoutError: as `wait` does.
+        """
+        if self.azure.gate.plans:
+            return None
+        return await self.wait(label, look, deadline_s=deadline_s, real_s=real_s)
 
     async def wait(
         self,
@@ -373,7 +408,8 @@ async def kubeconfig_of(azure: Azure, resource_group: str, cluster: str) -> byte
     operation = azure.container_service.managed_clusters.list_cluster_user_credentials
 
     async def attempt() -> bytes:
-        answer = await send(operation, resource_group, cluster)
+        # The format is that of a cluster with Entra; for others it means nothing.
+        answer = await send(operation, resource_group, cluster, format="exec")
         try:
             found = base64.b64decode(answer.body["kubeconfigs"][0]["value"])
             *_, user = _connection(found)
@@ -387,6 +423,27 @@ async def kubeconfig_of(azure: Azure, resource_group: str, cluster: str) -> byte
 
     known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
     return known[key]
+
+
+async def kubeconfig_with_token(azure: Azure, resource_group: str, cluster: str) -> bytes:
+    """The same for a program that can't sign in: of a cluster with Entra, a token stands in kubelogin's place."""
+    found = await kubeconfig_of(azure, resource_group, cluster)
+    *_, user = _connection(found)
+    if not _is_by_entra(user):
+        return found
+    (config,) = yaml_documents(found)
+    for one in config["users"]:
+        one["user"] = {"token": await _entra_token(azure)}
+    return json.dumps(config).encode()
+
+
+async def _entra_token(azure: Azure) -> str:
+    """What lets the run's own identity into a cluster with Microsoft Entra ID, as far as its Azure roles reach."""
+    return await token_for(azure.credential, _AKS_SERVER_APPLICATION, "AKS's server application")
+
+
+def _is_by_entra(user: Json) -> bool:
+    return isinstance(user.get("exec"), dict)
 
 
 def _connection(kubeconfig: bytes) -> tuple[str, str, Json]:
@@ -427,7 +484,7 @@ async def kubernetes_api(azure: Azure, resource_group: str, cluster: str) -> Asy
         configuration.client_session_kwargs = {"request_class": GatedRequest}
         client = ApiClient(configuration)
     try:
-        yield KubernetesApi(azure, client, cluster)
+        yield KubernetesApi(azure, client, cluster, by_entra=_is_by_entra(user))
     except Exception:
         # Whatever it was, the next attempt begins with credentials as Azure gives them then.
         azure.kubeconfigs.pop((resource_group, cluster), None)

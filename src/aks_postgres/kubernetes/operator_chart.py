@@ -20,7 +20,7 @@ from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.errors import AzureRefused, NotEffectiveYet, NotOurs
 from aks_postgres.files.yaml_text import yaml_documents
-from aks_postgres.kubernetes.client import KubernetesApi, kubeconfig_of
+from aks_postgres.kubernetes.client import KubernetesApi, kubeconfig_with_token
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.kubernetes.helm import Helm, helm
 from aks_postgres.kubernetes.helm_release import Action, Chart, Release, changes, next_action, rollback_target
@@ -60,7 +60,9 @@ class ChartWay:
     ) -> tuple[list[FieldChange], int]:
         """Install the chart, or bring the release to it; what was changed, and the number of objects."""
         async with helm(
-            api.azure.gate, await kubeconfig_of(api.azure, cluster.resource_group, cluster.name), namespace
+            api.azure.gate,
+            await kubeconfig_with_token(api.azure, cluster.resource_group, cluster.name),
+            namespace,
         ) as session:
             return await bring_release(api, session, namespace, self.chart)
 

@@ -56,7 +56,7 @@ class ManifestWay:
         for stage in (first, definitions, rest):
             for done in await all_ended(apply_object(api, item) for item in stage):
                 changed += done
-            if stage is definitions and api.azure.gate.writes:
+            if stage is definitions:
                 await all_ended(established(api, item) for item in stage)
         return changed, self.count
 
@@ -242,6 +242,6 @@ async def established(api: KubernetesApi, definition: Json) -> None:
 
     name = definition["metadata"]["name"]
     try:
-        await api.wait(f"CRD {name} is being established", look, deadline_s=_ESTABLISHED_WITHIN_S)
+        await api.settle(f"CRD {name} is being established", look, deadline_s=_ESTABLISHED_WITHIN_S)
     except TimeoutError as error:
         raise NotEffectiveYet(f"{error}. kubectl describe crd {name} says why.") from None

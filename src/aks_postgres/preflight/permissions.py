@@ -27,6 +27,10 @@ PROVIDERS = (
 )
 
 ROLE_ASSIGNMENTS_WRITE = "Microsoft.Authorization/roleAssignments/write"
+ROLE_ASSIGNMENTS_DELETE = "Microsoft.Authorization/roleAssignments/delete"
+# https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/containers
+CLUSTER_ADMIN = "Azure Kubernetes Service RBAC Cluster Admin"
+IN_CLUSTER = "Microsoft.ContainerService/managedClusters/*"
 # Needed only where a provider isn't registered yet.
 REGISTER = "/register/action"
 
@@ -106,7 +110,7 @@ TEAR_DOWN_ACTIONS: dict[str, str] = {
     "Microsoft.Authorization/locks/read": "locks",
     "Microsoft.Authorization/denyAssignments/read": "deny assignments",
     "Microsoft.Authorization/roleAssignments/read": "roles of the identity and of Grafana",
-    "Microsoft.Authorization/roleAssignments/delete": "roles of the identity and of Grafana",
+    ROLE_ASSIGNMENTS_DELETE: "roles of the identity and of Grafana",
     "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "live data",
     "Microsoft.Insights/dataCollectionRuleAssociations/delete": "data collection rule associations",
     "Microsoft.Insights/dataCollectionRules/delete": "data collection rules",
@@ -121,9 +125,13 @@ TEAR_DOWN_ACTIONS: dict[str, str] = {
 DELETE_BACKUPS_ACTION = "Microsoft.Storage/storageAccounts/delete"
 
 
-def lacking_for_tear_down(permissions: Sequence[Json], *, deletes_backups: bool) -> tuple[str, ...]:
+def lacking_for_tear_down(
+    permissions: Sequence[Json], *, deletes_backups: bool, assigns_roles: bool = True
+) -> tuple[str, ...]:
     """The actions of a tear-down that the caller's permissions don't grant."""
     needed = [*TEAR_DOWN_ACTIONS, *([DELETE_BACKUPS_ACTION] if deletes_backups else [])]
+    if not assigns_roles:
+        needed.remove(ROLE_ASSIGNMENTS_DELETE)
     return tuple(action for action in needed if not granting(action, permissions))
 
 
@@ -152,6 +160,31 @@ def granting(action: str, permissions: Sequence[Json]) -> list[Json]:
     ]
 
 
+def judge_entra(object_id: str, kind: str, scope: str, permissions: Sequence[Json]) -> Verdict:
+    """Whether the caller gets into a cluster with Microsoft Entra ID: no other role lets it, not even Owner.
+
+    Args:
+        object_id: the caller's.
+        kind: what it is, such as ServicePrincipal.
+        scope: where the permissions were read.
+        permissions: what ARM lists for the caller there.
+    """
+    if any(
+        _covers(granted.get("dataActions") or [], IN_CLUSTER)
+        and not _covers(granted.get("notDataActions") or [], IN_CLUSTER)
+        for granted in permissions
+    ):
+        return FINE
+    return problem(
+        "cluster.access",
+        f"entra was given, and no role of the caller ({kind} {object_id}) at {scope} lets it into the cluster (data "
+        f"action {IN_CLUSTER}); Owner doesn't.",
+        "This product never gives that role. Have it given: az role assignment create --assignee-object-id "
+        f"{object_id} "
+        f"--assignee-principal-type {kind} --role '{CLUSTER_ADMIN}' --scope {scope}; some minutes later, run again.",
+    )
+
+
 def judge_permissions(
     caller: str,
     scope: str,
@@ -159,6 +192,7 @@ def judge_permissions(
     unregistered: Sequence[str],
     *,
     has_database: bool = False,
+    assigns_roles: bool = True,
 ) -> Verdict:
     """Whether the caller may do everything that the steps do.
 
@@ -168,22 +202,34 @@ def judge_permissions(
         permissions: what ARM lists for the caller there.
         unregistered: providers that the run has to register.
         has_database: whether the spec has a database with backups.
+        assigns_roles: whether it gives roles itself.
     """
     more = DATABASE_ACTIONS if has_database else {}
-    needed = {**ACTIONS, **more, **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered}}
+    needed = {
+        **ACTIONS,
+        **more,
+        **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered},
+    }
+    if not assigns_roles:
+        del needed[ROLE_ASSIGNMENTS_WRITE]
     lacking = {action: step for action, step in needed.items() if not granting(action, permissions)}
     if lacking:
         listed = ", ".join(f"{action} ({step})" for action, step in lacking.items())
         only_roles = all(action.startswith("Microsoft.Authorization/") for action in lacking)
         role = "Role Based Access Control Administrator"
-        if not only_roles:
+        if not assigns_roles:
+            role = "Contributor"
+        elif not only_roles:
             role = f"Owner, or Contributor and {role}"
         return problem(
             "subscription_id",
             f"{caller} lacks {len(lacking)} of the {len(needed)} actions needed at {scope}: {listed}.",
-            f"Give it {role} there, or a custom role with these actions; then run again.",
+            f"Give it {role} there, or a custom role with these actions"
+            f"{', or say roles: verify and have roles given by somebody else' if only_roles else ''}; then run again.",
         )
-    if all(granted.get("condition") for granted in granting(ROLE_ASSIGNMENTS_WRITE, permissions)):
+    if assigns_roles and all(
+        granted.get("condition") for granted in granting(ROLE_ASSIGNMENTS_WRITE, permissions)
+    ):
         return warning(
             "subscription_id",
             f"{caller} may assign roles under a condition only, which can't be judged here; it has to allow "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import functools
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from aks_postgres.foreign_text import shown_inside
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -85,6 +86,23 @@ class StepOutputs(Outputs):
     change: Change
 
 
+class Planned:
+    """Outputs of what a plan would create: what the spec says is known, and what only Azure knows isn't."""
+
+
+S = TypeVar("S", bound=StepOutputs)
+
+
+@functools.cache
+def _planned_type(kind: type[StepOutputs]) -> type[StepOutputs]:
+    return create_model(f"Planned{kind.__name__}", __base__=(Planned, kind))  # type: ignore[arg-type]
+
+
+def planned_outputs(outputs: S) -> S:
+    """The same outputs, as `Planned`. Only the step's decorator calls it."""
+    return cast("S", _planned_type(type(outputs)).model_construct(**dict(outputs)))
+
+
 class ProvidersOutputs(StepOutputs):
     """Resource providers registered by this run."""
 
@@ -113,9 +131,10 @@ class StorageAccountOutputs(ResourceOutputs):
 
 
 class RoleOutputs(StepOutputs):
-    """Role assignments by their resource IDs."""
+    """Role assignments by their resource IDs; `missing` are the az commands for those that this run may not make."""
 
     ids: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 class MonitorWorkspaceOutputs(ResourceOutputs):
@@ -141,8 +160,9 @@ class GrafanaOutputs(ResourceOutputs):
 
 
 class ClusterRequestOutputs(ResourceOutputs):
-    """The write that makes the whole cluster, once Azure has taken it; the URL tells of its operation."""
+    """The write that makes the whole cluster; once Azure has taken it, the URL may tell of its operation."""
 
+    is_sent: bool
     operation_url: str | None
 
 
@@ -205,6 +225,7 @@ class FederatedCredentialOutputs(ResourceOutputs):
 
     issuer: str
     subject: str
+    client_id: str
 
 
 class ObjectsOutputs(StepOutputs):

@@ -11,8 +11,8 @@ from aks_postgres.resources.pod_troubles import told, troubles_of
 _AVAILABLE_WITHIN_S = 600
 
 
-async def available(api: KubernetesApi, namespace: str, name: str) -> Json:
-    """The deployment once all its replicas are updated and available.
+async def available(api: KubernetesApi, namespace: str, name: str) -> Json | None:
+    """The deployment once all its replicas are updated and available; a plan doesn't wait for it.
 
     Raises:
         LastingState: not in time, for a reason that Kubernetes names.
@@ -40,7 +40,9 @@ async def available(api: KubernetesApi, namespace: str, name: str) -> Json:
         )
 
     try:
-        return await api.wait(f"deployment {name} isn't available yet", look, deadline_s=_AVAILABLE_WITHIN_S)
+        return await api.settle(
+            f"deployment {name} isn't available yet", look, deadline_s=_AVAILABLE_WITHIN_S
+        )
     except TimeoutError as error:
         if last is not None and (troubles := await troubles_of(api, last)):
             raise LastingState(

@@ -63,14 +63,13 @@ class BackupBlobs:
         place: Place,
         client_id: str,
         account: StorageAccountOutputs,
-        container: str,
     ) -> None:
         self._api = api
         self._namespace = spec.namespaces.database
         self._account_name = place.names.postgres_cluster
         self._tenant = place.tenant_id
         self._client_id = client_id
-        self._url = f"{account.blob_endpoint.rstrip('/')}/{container}"
+        self._url = f"{account.blob_endpoint.rstrip('/')}/{spec.storage.container}"
         self._label = f"backups of {place.names.postgres_cluster}"
         self._token = ""
 

@@ -11,24 +11,21 @@ from aks_postgres.errors import AzureRefused
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_manifest import apply_object
 from aks_postgres.reports.outputs import UNCHANGED, Change, ClusterOutputs, FieldChange, ObjectsOutputs
-from aks_postgres.resources.managed_cluster import is_planned
 
 
-async def ensure_objects(azure: Azure, cluster: ClusterOutputs, objects: Sequence[Json]) -> ObjectsOutputs:
+async def ensure_objects(azure: Azure, cluster: ClusterOutputs, *objects: Json) -> ObjectsOutputs:
     """Apply those that differ, side by side; what we applied earlier and is wanted no more goes from them.
 
     Args:
+        azure: the run's connection.
         cluster: the cluster.
         objects: what is wanted.
     """
-    names = tuple(name_of(item) for item in objects)
-    if is_planned(azure, cluster):
-        return ObjectsOutputs(names=names, change=change_of(created(item) for item in objects))
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        return ObjectsOutputs(names=names, change=await bring(api, objects))
+        return outputs_of(objects, await bring(api, objects))
 
 
-async def bring(api: KubernetesApi, objects: Sequence[Json]) -> Change:
+async def bring(api: KubernetesApi, objects: Iterable[Json]) -> Change:
     """The same over a connection that is there; what was changed."""
     done = await all_ended(_bring(api, item) for item in objects)
     return change_of(field for fields in done for field in fields)
@@ -39,9 +36,19 @@ async def _bring(api: KubernetesApi, item: Json) -> list[FieldChange]:
         return await apply_object(api, item, is_whole=True)
     except AzureRefused as refused:
         # A plan comes to kinds whose definitions an earlier step would bring.
-        if api.azure.gate.plans and refused.code == "NotFound":
+        if refused.code == "NotFound" and not api.azure.gate.lets(f"{name_of(item)} would be created"):
             return [created(item)]
         raise
+
+
+def new_objects(*objects: Json) -> ObjectsOutputs:
+    """What a step reports of objects that a plan would create, the cluster with them."""
+    return outputs_of(objects, change_of(created(item) for item in objects))
+
+
+def outputs_of(objects: Sequence[Json], change: Change) -> ObjectsOutputs:
+    """What a step reports of objects."""
+    return ObjectsOutputs(names=tuple(name_of(item) for item in objects), change=change)
 
 
 def name_of(item: Json) -> str:

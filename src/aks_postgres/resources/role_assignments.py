@@ -47,11 +47,21 @@ class Grant:
     scope: str
     principal_id: str
     principal_type: str
+    or_anyone: bool = False
+    """Whether a plan is content with anybody who has the role at the scope: who plans needn't be who runs."""
 
     @property
     def label(self) -> str:
         """How messages call it."""
         return f"role {ROLE_NAMES[self.role_id]} for {self.principal_id} on {self.scope.rsplit('/', 1)[-1]}"
+
+    @property
+    def command(self) -> str:
+        """How a person gives it."""
+        return (
+            f"az role assignment create --assignee-object-id {self.principal_id} --assignee-principal-type "
+            f"{self.principal_type} --role '{ROLE_NAMES[self.role_id]}' --scope {self.scope}"
+        )
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,9 @@ class Assignment:
 
 async def assignments_of(azure: Azure, scope: str, wanted: str) -> list[Assignment]:
     """The role assignments at, above and below a scope that an OData filter lets through."""
-    operations = azure.authorization.role_assignments
-
-    async def listing() -> list[Json]:
-        return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
-
+    if is_unknown(wanted):
+        return []
+    label = f"role assignments on {scope.rsplit('/', 1)[-1]}"
     return [
         Assignment(
             id=str(found["id"]),
@@ -84,24 +92,28 @@ async def assignments_of(azure: Azure, scope: str, wanted: str) -> list[Assignme
             scope=str(found["properties"]["scope"]).rstrip("/"),
             principal_id=str(found["properties"]["principalId"]),
         )
-        for found in await read_list(f"role assignments on {scope.rsplit('/', 1)[-1]}", listing)
+        for found in await read_list(label, lambda: _listed(azure, scope, wanted))
     ]
+
+
+async def _listed(azure: Azure, scope: str, wanted: str) -> list[Json]:
+    operations = azure.authorization.role_assignments
+    try:
+        return await wire_items(operations.list_for_scope(scope.lstrip("/"), filter=wanted))
+    except HttpResponseError as error:
+        if azure.gate.plans and error.status_code == 404:  # the scope itself is only planned
+            return []
+        raise
 
 
 async def assigned(azure: Azure, grant: Grant) -> Json | None:
     """The live assignment of this role to this principal at exactly this scope, if there is one."""
-    operations = azure.authorization.role_assignments
-
-    async def listing() -> list[Json]:
-        mine = f"principalId eq '{grant.principal_id}'"
-        try:
-            return await wire_items(operations.list_for_scope(grant.scope.lstrip("/"), filter=mine))
-        except HttpResponseError as error:
-            if azure.gate.plans and error.status_code == 404:  # the scope itself is only planned
-                return []
-            raise
-
-    for found in await read_list(grant.label, listing):
+    if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
+        return None
+    if of_anyone := await _of_anyone(azure, grant):
+        return {"id": of_anyone.id}
+    mine = f"principalId eq '{grant.principal_id}'"
+    for found in await read_list(grant.label, lambda: _listed(azure, grant.scope, mine)):
         properties = found.get("properties") or {}
         if (
             str(properties.get("scope", "")).casefold() == grant.scope.casefold()
@@ -112,8 +124,19 @@ async def assigned(azure: Azure, grant: Grant) -> Json | None:
     return None
 
 
+async def _of_anyone(azure: Azure, grant: Grant) -> Assignment | None:
+    """In a plan, anybody's assignment at the scope, where that will do."""
+    if not (azure.gate.plans and grant.or_anyone):
+        return None
+    there = await assignments_of(azure, grant.scope, "atScope()")
+    wanted = (grant.role_id, grant.scope.casefold())
+    return next((one for one in there if (one.role_id, one.scope.casefold()) == wanted), None)
+
+
 async def ensure_grants(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
-    """Make the role assignments that are missing, all at once."""
+    """Make the role assignments that are missing, all at once; with `roles: verify`, say which are."""
+    if not azure.assigns_roles:
+        return await _verified(azure, grants)
     made = await all_ended(_ensure_grant(azure, grant) for grant in grants)
     new = tuple(
         FieldChange(field=grant.label, old=None, new="assigned")
@@ -124,13 +147,40 @@ async def ensure_grants(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
     return RoleOutputs(ids=tuple(live["id"] for live, _ in made), change=change)
 
 
+async def _verified(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
+    """Look for roles that somebody else gives; what is missing ends the run at its end, all of it together."""
+    found = await all_ended(_given(azure, grant) for grant in grants)
+    missing = [grant for grant, one in zip(grants, found, strict=True) if one is None]
+    change = UNCHANGED
+    if azure.gate.plans and missing:
+        by = "to be assigned by somebody who may"
+        fields = tuple(FieldChange(field=grant.label, old=None, new=by) for grant in missing)
+        change = Change(kind="created", fields=fields)
+    return RoleOutputs(
+        ids=tuple(one.id for one in found if one),
+        missing=tuple(grant.command for grant in missing),
+        change=change,
+    )
+
+
+async def _given(azure: Azure, grant: Grant) -> Assignment | None:
+    """An assignment of this role that reaches the principal at the scope: there, above it, or through a group.
+
+    https://learn.microsoft.com/azure/role-based-access-control/role-assignments-list-rest (assignedTo)
+    """
+    if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
+        return None
+    if of_anyone := await _of_anyone(azure, grant):
+        return of_anyone
+    there = await assignments_of(azure, grant.scope, f"atScope() and assignedTo('{grant.principal_id}')")
+    return next((one for one in there if one.role_id == grant.role_id), None)
+
+
 async def _ensure_grant(azure: Azure, grant: Grant) -> tuple[Json, Change]:
     operations = azure.authorization.role_assignments
     name = role_assignment_name(grant.scope, grant.principal_id, grant.role_id)
 
     async def get() -> Answer:
-        if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
-            return Answer(200, {})
         return Answer(200, await assigned(azure, grant) or {})
 
     async def put(body: Json, _live: Json | None) -> Answer:

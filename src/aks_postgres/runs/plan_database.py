@@ -18,8 +18,8 @@ from aks_postgres.spec.environment import EnvironmentSpec
 _COMPONENTS = {"cert_manager": "cert-manager", "barman_plugin": "Barman Cloud plugin"}
 _OBJECTS = (
     "operator_settings",
-    "database_secret",
-    "database_storage",
+    "app_secret",
+    "database_storage_class",
     "database_account",
     "object_store",
     "databases",
@@ -96,7 +96,8 @@ def _component(kind: str, step: PlannedStep) -> PlanItem:
         chapter="Database",
         action=step.action,
         kind=kind,
-        name="1 object" if count == 1 else f"{count} objects",
+        # A new one is one line; its objects are its file's.
+        name="" if count == 1 else f"{count} objects",
         also=("its pods are waited for",),
     )
 

@@ -67,6 +67,7 @@ _HOW = {
     "cluster.ssh_public_key": "for a new cluster only; nodes that are there keep their key",
     "cluster.if_stopped": "what a run does about a stopped cluster or pool",
     "ignore_changes": "what is there keeps its own values in these fields",
+    "roles": "whether a run assigns the roles that are missing, or lists them",
     "cluster_requests": "how a new cluster is made; one that is there stays as it is",
     "operator.version": "what the file is said to hold; the file itself decides",
     "operator.manifest_url": "where the manifest comes from; its checksum says what it is",
@@ -294,7 +295,7 @@ def _without_id(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
     """What isn't an ARM resource of ours: providers, namespaces, the operator, rules that nobody knows yet."""
     found: list[PlanItem] = []
     for step in plan.steps:
-        if step.step == "operator":
+        if step.step == "cnpg_operator":
             found += _operator(spec, step)
         elif step.step == "namespaces" and step.action in ("create", "nothing"):
             new = {field.field.removeprefix("namespace ") for field in step.fields}
@@ -436,7 +437,7 @@ def _stopped(plan: Plan) -> list[PlanItem]:
 def _chapter(step: str) -> Chapter:
     if step in DATABASE_STEPS:
         return "Database"
-    return "Kubernetes" if step in ("namespaces", "operator") else "Other"
+    return "Kubernetes" if step in ("namespaces", "cnpg_operator") else "Other"
 
 
 def _shared(items: Iterable[PlanItem]) -> list[SharedChange]:

@@ -52,4 +52,5 @@ async def run_session(
     with use_journal(Journal()) as journal, ended_by_signals():
         async with open_azure(subscription_id, read_only=read_only, planning=planning) as opened:
             opened.ignored = IgnoredChanges(spec)
+            opened.assigns_roles = spec.roles == "create"
             yield Run(opened, journal)

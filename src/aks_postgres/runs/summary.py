@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aks_postgres.foreign_text import in_code, in_markdown
 from aks_postgres.reports.journal import Event
-from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs
 
 
 def summary(outputs: EnvironmentOutputs, events: Iterable[Event], critical_path: str) -> str:
@@ -71,16 +71,16 @@ def _resources(outputs: EnvironmentOutputs) -> str:
     made = [
         ("Resource group", outputs.resource_group, "resource_group"),
         ("Backup resource group", outputs.backup_group, "backup_group"),
-        ("Managed identity", outputs.identity, "identity"),
+        ("Managed identity", outputs.identity, "managed_identity"),
         ("Managed identity for backups", outputs.backup_identity, "backup_identity"),
         ("Storage account", outputs.storage_account, "storage_account"),
-        ("Blob container", outputs.container, "container"),
+        ("Blob container", outputs.container, "backup_container"),
         ("Protection of backups", outputs.backup_protection, "backup_protection"),
         ("Managed Grafana", outputs.grafana, "grafana"),
         ("Azure Monitor workspace", outputs.monitor_workspace, "monitor_workspace"),
         ("Log Analytics workspace", outputs.log_workspace, "log_workspace"),
         ("AKS cluster", outputs.cluster, "cluster"),
-        ("Node pool", outputs.postgres_pool, "postgres_pool"),
+        ("Node pool", outputs.postgres_pool, "node_pool"),
         ("Public IP", outputs.public_ip, "public_ip"),
     ]
     rows = [
@@ -97,7 +97,7 @@ def _resources(outputs: EnvironmentOutputs) -> str:
         (
             "CloudNativePG operator",
             f"{in_markdown(operator.version)}, `{in_code(f'{operator.namespace}/{operator.deployment}')}`",
-            outputs.changes["operator"].kind,
+            outputs.changes["cnpg_operator"].kind,
         )
     )
     return _table(("What", "Name", "This run"), rows)
@@ -122,33 +122,32 @@ def _connect(outputs: EnvironmentOutputs) -> str:
 
 def _database(outputs: EnvironmentOutputs) -> list[str]:
     """The database's chapter; nothing where the spec has none."""
-    found = outputs.database
-    if found is None:
-        return []
+    return ["## The database", database_lines(outputs.database)] if outputs.database else []
+
+
+def database_lines(found: DatabaseOutputs) -> str:
+    """How to connect to a database, where its backups are, and what is shown and isn't, as Markdown."""
     where = f"`{in_code(found.host)}:5432` in the cluster (`{in_code(found.read_only_host)}` reads only)"
     if found.public_host:
         where += f"; `{in_code(found.public_host)}` outside, 5432 and, to read only, 5433"
-    secret = f"-n {in_code(found.namespace)} get secret"
+    secret = f"kubectl -n {found.namespace} get secret"
     backups = f"`{in_code(found.backups)}`" if found.backups else "none"
     if found.recoverable_since:
         backups += f"; it can be gone back to any moment since {in_markdown(found.recoverable_since)}"
-    return [
-        "## The database",
-        "\n".join(
-            [
-                f"- Postgres cluster `{in_code(f'{found.namespace}/{found.cluster}')}`, {found.instances} instances, "
-                f"primary `{in_code(found.primary)}`, image `{in_code(found.image)}`",
-                f"- Address: {where}",
-                f"- Databases {', '.join(f'`{in_code(name)}`' for name in found.databases)}, role "
-                f"`{in_code(found.owner)}`; its password: `kubectl {secret} {in_code(found.password_secret)}`",
-                "- TLS: `sslmode=verify-full`, with the certificate of "
-                f"`kubectl {secret} {in_code(found.ca_secret)} -o jsonpath='{{.data.ca\\.crt}}'` as sslrootcert",
-                f"- Backups: {backups}",
-                *(f"- Shown: {in_markdown(fact)}" for fact in found.proven),
-                *(f"- Not shown: {in_markdown(fact)}" for fact in found.not_proven),
-            ]
-        ),
-    ]
+    return "\n".join(
+        [
+            f"- Postgres cluster `{in_code(f'{found.namespace}/{found.cluster}')}`, {found.instances} instances, "
+            f"primary `{in_code(found.primary)}`, image `{in_code(found.image)}`",
+            f"- Address: {where}",
+            f"- Databases {', '.join(f'`{in_code(name)}`' for name in found.databases)}, role "
+            f"`{in_code(found.owner)}`; its password: `{in_code(f'{secret} {found.password_secret}')}`",
+            "- TLS: `sslmode=verify-full`; the authority's certificate: "
+            f"`{in_code(f'{secret} {found.ca_secret}')} -o jsonpath='{{.data.ca\\.crt}}'`",
+            f"- Backups: {backups}",
+            *(f"- Shown: {in_markdown(fact)}" for fact in found.proven),
+            *(f"- Not shown: {in_markdown(fact)}" for fact in found.not_proven),
+        ]
+    )
 
 
 def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:

@@ -225,6 +225,16 @@ class ClusterSpec(SpecModel):
             json_schema_extra=at(3),
         ),
     ] = "refuse"
+    access: Annotated[
+        Literal["local_accounts", "entra"],
+        Field(
+            description="Who gets into the cluster. local_accounts: whoever may list its credentials, as in the guide. "
+            "entra: identities of Microsoft Entra ID with an Azure role for Kubernetes, and local accounts are off; "
+            "the run's own identity needs Azure Kubernetes Service RBAC Cluster Admin, given beforehand. Can't be "
+            "undone: with local_accounts, a cluster that has Entra keeps it.",
+            json_schema_extra=at(4),
+        ),
+    ] = "local_accounts"
 
     @field_validator("ssh_public_key")
     @classmethod
@@ -408,6 +418,22 @@ class StorageSpec(SpecModel):
             json_schema_extra=at(5),
         ),
     ] = 14
+    shared_keys: Annotated[
+        Literal["allowed", "denied"],
+        Field(
+            description="denied: the account takes no shared key, only identities with a role; nothing of ours uses a "
+            "key. allowed: not written, so Azure's or a policy's value stays.",
+            json_schema_extra=at(7),
+        ),
+    ] = "allowed"
+    public_network_access: Annotated[
+        Literal["enabled", "disabled"],
+        Field(
+            description="disabled: blobs are reached through private endpoints only, which you make; without one, "
+            "backups fail. enabled: not written, so Azure's or a policy's value stays.",
+            json_schema_extra=at(8),
+        ),
+    ] = "enabled"
     immutability_days: Annotated[
         int | None,
         Field(
@@ -447,6 +473,14 @@ class MonitoringSpec(SpecModel):
             json_schema_extra=at(2),
         ),
     ] = "environment"
+    grafana_public_network_access: Annotated[
+        Literal["enabled", "disabled"],
+        Field(
+            description="Whether Grafana is reached from the internet, behind Microsoft Entra ID; disabled: through "
+            "private endpoints only, which you make.",
+            json_schema_extra=at(4),
+        ),
+    ] = "enabled"
     log_retention_days: Annotated[
         int,
         Field(
@@ -707,6 +741,16 @@ class EnvironmentSpec(SpecModel):
             json_schema_extra=at(16),
         ),
     ] = None
+
+    roles: Annotated[
+        Literal["create", "verify"],
+        Field(
+            description="create: the run assigns the roles that identities, Grafana and people need. verify: it "
+            "assigns and removes none, and ends with one list of az commands for those missing; one given at a "
+            "higher scope or through a group counts.",
+            json_schema_extra=at(16),
+        ),
+    ] = "create"
 
     @field_validator("adopt", mode="before")
     @classmethod

@@ -52,6 +52,8 @@ OWNED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "properties.minimumTlsVersion",
             "properties.allowBlobPublicAccess",
             "properties.supportsHttpsTrafficOnly",
+            "properties.allowSharedKeyAccess",
+            "properties.publicNetworkAccess",
         ),
     ),
     (
@@ -163,6 +165,9 @@ OWNED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "properties.networkProfile.loadBalancerSku",
             "properties.networkProfile.outboundType",
             "properties.oidcIssuerProfile.enabled",
+            "properties.aadProfile.managed",
+            "properties.aadProfile.enableAzureRBAC",
+            "properties.disableLocalAccounts",
             "properties.securityProfile.workloadIdentity.enabled",
             "properties.azureMonitorProfile.metrics.enabled",
             "properties.azureMonitorProfile.containerInsights*",

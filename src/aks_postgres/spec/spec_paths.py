@@ -26,16 +26,26 @@ _FIELDS: dict[str, dict[str, str]] = {
         "properties.kubernetesVersion": "cluster.kubernetes_version",
         "sku.tier": "cluster.tier",
         "properties.supportPlan": "cluster.tier",
+        "properties.aadProfile.managed": "cluster.access",
+        "properties.aadProfile.enableAzureRBAC": "cluster.access",
+        "properties.disableLocalAccounts": "cluster.access",
         "properties.apiServerAccessProfile.authorizedIPRanges": "network.authorized_ip_ranges",
         "properties.linuxProfile.ssh.publicKeys": "cluster.ssh_public_key",
     },
-    "microsoft.storage/storageaccounts": {"sku.name": "storage.sku"},
+    "microsoft.storage/storageaccounts": {
+        "sku.name": "storage.sku",
+        "properties.allowSharedKeyAccess": "storage.shared_keys",
+        "properties.publicNetworkAccess": "storage.public_network_access",
+    },
     "microsoft.storage/storageaccounts/blobservices": {
         "properties.deleteRetentionPolicy.days": "storage.soft_delete_days",
         "properties.containerDeleteRetentionPolicy.days": "storage.soft_delete_days",
     },
     "microsoft.storage/storageaccounts/blobservices/containers": {"name": "storage.container"},
-    "microsoft.dashboard/grafana": {"properties.zoneRedundancy": "monitoring.grafana_zone_redundancy"},
+    "microsoft.dashboard/grafana": {
+        "properties.zoneRedundancy": "monitoring.grafana_zone_redundancy",
+        "properties.publicNetworkAccess": "monitoring.grafana_public_network_access",
+    },
     "microsoft.operationalinsights/workspaces": {
         "properties.retentionInDays": "monitoring.log_retention_days",
     },
@@ -94,6 +104,12 @@ def spec_value(path: str, value: Any) -> Any:
     """An Azure value as the spec says it."""
     if path.endswith(".zoneRedundancy"):
         return None if value is None else value == "Enabled"
+    if path.endswith((".aadProfile.managed", ".enableAzureRBAC", ".disableLocalAccounts")):
+        return "entra" if value is True else "local_accounts"
+    if path.endswith(".allowSharedKeyAccess"):
+        return "denied" if value is False else "allowed"
+    if path.endswith(".publicNetworkAccess"):
+        return str(value or "Enabled").lower()
     if path.endswith("ssh.publicKeys") and isinstance(value, list) and value:
         return value[0].get("keyData")
     return value

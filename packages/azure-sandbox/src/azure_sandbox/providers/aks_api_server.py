@@ -19,7 +19,7 @@ import yaml
 
 from azure_sandbox.kubernetes import ClusterServer, KubernetesApi
 from azure_sandbox.kubernetes.control_plane import FOLDER
-from azure_sandbox.providers import aks_node_group
+from azure_sandbox.providers import aks_entra_access, aks_node_group
 from azure_sandbox.providers.aks_api_faults import WithFaults
 from azure_sandbox.providers.aks_validation import at
 from azure_sandbox.providers.container_service import pools_of, provider
@@ -88,7 +88,8 @@ def make(sandbox: Sandbox, cluster: Resource) -> None:
         _to_ledger(sandbox, entry)
 
     api = _new_api(sandbox, cluster, to_ledger)
-    app = WithFaults(sandbox, cluster.name, api.app, to_ledger, api.end_namespace)
+    access = aks_entra_access.WithEntra(sandbox, cluster.id, api, to_ledger)
+    app = WithFaults(sandbox, cluster.name, access, to_ledger, api.end_namespace)
     tls = sandbox.certificates.server_context()
     server = ApiServer(api, ClusterServer(app, tls, _port(cluster.notes.get("port", 0))))
     cluster.notes |= {"token": api.token, "port": server.server.port}
@@ -274,7 +275,7 @@ def _sync_agents(server: ApiServer) -> None:
 
 
 def kubeconfig(sandbox: Sandbox, cluster: Resource, server: ApiServer, name: str) -> str:
-    """A kubeconfig with the certificate authority and a token inline, named as AKS names its parts.
+    """A kubeconfig as AKS hands it out: with a token inline, or, of a cluster with Entra, for kubelogin.
 
     Args:
         sandbox: for the certificate authority.
@@ -286,6 +287,8 @@ def kubeconfig(sandbox: Sandbox, cluster: Resource, server: ApiServer, name: str
     user = f"{name}_{group}_{cluster.name}"
     context = f"{cluster.name}-admin" if name == "clusterAdmin" else cluster.name
     authority = base64.b64encode(sandbox.certificates.ca_pem).decode()
+    by_entra = name == "clusterUser" and aks_entra_access.is_entra(cluster.properties)
+    signs_in = aks_entra_access.user(sandbox.tenant_id) if by_entra else {"token": server.api.token}
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -295,7 +298,7 @@ def kubeconfig(sandbox: Sandbox, cluster: Resource, server: ApiServer, name: str
                 "cluster": {"certificate-authority-data": authority, "server": server.server.url},
             }
         ],
-        "users": [{"name": user, "user": {"token": server.api.token}}],
+        "users": [{"name": user, "user": signs_in}],
         "contexts": [{"name": context, "context": {"cluster": cluster.name, "user": user}}],
         "current-context": context,
         "preferences": {},

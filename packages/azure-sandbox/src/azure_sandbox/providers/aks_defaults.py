@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.providers import aks_versions
+from azure_sandbox.providers import aks_entra_access, aks_versions
 from azure_sandbox.providers.aks_versions import COMMUNITY
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ KEPT = (
     "enableRBAC",
     "oidcIssuerProfile",
     "supportPlan",
+    # "You can't disable Microsoft Entra integration": https://learn.microsoft.com/azure/aks/enable-authentication-microsoft-entra-id
+    "aadProfile",
 )
 NODE_IMAGE = "AKSUbuntu-2404gen2containerd-202611.03.0"
 
@@ -142,6 +144,8 @@ def cluster_properties(
         },
     )
     _issuer(sandbox, properties, location)
+    if properties.get("aadProfile") is not None:
+        properties["aadProfile"] = aks_entra_access.profile(properties["aadProfile"], sandbox.tenant_id)
     access = properties.get("apiServerAccessProfile")
     if isinstance(access, dict) and access.get("authorizedIPRanges") is not None:
         ranges = authorized_ranges(access["authorizedIPRanges"])

@@ -15,6 +15,11 @@ from azure_sandbox.providers.container_service import refusal
 Json = dict[str, Any]
 
 CLUSTER: dict[str, type] = {
+    "aadProfile": dict,
+    "aadProfile.adminGroupObjectIDs": list,
+    "aadProfile.enableAzureRBAC": bool,
+    "aadProfile.managed": bool,
+    "aadProfile.tenantID": str,
     "agentPoolProfiles": list,
     "addonProfiles": dict,
     "apiServerAccessProfile": dict,

@@ -9,7 +9,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.core.answers import Response
-from azure_sandbox.providers import aks_api_server, aks_insights, aks_versions
+from azure_sandbox.providers import aks_api_server, aks_entra_access, aks_insights, aks_versions
 from azure_sandbox.providers.container_service import (
     CLUSTER,
     acted_on,
@@ -134,8 +134,10 @@ async def managed_clusters_list_cluster_admin_credentials(call: Call) -> Respons
 async def _credentials(call: Call, name: str) -> Response:
     throttle_other(call)
     cluster = acted_on(call)
-    if cluster.properties.get("disableLocalAccounts"):
-        # https://github.com/Azure/caf-terraform-landingzones/issues/416
+    by_entra = name == "clusterUser" and aks_entra_access.is_entra(cluster.properties)
+    if cluster.properties.get("disableLocalAccounts") and not by_entra:
+        # https://github.com/Azure/caf-terraform-landingzones/issues/416; without Entra, the user's too:
+        # https://github.com/hashicorp/terraform-provider-azurerm/pull/15489
         raise refusal(
             "BadRequest",
             "Getting static credential is not allowed because this cluster is set to disable local accounts.",
