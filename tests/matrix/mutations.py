@@ -1021,7 +1021,7 @@ def _verdict(copy: Path, mutation: Mutation, failing: set[str]) -> str:
 
 def _pytest(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
     # Whatever the test is marked, thorough ones included.
-    options = ["-q", "--tb=no", "-p", "no:cacheprovider", "-n", "0", "-m", ""]
+    options = ["-q", "--tb=no", "-n", "0", "-m", ""]
     # The copy's packages come before the installed ones.
     packages = os.pathsep.join([str(copy / "src"), str(copy / "packages" / "azure-sandbox" / "src")])
     return subprocess.run(
