@@ -17,8 +17,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 
-from aks_postgres.arm import clock
 from aks_postgres.arm.gate import Write
+from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.retry import persistently
@@ -232,22 +232,26 @@ class BackupBlobs:
                     raise _Refused(str(fault)) from None
                 raise
 
-        started_s = clock.now_s()
-        while True:
+        refused = ""
+
+        async def look() -> bool | None:
+            nonlocal refused
             try:
-                return await persistently(self._label, once)
-            except _Refused as refused:
-                elapsed_s = clock.now_s() - started_s
-                if elapsed_s > within_s:
-                    raise LastingState(
-                        f"{self._label}:",
-                        f"Azure refuses for {clock.minutes(elapsed_s)}: {refused}",
-                        way_out,
-                    ) from None
-                journal().waiting(
-                    f"{self._label}: not granted yet ({refused})", elapsed_s=elapsed_s, expected_s=30
-                )
-                await clock.sleep(5)
+                await persistently(self._label, once)
+            except _Refused as no:
+                refused = str(no)
+                return None
+            return True
+
+        def waiting(elapsed_s: float) -> None:
+            journal().waiting(
+                f"{self._label}: not granted yet ({refused})", elapsed_s=elapsed_s, expected_s=30
+            )
+
+        try:
+            await poll(look, every_s=5, deadline_s=within_s, waiting=waiting)
+        except NotInTime as late:
+            raise LastingState(f"{self._label}:", f"Azure refuses ({late}): {refused}", way_out) from None
 
 
 class _Refused(TemporaryError):
