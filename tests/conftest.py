@@ -26,6 +26,8 @@ hypothesis.settings.load_profile("repeatable")
 # Read when `tasks` is imported (the delays of Prefect's retries), so it comes before any import of ours.
 SPEED = 1000
 os.environ["AKS_POSTGRES_TIME_SCALE"] = str(SPEED)
+# No real PostgreSQL, whatever is installed, but for those that ask for it.
+os.environ["AZURE_SANDBOX_POSTGRES"] = "off"
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 # Sending logs is two fifths of what a recorded run costs; tests that read them switch it on.
 os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")

@@ -24,6 +24,7 @@ from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.credentials import token_for
 from aks_postgres.arm.gate import Gate, GatedRequest, Write
+from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
 from aks_postgres.arm.retry import persistently, refusal, send
@@ -275,16 +276,18 @@ class KubernetesApi:
         Raises:
             TimeoutError: with the label; the caller says what that means.
         """
-        started_s = clock.now_s()
-        # A sandbox that runs a thousand times as fast is no faster at answering.
-        deadline_s = max(deadline_s, _SHORTEST_WAIT_S * clock.time_scale())
-        while (found := await look()) is None:
-            elapsed_s = clock.now_s() - started_s
-            if elapsed_s > deadline_s:
-                raise TimeoutError(f"{label}: not so after {clock.minutes(elapsed_s)}")
-            journal().waiting(label, elapsed_s=elapsed_s, expected_s=deadline_s / 4)
-            await clock.sleep(3)
-        return found
+        try:
+            return await poll(
+                look,
+                every_s=3,
+                # A sandbox that runs a thousand times as fast is no faster at answering.
+                deadline_s=max(deadline_s, _SHORTEST_WAIT_S * clock.time_scale()),
+                waiting=lambda elapsed_s: journal().waiting(
+                    label, elapsed_s=elapsed_s, expected_s=deadline_s / 4
+                ),
+            )
+        except NotInTime as late:
+            raise TimeoutError(f"{label}: {late}") from None
 
 
 @asynccontextmanager
