@@ -5,6 +5,7 @@
 # make bench-sandbox  how fast the sandbox is, and what it weighs; two minutes
 # make bench-bars  what is promised in seconds, on a quiet machine; a minute
 # make test-thorough  many cases of what `make test` shows once
+# make test-database  real PostgreSQL behind the sandbox, as `azure-sandbox postgres install` fetches it; some minutes
 # make test-az  the guide's commands with the real az, which it installs into .az/
 # make test-end-to-end  the product on a Prefect server, with a worker and Chromium; 8 minutes
 # make matrix  every call of every flow with every fault, kills, races, lies, sleepers: docs/resilience.md; hours, goes on where it stopped
@@ -27,7 +28,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
 # Tests start some hundred processes, which else compile the product each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo stop test test-thorough test-az test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations docs check clean
+.PHONY: demo stop test test-thorough test-database test-az test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations docs check clean
 
 demo: $(STAMP)
 	@$(VENV)/bin/aks-postgres demo start
@@ -41,6 +42,9 @@ test: $(STAMP)
 test-thorough: $(STAMP)
 	$(VENV)/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m thorough
 	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal -m hypothesis --hypothesis-profile drawn
+
+test-database: $(STAMP)
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m database
 
 test-az: $(STAMP)
 	$(VENV)/bin/pytest -p no:cacheprovider -m az tests/az

@@ -5,32 +5,19 @@ An argument is an edge; an order that no value carries is an `after` with its re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
+from aks_postgres.flows._database import Foundation, start_database
 from aks_postgres.reports.outputs import (
-    ApiServerOutputs,
-    ClusterOutputs,
     ClusterRequestOutputs,
     EnvironmentOutputs,
-    GrafanaOutputs,
     IdentityOutputs,
-    LogWorkspaceOutputs,
-    MonitorWorkspaceOutputs,
-    NamespacesOutputs,
-    NodePoolOutputs,
-    OperatorOutputs,
     Place,
-    ProvidersOutputs,
-    PublicIpOutputs,
     ResourceOutputs,
-    RoleOutputs,
-    RuleGroupsOutputs,
-    StepOutputs,
-    StorageAccountOutputs,
-    VerificationOutputs,
 )
-from aks_postgres.runs.steps import Step, Steps
+from aks_postgres.runs.steps import Step, Steps, every
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.tasks.aks_cluster import ensure_cluster, ensure_node_pool, reach_api_server, request_cluster
 from aks_postgres.tasks.backup_immutability import ensure_backup_immutability
@@ -42,6 +29,7 @@ from aks_postgres.tasks.container_insights import (
     ensure_logs_association,
     ensure_logs_rule,
 )
+from aks_postgres.tasks.database.components import ensure_operator_settings
 from aks_postgres.tasks.grafana import (
     ensure_grafana,
     ensure_grafana_link,
@@ -63,86 +51,35 @@ from aks_postgres.tasks.namespaces import ensure_namespaces
 from aks_postgres.tasks.preflight import preflight
 from aks_postgres.tasks.providers import register_providers
 from aks_postgres.tasks.public_ip import ensure_network_role, ensure_public_ip
-from aks_postgres.tasks.resource_group import ensure_backup_group, ensure_resource_group, mark_generation
+from aks_postgres.tasks.resource_group import (
+    CURRENT,
+    ensure_backup_group,
+    ensure_resource_group,
+    mark_generation,
+)
 from aks_postgres.tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
 from aks_postgres.tasks.verify import verify_environment
 
 
 @dataclass(frozen=True)
-class EnvironmentSteps:
-    """The steps of one environment under way, in the order of the guide."""
+class Environment:
+    """One environment under way."""
 
     place: Step[Place]
-    providers: Step[ProvidersOutputs]
-    resource_group: Step[ResourceOutputs]
-    backup_group: Step[ResourceOutputs]
-    identity: Step[IdentityOutputs]
-    backup_identity: Step[IdentityOutputs] | None
-    storage_account: Step[StorageAccountOutputs]
-    container: Step[ResourceOutputs]
-    backup_protection: Step[ResourceOutputs]
-    backup_lifecycle: Step[ResourceOutputs]
-    backup_immutability: Step[ResourceOutputs] | None
-    blob_roles: Step[RoleOutputs]
-    grafana: Step[GrafanaOutputs]
-    monitor_workspace: Step[MonitorWorkspaceOutputs]
-    log_workspace: Step[LogWorkspaceOutputs]
-    metrics_endpoint: Step[ResourceOutputs]
-    metrics_rule: Step[ResourceOutputs]
-    logs_rule: Step[ResourceOutputs]
-    requested: Step[ClusterRequestOutputs] | None
-    cluster: Step[ClusterOutputs]
-    metrics_association: Step[ResourceOutputs]
-    metrics_on: Step[StepOutputs]
-    postgres_pool: Step[NodePoolOutputs]
-    logs_association: Step[ResourceOutputs]
-    container_insights: Step[StepOutputs]
-    rule_groups: Step[RuleGroupsOutputs]
-    grafana_roles: Step[RoleOutputs]
-    node_group_reader: Step[RoleOutputs]
-    metrics_reader: Step[RoleOutputs]
-    grafana_link: Step[StepOutputs]
-    public_ip: Step[PublicIpOutputs]
-    network_role: Step[RoleOutputs]
-    api_server: Step[ApiServerOutputs]
-    namespaces: Step[NamespacesOutputs]
-    operator: Step[OperatorOutputs]
-    agents: Step[StepOutputs] | None
-    verified: Step[VerificationOutputs] | None
-    generation: Step[ResourceOutputs]
-
-    def by_name(self) -> dict[str, Step[Any]]:
-        """Every step that may change something, by its name here."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        looks = ("place", "requested", "verified", "api_server")  # what is requested is the cluster's change
-        return {name: step for name, step in found.items() if name not in looks and step is not None}
-
-    async def outputs(self, spec: EnvironmentSpec) -> EnvironmentOutputs:
-        """What the steps report, once all of them are done."""
-        return EnvironmentOutputs(
-            spec=spec,
-            place=await self.place.result(),
-            resource_group=await self.resource_group.result(),
-            backup_group=await self.backup_group.result(),
-            identity=await self.identity.result(),
-            backup_identity=await (self.backup_identity or self.identity).result(),
-            storage_account=await self.storage_account.result(),
-            container=await self.container.result(),
-            backup_protection=await self.backup_protection.result(),
-            grafana=await self.grafana.result(),
-            monitor_workspace=await self.monitor_workspace.result(),
-            log_workspace=await self.log_workspace.result(),
-            cluster=await self.cluster.result(),
-            postgres_pool=await self.postgres_pool.result(),
-            public_ip=await self.public_ip.result(),
-            operator=await self.operator.result(),
-            changes={name: (await step.result()).change for name, step in self.by_name().items()},
-        )
+    outputs: Callable[[], Awaitable[EnvironmentOutputs]]
+    """What its steps report, once all of them are done."""
+    foundation: Foundation
+    """What a database stands on."""
 
 
 def start_environment(
-    steps: Steps, spec: EnvironmentSpec, *, generation: int | None = None, verify: bool = True
-) -> EnvironmentSteps:
+    steps: Steps,
+    spec: EnvironmentSpec,
+    *,
+    generation: int | None = None,
+    verify: bool = True,
+    with_database: bool = True,
+) -> Environment:
     """Start every step of an environment; each waits for those whose results it takes.
 
     Args:
@@ -150,47 +87,63 @@ def start_environment(
         spec: the environment wanted.
         generation: which one to work on; unset, the live one, or the next where there is none.
         verify: whether to look at everything again at the end; a plan has nothing to look at.
+        with_database: whether to make the database that the spec has.
     """
     start = steps.start
     place = start(preflight, spec, generation)
     providers = start(register_providers, place)
 
     # Storage, monitoring and identity side by side, ahead of the cluster.
-    group = start(ensure_resource_group, spec, place, after=[providers])
-    identity = start(ensure_managed_identity, spec, place, group)
+    resource_group = start(ensure_resource_group, spec, place, after=[providers])
+    managed_identity = start(ensure_managed_identity, spec, place, resource_group)
     backup_identity: Step[IdentityOutputs] | None = None
     if spec.storage.identity == "separate":
-        backup_identity = start(ensure_backup_identity, spec, place, group, identity)
-    backup_group = start(ensure_backup_group, spec, place, group)
-    account = start(ensure_storage_account, spec, place, backup_group)
-    protection = start(ensure_backup_protection, spec, account)
+        backup_identity = start(ensure_backup_identity, spec, place, resource_group, managed_identity)
+    backup_group = start(ensure_backup_group, spec, place, resource_group)
+    storage_account = start(ensure_storage_account, spec, place, backup_group)
+    backup_protection = start(ensure_backup_protection, spec, storage_account)
     # Rules for versions, once there are versions.
-    lifecycle = start(ensure_backup_lifecycle, spec, account, after=[protection])
+    backup_lifecycle = start(ensure_backup_lifecycle, spec, storage_account, after=[backup_protection])
     immutable = spec.storage.immutability_days is not None
-    container = start(ensure_backup_container, spec, account, after=[protection] if immutable else [])
-    immutability = start(ensure_backup_immutability, spec, account, container) if immutable else None
-    blob_roles = start(ensure_blob_roles, spec, backup_identity or identity, account)
-    grafana = start(ensure_grafana, spec, place, group)
-    metrics_workspace = start(ensure_monitor_workspace, spec, place, group)
-    log_workspace = start(ensure_log_workspace, spec, place, group)
-    endpoint = start(ensure_metrics_endpoint, spec, place, group, metrics_workspace)
-    metrics_rule = start(ensure_metrics_rule, spec, place, group, metrics_workspace, endpoint)
-    logs_rule = start(ensure_logs_rule, spec, place, group, log_workspace)
+    backup_container = start(
+        ensure_backup_container, spec, storage_account, after=[backup_protection] if immutable else []
+    )
+    backup_immutability = (
+        start(ensure_backup_immutability, spec, storage_account, backup_container) if immutable else None
+    )
+    blob_roles = start(ensure_blob_roles, spec, backup_identity or managed_identity, storage_account)
+    grafana = start(ensure_grafana, spec, place, resource_group)
+    monitor_workspace = start(ensure_monitor_workspace, spec, place, resource_group)
+    log_workspace = start(ensure_log_workspace, spec, place, resource_group)
+    metrics_endpoint = start(ensure_metrics_endpoint, spec, place, resource_group, monitor_workspace)
+    metrics_rule = start(
+        ensure_metrics_rule, spec, place, resource_group, monitor_workspace, metrics_endpoint
+    )
+    logs_rule = start(ensure_logs_rule, spec, place, resource_group, log_workspace)
 
     # A fault in what is cheap costs no cluster. Grafana and the rules, which may wait, go on beside it.
-    ahead: list[Step[Any]] = [container, protection, lifecycle, blob_roles, metrics_workspace, log_workspace]
-    if immutability is not None:
-        ahead.append(immutability)
+    ahead: list[Step[Any]] = [
+        backup_container,
+        backup_protection,
+        backup_lifecycle,
+        blob_roles,
+        monitor_workspace,
+        log_workspace,
+    ]
+    if backup_immutability is not None:
+        ahead.append(backup_immutability)
     requested: Step[ClusterRequestOutputs] | None = None
-    associated: Step[Any]
+    associated: Step[ResourceOutputs]
     if spec.cluster_requests == "single":
         # The logs rule waits for its workspace's tables, up to a minute; nodes, and agents on them, come later.
         before = [*ahead, metrics_rule]
-        requested = start(request_cluster, spec, place, group, identity, log_workspace, after=before)
-        cluster = start(ensure_cluster, spec, place, group, identity, requested)
+        requested = start(
+            request_cluster, spec, place, resource_group, managed_identity, log_workspace, after=before
+        )
+        cluster = start(ensure_cluster, spec, place, resource_group, managed_identity, requested)
         associated = requested
     else:
-        cluster = start(ensure_cluster, spec, place, group, identity, after=ahead)
+        cluster = start(ensure_cluster, spec, place, resource_group, managed_identity, after=ahead)
         associated = cluster
 
     # The cluster's writes are one queue: AKS refuses a second operation while one is running. The guide has the pool
@@ -199,72 +152,90 @@ def start_environment(
     metrics_on = start(ensure_metrics_on, spec, cluster, after=[metrics_association])
     logs_association = start(ensure_logs_association, associated, logs_rule)
     queued: list[Step[Any]] = [logs_association, metrics_on]
-    insights = start(ensure_container_insights, spec, cluster, log_workspace, after=queued)
-    node_pool = start(ensure_node_pool, spec, place, cluster, after=[insights])
+    container_insights = start(ensure_container_insights, spec, cluster, log_workspace, after=queued)
+    node_pool = start(ensure_node_pool, spec, place, cluster, after=[container_insights])
 
     # Outside the queue.
-    rule_groups = start(ensure_rule_groups, spec, place, cluster, metrics_workspace)
-    grafana_roles = start(ensure_grafana_roles, spec, place, group, grafana)
+    rule_groups = start(ensure_rule_groups, spec, place, cluster, monitor_workspace)
+    grafana_roles = start(ensure_grafana_roles, spec, place, resource_group, grafana)
     node_group_reader = start(ensure_node_group_reader, spec, cluster, grafana)
-    metrics_reader = start(ensure_metrics_reader, grafana, metrics_workspace)
+    metrics_reader = start(ensure_metrics_reader, grafana, monitor_workspace)
     # Linked once Grafana may read the workspace, as az does it.
-    grafana_link = start(ensure_grafana_link, grafana, metrics_workspace, after=[metrics_reader])
+    grafana_link = start(ensure_grafana_link, grafana, monitor_workspace, after=[metrics_reader])
     public_ip = start(ensure_public_ip, spec, place, cluster)
-    network_role = start(ensure_network_role, cluster, identity)
+    network_role = start(ensure_network_role, cluster, managed_identity)
 
     api_server = start(reach_api_server, place, cluster)
     namespaces = start(ensure_namespaces, spec, cluster, api_server)
-    operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool)
-    agents = None
+    has_database = with_database and spec.database is not None
+    # An operator reads its settings when it starts.
+    before_operator = [start(ensure_operator_settings, spec, cluster, namespaces)] if has_database else []
+    cnpg_operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool, after=before_operator)
+    foundation = Foundation(
+        place=place,
+        resource_group=resource_group,
+        backup_identity=backup_identity or managed_identity,
+        storage_account=storage_account,
+        backup_container=backup_container,
+        blob_roles=blob_roles,
+        cluster=cluster,
+        metrics_on=metrics_on,
+        namespaces=namespaces,
+        cnpg_operator=cnpg_operator,
+    )
+    database = start_database(steps, spec, foundation) if has_database else None
+    stuck_agents = None
     if requested is not None:
         rules = [metrics_association, logs_association]
-        agents = start(restart_stuck_agents, cluster, api_server, after=rules)
+        stuck_agents = start(restart_stuck_agents, cluster, api_server, after=rules)
 
-    roles = [blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role]
-    last: list[Step[Any]] = [node_pool, rule_groups, grafana_link, public_ip, *([agents] if agents else [])]
+    roles = every(blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role)
+    last: list[Step[Any]] = [
+        node_pool,
+        rule_groups,
+        grafana_link,
+        public_ip,
+        *([stuck_agents] if stuck_agents else []),
+    ]
     verified = (
-        start(verify_environment, spec, cluster, log_workspace, operator, roles, identity, after=last)
+        start(
+            verify_environment,
+            spec,
+            cluster,
+            log_workspace,
+            cnpg_operator,
+            roles,
+            managed_identity,
+            after=last,
+        )
         if verify
         else None
     )
-    current = start(mark_generation, spec, place, "current", after=[verified] if verified else [group])
-    return EnvironmentSteps(
-        place=place,
-        providers=providers,
-        resource_group=group,
-        backup_group=backup_group,
-        identity=identity,
-        backup_identity=backup_identity,
-        storage_account=account,
-        container=container,
-        backup_protection=protection,
-        backup_lifecycle=lifecycle,
-        backup_immutability=immutability,
-        blob_roles=blob_roles,
-        grafana=grafana,
-        monitor_workspace=metrics_workspace,
-        log_workspace=log_workspace,
-        metrics_endpoint=endpoint,
-        metrics_rule=metrics_rule,
-        logs_rule=logs_rule,
-        requested=requested,
-        cluster=cluster,
-        metrics_association=metrics_association,
-        metrics_on=metrics_on,
-        postgres_pool=node_pool,
-        logs_association=logs_association,
-        container_insights=insights,
-        rule_groups=rule_groups,
-        grafana_roles=grafana_roles,
-        node_group_reader=node_group_reader,
-        metrics_reader=metrics_reader,
-        grafana_link=grafana_link,
-        public_ip=public_ip,
-        network_role=network_role,
-        api_server=api_server,
-        namespaces=namespaces,
-        operator=operator,
-        agents=agents,
-        verified=verified,
-        generation=current,
-    )
+    finished: list[Step[Any]] = [verified] if verified else [resource_group]
+    if verified and database:
+        finished += database.last
+    start(mark_generation, spec, place, CURRENT, after=finished)
+
+    async def outputs() -> EnvironmentOutputs:
+        return EnvironmentOutputs(
+            spec=spec,
+            place=await place.result(),
+            resource_group=await resource_group.result(),
+            backup_group=await backup_group.result(),
+            identity=await managed_identity.result(),
+            backup_identity=await (backup_identity or managed_identity).result(),
+            storage_account=await storage_account.result(),
+            container=await backup_container.result(),
+            backup_protection=await backup_protection.result(),
+            grafana=await grafana.result(),
+            monitor_workspace=await monitor_workspace.result(),
+            log_workspace=await log_workspace.result(),
+            cluster=await cluster.result(),
+            postgres_pool=await node_pool.result(),
+            public_ip=await public_ip.result(),
+            operator=await cnpg_operator.result(),
+            database=await database.outputs() if database else None,
+            changes=await steps.changes(),
+        )
+
+    return Environment(place, outputs, foundation)

@@ -26,7 +26,7 @@ from aks_postgres.tasks.clean_up import (
 from aks_postgres.tasks.clean_up_groups import delete_resource_group, see_to_backups
 from aks_postgres.tasks.clean_up_roles import delete_grafana_roles, delete_identity_roles
 from aks_postgres.tasks.inventory import look_at_generations, take_inventory
-from aks_postgres.tasks.resource_group import mark_generation, remember_generation
+from aks_postgres.tasks.resource_group import RETIRED, RETIRING, mark_generation, remember_generation
 
 BACKUP_AGE_MIN = 60
 
@@ -49,14 +49,14 @@ def start_tear_down(steps: Steps, spec: EnvironmentSpec, inventory: Inventory) -
     remembered = [steps.start(remember_generation, spec, newest)] if newest else []
     inside = {vault.group: vault for vault in inventory.vaults if not vault.apart}
     for site in inventory.sites:
-        marked = steps.start(mark_generation, spec, site, "retiring", after=remembered)
+        marked = steps.start(mark_generation, spec, site, RETIRING, after=remembered)
         before = _start_contents(steps, spec, site, marked)
         vault = inside.get(site.names.resource_group)
         if vault:
             before.append(steps.start(see_to_backups, spec, vault, after=before))
         group = steps.start(delete_resource_group, spec, site, after=before)
         if vault:
-            steps.start(mark_generation, spec, site, "retired", after=[group])
+            steps.start(mark_generation, spec, site, RETIRED, after=[group])
         removing += [*before, group]
         ended.append(group)
     for vault in inventory.vaults:
@@ -172,7 +172,7 @@ async def _unfinished(
     started = list(started)
     done = ("deleted", "soft-deleted")
     gone = [str_of(one) for one in await removals_of(started) if one.outcome in done]
-    left = [step.name.partition("_")[2].replace("_", " ") for step in started if await step.failure()]
+    left = [step.noun.replace("_", " ") for step in started if await step.failure()]
     generations = ", ".join(str(site.generation) for site in inventory.sites)
     return (
         f"{error}\nThe tear-down of generation {generations} of {environment_key(spec)} has begun and isn't finished. "

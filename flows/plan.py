@@ -21,6 +21,7 @@ from aks_postgres.reports.plan import COMES_AFTER, Action, Plan, PlannedStep
 from aks_postgres.reports.plan_view import PlanView
 from aks_postgres.runs.plan_lines import markdown, plan_lines
 from aks_postgres.runs.plan_view import plan_view
+from aks_postgres.runs.run_name import environment_in, run_name
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.steps import Steps
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -30,7 +31,7 @@ DRIFT_EVENT = "aks-postgres.environment.drift"
 _ACTIONS: dict[str, Action] = {"created": "create", "updated": "update", "unchanged": "nothing"}
 
 
-@flow(flow_run_name="plan {spec.name} in {spec.region}")
+@flow(flow_run_name=run_name(environment_in("plan")))
 async def plan(spec: EnvironmentSpec) -> State[Plan]:
     """Say what `provision` would create and change, field by field; write nothing.
 
@@ -112,8 +113,9 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
         place: Place = await started.place.result()
         looked: dict[str, PlannedStep] = {}
         stopped: dict[str, PlannedStep] = {}
-        for name, step in started.by_name().items():
-            if failure := await steps.cause(step):
+        for step in steps.changing:
+            name = step.noun
+            if failure := await step.cause():
                 looked[name] = _stopped(name, failure, stopped)
             else:
                 change = (await step.result()).change

@@ -19,6 +19,7 @@ from aks_postgres.reports.outputs import (
 )
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.plan_moves import refuse_moved
+from aks_postgres.runs.run_name import environment_in, run_name
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.steps import Step, Steps
 from aks_postgres.runs.summary import summary
@@ -26,8 +27,10 @@ from aks_postgres.runs.timeline import bars, show_timeline, timeline_table
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 
+_NAME = environment_in("provision")
 
-@flow(flow_run_name="provision {spec.name} in {spec.region}")
+
+@flow(flow_run_name=run_name(_NAME))
 async def provision(
     spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait", approved_plan: str | None = None
 ) -> EnvironmentOutputs:
@@ -73,11 +76,11 @@ async def make_environment(
     try:
         async with steps:
             started = start_environment(steps, spec, generation=generation)
-            await _name_run(started.place)
+            await _name_run(spec, started.place)
     except Exception:
         await show_timeline(spec, bars(journal, steps.edges))
         raise
-    outputs = await started.outputs(spec)
+    outputs = await started.outputs()
     timeline = bars(journal, steps.edges)
     await show_timeline(spec, timeline)
     await acreate_markdown_artifact(
@@ -100,13 +103,14 @@ async def read_outputs(spec: EnvironmentSpec) -> EnvironmentOutputs:
     async with run_session(spec, read_only=True):
         async with Steps(recorded=False) as steps:
             started = start_environment(steps, spec)
-        return await started.outputs(spec)
+        return await started.outputs()
 
 
-async def _name_run(place: Step[Place]) -> None:
+async def _name_run(spec: EnvironmentSpec, place: Step[Place]) -> None:
     """Put the subscription's name into the run's; it isn't known before the preflight."""
     if (await place.state()).is_completed():
         subscription = (await place.result()).subscription_name
-        if not str(flow_run.name).endswith(f", {subscription}"):
+        # A name that a person typed stays.
+        if flow_run.name == _NAME(spec):
             async with get_client() as client:
                 await client.update_flow_run(flow_run.id, name=f"{flow_run.name}, {subscription}")

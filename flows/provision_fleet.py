@@ -18,11 +18,14 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from aks_postgres.arm.poll import REAL, poll
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.fleet import Fleet, RegionResult
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.runs.fleet_database import refuse_sqlite
 from aks_postgres.runs.one_writer import IfAnotherRun
+from aks_postgres.runs.run_name import fleet_name, run_name
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.problems import SpecError, SpecProblem
 
@@ -34,7 +37,7 @@ AWAY_S = 300.0
 Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{2,29}$")]
 
 
-@flow(flow_run_name="provision {spec.name} in {regions}")
+@flow(flow_run_name=run_name(fleet_name))
 async def provision_fleet(
     spec: EnvironmentSpec,
     regions: Annotated[list[Region], Field(min_length=1, max_length=100)],
@@ -138,17 +141,19 @@ async def end_of(run_id: UUID) -> State[Any]:
     """
     answered_s = time.monotonic()
     async with get_client() as client:
-        while True:
+
+        async def final_state() -> State[Any] | None:
+            nonlocal answered_s
             try:
                 state = (await client.read_flow_run(run_id)).state
                 answered_s = time.monotonic()
             except httpx.HTTPError as error:
                 if not _is_away(error) or time.monotonic() - answered_s > AWAY_S:
                     raise
-            else:
-                if state is not None and state.is_final():
-                    return state
-            await asyncio.sleep(LOOK_S)
+                return None
+            return state if state is not None and state.is_final() else None
+
+        return await poll(final_state, every_s=LOOK_S, timer=REAL)
 
 
 def _is_away(error: BaseException) -> bool:
@@ -162,7 +167,8 @@ async def _reason(state: State[Any]) -> str:
     """The error of a failed run: the exception where it ran here, the state's message where it ran elsewhere."""
     try:
         await state.aresult(raise_on_failure=True)
-    except Exception as error:
-        if type(error).__module__.startswith("cloud."):
-            return str(error)
+    except ProvisioningError as error:
+        return str(error)
+    except Exception:
+        pass  # Prefect's, which says less than the state's message
     return state.message or "no reason given"

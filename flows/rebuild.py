@@ -36,6 +36,7 @@ from aks_postgres.runs.confirmation import not_confirmed
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.plan_view import plan_view
 from aks_postgres.runs.rebuild_text import plan_text, rebuild_view, rebuilt_text
+from aks_postgres.runs.run_name import rebuild_name, run_name
 from aks_postgres.runs.session import Run, run_session
 from aks_postgres.runs.write_lock import WriteLock
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -43,6 +44,10 @@ from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks.inventory import look_at_generations, read_addresses, take_inventory
 from aks_postgres.tasks.removal_plan import what_would_go
 
+_EMPTY_DATABASE = (
+    "database: the new generation's database would be empty, as a rebuild doesn't carry data yet. Type {} as "
+    "discard_data to let the old data go (backups stay), or change what differs in place with provision."
+)
 REBUILT_EVENT = "aks-postgres.environment.rebuilt"
 
 
@@ -62,7 +67,7 @@ class Approval(RunInput):
     ]
 
 
-@flow(flow_run_name="rebuild {spec.name} in {spec.region}, {strategy}")
+@flow(flow_run_name=run_name(rebuild_name))
 async def rebuild(
     spec: EnvironmentSpec,
     confirm: str,
@@ -149,6 +154,8 @@ async def make_rebuild_plan(
             subscription = inventory.subscription
         except TearDownRefused as refused:
             refusals += refused.problems
+        if spec.database is not None and going and discard_data is None:
+            refusals.append(_EMPTY_DATABASE.format(environment_key(spec)))
         shown = next((one for one in reversed(found.alive) if one.state == "current"), None)
         addresses = await read_addresses(run.azure, shown) if shown else None
         # What goes first leaves its quota, and what can't be changed in it is made anew.

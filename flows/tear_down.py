@@ -19,6 +19,7 @@ from aks_postgres.reports.receipt import Receipt
 from aks_postgres.runs.confirmation import not_confirmed
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.receipt_text import receipt_text
+from aks_postgres.runs.run_name import environment_in, run_name
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.steps import Steps
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -26,7 +27,7 @@ from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks.inventory import take_inventory
 
 
-@flow(flow_run_name="tear down {spec.name} in {spec.region}")
+@flow(flow_run_name=run_name(environment_in("tear down")))
 async def tear_down(
     spec: EnvironmentSpec,
     confirm: str,

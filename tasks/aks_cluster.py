@@ -14,7 +14,7 @@ from aks_postgres.arm.diff import FINAL_STATES, Decision, decide, merged
 from aks_postgres.arm.reconcile import arm_resource, begin, ensure, look_at
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.arm.retry import persistently
-from aks_postgres.errors import NotEffectiveYet, ProvisioningError, TemporaryError
+from aks_postgres.errors import NotEffectiveYet, TemporaryError
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.preflight.kubernetes_versions import is_covered
 from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster, stopped_pool
@@ -37,10 +37,9 @@ from aks_postgres.resources.managed_cluster import (
     cluster_resource,
     comes_with_it,
     insights_on,
-    is_planned,
     metrics_on,
 )
-from aks_postgres.resources.power import refuse_stopped, start_if_stopped, together, would_start
+from aks_postgres.resources.power import refuse_stopped, refuse_unstarted, start_if_stopped, together
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 from aks_postgres.spec.names import Names, resource_tags
@@ -243,7 +242,7 @@ def cluster_outputs(live: Json, place: Place, change_of: ResourceOutputs) -> Clu
     )
 
 
-@arm_task("request_cluster {place.names.cluster}")
+@arm_task("request_cluster {place.names.cluster}", looks=True)
 async def request_cluster(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -285,6 +284,7 @@ async def request_cluster(
     return ClusterRequestOutputs(
         id=resource_id,
         name=place.names.cluster,
+        is_sent=answer is not None,
         operation_url=answer.operation_url if answer else None,
         change=change,
     )
@@ -323,16 +323,16 @@ async def ensure_cluster(
     resource_id = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
     resource = cluster_resource(azure, resource_id, group.name, place.names.cluster, CREATE_S)
     begun = None
-    if requested is not None and requested.change.kind == "created" and not azure.gate.plans:
+    if requested is not None and requested.is_sent:
         url = requested.operation_url
         begun = Answer(202, {}, {"azure-asyncoperation": url} if url else {})
     started = UNCHANGED
     if spec.cluster.if_stopped == "start" and begun is None:
-        started = await start_if_stopped(azure, resource, group.name, place.names.cluster)
+        resource, started = await start_if_stopped(azure, resource, group.name, place.names.cluster)
     resource, rebound = rebinding(resource, identity)
 
     def decision(live: Json | None) -> Decision:
-        if is_stopped(live) and not azure.gate.plans:
+        if is_stopped(live):
             raise stopped_cluster(group.name, place.names.cluster)
         return rebound(cluster_decision(spec, place, identity.id, live), live)
 
@@ -418,11 +418,15 @@ async def ensure_node_pool(
         count=found["count"],
         kubernetes_version=found.get("currentOrchestratorVersion") or found["orchestratorVersion"],
         zones=tuple(found.get("availabilityZones") or ()),
-        change=UNCHANGED if comes_with_it(azure, spec, cluster) else change,
+        change=UNCHANGED if comes_with_it(spec, cluster) else change,
     )
 
 
-@arm_task("reach_api_server {cluster.name}")
+def _planned_api_server(place: Place, _cluster: ClusterOutputs) -> ApiServerOutputs:
+    return ApiServerOutputs(kubernetes_version=place.kubernetes_version, waited_s=0, change=UNCHANGED)
+
+
+@arm_task("reach_api_server {cluster.name}", looks=True, needs="cluster", planned=_planned_api_server)
 async def reach_api_server(azure: Azure, place: Place, cluster: ClusterOutputs) -> ApiServerOutputs:
     """Get the cluster's credentials, in memory, and prove that its API server answers this worker.
 
@@ -441,10 +445,7 @@ async def reach_api_server(azure: Azure, place: Place, cluster: ClusterOutputs) 
         NotEffectiveYet: no answer in time; the message names the address that Azure sees and what to do.
         LastingState: the cluster was stopped meanwhile.
     """
-    if is_planned(azure, cluster):
-        return ApiServerOutputs(kubernetes_version=place.kubernetes_version, waited_s=0, change=UNCHANGED)
-    if would_start(azure, cluster):
-        raise ProvisioningError(f"AKS cluster {cluster.name} is stopped: what is in it shows once it runs.")
+    refuse_unstarted(azure, cluster)
     started_s = clock.now_s()
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         try:

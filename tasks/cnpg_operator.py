@@ -7,11 +7,12 @@ Here: that it is the only operator in the cluster, and that it gets available. T
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.responses import Json, clean
+from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.errors import LastingState, NotEffectiveYet, NotOurs
+from aks_postgres.errors import NotOurs
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
 from aks_postgres.kubernetes.operator_manifest import ManifestWay
@@ -24,19 +25,34 @@ from aks_postgres.reports.outputs import (
     NodePoolOutputs,
     OperatorOutputs,
 )
-from aks_postgres.resources.managed_cluster import is_planned
-from aks_postgres.resources.pod_troubles import told, troubles_of
+from aks_postgres.resources.available import available
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 DEPLOYMENTS = {"manifest": ManifestWay.deployment, "helm": ChartWay.deployment}
 # On the deployments of both, and on those of other installations.
 _LABEL = "app.kubernetes.io/name=cloudnative-pg"
-# The image is pulled and the start probe takes 30 s: https://github.com/cloudnative-pg/charts (values.yaml).
-_AVAILABLE_WITHIN_S = 600
 
 
-@arm_task("ensure_cnpg_operator {spec.operator.version}")
+def _outputs(spec: EnvironmentSpec, changed: Sequence[FieldChange], objects: int) -> OperatorOutputs:
+    kinds = {str(change.new) for change in changed}
+    return OperatorOutputs(
+        namespace=spec.namespaces.operator,
+        deployment=DEPLOYMENTS[spec.operator.installer],
+        version=spec.operator.version,
+        objects=objects,
+        change=Change(kind="created" if "created" in kinds else "updated", fields=tuple(changed))
+        if changed
+        else UNCHANGED,
+    )
+
+
+def _planned_operator(spec: EnvironmentSpec, *_: Any) -> OperatorOutputs:
+    created = FieldChange(field=f"CloudNativePG {spec.operator.version}", old=None, new="created")
+    return _outputs(spec, [created], 0)
+
+
+@arm_task("ensure_cnpg_operator {spec.operator.version}", needs="cluster", planned=_planned_operator)
 async def ensure_cnpg_operator(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -57,7 +73,7 @@ async def ensure_cnpg_operator(
         node_pool: the pool whose nodes must be there first, so that the operator doesn't land on the system pool.
 
     Returns:
-        Namespace, deployment, version and number of objects (0 for a chart that isn't installed yet, in a plan).
+        Namespace, deployment, version and number of objects (0 in a plan of what isn't installed yet).
 
     Raises:
         AzureRefused: the file has another checksum or version than the spec says, or Helm refuses.
@@ -69,25 +85,11 @@ async def ensure_cnpg_operator(
         ChartWay.of(azure, spec) if spec.operator.installer == "helm" else ManifestWay.of(azure, spec)
     )
     namespace = spec.namespaces.operator
-    if is_planned(azure, cluster):
-        created = FieldChange(field=f"CloudNativePG {spec.operator.version}", old=None, new="created")
-        changed, count = [created], way.count
-    else:
-        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-            refuse_other(await _operators(api), spec.operator.installer, namespace)
-            changed, count = await way.bring(api, cluster, namespace)
-            if not azure.gate.plans:
-                await available(api, namespace, way.deployment)
-    kinds = {str(change.new) for change in changed}
-    return OperatorOutputs(
-        namespace=namespace,
-        deployment=way.deployment,
-        version=spec.operator.version,
-        objects=count,
-        change=Change(kind="created" if "created" in kinds else "updated", fields=tuple(changed))
-        if changed
-        else UNCHANGED,
-    )
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        refuse_other(await _operators(api), spec.operator.installer, namespace)
+        changed, count = await way.bring(api, cluster, namespace)
+        await available(api, namespace, way.deployment)
+    return _outputs(spec, changed, count)
 
 
 async def _operators(api: KubernetesApi) -> list[Json]:
@@ -153,46 +155,3 @@ def refuse_other(operators: Sequence[Json], installer: str, namespace: str) -> N
                 "cluster."
             )
         raise NotOurs(text, way_out=way_out)
-
-
-async def available(api: KubernetesApi, namespace: str, name: str) -> Json:
-    """The deployment once all its replicas are updated and available.
-
-    Raises:
-        LastingState: not in time, for a reason that Kubernetes names.
-        NotEffectiveYet: not in time, and Kubernetes names none.
-    """
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-    seen = "it doesn't exist"
-    last: Json | None = None
-
-    async def look() -> Json | None:
-        nonlocal seen, last
-        live = last = await api.get(path)
-        if live is None:
-            return None
-        status, wanted = live.get("status") or {}, (live.get("spec") or {}).get("replicas", 1)
-        seen = "; ".join(
-            f"{c['type']}={c['status']} {clean(c.get('message', ''))}" for c in status.get("conditions") or []
-        )
-        is_current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
-        return (
-            live
-            if is_current
-            and wanted <= min(status.get("updatedReplicas", 0), status.get("availableReplicas", 0))
-            else None
-        )
-
-    try:
-        return await api.wait(f"deployment {name} isn't available yet", look, deadline_s=_AVAILABLE_WITHIN_S)
-    except TimeoutError as error:
-        if last is not None and (troubles := await troubles_of(api, last)):
-            raise LastingState(
-                f"deployment {namespace}/{name}:",
-                f"{error}; Kubernetes says: {seen}",
-                f"{told(troubles)} Then run again.",
-            ) from None
-        raise NotEffectiveYet(
-            f"deployment {namespace}/{name}: {error}; Kubernetes says: {seen}. "
-            f"kubectl -n {namespace} describe pods says more."
-        ) from None

@@ -11,7 +11,6 @@ from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import (
-    UNCHANGED,
     ClusterOutputs,
     LogWorkspaceOutputs,
     Place,
@@ -93,7 +92,7 @@ async def ensure_logs_association(
     )
 
 
-@arm_task("ensure_container_insights {cluster.name}")
+@arm_task("ensure_container_insights {cluster.name}", needs="cluster", planned=comes_with_it)
 async def ensure_container_insights(
     azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, workspace: LogWorkspaceOutputs
 ) -> StepOutputs:
@@ -113,8 +112,6 @@ async def ensure_container_insights(
     Raises:
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
     """
-    if comes_with_it(azure, spec, cluster):
-        return StepOutputs(change=UNCHANGED)
     resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
 
     def decision(live: Json | None) -> Decision:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide, state_of
 from aks_postgres.arm.ignored import is_ignored
-from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.ownership import refuse_foreign
@@ -30,7 +29,6 @@ from aks_postgres.resources.role_assignments import (
     MONITORING_DATA_READER,
     MONITORING_READER,
     Grant,
-    assignments_of,
     ensure_grants,
 )
 from aks_postgres.runs.step import arm_task
@@ -130,22 +128,12 @@ async def ensure_grafana_roles(
         Grant(GRAFANA_ADMIN, grafana.id, admin.object_id, admin.type)
         for admin in spec.monitoring.grafana_admins
     ]
-    if not admins and not (azure.gate.plans and await _has_admin(azure, grafana)):
-        admins = [Grant(GRAFANA_ADMIN, grafana.id, place.caller_object_id, place.caller_type)]
+    if not admins:
+        admins = [Grant(GRAFANA_ADMIN, grafana.id, place.caller_object_id, place.caller_type, or_anyone=True)]
     whole_subscription = spec.monitoring.monitoring_reader_scope == "subscription"
     scope = f"/subscriptions/{place.subscription_id}" if whole_subscription else group.id
     reader = Grant(MONITORING_READER, scope, grafana.principal_id, "ServicePrincipal")
     return await ensure_grants(azure, [*admins, reader])
-
-
-async def _has_admin(azure: Azure, grafana: GrafanaOutputs) -> bool:
-    """Whether anybody was given Grafana Admin on the instance itself: who plans is no drift."""
-    if is_unknown(grafana.principal_id):
-        return False  # it isn't there yet
-    found = await assignments_of(azure, grafana.id, "atScope()")
-    return any(
-        one.role_id == GRAFANA_ADMIN and one.scope.casefold() == grafana.id.casefold() for one in found
-    )
 
 
 @arm_task("ensure_node_group_reader {grafana.name}")

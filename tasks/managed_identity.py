@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import read
@@ -82,12 +81,8 @@ async def ensure_backup_identity(
         "Microsoft.Storage/storageAccounts", place.names.storage_account, place.names.backup_group
     )
     # The account itself may not be there yet, and has no list of assignments then.
-    assignments = (
-        []
-        if is_unknown(identity.principal_id)
-        else await assignments_of(
-            azure, f"/subscriptions/{place.subscription_id}", f"principalId eq '{identity.principal_id}'"
-        )
+    assignments = await assignments_of(
+        azure, f"/subscriptions/{place.subscription_id}", f"principalId eq '{identity.principal_id}'"
     )
     if any(
         (one.role_id, one.scope.casefold()) == (STORAGE_BLOB_DATA_CONTRIBUTOR, account.casefold())

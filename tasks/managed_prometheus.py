@@ -6,9 +6,10 @@ the recording rule groups. Grafana's role and link are in `tasks.grafana`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import arm_resource, ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
@@ -150,7 +151,7 @@ async def ensure_metrics_association(
     )
 
 
-@arm_task("ensure_metrics_on {cluster.name}")
+@arm_task("ensure_metrics_on {cluster.name}", needs="cluster", planned=comes_with_it)
 async def ensure_metrics_on(azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs) -> StepOutputs:
     """Switch managed Prometheus on in the cluster.
 
@@ -167,8 +168,6 @@ async def ensure_metrics_on(azure: Azure, spec: EnvironmentSpec, cluster: Cluste
     Raises:
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
     """
-    if comes_with_it(azure, spec, cluster):
-        return StepOutputs(change=UNCHANGED)
     resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
 
     def decision(live: Json | None) -> Decision:
@@ -192,7 +191,13 @@ def recording_rules(recommendations: list[Json]) -> dict[str, list[Json]]:
     return found
 
 
-@arm_task("ensure_rule_groups {cluster.name}")
+def _planned_rule_groups(*_: Any) -> RuleGroupsOutputs:
+    """Of a workspace that isn't there, Azure recommends nothing yet."""
+    what = FieldChange(field="recording rule groups", old=None, new="what Azure recommends by then")
+    return RuleGroupsOutputs(names=(), change=Change(kind="created", fields=(what,)))
+
+
+@arm_task("ensure_rule_groups {cluster.name}", needs="workspace", planned=_planned_rule_groups)
 async def ensure_rule_groups(
     azure: Azure,
     spec: EnvironmentSpec,
@@ -215,9 +220,6 @@ async def ensure_rule_groups(
     Returns:
         Names of the rule groups.
     """
-    if azure.gate.plans and is_unknown(workspace.query_endpoint):
-        what = FieldChange(field="recording rule groups", old=None, new="what Azure recommends by then")
-        return RuleGroupsOutputs(names=(), change=Change(kind="created", fields=(what,)))
     templates = recording_rules(
         await pages(
             azure, "recommended rule groups", f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview"

@@ -7,6 +7,8 @@ beside it. Without its rule an agent restarts again and again, with minutes betw
 
 from __future__ import annotations
 
+from typing import Any
+
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended
@@ -19,7 +21,6 @@ from aks_postgres.reports.outputs import (
     FieldChange,
     StepOutputs,
 )
-from aks_postgres.resources.managed_cluster import is_planned
 from aks_postgres.runs.step import arm_task
 
 _PODS = "/api/v1/namespaces/kube-system/pods"
@@ -35,7 +36,11 @@ def is_stuck(pod: Json) -> bool:
     )
 
 
-@arm_task("restart_stuck_agents {cluster.name}")
+def _no_agents(*_: Any) -> StepOutputs:
+    return StepOutputs(change=UNCHANGED)
+
+
+@arm_task("restart_stuck_agents {cluster.name}", needs="cluster", planned=_no_agents)
 async def restart_stuck_agents(
     azure: Azure, cluster: ClusterOutputs, api_server: ApiServerOutputs
 ) -> StepOutputs:
@@ -51,8 +56,6 @@ async def restart_stuck_agents(
     Returns:
         The pods deleted.
     """
-    if is_planned(azure, cluster):
-        return StepOutputs(change=UNCHANGED)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         pods = await api.list_of(_PODS, "Pod") or []
         stuck = [pod["metadata"]["name"] for pod in pods if is_stuck(pod)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import NotEffectiveYet
@@ -14,14 +17,28 @@ from aks_postgres.reports.outputs import (
     FieldChange,
     NamespacesOutputs,
 )
-from aks_postgres.resources.managed_cluster import is_planned
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 _GONE_WITHIN_S = 300
 
 
-@arm_task("ensure_namespaces {spec.namespaces.database} and {spec.namespaces.operator}")
+def _outputs(names: tuple[str, ...], created: Iterable[str]) -> NamespacesOutputs:
+    fields = tuple(FieldChange(field=f"namespace {name}", old=None, new="Active") for name in created)
+    return NamespacesOutputs(
+        namespaces=names, change=Change(kind="created", fields=fields) if fields else UNCHANGED
+    )
+
+
+def _planned_namespaces(spec: EnvironmentSpec, *_: Any) -> NamespacesOutputs:
+    return _outputs(names := (spec.namespaces.database, spec.namespaces.operator), names)
+
+
+@arm_task(
+    "ensure_namespaces {spec.namespaces.database} and {spec.namespaces.operator}",
+    needs="cluster",
+    planned=_planned_namespaces,
+)
 async def ensure_namespaces(
     azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, api_server: ApiServerOutputs
 ) -> NamespacesOutputs:
@@ -42,15 +59,8 @@ async def ensure_namespaces(
         NotEffectiveYet: a namespace stays Terminating; the message names it.
     """
     names = (spec.namespaces.database, spec.namespaces.operator)
-    if is_planned(azure, cluster):
-        created = list(names)
-    else:
-        async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-            created = [name for name in names if await ensure_namespace(api, name)]
-    fields = tuple(FieldChange(field=f"namespace {name}", old=None, new="Active") for name in created)
-    return NamespacesOutputs(
-        namespaces=names, change=Change(kind="created", fields=fields) if fields else UNCHANGED
-    )
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        return _outputs(names, [name for name in names if await ensure_namespace(api, name)])
 
 
 async def ensure_namespace(api: KubernetesApi, name: str) -> bool:

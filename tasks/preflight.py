@@ -17,7 +17,11 @@ from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import AzureRefused, Finding, PreflightFailed, UnknownRegion
 from aks_postgres.kubernetes.helm import is_installed
-from aks_postgres.preflight.authorized_ranges import authorized_ranges, needs_worker_address
+from aks_postgres.preflight.authorized_ranges import (
+    address_that_counts,
+    authorized_ranges,
+    needs_worker_address,
+)
 from aks_postgres.preflight.egress import EgressUnknown, egress_address
 from aks_postgres.preflight.facts import (
     RegionFacts,
@@ -26,7 +30,7 @@ from aks_postgres.preflight.facts import (
     ask_subscription,
     together,
 )
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.findings import FINE, Verdict, about_rights, problem, warning
 from aks_postgres.preflight.generations import find_generation, is_retired
 from aks_postgres.preflight.kubernetes_versions import (
     choose_version,
@@ -49,11 +53,12 @@ from aks_postgres.preflight.region import (
 from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Place
+from aks_postgres.resources.components_check import judge_components
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.operator_check import judge_operator
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import STATE, WORKER_ADDRESS, Names, environment_key
+from aks_postgres.spec.names import STATE, Names, environment_key
 
 # What a verdict is about, for whoever shows them in a table (`doctor`).
 Area = Literal[
@@ -70,7 +75,7 @@ Area = Literal[
 ]
 
 
-@arm_task("preflight {spec.name} in {spec.region}")
+@arm_task("preflight {spec.name} in {spec.region}", looks=True)
 async def preflight(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | None = None) -> Place:
     """Find out where the environment goes, and everything that would stop it; write nothing.
 
@@ -140,28 +145,30 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
     async with together() as group:
         asking_address = group.create_task(_worker_address(azure, spec))
         asking_operator = group.create_task(judge_operator(azure, spec))
+        asking_components = group.create_task(judge_components(azure, spec))
         facts = await ask_subscription(azure, subscription_id)
     address, more = asking_address.result()
-    found += [("network", more), ("operator", asking_operator.result()), ("Azure", facts.refused)]
+    operator = asking_operator.result() + asking_components.result()
+    found += [("network", more), ("operator", operator), ("Azure", facts.refused)]
     unregistered = missing_providers(facts.providers)
     if facts.permissions is not None:
         who, scope = f"the caller ({caller_type} {object_id})", f"/subscriptions/{subscription_id}"
         more = judge_permissions(
-            who, scope, facts.permissions, unregistered, assigns_roles=spec.roles == "create"
+            who,
+            scope,
+            facts.permissions,
+            unregistered,
+            has_database=spec.database is not None and spec.database.backup.engine == "plugin",
+            assigns_roles=spec.roles == "create",
         )
         if spec.cluster.access == "entra":
             more += judge_entra(object_id, caller_type, scope, facts.permissions)
-        # A plan writes nothing, so reading is enough; it says what a run would lack.
-        found.append(
-            ("rights", Verdict(warnings=more.problems + more.warnings) if azure.gate.plans else more)
-        )
+        found.append(("rights", about_rights(azure.gate, more)))
     generation, more = find_generation(
         spec, subscription_id, facts.groups, facts.deleted_workspaces, wanted_generation
     )
     found.append(("names", more + await _judge_retired(azure, spec, facts.groups)))
-    if azure.gate.plans and address:
-        # Which machine plans is no drift: the address that a run let through counts.
-        address = recorded_address(facts.groups, generation.names) or address
+    address = address_that_counts(azure.gate, address, facts.groups, generation.names)
     ranges, worker_address, more = authorized_ranges(spec.network, address)
     found.append(("network", more))
     if facts.locations is not None:
@@ -194,16 +201,6 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         warnings=(),
     )
     return Looked(tuple(found), place)
-
-
-def recorded_address(groups: Sequence[Json], names: Names) -> str | None:
-    """The worker's address that the last run let through to the API server, by the group's tag."""
-    for group in groups:
-        if str(group["name"]).casefold() == names.resource_group.casefold():
-            return {key.casefold(): value for key, value in (group.get("tags") or {}).items()}.get(
-                WORKER_ADDRESS
-            )
-    return None
 
 
 async def locate(azure: Azure, spec: EnvironmentSpec) -> Names:

@@ -12,7 +12,7 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import is_being_deleted
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ArmResource, arm_resource, ensure, look_at
-from aks_postgres.arm.responses import ArmFault, Json
+from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.generations import is_retired, last_generation
 from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import UNCHANGED, Place, ResourceOutputs, Site
@@ -28,6 +28,11 @@ from aks_postgres.spec.names import (
     resource_tags,
 )
 from aks_postgres.version import product_version
+
+GenerationState = Literal["current", "retiring", "retired"]
+CURRENT: GenerationState = "current"
+RETIRING: GenerationState = "retiring"
+RETIRED: GenerationState = "retired"
 
 
 def _group(azure: Azure, name: str) -> ArmResource:
@@ -116,9 +121,9 @@ async def ensure_backup_group(
     return await _ensure_group(azure, spec, place, place.names.backup_group, resource_tags(spec), first)
 
 
-@arm_task("mark_generation {state}")
+@arm_task("mark_generation {place.generation} {state}")
 async def mark_generation(
-    azure: Azure, spec: EnvironmentSpec, place: Site, state: Literal["current", "retiring", "retired"]
+    azure: Azure, spec: EnvironmentSpec, place: Site, state: GenerationState
 ) -> ResourceOutputs:
     """Write on the environment's group how far this generation is; `current` once everything is verified.
 
@@ -137,7 +142,7 @@ async def mark_generation(
     Raises:
         NotEffectiveYet: `current`, and for two minutes the group isn't there: it is never made by this step.
     """
-    if state == "current":
+    if state == CURRENT:
         return await _mark_current(azure, spec, place)
 
     def state_for(live: Json) -> dict[str, str]:
@@ -151,13 +156,11 @@ async def _mark_current(azure: Azure, spec: EnvironmentSpec, place: Site) -> Res
     label = f"resource group {name}"
 
     def decision(live: Json | None) -> Decision:
-        if live is None and not azure.gate.plans:
-            raise ArmFault(404, "ResourceGroupNotFound", "the group of this environment isn't there")
         refuse_foreign(spec, label, live, name)
         # The other tags are those of `ensure_resource_group`, and its to compare.
         return decide(label, {"location": spec.region, "tags": {STATE: "current"}}, live)
 
-    _, change = await ensure(_group(azure, name), decision)
+    _, change = await ensure(_group(azure, name), decision, creates=False)
     return ResourceOutputs(id=place.group_id(name), name=name, change=change)
 
 

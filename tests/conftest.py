@@ -26,6 +26,8 @@ hypothesis.settings.load_profile("repeatable")
 # Read when `tasks` is imported (the delays of Prefect's retries), so it comes before any import of ours.
 SPEED = 1000
 os.environ["AKS_POSTGRES_TIME_SCALE"] = str(SPEED)
+# No real PostgreSQL, whatever is installed, but for those that ask for it.
+os.environ["AZURE_SANDBOX_POSTGRES"] = "off"
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 # Sending logs is two fifths of what a recorded run costs; tests that read them switch it on.
 os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
@@ -129,7 +131,12 @@ def prefect_api(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFa
     shutil.copy(_migrated_database(shared), folder / "prefect-test.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        # A fifth of what the server does for a run; no test of these reads events or waits for an automation.
+        for service in ("EVENT_PERSISTER", "TRIGGERS"):
+            patch.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
         with utilities.prefect_test_harness(server_startup_timeout=120):
+            for service in ("EVENT_PERSISTER", "TRIGGERS"):
+                patch.delenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED")
             yield
 
 

@@ -110,6 +110,7 @@ def test_a_signal_ends_a_command_in_order(
     wait_until(lambda: not processes_with(str(tmp_path)), "a process is left")
 
 
+@pytest.mark.thorough
 def test_a_terminal_that_is_closed_ends_its_command_in_order(
     sandbox: SandboxProcess, command: tuple[list[str], dict[str, str]], tmp_path: Path
 ) -> None:

@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
+from ..cases import shown
 from .conftest import Run
 
 
-@pytest.mark.parametrize("command", [[], ["provision"], ["sandbox"], ["demo"]])
+@pytest.mark.parametrize("command", shown([[], ["provision"], ["sandbox"], ["demo"]]))
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     code = (
         "import sys; from aks_postgres.cli.main import app\n"

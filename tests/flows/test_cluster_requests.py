@@ -33,7 +33,7 @@ async def single(
         spec = spec_for(sandbox_process, cluster_requests="single")
         planned = await make_plan(spec, recorded=False)
         kinds = {step.step: step.action for step in planned.steps}
-        assert [kinds[name] for name in ("cluster", "metrics_on", "postgres_pool", "container_insights")] == [
+        assert [kinds[name] for name in ("cluster", "metrics_on", "node_pool", "container_insights")] == [
             "create",
             "nothing",
             "nothing",

@@ -135,7 +135,7 @@ async def test_a_stopped_cluster_is_started_where_the_spec_says_so(stage: Stage)
     found = await make_plan(spec, recorded=False)
     (step,) = [one for one in found.steps if one.step == "cluster"]
     assert [str(field) for field in step.fields] == ["properties.powerState.code: 'Stopped' -> 'Running'"]
-    assert {one.step: one.action for one in found.steps}["operator"] == "not looked at"
+    assert {one.step: one.action for one in found.steps}["cnpg_operator"] == "not looked at"
 
     outputs = await provision(spec)
     assert outputs.changes["cluster"].kind == "updated"
@@ -154,7 +154,7 @@ async def test_a_stopped_pool_is_started_where_the_spec_says_so(stage: Stage) ->
     assert stopped.status_code == 200
     azure.step(1000)
     outputs = await provision(spec_for(azure, cluster={"if_stopped": "start"}))
-    assert outputs.changes["postgres_pool"].kind == "updated"
+    assert outputs.changes["node_pool"].kind == "updated"
     assert outputs.postgres_pool.count == stage.outputs.postgres_pool.count
 
 
@@ -164,7 +164,7 @@ async def test_an_identity_made_anew_under_its_name_is_given_to_the_cluster(stag
     identity, cluster = stage.id(IDENTITY), stage.outputs.cluster.id
     delete(azure, identity, API_VERSIONS["userAssignedIdentities"])
     planned = {step.step: step for step in (await make_plan(spec, recorded=False)).steps}
-    assert planned["identity"].action == "create"
+    assert planned["managed_identity"].action == "create"
     assert planned["cluster"].action == "update"
     assert {field.field.rsplit(".")[-1] for field in planned["cluster"].fields} == {"principalId", "clientId"}
 

@@ -67,7 +67,7 @@ async def test_provision_says_why_and_what_to_do(
 
     azure.control("DELETE", "faults")
     again = await provision(spec_for(azure))
-    assert again.changes["operator"].kind == "unchanged"
+    assert again.changes["cnpg_operator"].kind == "unchanged"
 
 
 @pytest.mark.thorough

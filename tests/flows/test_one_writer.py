@@ -14,12 +14,14 @@ from prefect import flow
 from aks_postgres.arm import clock, gate
 from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.gate import Elapsed, Gate, Write
+from aks_postgres.arm.responses import ArmFault
 from aks_postgres.arm.retry import send
 from aks_postgres.errors import EnvironmentBusy, PermanentError, WouldWrite
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.runs import write_lock
 from aks_postgres.runs.one_writer import IfAnotherRun, lock_of, one_writer
@@ -30,7 +32,7 @@ from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
 from ..conftest import spec_for
-from .conftest import quicken, writes
+from .conftest import quicken, without_lock_traffic, writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -44,6 +46,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lock seconds that are too short to work with on Azure, and enough to see an order."""
     monkeypatch.setattr(write_lock, "LOOK_S", 0.5)
     monkeypatch.setattr(write_lock, "WATCH_S", 8)
+    monkeypatch.setattr(write_lock, "_SETTLE_S", 0.7)
 
 
 @pytest.fixture
@@ -131,16 +134,19 @@ def sleep_and_wake(lock: WriteLock) -> None:
 # Two runs.
 
 
-async def test_of_two_runs_started_together_one_writes_and_the_other_waits_and_finds_it_done(
+async def test_of_two_runs_started_together_one_writes_and_the_other_waits(
     azure: SandboxProcess, spec: EnvironmentSpec
 ) -> None:
     quicken(azure)
     first, second = await asyncio.gather(provision(spec), provision(spec))
-    assert sorted([first.is_unchanged, second.is_unchanged]) == [False, True]
-    made = [entry["path"].lower() for entry in writes(azure.ledger()) if entry["status"] == 201]
-    # Both may found it, with the same names; what they can't both make is made once.
-    clusters = [path for path in made if "managedclusters" in path or "roleassignments" in path]
-    assert len(clusters) == len(set(clusters))
+    assert not (first.is_unchanged and second.is_unchanged)
+    # Both may found it, with the same names; all else is one run's, whichever has the lock first.
+    writers = {
+        entry["correlation_id"]
+        for entry in without_lock_traffic(writes(azure.ledger()))
+        if entry["service"] == "arm" and not Write(entry["method"], entry["path"], "creation").is_foundation
+    }
+    assert len(writers) == 1
     assert is_free(azure, first)
 
 
@@ -560,6 +566,175 @@ async def test_a_group_without_an_account_is_locked_by_its_heartbeat_alone(
             await second.secure()
         assert await first.admit(AN_UPDATE)
         await first._give_back()
+
+
+# An account that comes after the lock was taken.
+
+
+@asynccontextmanager
+async def without_account(
+    azure: SandboxProcess, spec: EnvironmentSpec, outputs: EnvironmentOutputs, *, is_created: bool = True
+) -> AsyncIterator[WriteLock]:
+    """The lock of a run that found no account; as it is left where a run ends while it is being made."""
+    path = outputs.storage_account.id
+    body = azure.arm("GET", path, api_version="2024-01-01").json()
+    azure.arm("DELETE", path, api_version="2024-01-01")
+    async with run_session(spec) as run, one_writer(run.azure, spec) as lock:
+        await lock.secure()
+        assert [held.has_lease for held in lock._held] == [False]
+        if is_created:
+            create_account(azure, path, body)
+        yield lock
+
+
+def create_account(azure: SandboxProcess, path: str, body: dict[str, Any]) -> None:
+    wanted = {key: body[key] for key in ("location", "sku", "kind", "tags")}
+    assert azure.arm("PUT", path, wanted, api_version="2024-01-01").status_code == 202
+
+
+async def test_the_lease_on_an_account_that_comes_later_is_taken_before_the_next_write(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    async with without_account(azure, spec, environment) as lock:
+        azure.step(60)
+        assert await lock.admit(AN_UPDATE) == f"lease {lock.guid}"
+        assert lease_state(azure, environment) == "Leased"
+        assert str(heartbeat(azure, environment)).startswith(lock.guid)
+    assert is_free(azure, environment)
+
+
+async def test_an_account_that_is_being_made_is_waited_for_while_the_heart_beats(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    azure.settings(durations={"storage_account_create": 100_000})
+    async with without_account(azure, spec, environment) as lock:
+        writing = asyncio.create_task(lock.admit(AN_UPDATE))
+        for _ in range(3):
+            before = heartbeat(azure, environment)
+            azure.step(30)
+            await lock._beat(even_if_good=True)
+            assert heartbeat(azure, environment) != before
+        assert not writing.done()
+        azure.step(100_000)
+        assert await writing == f"lease {lock.guid}"
+        assert lease_state(azure, environment) == "Leased"
+    assert is_free(azure, environment)
+
+
+@pytest.mark.parametrize("moment", shown(["before its look", "after its look"]))
+async def test_an_account_that_another_run_leased_first_ends_this_one(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, moment: str
+) -> None:
+    async def others_turn(*_: Any) -> None:
+        lease(azure, environment, action="Acquire", leaseDuration=-1, proposedLeaseId=str(uuid4()))
+
+    async def write() -> None:
+        async with without_account(azure, spec, environment) as lock:
+            azure.step(60)
+            if moment == "before its look":
+                await others_turn()
+                await lock.admit(AN_UPDATE)
+            with mock.patch.object(write_lock, "_ensure_container", others_turn):
+                await lock.admit(AN_UPDATE)
+
+    with pytest.raises(EnvironmentBusy, match="another run has taken the environment over"):
+        await write()
+    assert (lease_state(azure, environment), heartbeat(azure, environment)) == ("Leased", None)
+
+
+@pytest.mark.parametrize("answer", shown(["before", "after"], first=0))
+async def test_a_lease_whose_answer_is_lost_is_asked_for_again_on_an_account_that_came_later(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, answer: str
+) -> None:
+    async with without_account(azure, spec, environment) as lock:
+        azure.step(60)
+        azure.fault({"cut": answer}, operation="BlobContainers_Lease", nth=1)
+        assert await lock.admit(AN_UPDATE) == f"lease {lock.guid}"
+        assert lease_state(azure, environment) == "Leased"
+    assert is_free(azure, environment)
+
+
+@pytest.mark.parametrize(
+    ("asleep", "account"),
+    shown(
+        [
+            ("before its look", "there"),
+            ("before its look", "not there"),
+            ("in its look", "there"),
+            ("before its look", "gone with its group"),
+        ],
+        first=1,
+    ),
+)
+async def test_with_a_heartbeat_alone_no_sleeper_writes_later(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, asleep: str, account: str
+) -> None:
+    async def sleep_while_another_comes_and_goes(lock: WriteLock) -> None:
+        assert lock._heart is not None
+        lock._heart.cancel()
+        azure.step(20_000)
+        other = lock_of(current_azure(), spec, THEIRS)
+        await other.secure()
+        await other._give_back()
+        if account == "gone with its group":
+            azure.arm("DELETE", environment.backup_group.id, api_version="2024-11-01")
+            azure.step(20_000)
+        sleep_and_wake(lock)
+
+    async def write() -> None:
+        async with without_account(azure, spec, environment, is_created=account == "there") as lock:
+            azure.step(60)
+            if asleep == "before its look":
+                await sleep_while_another_comes_and_goes(lock)
+                await lock.admit(AN_UPDATE)
+            ensure = write_lock._ensure_container
+
+            async def ensured(*given: Any) -> None:
+                write_lock._ensure_container = ensure
+                await sleep_while_another_comes_and_goes(lock)
+                await ensure(*given)
+
+            with mock.patch.object(write_lock, "_ensure_container", ensured):
+                await lock.admit(AN_UPDATE)
+
+    with pytest.raises(EnvironmentBusy, match=r"this run slept"):
+        await write()
+    if account != "gone with its group":
+        assert heartbeat(azure, environment) is None
+    if account == "there":
+        assert lease_state(azure, environment) == "Available"
+
+
+async def test_no_write_goes_before_it_is_certain_that_nobody_else_took_the_lock_and_that_one_is_waited_for(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    azure.arm("DELETE", environment.storage_account.id, api_version="2024-01-01")
+    sleep, settling, go_on = asyncio.sleep, asyncio.Event(), asyncio.Event()
+
+    async def slept(seconds: float) -> None:
+        if seconds == clock.lock_real_s(write_lock._SETTLE_S):
+            settling.set()
+            await go_on.wait()
+        else:
+            await sleep(seconds)
+
+    with use_journal(Journal()) as said:
+        async with run_session(spec) as run, one_writer(run.azure, spec) as lock:
+            with mock.patch.object(asyncio, "sleep", slept):
+                writing = [asyncio.create_task(lock.admit(AN_UPDATE)) for _ in range(2)]
+                await settling.wait()
+                until = (now(azure) + timedelta(seconds=clock.lock_azure_s(60))).isoformat()
+                write_heartbeat(azure, environment, f"{uuid4()} {until} {THEIRS}")
+                go_on.set()
+                while not any("brave-otter" in entry.text for entry in said.events):
+                    await sleep(0.01)
+                assert not any(one.done() for one in writing)
+                azure.step(20_000)
+                # Both have looked before the other run wrote.
+                for one in writing:
+                    with pytest.raises(ArmFault, match="another run wrote to the environment meanwhile"):
+                        await one
+            assert await lock.admit(AN_UPDATE) == f"lease {lock.guid}"
 
 
 @pytest.mark.parametrize("mode", ["planning", "read_only"])

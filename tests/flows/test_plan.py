@@ -8,6 +8,7 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
+from aks_postgres.arm.gate import Gate, Write
 from aks_postgres.flows.plan import headline, make_plan, plan
 from aks_postgres.reports.cost import cost_of, cost_text
 from aks_postgres.reports.outputs import EnvironmentOutputs
@@ -46,6 +47,37 @@ async def test_plan_of_nothing_is_everything_and_writes_nothing(
     assert [row["what"] for row in costs if row["most nodes"] == "unknown"] == list(found.cost.unknown)
 
 
+@pytest.mark.parametrize("there", [False, pytest.param(True, marks=pytest.mark.thorough)])
+async def test_with_the_gate_taken_away_a_plan_still_writes_nothing(
+    azure: SandboxProcess,
+    spec: EnvironmentSpec,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    there: bool,
+) -> None:
+    """The gate is the last thing that a write meets; no step of a plan gets as far."""
+    if there:
+        request.getfixturevalue("environment")
+    asked: list[Write] = []
+
+    async def admit(_gate: Gate, write: Write, _request_id: str) -> None:
+        asked.append(write)
+
+    monkeypatch.setattr(Gate, "admit", admit)
+    changed = spec.model_copy(
+        update={
+            "tags": {"team": "db"},
+            "namespaces": spec.namespaces.model_copy(update={"database": "another"}),
+            "postgres_pool": spec.postgres_pool.model_copy(update={"max_count": 7}),
+        }
+    )
+    before = len(azure.ledger())
+    found = await make_plan(changed, recorded=False)
+    assert len(found.changes) > (10 if there else 25)
+    assert asked == []
+    assert writes(azure.ledger()[before:]) == []
+
+
 async def artifact(key: str) -> Any:
     """The newest artifact of this key."""
     async with get_client() as client:
@@ -64,7 +96,7 @@ async def test_plan_of_a_finished_environment_is_empty_and_of_a_changed_spec_is_
 
     wanted = spec_for(azure, postgres_pool={"max_count": 9}, tags={"owner": "somebody"})
     found = await make_plan(wanted, recorded=False)
-    pool = next(step for step in found.steps if step.step == "postgres_pool")
+    pool = next(step for step in found.steps if step.step == "node_pool")
     assert [(f.field, f.old, f.new) for f in pool.fields] == [("properties.maxCount", 6, 9)]
     assert actions(found)["resource_group"] == "update"
     assert "public_ip" not in actions(found)
@@ -82,9 +114,9 @@ async def test_what_cannot_be_done_is_said_with_the_way_out(
     azure: SandboxProcess, environment: EnvironmentOutputs
 ) -> None:
     found = await make_plan(spec_for(azure, postgres_pool={"vm_size": "Standard_D8s_v5"}), recorded=False)
-    assert [step.step for step in found.refusals] == ["postgres_pool"], found.refusals
+    assert [step.step for step in found.refusals] == ["node_pool"], found.refusals
     (refused,) = found.refusals
-    assert refused.step == "postgres_pool"
+    assert refused.step == "node_pool"
     assert "Standard_D4s_v5" in refused.reason
     assert "Rename the pool in the spec" in refused.reason
 
@@ -129,7 +161,7 @@ async def test_a_reader_sees_all_but_what_is_in_the_cluster(
         found: Plan = await state.aresult()
     else:
         found = await make_plan(spec, recorded=False)
-    assert actions(found) == {"namespaces": "not visible", "operator": "not visible"}
+    assert actions(found) == {"namespaces": "not visible", "cnpg_operator": "not visible"}
     namespaces, operator = [step for step in found.steps if step.action == "not visible"]
     assert (
         "'Microsoft.ContainerService/managedClusters/listClusterUserCredential/action'" in namespaces.reason
@@ -158,7 +190,7 @@ async def test_where_azure_cannot_be_asked_a_plan_fails_and_finds_no_drift(
     state = await plan(spec, return_state=True)
     assert state.is_failed()
     found: Plan = await state.aresult(raise_on_failure=False)
-    identity = next(step for step in found.steps if step.step == "identity")
+    identity = next(step for step in found.steps if step.step == "managed_identity")
     assert (identity.action, "ServiceUnavailable" in identity.reason) == ("not looked at", True)
-    assert "comes after identity" in {step.reason for step in found.steps}
+    assert "comes after managed_identity" in {step.reason for step in found.steps}
     assert found.changes == ()

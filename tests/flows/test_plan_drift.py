@@ -133,13 +133,13 @@ DRIFT: dict[str, Drift] = {
         GROUP, "generation", "tags.aks-postgres-state", "building", "current"
     ),
     "backup group's tag": set_by_hand(BACKUP_GROUP, "backup_group", "tags.owner", "them", "user"),
-    "identity's tag": set_by_hand(IDENTITY, "identity", "tags.owner", "them", "user"),
+    "identity's tag": set_by_hand(IDENTITY, "managed_identity", "tags.owner", "them", "user"),
     "account's TLS": set_by_azure(
         ACCOUNT, "storage_account", "properties.minimumTlsVersion", "TLS1_0", "TLS1_2"
     ),
     "public blobs": set_by_hand(ACCOUNT, "storage_account", "properties.allowBlobPublicAccess", True, False),
     "plain http": set_by_hand(ACCOUNT, "storage_account", "properties.supportsHttpsTrafficOnly", False, True),
-    "no container": Drift(person_deletes(CONTAINER), "container"),
+    "no container": Drift(person_deletes(CONTAINER), "backup_container"),
     "no right to write backups": without_role("blob_roles", "ba92f5b4", "", "Storage Blob Data Contributor"),
     # Grafana and the workspaces.
     "Grafana hidden": set_by_hand(
@@ -183,25 +183,23 @@ DRIFT: dict[str, Drift] = {
     "more system nodes": set_by_hand(
         CLUSTER, "cluster", "properties.agentPoolProfiles[systempool].maxCount", 5, 3
     ),
-    "fewer postgres nodes": set_by_hand(POSTGRES, "postgres_pool", "properties.minCount", 1, 3),
+    "fewer postgres nodes": set_by_hand(POSTGRES, "node_pool", "properties.minCount", 1, 3),
     "postgres nodes without their label": Drift(
         person_sets(POSTGRES, {"properties.nodeLabels": {"their": "label"}}),
-        "postgres_pool",
+        "node_pool",
         "properties.nodeLabels.workload",
         None,
         "postgres",
     ),
-    "system pods on postgres nodes": set_by_hand(
-        POSTGRES, "postgres_pool", "properties.mode", "System", "User"
-    ),
-    "no autoscaler": set_by_azure(POSTGRES, "postgres_pool", "properties.enableAutoScaling", False, True),
-    "no postgres pool": Drift(person_deletes(POSTGRES), "postgres_pool"),
+    "system pods on postgres nodes": set_by_hand(POSTGRES, "node_pool", "properties.mode", "System", "User"),
+    "no autoscaler": set_by_azure(POSTGRES, "node_pool", "properties.enableAutoScaling", False, True),
+    "no postgres pool": Drift(person_deletes(POSTGRES), "node_pool"),
     "an older patch in a pool": Drift(
         azure_sets(
             POSTGRES,
             {"properties.orchestratorVersion": "1.35.2", "properties.currentOrchestratorVersion": "1.35.2"},
         ),
-        "postgres_pool",
+        "node_pool",
         "properties.orchestratorVersion",
         "1.35.2",
         "1.35.4",
@@ -293,21 +291,21 @@ DRIFT: dict[str, Drift] = {
     ),
     "another operator": Drift(
         by_hand(run_another_operator),
-        "operator",
+        "cnpg_operator",
         "Deployment cnpg-controller-manager: spec.template.spec.containers[manager].image",
         "cnpg:theirs",
         "ghcr.io/cloudnative-pg/cloudnative-pg:1.30.0",
     ),
     "no operator": Drift(
         person_patches(OPERATOR, {"spec": {"replicas": 0}}),
-        "operator",
+        "cnpg_operator",
         "Deployment cnpg-controller-manager: spec.replicas",
         0,
         1,
     ),
     "operator without its webhooks": Drift(
         person_removes(WEBHOOKS),
-        "operator",
+        "cnpg_operator",
         "ValidatingWebhookConfiguration cnpg-validating-webhook-configuration",
         None,
         "created",

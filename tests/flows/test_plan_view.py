@@ -68,7 +68,7 @@ def test_arm_s_path_is_said_on_request() -> None:
 
 
 def test_what_can_t_be_done_has_no_cost_and_its_way_out() -> None:
-    step = PlannedStep(step="identity", action="can't", reason="Way out: none.")
+    step = PlannedStep(step="managed_identity", action="can't", reason="Way out: none.")
     seen = view(steps=(step,))
     assert seen.cost is None
     assert not any("USD" in line.text or "in all" in line.text for line in plan_lines(seen))

@@ -104,11 +104,11 @@ async def test_an_operator_that_crashes_without_its_definitions_gets_them_back(
     kube.until(crashes)
     spec = spec_for(azure)
     planned = {step.step: step for step in (await make_plan(spec, recorded=False)).steps}
-    assert {field.field for field in planned["operator"].fields} == {
+    assert {field.field for field in planned["cnpg_operator"].fields} == {
         f"CustomResourceDefinition {kind}.postgresql.cnpg.io" for kind in ("poolers", "scheduledbackups")
     }
     outputs = await provision(spec)
-    assert outputs.changes["operator"].kind in ("created", "updated")
+    assert outputs.changes["cnpg_operator"].kind in ("created", "updated")
     assert (await make_plan(spec, recorded=False)).is_empty
     assert not crashes()
 
@@ -121,7 +121,7 @@ async def test_a_cluster_gets_its_new_identity_before_a_pool_is_written(
     delete(azure, environment.identity.id, API_VERSIONS["userAssignedIdentities"])
     spec = spec_for(azure, postgres_pool={"max_count": 5})
     planned = {step.step: step.action for step in (await make_plan(spec, recorded=False)).steps}
-    assert (planned["identity"], planned["cluster"], planned["postgres_pool"]) == (
+    assert (planned["managed_identity"], planned["cluster"], planned["node_pool"]) == (
         "create",
         "update",
         "update",

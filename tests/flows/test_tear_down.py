@@ -319,7 +319,7 @@ def test_the_next_provision_makes_generation_2_with_new_names_on_the_same_backup
     assert second.cluster.name != first.cluster.name
     assert second.resource_group.name != first.resource_group.name
     assert second.storage_account.id == first.storage_account.id
-    assert second.changes["storage_account"].kind == second.changes["container"].kind == "unchanged"
+    assert second.changes["storage_account"].kind == second.changes["backup_container"].kind == "unchanged"
 
 
 def test_backups_whose_account_is_typed_go_too(story: Story) -> None:

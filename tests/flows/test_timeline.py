@@ -8,11 +8,11 @@ from aks_postgres.reports.journal import Event, Journal, Operation
 from aks_postgres.runs.timeline import Bar, bars, timeline_svg, timeline_table
 
 EDGES = {
-    "preflight": (),
-    "ensure_storage_account": ("preflight",),
-    "ensure_grafana": ("preflight",),
-    "ensure_cluster": ("preflight", "ensure_storage_account"),
-    "verify_environment": ("ensure_cluster",),
+    "preflight cnpg": (),
+    "ensure_storage_account hacnpg": ("preflight cnpg",),
+    "ensure_grafana grafana-cnpg": ("preflight cnpg",),
+    "ensure_cluster aks-cnpg": ("preflight cnpg", "ensure_storage_account hacnpg"),
+    "verify_environment aks-cnpg": ("ensure_cluster aks-cnpg",),
 }
 
 
@@ -63,6 +63,17 @@ def test_an_operation_belongs_to_the_step_that_began_it_and_to_the_one_that_saw_
     )
     by_name = {bar.name: bar for bar in bars(journal, EDGES)}
     assert (by_name["ensure_storage_account"].azure_s, by_name["ensure_cluster"].azure_s) == (1.0, 4.5)
+
+
+def test_the_same_step_of_two_generations_has_two_bars() -> None:
+    journal = Journal()
+    for generation, began_s in (("1", 0.0), ("2", 5.0)):
+        step = f"delete_cluster aks-{generation}"
+        journal.events += [Event(began_s, step, "started", ""), Event(began_s + 2, step, "done", "")]
+        journal.operations.append(Operation(step, "AKS cluster", began_s, began_s + 1))
+    first, second = bars(journal, {"delete_cluster aks-2": ("delete_cluster aks-1",)})
+    assert (first.name, second.name) == ("delete_cluster aks-1", "delete_cluster aks-2")
+    assert (second.began_s, second.azure_s, second.after) == (5.0, 1.0, "delete_cluster aks-1")
 
 
 def test_operations_that_overlap_count_once() -> None:

@@ -29,7 +29,7 @@ class Outcome:
             `not met`: this run didn't make the call, since it met another order of events; or a defect.
         detail: the refusal's text, or what is wrong.
         took_s: real seconds, reruns included.
-        handed_over: of a run that slept, the writes that came in after its process was stopped.
+        handed_over: of a run that slept, the writes that Azure answered only after its process was stopped.
     """
 
     id: str

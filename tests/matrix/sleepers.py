@@ -94,9 +94,10 @@ def sleeper_outcome(world: World, case: Sleeper) -> Outcome:
         if not its.reaches(sleeper, case.write):
             return Outcome(case.id, "not met", f"{sleeper.ended(0)}", time.monotonic() - began_s)
         tell(sleeper.pids, signal.SIGSTOP)
+        unanswered = [one for one in its.writes() if one["status"] is None]
         stopped_at = len(its.ledger())
         time.sleep(_LANDED_S)
-        landed = len(its.writes(stopped_at))
+        landed = len(unanswered) + len(its.writes(stopped_at))
         stopped_s = time.monotonic()
         how = its.on_terminal(case.other, mark, theirs).ended(LONGEST_S)
         if how != "":

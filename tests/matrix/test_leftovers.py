@@ -12,6 +12,7 @@ from aks_postgres.errors import AzureRefused
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
 
+from ..cases import shown
 from .plain import run_flow, without_prefect
 from .world import empty
 
@@ -29,7 +30,7 @@ def open_files() -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-@pytest.mark.parametrize("way", ["succeeds", "fails", "is cancelled"])
+@pytest.mark.parametrize("way", shown(["fails", "succeeds", "is cancelled"], first=1))
 async def test_no_thread_connection_or_task_is_left_after_a_run_that(
     azure: SandboxProcess, spec: EnvironmentSpec, way: str
 ) -> None:

@@ -43,7 +43,7 @@ async def test_a_group_that_azure_doesnt_show_for_a_moment_keeps_its_tags_when_i
 
 
 async def test_a_group_that_is_gone_isnt_made_to_be_marked(world: World) -> None:
-    with pytest.raises(NotEffectiveYet, match="the group of this environment isn't there") as failed:
+    with pytest.raises(NotEffectiveYet, match="isn't there, and this step never makes it") as failed:
         await mark(world, "current")
     assert f"resource group {world.place.names.resource_group}" in str(failed.value)
     assert "Run again" in str(failed.value)

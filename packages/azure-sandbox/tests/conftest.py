@@ -1,7 +1,11 @@
 """What the sandbox's own tests share."""
 
+import os
 from pathlib import Path
 from typing import Any
+
+# No real PostgreSQL, whatever is installed, but for those that ask for it.
+os.environ["AZURE_SANDBOX_POSTGRES"] = "off"
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -20,7 +20,7 @@ class _Unknown(str):
         return self if isinstance(key, str) else super().__getitem__(key)
 
 
-class _Planned(dict[str, Any]):
+class PlannedBody(dict[str, Any]):
     """A body in which what isn't said is unknown."""
 
     def __missing__(self, key: str) -> Any:
@@ -36,7 +36,7 @@ def planned(body: Json, resource_id: str) -> Json:
 
 def _known(value: Any) -> Any:
     if isinstance(value, dict):
-        return _Planned({key: _known(item) for key, item in value.items()})
+        return PlannedBody({key: _known(item) for key, item in value.items()})
     if isinstance(value, list):
         return [_known(item) for item in value]
     return value

@@ -31,6 +31,8 @@ REGIONS_FILES = (Path("deployments/regions.yaml"), Path("regions.yaml"))
 FOLDER = Path("deployments")
 ENV_FILE = FOLDER / ".env"
 _COMMAND = "aks-postgres deployments"
+# Events reach a server's automations within a second or two; a busy one takes longer.
+_SENT_WITHIN_S = 60.0
 
 app = typer.Typer(
     help="Where and when the flows run: work pools, deployments, schedules, workers.", no_args_is_help=True
@@ -157,6 +159,7 @@ def apply(
 
     With --sandbox the specs get the sandbox's stand-in for the operator's manifest.
     """
+    from aks_postgres.deploy.forms import with_forms
     from aks_postgres.deploy.rendering import document, text_of
 
     wanted = document(_regions(regions, sandbox, state), one_pool=one_pool)
@@ -189,10 +192,27 @@ def apply(
         raise CommandFailed(
             f"Prefect didn't take the deployments: {(done.stdout + done.stderr)[-2000:].strip()}"
         )
+    _on_the_server(_set_forms(with_forms(wanted)))
     words = {"missing": "created", "differs": "updated"}
     _print_deployments(
         {name: what and (words.get(what[0], what[0]), what[1]) for name, what in before.items()}
     )
+
+
+@app.command("test-notification")
+def test_notification() -> None:
+    """Let the server send a test notification with the block of `apply --notify`; exit 1 if it couldn't."""
+    _require_server()
+    print(f"Sent with {_on_the_server(_send_test())}.")
+
+
+async def _send_test() -> str:
+    from prefect import get_client
+
+    from aks_postgres.deploy.automations import send_test_notification
+
+    async with get_client() as client:
+        return await send_test_notification(client, _SENT_WITHIN_S)
 
 
 @app.command()
@@ -282,6 +302,7 @@ async def prepare_server(
 
     from aks_postgres.deploy.automations import apply_automations, notification_block
     from aks_postgres.deploy.registered import ensure_work_pool, missing_services
+    from aks_postgres.runs.fleet_database import database_of_server
 
     async with get_client() as client:
         if missing := await missing_services(client):
@@ -294,19 +315,31 @@ async def prepare_server(
                 continue
             pool, change = await ensure_work_pool(client, identity, pool_type)
             print(f"{change:9}  work pool {pool.name} ({pool.type})")
-        for name, change in await apply_automations(client, block, slow_after_min):
+        on_sqlite = await database_of_server() == "SQLite"
+        for name, change in await apply_automations(client, block, slow_after_min, loses_events=on_sqlite):
             print(f"{change:9}  automation {name}")
 
 
 async def _compared(wanted: dict[str, Any]) -> dict[str, tuple[str, str] | None]:
-    """How the server's deployments differ from what prefect.yaml would have, by name."""
+    """How the server's deployments and their forms differ from what prefect.yaml would have, by name."""
     from prefect import get_client
 
+    from aks_postgres.deploy.forms import with_forms
     from aks_postgres.deploy.registered import compare
     from aks_postgres.deploy.rendering import by_name
 
     async with get_client() as client:
-        return await compare(client, by_name(wanted["deployments"]))
+        return await compare(client, by_name(with_forms(wanted)["deployments"]))
+
+
+async def _set_forms(wanted: dict[str, Any]) -> None:
+    from prefect import get_client
+
+    from aks_postgres.deploy.registered import set_forms
+    from aks_postgres.deploy.rendering import by_name
+
+    async with get_client() as client:
+        await set_forms(client, by_name(wanted["deployments"]))
 
 
 def _print_deployments(found: dict[str, tuple[str, str] | None]) -> None:

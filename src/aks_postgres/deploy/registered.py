@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
@@ -133,12 +133,29 @@ def _differing(live: DeploymentResponse, wanted: dict[str, Any]) -> list[str]:
             },
         ),
     }
+    if "form" in wanted:
+        pairs["form"] = (live.parameter_openapi_schema, wanted["form"])
     shown = ("entrypoint", "work pool")
     return [
         f"{part} {was} -> {now}" if part in shown else part
         for part, (was, now) in pairs.items()
         if was != now
     ] + [f"schedule {slug} is off there" for slug in switched_off(wanted, live)]
+
+
+async def set_forms(client: PrefectClient, wanted: dict[str, dict[str, Any]]) -> None:
+    """Give deployments that are registered their forms, and values for all that these require.
+
+    Args:
+        client: of the server.
+        wanted: the deployments, by name, with their forms.
+    """
+    for name, deployment in wanted.items():
+        live = await client.read_deployment_by_name(name)
+        update = DeploymentUpdate(
+            parameters=deployment["parameters"], parameter_openapi_schema=deployment["form"]
+        )
+        await client.update_deployment(live.id, update)
 
 
 async def left_over(client: PrefectClient, names: set[str]) -> dict[str, DeploymentResponse]:

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
+from aks_postgres.arm.gate import Gate
+from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.findings import FINE, Verdict, problem
 from aks_postgres.spec.environment import NetworkSpec, range_problem
+from aks_postgres.spec.names import WORKER_ADDRESS, Names
 
 
 def needs_worker_address(network: NetworkSpec) -> bool:
     """Whether the worker's address plays a part at all."""
     return network.add_worker_address and not network.open_to_internet
+
+
+def address_that_counts(gate: Gate, address: str | None, groups: Sequence[Json], names: Names) -> str | None:
+    """The worker's address; in a plan, the one that a run let through: which machine plans is no drift."""
+    return (gate.plans and address and _recorded_address(groups, names)) or address
+
+
+def _recorded_address(groups: Sequence[Json], names: Names) -> str | None:
+    """The worker's address that the last run let through to the API server, by the group's tag."""
+    for group in groups:
+        if str(group["name"]).casefold() == names.resource_group.casefold():
+            return {key.casefold(): value for key, value in (group.get("tags") or {}).items()}.get(
+                WORKER_ADDRESS
+            )
+    return None
 
 
 def authorized_ranges(

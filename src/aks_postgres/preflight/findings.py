@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aks_postgres.arm.gate import Gate
 from aks_postgres.errors import Finding
 
 
@@ -19,6 +20,11 @@ class Verdict:
 
 
 FINE = Verdict()
+
+
+def about_rights(gate: Gate, verdict: Verdict) -> Verdict:
+    """What rights are lacking, as it concerns this run: a plan writes nothing, and says what a run would lack."""
+    return Verdict(warnings=verdict.problems + verdict.warnings) if gate.plans else verdict
 
 
 def problem(field: str, text: str, way_out: str) -> Verdict:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import functools
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from aks_postgres.foreign_text import shown_inside
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -85,6 +86,23 @@ class StepOutputs(Outputs):
     change: Change
 
 
+class Planned:
+    """Outputs of what a plan would create: what the spec says is known, and what only Azure knows isn't."""
+
+
+S = TypeVar("S", bound=StepOutputs)
+
+
+@functools.cache
+def _planned_type(kind: type[StepOutputs]) -> type[StepOutputs]:
+    return create_model(f"Planned{kind.__name__}", __base__=(Planned, kind))  # type: ignore[arg-type]
+
+
+def planned_outputs(outputs: S) -> S:
+    """The same outputs, as `Planned`. Only the step's decorator calls it."""
+    return cast("S", _planned_type(type(outputs)).model_construct(**dict(outputs)))
+
+
 class ProvidersOutputs(StepOutputs):
     """Resource providers registered by this run."""
 
@@ -142,8 +160,9 @@ class GrafanaOutputs(ResourceOutputs):
 
 
 class ClusterRequestOutputs(ResourceOutputs):
-    """The write that makes the whole cluster, once Azure has taken it; the URL tells of its operation."""
+    """The write that makes the whole cluster; once Azure has taken it, the URL may tell of its operation."""
 
+    is_sent: bool
     operation_url: str | None
 
 
@@ -201,10 +220,72 @@ class OperatorOutputs(StepOutputs):
     objects: int
 
 
+class FederatedCredentialOutputs(ResourceOutputs):
+    """What lets the database's pods write backups: who they are for Microsoft Entra ID."""
+
+    issuer: str
+    subject: str
+    client_id: str
+
+
+class ObjectsOutputs(StepOutputs):
+    """Objects in the cluster by kind and name, as `Secret db-user-pass`."""
+
+    names: tuple[str, ...]
+
+
+class PostgresClusterOutputs(StepOutputs):
+    """The Postgres cluster as it is asked for; `lineage` is the name that it archives under."""
+
+    namespace: str
+    name: str
+    lineage: str
+    image: str
+
+
+class PostgresReadyOutputs(StepOutputs):
+    """The Postgres cluster once all of its instances are ready."""
+
+    primary: str
+    instances: int
+
+
+class BackupOutputs(StepOutputs):
+    """Where backups go, and since when it can be gone back to (empty where the operator doesn't say)."""
+
+    destination: str
+    recoverable_since: str
+
+
 class VerificationOutputs(StepOutputs):
     """What was looked at and found to be so, one line each."""
 
     facts: tuple[str, ...]
+
+
+class DatabaseOutputs(Outputs):
+    """The database: how to connect, where its backups are, and what is shown and isn't. Never a password.
+
+    `host` is a name inside the Kubernetes cluster; `public_host` and `address` are None without a load balancer.
+    """
+
+    namespace: str
+    cluster: str
+    lineage: str
+    image: str
+    instances: int
+    primary: str
+    host: str
+    read_only_host: str
+    public_host: str | None
+    databases: tuple[str, ...]
+    owner: str
+    password_secret: str
+    ca_secret: str
+    backups: str | None
+    recoverable_since: str
+    proven: tuple[str, ...]
+    not_proven: tuple[str, ...]
 
 
 class EnvironmentOutputs(Outputs):
@@ -226,6 +307,7 @@ class EnvironmentOutputs(Outputs):
     postgres_pool: NodePoolOutputs
     public_ip: PublicIpOutputs
     operator: OperatorOutputs
+    database: DatabaseOutputs | None = None
     changes: dict[str, Change]
 
     @property

@@ -9,7 +9,7 @@ from aks_postgres.arm.deletion import Deletable, deletable
 from aks_postgres.arm.reconcile import ArmResource, arm_resource
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.errors import NotOurs
-from aks_postgres.reports.outputs import ClusterOutputs, Site
+from aks_postgres.reports.outputs import UNCHANGED, ClusterOutputs, Planned, Site, StepOutputs
 from aks_postgres.spec.environment import EnvironmentSpec
 
 # Azure seconds, https://github.com/Azure/AKS/issues/1439 and recordings of Azure PowerShell: a create takes 4 to 13
@@ -23,14 +23,10 @@ DELETE_S = 500
 _API_VERSION = "2026-08-01"
 
 
-def is_planned(azure: Azure, cluster: ClusterOutputs) -> bool:
-    """Whether the cluster isn't there yet and this run only plans it, so that nothing in it can be asked."""
-    return azure.gate.plans and cluster.change.kind == "created"
-
-
-def comes_with_it(azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs) -> bool:
-    """Whether this run only plans the cluster, and its one write brings everything that later steps look for."""
-    return is_planned(azure, cluster) and spec.cluster_requests == "single"
+def comes_with_it(spec: EnvironmentSpec, cluster: ClusterOutputs, *_: Any) -> StepOutputs | None:
+    """What a step of the cluster's reports of a planned one whose one write brings all that later steps look for."""
+    single = isinstance(cluster, Planned) and spec.cluster_requests == "single"
+    return StepOutputs(change=UNCHANGED) if single else None
 
 
 def metrics_on() -> Json:

@@ -10,8 +10,10 @@ from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
+from aks_postgres.arm.planned import PlannedBody
 from aks_postgres.arm.reconcile import ArmResource, arm_resource, ensure, look_at
-from aks_postgres.arm.responses import Json
+from aks_postgres.arm.responses import Answer, Json
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster
 from aks_postgres.reports.outputs import UNCHANGED, Change, ClusterOutputs, FieldChange
 from aks_postgres.resources.managed_cluster import DEADLINE_S, existing
@@ -22,7 +24,9 @@ _POWER = "properties.powerState.code"
 _RUNNING: Json = {"properties": {"powerState": {"code": "Running"}}}
 
 
-async def start_if_stopped(azure: Azure, whole: ArmResource, group: str, name: str) -> Change:
+async def start_if_stopped(
+    azure: Azure, whole: ArmResource, group: str, name: str
+) -> tuple[ArmResource, Change]:
     """Start the cluster if it is stopped, or once it is.
 
     Args:
@@ -31,10 +35,10 @@ async def start_if_stopped(azure: Azure, whole: ArmResource, group: str, name: s
         name: its name.
 
     Returns:
-        The change made; in a plan, the one that a run would make.
+        The cluster, in a plan as it would be started; and the change.
     """
     if await look_at(whole) is None:
-        return UNCHANGED
+        return whole, UNCHANGED
 
     async def begin_start(group: str, name: str, _body: bytes, *, content_type: str, **options: Any) -> Any:
         return await azure.container_service.managed_clusters.begin_start(group, name, **options)
@@ -60,8 +64,14 @@ async def start_if_stopped(azure: Azure, whole: ArmResource, group: str, name: s
         field = FieldChange(field=_POWER, old="Stopped", new="Running")
         return Decision(Change(kind="updated", fields=(field,)), _RUNNING)
 
-    _, change = await ensure(resource, decision)
-    return change
+    live, change = await ensure(resource, decision)
+    if not isinstance(live, PlannedBody):
+        return whole, change
+
+    async def get() -> Answer:
+        return Answer(200, live)
+
+    return replace(whole, get=get), change
 
 
 async def _unused(*_: Any, **__: Any) -> Any:
@@ -75,9 +85,14 @@ def together(first: Change, second: Change) -> Change:
     return second.model_copy(update={"fields": first.fields + second.fields})
 
 
-def would_start(azure: Azure, cluster: ClusterOutputs) -> bool:
-    """Whether this run only plans to start the cluster, so that nothing in it can be asked."""
-    return azure.gate.plans and any(field.field == _POWER for field in cluster.change.fields)
+def refuse_unstarted(azure: Azure, cluster: ClusterOutputs) -> None:
+    """See that the cluster runs: a plan doesn't start it.
+
+    Raises:
+        ProvisioningError: nothing in it can be asked.
+    """
+    if azure.gate.plans and any(field.field == _POWER for field in cluster.change.fields):
+        raise ProvisioningError(f"AKS cluster {cluster.name} is stopped: what is in it shows once it runs.")
 
 
 async def refuse_stopped(whole: ArmResource, group: str, name: str) -> None:

@@ -47,6 +47,8 @@ class Grant:
     scope: str
     principal_id: str
     principal_type: str
+    or_anyone: bool = False
+    """Whether a plan is content with anybody who has the role at the scope: who plans needn't be who runs."""
 
     @property
     def label(self) -> str:
@@ -80,6 +82,8 @@ class Assignment:
 
 async def assignments_of(azure: Azure, scope: str, wanted: str) -> list[Assignment]:
     """The role assignments at, above and below a scope that an OData filter lets through."""
+    if is_unknown(wanted):
+        return []
     label = f"role assignments on {scope.rsplit('/', 1)[-1]}"
     return [
         Assignment(
@@ -104,6 +108,10 @@ async def _listed(azure: Azure, scope: str, wanted: str) -> list[Json]:
 
 async def assigned(azure: Azure, grant: Grant) -> Json | None:
     """The live assignment of this role to this principal at exactly this scope, if there is one."""
+    if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
+        return None
+    if of_anyone := await _of_anyone(azure, grant):
+        return {"id": of_anyone.id}
     mine = f"principalId eq '{grant.principal_id}'"
     for found in await read_list(grant.label, lambda: _listed(azure, grant.scope, mine)):
         properties = found.get("properties") or {}
@@ -114,6 +122,15 @@ async def assigned(azure: Azure, grant: Grant) -> Json | None:
         ):
             return found
     return None
+
+
+async def _of_anyone(azure: Azure, grant: Grant) -> Assignment | None:
+    """In a plan, anybody's assignment at the scope, where that will do."""
+    if not (azure.gate.plans and grant.or_anyone):
+        return None
+    there = await assignments_of(azure, grant.scope, "atScope()")
+    wanted = (grant.role_id, grant.scope.casefold())
+    return next((one for one in there if (one.role_id, one.scope.casefold()) == wanted), None)
 
 
 async def ensure_grants(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
@@ -153,6 +170,8 @@ async def _given(azure: Azure, grant: Grant) -> Assignment | None:
     """
     if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
         return None
+    if of_anyone := await _of_anyone(azure, grant):
+        return of_anyone
     there = await assignments_of(azure, grant.scope, f"atScope() and assignedTo('{grant.principal_id}')")
     return next((one for one in there if one.role_id == grant.role_id), None)
 
@@ -162,8 +181,6 @@ async def _ensure_grant(azure: Azure, grant: Grant) -> tuple[Json, Change]:
     name = role_assignment_name(grant.scope, grant.principal_id, grant.role_id)
 
     async def get() -> Answer:
-        if azure.gate.plans and is_unknown(grant.scope + grant.principal_id):
-            return Answer(200, {})
         return Answer(200, await assigned(azure, grant) or {})
 
     async def put(body: Json, _live: Json | None) -> Answer:

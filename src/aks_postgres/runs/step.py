@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -27,7 +27,7 @@ from aks_postgres.arm.responses import clean
 from aks_postgres.errors import NotUnderstood, PermanentError, is_temporary
 from aks_postgres.files.given_files import disk_problem
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import StepOutputs
+from aks_postgres.reports.outputs import Planned, StepOutputs, planned_outputs
 from aks_postgres.reports.receipt import Removals
 from aks_postgres.runs.progress import progress_of
 from aks_postgres.spec.problems import SpecError
@@ -93,13 +93,30 @@ def understanding(label: str) -> Iterator[None]:
         ) from error
 
 
+def _without(
+    bound: inspect.BoundArguments, needs: str, planned: Callable[..., StepOutputs | None] | None
+) -> Any:
+    """What a step reports of what it can't look at, because a plan would only create what it needs."""
+    if planned is None or not isinstance(bound.arguments.get(needs), Planned):
+        return None
+    return planned(*bound.args, **bound.kwargs)
+
+
 def arm_task(
     title: str,
+    *,
+    looks: bool = False,
+    needs: str = "",
+    planned: Callable[..., StepOutputs | None] | None = None,
 ) -> Callable[[Callable[Concatenate[Azure, P], Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
     """Make a step of a coroutine function that takes the connection to Azure first.
 
     Args:
         title: the task run's name, a sentence with fields of the arguments: `ensure_node_pool {pool.name}`.
+        looks: whether it only looks, or its change is another step's, so that no plan and no summary counts it.
+        needs: the argument that it can't do without. Where a plan would only create that, `planned` is called with the
+            step's arguments instead.
+        planned: what the step would do then; None for what it finds out all the same.
     """
 
     def make(
@@ -117,15 +134,18 @@ def arm_task(
             with journal().step(name, _run_log()):
                 async with progress_of(name):
                     with understanding(name):
-                        outputs = await function(azure, *args, **kwargs)
+                        outputs = _without(bound, needs, planned) or await function(azure, *args, **kwargs)
                 if isinstance(outputs, StepOutputs):
                     fields = "; ".join(map(str, outputs.change.fields))
                     journal().ended(outputs.change.kind, fields, planned=not azure.gate.writes)
+                    if azure.gate.plans and outputs.change.kind == "created":
+                        return cast("R", planned_outputs(outputs))
                 else:
                     journal().ended("done", str(outputs) if isinstance(outputs, Removals) else "")
                 return outputs
 
         step.__signature__ = signature  # type: ignore[attr-defined]
+        step.only_looks = looks  # type: ignore[attr-defined]
         return task(
             name=function.__name__,
             task_run_name=title,

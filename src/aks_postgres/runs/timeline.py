@@ -36,7 +36,7 @@ class Bar:
     """A step on the timeline; seconds are real ones since the run began.
 
     Args:
-        name: its function's name.
+        name: its function's name, or its title where that ran more than once.
         began_s: when it began to work.
         ended_s: when it ended.
         kind: how it ended.
@@ -75,29 +75,38 @@ def bars(journal: Journal, edges: Mapping[str, Sequence[str]]) -> list[Bar]:
 
     Args:
         journal: what happened.
-        edges: for each step the names of those that it waits for (`Steps.edges`).
+        edges: for each step the titles of those that it waits for (`Steps.edges`).
     """
     began: dict[str, float] = {}
     found: dict[str, Bar] = {}
+    labels = _labels(event.step for event in journal.events)
     for event in journal.events:
-        name = event.step.partition(" ")[0]
-        if not name:
-            continue
         if event.kind == "started":
-            began.setdefault(name, event.at_s)
-        elif event.kind in _ENDS:
-            found[name] = Bar(name, began.get(name, event.at_s), event.at_s, event.kind)
-    for name, bar in found.items():
-        before = [found[other] for other in edges.get(name, ()) if other in found]
-        found[name] = replace(
+            began.setdefault(event.step, event.at_s)
+        elif event.step and event.kind in _ENDS:
+            began_s = began.get(event.step, event.at_s)
+            found[event.step] = Bar(labels[event.step], began_s, event.at_s, event.kind)
+    for title, bar in found.items():
+        before = [found[other] for other in edges.get(title, ()) if other in found]
+        found[title] = replace(
             bar,
-            operations=tuple(_operations(journal, name, bar.ended_s)),
+            operations=tuple(_operations(journal, title, bar.ended_s)),
             after=max(before, key=lambda one: one.ended_s).name if before else "",
-            waits=tuple(_waits(journal, name)),
+            waits=tuple(_waits(journal, title)),
         )
-    for name in critical_path(found.values()):
-        found[name] = replace(found[name], is_critical=True)
-    return sorted(found.values(), key=lambda bar: (bar.began_s, bar.ended_s))
+    critical = critical_path(found.values())
+    marked = [replace(bar, is_critical=bar.name in critical) for bar in found.values()]
+    return sorted(marked, key=lambda bar: (bar.began_s, bar.ended_s))
+
+
+def _labels(titles: Iterable[str]) -> dict[str, str]:
+    """Each step's function; where it ran for several things, such as two generations, its whole title."""
+    titles = dict.fromkeys(titles)
+    functions = [title.partition(" ")[0] for title in titles]
+    return {
+        title: function if functions.count(function) == 1 else title
+        for title, function in zip(titles, functions, strict=True)
+    }
 
 
 def critical_path(found: Iterable[Bar]) -> list[str]:
@@ -111,26 +120,23 @@ def critical_path(found: Iterable[Bar]) -> list[str]:
     return path[::-1]
 
 
-def _operations(journal: Journal, name: str, until_s: float) -> Iterable[tuple[float, float]]:
+def _operations(journal: Journal, title: str, until_s: float) -> Iterable[tuple[float, float]]:
     for operation in journal.operations:
-        if name in (operation.step.partition(" ")[0], operation.ended_in.partition(" ")[0]):
+        if title in (operation.step, operation.ended_in):
             yield operation.began_s, until_s if operation.ended_s is None else operation.ended_s
 
 
-def _waits(journal: Journal, name: str) -> Iterable[str]:
+def _waits(journal: Journal, title: str) -> Iterable[str]:
     conflicts: dict[str, int] = {}
-    last: Event | None = None
     for event in journal.events:
-        if event.kind == "conflict" and event.step.partition(" ")[0] == name:
+        if event.kind == "conflict" and event.step == title:
             words = event.text.partition(" (")[0].rpartition(": ")[2]
             conflicts[words] = conflicts.get(words, 0) + 1
     for words, times in conflicts.items():
         yield words if times == 1 else f"{words} ({times} times)"
-    titles = {event.step for event in journal.events if event.step.partition(" ")[0] == name}
-    for title in titles:
-        last = journal.last_wait(title)
-        if last is not None and not any(last.text in words for words in conflicts):
-            yield last.text
+    last: Event | None = journal.last_wait(title)
+    if last is not None and not any(last.text in words for words in conflicts):
+        yield last.text
 
 
 def timeline_table(found: Sequence[Bar], *, every_step: bool = False) -> str:

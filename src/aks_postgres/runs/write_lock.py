@@ -10,7 +10,8 @@ and it takes the lock for a write only if every group that it began with is stil
 
 While the account doesn't exist, the first run goes without a lock as far as it only makes what can't be lost. Where
 there is something of the environment and no account, the tag alone is the lock: it is written, left alone for longer
-than any other run's write can take, and read again.
+than any other run's write can take, and read again. Such a run looks for the account at each of its writes, and takes
+the lease before it goes on.
 
 REST: https://learn.microsoft.com/rest/api/storagerp/blob-containers/lease,
 https://learn.microsoft.com/rest/api/resources/tags/update-at-scope
@@ -33,6 +34,7 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.error_codes import rule_for
 from aks_postgres.arm.gate import WRITE_LIMIT_S, Elapsed, Write, purpose
+from aks_postgres.arm.poll import LOCK, NotInTime, poll
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
 from aks_postgres.arm.retry import persistently, refusal, send
 from aks_postgres.errors import AzureUnavailable, EnvironmentBusy, ProvisioningError
@@ -69,6 +71,10 @@ class Home:
     group: str
     group_id: str
     account: str | None = None
+
+    def is_in_group_of(self, other: Home) -> bool:
+        """Whether both are in one group."""
+        return self.group.casefold() == other.group.casefold()
 
 
 @dataclass
@@ -114,6 +120,13 @@ class _Held:
     home: Home
     has_lease: bool
     let_go: bool = False
+    has_beaten: bool = False
+    """Whether the heartbeat of this run is there."""
+
+    @property
+    def lacks_lease(self) -> bool:
+        """Whether only the heartbeat is the lock, and may be more."""
+        return not self.has_lease and not self.let_go
 
 
 @dataclass
@@ -156,6 +169,8 @@ class WriteLock:
         self._waits = waits
         self._held: list[_Held] = []
         self._is_founding = False
+        self._others = 0
+        """How often others had the lock when this run wanted it: what was read before may be over."""
         self._groups: frozenset[str] = frozenset()
         """The environment's groups at the start, in small letters; none once the run has had the lock."""
         self._awake = Elapsed()
@@ -185,30 +200,47 @@ class WriteLock:
             AzureUnavailable: Azure couldn't be asked whether the lock is still ours.
         """
         self._refuse_lost()
+        before = self._others
         if not self._held:
             if write.is_foundation and await self._nothing_to_lock():
                 self._refuse_slept()
                 return "a foundation, as there is nothing to lock yet"
-            if await self._secure_as_read():
-                raise ArmFault(409, "EnvironmentWasBusy", "another run wrote to the environment meanwhile")
-            if not self._held:
+            await self._secure_as_read()
+            if not self._held and self._others == before:
                 raise ArmFault(
                     404, "ResourceGroupNotFound", "there is nothing of the environment that could be locked"
                 )
-        away = Elapsed()
-        while self.left_s(write) <= clock.lock_real_s(WRITE_LIMIT_S):
-            await self._beat()
-            if away.real_s() > clock.lock_real_s(_AWAY_S):
-                raise AzureUnavailable(
-                    f"{self._environment}: whether this run may still write couldn't be asked for "
-                    f"{away.real_s():.0f} s, so nothing more was sent. Run again to go on."
-                )
-            if self._has_failed:
-                await asyncio.sleep(clock.lock_real_s(LOOK_S))
+        async with self._taking:  # which may still have to find out whether another run took it, too
+            if any(held.lacks_lease for held in self._held):
+                await self._hold_what_came()
+        self._refuse_lost()
+        if self._others != before:
+            raise ArmFault(409, "EnvironmentWasBusy", "another run wrote to the environment meanwhile")
+        if not self._held:
+            return await self.admit(write)
+
+        async def is_certain() -> bool | None:
             self._refuse_lost()
             if not self._held:  # its group is gone, and with it the lock
-                return await self.admit(write)
-        return f"lease {self.guid}"
+                return False
+            if self.left_s(write) > clock.lock_real_s(WRITE_LIMIT_S):
+                return True
+            await self._beat()
+            return None
+
+        try:
+            certain = await poll(
+                is_certain,
+                every_s=lambda _: LOOK_S if self._has_failed else 0,
+                deadline_s=_AWAY_S,
+                timer=LOCK,
+            )
+        except NotInTime as late:
+            raise AzureUnavailable(
+                f"{self._environment}: whether this run may still write couldn't be asked for "
+                f"{clock.lock_real_s(late.elapsed_s):.0f} s, so nothing more was sent. Run again to go on."
+            ) from None
+        return f"lease {self.guid}" if certain else await self.admit(write)
 
     def left_s(self, write: Write) -> float:
         """Real seconds for which the lock is certain to be ours; foundations may go without."""
@@ -278,13 +310,18 @@ class WriteLock:
                 return False
             await self._wait_for_account()
             waited = False
-            while True:
+
+            async def is_taken() -> bool | None:
+                nonlocal waited
                 had_to_wait, _ = await self._until_free()
                 waited = waited or had_to_wait
                 if await self._take():
-                    break
+                    return True
                 waited = True
-                await asyncio.sleep(clock.lock_real_s(LOOK_S))
+                return None
+
+            await poll(is_taken, every_s=LOOK_S, timer=LOCK)
+            self._others += waited
             if not self._held:  # there is nothing to lock
                 return waited
             self._is_founding = False
@@ -292,33 +329,37 @@ class WriteLock:
             return waited
 
     async def secure_new_homes(self) -> None:
-        """Hold the leases of accounts that came since."""
+        """Hold the leases of accounts that came since.
+
+        Raises:
+            EnvironmentBusy: another run has one of them.
+        """
         if self._held:
-            known = {held.home.account for held in self._held}
-            for seen in await self._survey():
-                if seen.home.account not in known and seen.lease is not None:
-                    await self._take_lease(seen)
-                    self._held.append(_Held(seen.home, has_lease=True))
+            async with self._taking:
+                await self._hold_what_came()
             await self._beat(even_if_good=True)
+            self._refuse_lost()
 
     async def let_go(self, account: str) -> None:
         """Release the lease on an account that is to be deleted; the heartbeat goes on while its group is there."""
-        for held in self._held:
-            if held.home.account == account and held.has_lease:
-                held.has_lease, held.let_go = False, True
-                await self._lease(held.home, action="Release", leaseId=self.guid)
+        async with self._taking:
+            for held in self._held:
+                if held.home.account == account and not held.let_go:
+                    has_lease, held.has_lease, held.let_go = held.has_lease, False, True
+                    if has_lease:
+                        await self._lease(held.home, action="Release", leaseId=self.guid)
 
     # --- whether what was read still holds ---------------------------------------------------------------------
 
-    async def _secure_as_read(self) -> bool:
-        """Have the lock for a write whose reasons were read without it; as `secure`.
+    async def _secure_as_read(self) -> None:
+        """Have the lock for a write whose reasons were read without it.
 
         Raises:
             EnvironmentBusy: this run slept since, or another one has removed what it read.
         """
         self._refuse_slept()
         before = self._sleeps
-        waited = await self.secure()
+        await self.secure()
         self._refuse_slept(before)
         read, self._groups = self._groups, frozenset()
         if read and (gone := read - await self._groups_now()):
@@ -328,7 +369,6 @@ class WriteLock:
                 way_out="Run again.",
             )
             raise self._lost
-        return waited
 
     async def _groups_now(self) -> frozenset[str]:
         return frozenset(home.group.casefold() for home in await self._find_groups())
@@ -373,21 +413,25 @@ class WriteLock:
 
     async def _wait_for_account(self) -> None:
         """While this run founds the environment, its account is about to come."""
-        started_s = clock.now_s()
-        while self._is_founding and clock.now_s() - started_s < _FOUNDED_WITHIN_S:
-            if any(seen.lease is not None for seen in await self._survey()):
-                return
-            await clock.sleep(LOOK_S)
+        if not self._is_founding:
+            return
+
+        async def is_there() -> bool | None:
+            return True if any(seen.lease is not None for seen in await self._survey()) else None
+
+        with suppress(NotInTime):
+            await poll(is_there, every_s=LOOK_S, deadline_s=_FOUNDED_WITHIN_S)
 
     async def _until_free(self) -> tuple[bool, bool]:
         """Wait until no other run has the lock; says whether that took time, and whether a dead run left it behind."""
         waiting, said = Elapsed(), ""
-        while True:
+
+        async def remains() -> bool | None:
+            nonlocal said
             every = await self._survey()
             holder = next((text for seen in every if (text := self._holder(seen))), None)
             if holder is None:
-                remains = any(seen.heartbeat or seen.lease in ("Leased", "Breaking") for seen in every)
-                return bool(said), remains
+                return any(seen.heartbeat or seen.lease in ("Leased", "Breaking") for seen in every)
             if not self._waits:
                 raise EnvironmentBusy(
                     f"{self._environment}: {holder} is writing to it. Nothing was written.",
@@ -402,7 +446,10 @@ class WriteLock:
             if holder != said:
                 said = holder
                 journal().note(f"{self._environment}: waiting for {holder}, which is writing to it")
-            await asyncio.sleep(clock.lock_real_s(LOOK_S))
+            return None
+
+        has_remains = await poll(remains, every_s=LOOK_S, timer=LOCK)
+        return bool(said), has_remains
 
     def _holder(self, seen: _Seen) -> str | None:
         """Who else has the lock and lives, as far as is known; None when it can be taken."""
@@ -470,6 +517,8 @@ class WriteLock:
         self._held, self._has_failed = held, False
         self._good = None
         self._left_behind = {seen.home.group: seen.heartbeat for seen in every}
+        # Whoever is quicker is waited for, so that it ends nothing here.
+        inside, self._inside = self._inside, None
         try:
             await self._beat(even_if_good=True)
             if not is_certain:
@@ -478,6 +527,7 @@ class WriteLock:
                 self._has_failed = True
                 await self._beat(even_if_good=True)
         finally:
+            self._inside = inside
             if self._lost is not None or self._good is None:
                 self._held = []
         if self._lost is not None:
@@ -494,11 +544,8 @@ class WriteLock:
 
     async def _take_lease(self, seen: _Seen) -> Literal["certain", "uncertain", "refused"]:
         home = seen.home
-        assert home.account is not None
-        await _ensure_container(self._azure, home, home.account)
         if seen.lease not in ("Leased", "Breaking"):
-            answer = await self._lease(home, action="Acquire", leaseDuration=-1, proposedLeaseId=self.guid)
-            return "certain" if answer == "done" else "refused"
+            return "certain" if await self._take_free_lease(home) == "done" else "refused"
         beat = _Heartbeat.read(seen.heartbeat or "")
         if beat is not None and beat.guid:
             journal().note(f"{self._environment}: {beat.writer} has died or sleeps; taking over from it")
@@ -512,6 +559,47 @@ class WriteLock:
         await self._lease(home, action="Break", breakPeriod=0)
         answer = await self._lease(home, action="Acquire", leaseDuration=-1, proposedLeaseId=self.guid)
         return "uncertain" if answer == "done" else "refused"
+
+    async def _hold_what_came(self) -> None:
+        """Hold homes, and take the leases of accounts, that weren't there when the lock was taken.
+
+        Outside of any heartbeat, as an account that is still being made is waited for; but a lease counts only once a
+        heartbeat has seen that nobody came and went before it was taken.
+        """
+        leased, came = [], False
+        for home in await self._find_homes():
+            held = next((one for one in self._held if one.home.is_in_group_of(home)), None)
+            if held is not None and not held.lacks_lease:
+                continue
+            if (seen := await self._look(home)) is None:
+                continue
+            if held is None:
+                held, came = _Held(home, has_lease=False), True
+                self._held.append(held)
+            held.home = home
+            if seen.lease is None:
+                continue
+            how = await self._take_free_lease(home)
+            if how == "refused":
+                self._lose("another run")
+                self._end_inside()
+                break
+            if how == "done":
+                leased.append(held)
+        if (came or leased) and self._lost is None:
+            await self._beat(even_if_good=True)
+        for held in leased:
+            if self._lost is not None:
+                with suppress(ArmFault, ProvisioningError):
+                    await self._lease(held.home, action="Release", leaseId=self.guid)
+            else:
+                held.has_lease = not self._has_failed
+
+    async def _take_free_lease(self, home: Home) -> Literal["done", "refused", "gone"]:
+        """Take a lease that nobody has; whoever has it may not have written its heartbeat yet."""
+        assert home.account is not None
+        await _ensure_container(self._azure, home, home.account)
+        return await self._lease(home, action="Acquire", leaseDuration=-1, proposedLeaseId=self.guid)
 
     def _is_watched_out(self, seen: _Seen) -> bool:
         """Whether a lease under another GUID than its heartbeat's was looked at for long enough."""
@@ -554,8 +642,13 @@ class WriteLock:
                 journal().note(f"the heartbeat of this run couldn't be written: {fault}")
                 self._has_failed = True
                 self._refused = fault if rule_for(fault).reaction == "stop" else None
-            if self._lost is not None and self._inside is not None:
-                self._inside.cancel()
+            if self._lost is not None:
+                self._end_inside()
+
+    def _end_inside(self) -> None:
+        # Who asks the lock itself is told by an error.
+        if self._inside is not None and self._inside is not asyncio.current_task():
+            self._inside.cancel()
 
     async def _beat_once(self) -> None:
         slept = self._good is not None and self._good.real_s() > clock.lock_real_s(2 * BEAT_S)
@@ -566,20 +659,27 @@ class WriteLock:
                     if await _lease_once(self._azure, held.home, body) != "done":
                         self._lose("another run")
                         return
-        sent = Elapsed()
+        sent, has_slept_over = Elapsed(), False
         for held in list(self._held):
             group = await _group(self._azure, held.home)
             if group is None:
                 self._held.remove(held)  # and with it what was locked
+                has_slept_over = slept
                 continue
             text, now = _heartbeat_of(group), _date_of(group)
             beat = _Heartbeat.read(text or "")
+            is_ours = beat is not None and beat.guid == self.guid
+            if slept and held.has_beaten and not held.has_lease and not is_ours:
+                # No lease tells whether another run came and went; our own heartbeat, which it takes away, does.
+                self._lose(beat.writer if beat is not None else "another run")
+                return
             is_anothers = beat is not None and beat.guid != self.guid and (beat.guid or beat.until > now)
             if beat is not None and is_anothers and text != self._left_behind.get(held.home.group):
                 self._lose(beat.writer)
                 return
             try:
                 await _tag(self._azure, held.home, "Merge", self._text(now))
+                held.has_beaten = True
             except ArmFault as fault:
                 # A group that is being deleted takes no tags; the next look finds it gone.
                 if fault.status not in (404, 409) or not (
@@ -590,6 +690,7 @@ class WriteLock:
         self._has_failed = False
         self._good = sent
         self._sleeps_known = self._sleeps
+        self._sleeps += has_slept_over
         self._left_behind = {}
         for callback in self._listeners:
             callback()

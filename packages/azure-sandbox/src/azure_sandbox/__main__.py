@@ -20,6 +20,9 @@ import uvicorn
 from azure_sandbox.core.certificates import PUBLIC_HOSTS, write_private
 from azure_sandbox.core.scenarios import Scenario, find_or_read
 from azure_sandbox.kubernetes import control_plane
+from azure_sandbox.postgres import install
+from azure_sandbox.postgres.host import remove_abandoned
+from azure_sandbox.postgres.programs import FOLDER, NoAccount, Programs, account, default_folder, found_in
 from azure_sandbox.server.app import App
 from azure_sandbox.server.control import described_manifests
 from azure_sandbox.server.instance import Sandbox
@@ -28,6 +31,9 @@ from azure_sandbox.server.proxy import Proxy
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the sandbox; the exit code is 2 when it can't start."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["postgres"]:
+        return install.main(given[1:])
     options = _parser().parse_args(arguments)
     try:
         scenarios = [find_or_read(name) for name in options.scenario]
@@ -45,6 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
     folder.chmod(0o700)
     control_plane.remove_abandoned(folder / control_plane.FOLDER)
     try:
+        postgres = _postgres(options.postgres)
+    except ValueError as error:
+        print(f"sandbox: --postgres: {error}", file=sys.stderr)
+        return 2
+    try:
         listener = _listen(options.port)
     except OSError as error:
         print(f"sandbox: port {options.port} can't be used: {error.strerror}", file=sys.stderr)
@@ -55,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         seed=options.seed,
         kubernetes=options.kubernetes,
         persist=options.persist,
+        postgres=postgres,
     )
     sandbox.endpoint = f"https://localhost:{listener.getsockname()[1]}"
     asyncio.run(_serve(sandbox, listener, scenarios))
@@ -75,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         "they take real time, so let --speed be 30 or less",
     )
     parser.add_argument(
+        "--postgres",
+        default=os.environ.get(FOLDER, "auto"),
+        metavar="auto|off|DIR",
+        help=f"the PostgreSQL that Clusters get, as `azure-sandbox postgres install` made it; auto is {FOLDER}, or "
+        "the install's own folder if it is there",
+    )
+    parser.add_argument(
         "--scenario",
         action="append",
         default=[],
@@ -87,6 +106,30 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the state in the folder between runs, but not what is in a real Kubernetes API",
     )
     return parser
+
+
+def _postgres(wanted: str) -> Programs | None:
+    """What Clusters get.
+
+    Raises:
+        ValueError: a folder without PostgreSQL, or nobody to run it as.
+    """
+    if wanted == "off":
+        return None
+    folder = default_folder() if wanted == "auto" else Path(wanted)
+    found = found_in(folder)
+    if found is None:
+        if wanted == "auto":
+            return None
+        raise ValueError(f"{wanted} has no PostgreSQL; `azure-sandbox postgres install --into {wanted}`")
+    try:
+        account()
+    except NoAccount as error:
+        if wanted == "auto":
+            return None
+        raise ValueError(str(error)) from None
+    remove_abandoned()
+    return found
 
 
 def _positive(text: str) -> float:
@@ -142,6 +185,7 @@ async def _serve(sandbox: Sandbox, listener: socket.socket, scenarios: list[Scen
         sandbox.scenarios.apply(scenario)
     proxy = Proxy(listener.getsockname()[1])
     await proxy.start()
+    sandbox.proxy_url = proxy.url
     clock = asyncio.create_task(sandbox.clock.run())
     serving = asyncio.create_task(server.serve([listener]))
     description = sandbox.folder / "sandbox.json"
@@ -177,6 +221,7 @@ def describe(sandbox: Sandbox) -> dict[str, Any]:
         "egress_url": sandbox.endpoint + "/sandbox/egress",
         **described_manifests(sandbox.endpoint),
         "kubernetes": sandbox.kubernetes,
+        "postgres": list(sandbox.postgres.programs.versions) if sandbox.postgres is not None else [],
     }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from azure_sandbox.kubernetes.admission import Webhooks
 from azure_sandbox.kubernetes.controllers import Controllers
 from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
+from azure_sandbox.kubernetes.controllers.postgres.controller import PostgresClusters
+from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.endpoint import Endpoint
 from azure_sandbox.kubernetes.exchange import OnRequest
 from azure_sandbox.kubernetes.objects import Objects
@@ -37,6 +39,7 @@ class KubernetesApi:
         sign: makes the tokens of service accounts; without it there are none.
         on_request: is told every request once it is answered, as an entry of the ledger.
         troubles: what pods suffer from, asked again and again.
+        around: what runs PostgreSQL for Clusters, and the cloud around them.
 
     Attributes:
         app: the ASGI application, for `ClusterServer`.
@@ -56,6 +59,7 @@ class KubernetesApi:
         sign: Sign | None = None,
         on_request: OnRequest | None = None,
         troubles: Troubles = tuple,
+        around: Surroundings | None = None,
     ) -> None:
         self.name = name
         self.token = token or secrets.token_hex(32)
@@ -68,7 +72,7 @@ class KubernetesApi:
         self.objects.admission.append(self.webhooks)
         self.app = Endpoint(name, version, clock, Verbs(self.objects, sign), {self.token: ADMIN}, on_request)
         self._controllers = Controllers(
-            self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem, troubles
+            self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem, troubles, around
         )
         if kept is not None:
             self.webhooks.load(kept["authorities"])
@@ -111,6 +115,15 @@ class KubernetesApi:
         if live is None:
             live = self.objects.create(type_, {"metadata": {"name": name}}, "somebody-else")
         self.objects.delete(type_, live)
+
+    @property
+    def postgres(self) -> PostgresClusters:
+        """The stand-in of the PostgreSQL operator."""
+        return self._controllers.postgres
+
+    async def end(self) -> None:
+        """End the processes of the cluster, after `stop`."""
+        await self._controllers.postgres.close()
 
     def stop(self) -> None:
         """End open watches and all life."""

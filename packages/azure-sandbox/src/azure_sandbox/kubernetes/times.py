@@ -20,6 +20,12 @@ class Clock(Protocol):
     def run_due(self) -> None:
         """Run everything that is due."""
 
+    def real(self, seconds: float) -> float:
+        """How many real seconds some sandbox seconds last."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep sandbox seconds."""
+
 
 def stamp(clock: Clock, later_s: float = 0.0) -> str:
     """The time, some seconds from now, as `metadata` has it."""

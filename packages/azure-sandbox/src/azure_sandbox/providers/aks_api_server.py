@@ -19,7 +19,7 @@ import yaml
 
 from azure_sandbox.kubernetes import ClusterServer, KubernetesApi
 from azure_sandbox.kubernetes.control_plane import FOLDER
-from azure_sandbox.providers import aks_entra_access, aks_node_group
+from azure_sandbox.providers import aks_entra_access, aks_node_group, aks_postgres
 from azure_sandbox.providers.aks_api_faults import WithFaults
 from azure_sandbox.providers.aks_validation import at
 from azure_sandbox.providers.container_service import pools_of, provider
@@ -136,6 +136,7 @@ def _new_api(
             sign=sign,
             on_request=to_ledger,
             troubles=lambda: sandbox.settings["pods"],
+            around=aks_postgres.surroundings(sandbox, cluster, sign),
         )
     from azure_sandbox.kubernetes.real import RealKubernetesApi  # Its import takes a third of a second.
 
@@ -216,6 +217,8 @@ def close(sandbox: Sandbox, cluster: Resource) -> None:
     if server is not None:
         server.api.stop()
         server.do(server.server.stop())
+        if isinstance(server.api, KubernetesApi):
+            server.do(server.api.end())
 
 
 @provider.reset
@@ -224,6 +227,8 @@ async def close_all(sandbox: Sandbox) -> None:
     for server in list(sandbox.state("aks_api_servers").values()):
         server.api.stop()
         server.do(server.server.stop())
+        if isinstance(server.api, KubernetesApi):
+            server.do(server.api.end())
         await server.work
 
 

@@ -27,6 +27,8 @@ from azure_sandbox.core.scenarios import Scenarios
 from azure_sandbox.core.settings import Settings
 from azure_sandbox.core.store import Store
 from azure_sandbox.core.throttling import Throttling
+from azure_sandbox.postgres.host import Host
+from azure_sandbox.postgres.programs import Programs
 from azure_sandbox.server.routing import Router
 
 Json = dict[str, Any]
@@ -43,6 +45,7 @@ class Sandbox:
         seed: of everything that is drawn, secrets excepted.
         kubernetes: `emulated` or `real`.
         persist: whether the folder's state is taken up, and written at the end.
+        postgres: the PostgreSQL that Clusters get; without it they get none.
     """
 
     def __init__(
@@ -53,12 +56,17 @@ class Sandbox:
         seed: int = 1,
         kubernetes: str = "emulated",
         persist: bool = False,
+        postgres: Programs | None = None,
     ) -> None:
         self.folder = folder
         self.seed = seed
         self.kubernetes = kubernetes
         self.persist = persist
         self.endpoint = "https://localhost"
+        self.proxy_url = ""
+        self.postgres: Host | None = None
+        if postgres is not None:
+            self.postgres = Host(postgres, folder / "ca-bundle.pem", lambda: self.proxy_url)
         self.clock = Clock(speed)
         self.settings = Settings()
         self.certificates = Authority(folder)
@@ -95,6 +103,8 @@ class Sandbox:
             self.scenarios.clear()
             save(self)
         await self.close()
+        if self.postgres is not None:
+            self.postgres.close()
         self.ledger.close()
 
     def _identify(self) -> None:

@@ -15,6 +15,8 @@ from azure_sandbox.kubernetes.controllers.namespaces import Namespaces
 from azure_sandbox.kubernetes.controllers.nodes import Nodes
 from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
 from azure_sandbox.kubernetes.controllers.pods import Pods
+from azure_sandbox.kubernetes.controllers.postgres.controller import PostgresClusters
+from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.controllers.services import Services
 from azure_sandbox.kubernetes.objects import Objects
 from azure_sandbox.kubernetes.store import Event
@@ -45,10 +47,12 @@ class Controllers:
         seed: str,
         ca_pem: str,
         troubles: Troubles = tuple,
+        around: Surroundings | None = None,
     ) -> None:
         self._life = Life(objects, clock, seed, troubles)
         self.nodes = Nodes(self._life)
         self.addons = Addons(self._life)
+        self.postgres = PostgresClusters(self._life, around or Surroundings())
         self._definitions = Definitions(self._life)
         self._all: list[Controller] = [
             Namespaces(self._life, ca_pem),
@@ -62,6 +66,7 @@ class Controllers:
             Garbage(self._life),
             CnpgOperator(self._life, webhooks),
             CertManager(self._life),
+            self.postgres,
             self.addons,
         ]
 
@@ -74,6 +79,7 @@ class Controllers:
         self._definitions.serve_all()
         self.addons.on = dict(kept["addons"])
         self.nodes.load(kept["nodes"])
+        self.postgres.go_on()
 
     def state(self) -> Json:
         """What the controllers have to know in another run, as JSON."""

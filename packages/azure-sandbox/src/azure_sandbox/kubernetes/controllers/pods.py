@@ -10,7 +10,7 @@ from typing import Any
 
 from azure_sandbox.kubernetes.conditions import condition, is_true
 from azure_sandbox.kubernetes.controllers import cnpg_operator, pod_troubles
-from azure_sandbox.kubernetes.controllers.life import KUBELET, SCHEDULER, Controller, Life
+from azure_sandbox.kubernetes.controllers.life import KUBELET, SCHEDULER, Controller, Life, owner_of
 from azure_sandbox.kubernetes.selectors import matches_expression
 from azure_sandbox.kubernetes.store import Event
 
@@ -39,6 +39,10 @@ class Pods(Controller):
         if event.key != "pods" or event.change == "DELETED":
             return
         at = (metadata["namespace"], metadata["name"])
+        if _is_instance(event.obj):  # The PostgreSQL stand-in is its kubelet.
+            if event.change == "ADDED":
+                self.life.after(SCHEDULE_S, partial(self._schedule, *at), "schedule", *at)
+            return
         if metadata.get("deletionTimestamp"):
             grace_s = float(metadata.get("deletionGracePeriodSeconds", 0))
             delay_s = min(grace_s, self.life.between(*END_S, "end", *at))
@@ -55,7 +59,7 @@ class Pods(Controller):
             at = (pod["metadata"]["namespace"], pod["metadata"]["name"])
             if not pod["spec"].get("nodeName"):
                 self._schedule(*at)
-            elif not is_true(pod, "Ready"):
+            elif not is_true(pod, "Ready") and not _is_instance(pod):
                 delay_s = self.life.between(*START_S, "start", *at)
                 self.life.after(delay_s, partial(self._start, *at), "start", *at)
 
@@ -233,6 +237,11 @@ class Pods(Controller):
             and not pod["metadata"].get("finalizers")
         ):
             self.store.remove("pods", namespace, name)
+
+
+def _is_instance(pod: Json) -> bool:
+    """Whether a pod is an instance of a Cluster of CloudNativePG's."""
+    return owner_of(pod, "Cluster") is not None and "cnpg.io/podRole" in (pod["metadata"].get("labels") or {})
 
 
 def _running(container: Json, now: str) -> Json:

@@ -1,0 +1,277 @@
+"""Backup and ScheduledBackup: barman-cloud-backup of a real server, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from azure_sandbox.kubernetes.controllers.life import owner_reference
+from azure_sandbox.kubernetes.controllers.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres.archive import IN_TREE_METHOD, PLUGIN_METHOD, Place
+from azure_sandbox.kubernetes.controllers.postgres.cron import Schedule
+from azure_sandbox.postgres.instance import PostgresError
+
+if TYPE_CHECKING:
+    from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
+    from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
+
+Json = dict[str, Any]
+
+DONE = ("completed", "failed")
+PARENT = "cnpg.io/scheduled-backup"
+IMMEDIATE = "cnpg.io/immediateBackup"
+
+
+class Backups:
+    """The backups of one Cluster."""
+
+    def __init__(self, work: ClusterWork) -> None:
+        self._work = work
+        self._running: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Stop what runs."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Make what schedules ask for, and start the oldest Backup that waits."""
+        for schedule in self._of(words.SCHEDULES):
+            self._check_schedule(schedule)
+        if self._running is not None:
+            if not self._running.done():
+                return
+            self._running = None
+        waiting = [
+            one for one in self._of(words.BACKUPS) if (one.get("status") or {}).get("phase") not in DONE
+        ]
+        waiting.sort(
+            key=lambda one: (one["metadata"]["creationTimestamp"], int(one["metadata"]["resourceVersion"]))
+        )
+        if waiting:
+            self._running = asyncio.create_task(self._take(waiting[0]))
+
+    def _of(self, key: str) -> list[Json]:
+        work = self._work
+        return [
+            one
+            for one in work.store.all(key, work.namespace)
+            if (one["spec"].get("cluster") or {}).get("name") == work.name
+        ]
+
+    def _set(self, key: str, obj: Json, **fields: Any) -> None:
+        def change(live: Json) -> None:
+            live["status"] = {**(live.get("status") or {}), **fields}
+
+        name = obj["metadata"]["name"]
+        self._work.controller.objects.write(key, self._work.namespace, name, change, words.OPERATOR, "status")
+
+    # Backups.
+
+    async def _take(self, backup: Json) -> None:
+        work = self._work
+        cluster = work.cluster
+        assert cluster is not None
+        method = backup["spec"].get("method", IN_TREE_METHOD)
+        place, problem = self._where(cluster, backup, method)
+        if place is None:
+            self._fail(backup, problem)
+            return
+        served = self._target(cluster, backup)
+        if served is None:
+            self._set(words.BACKUPS, backup, phase="pending", method=method)
+            return
+        condition = next(
+            (one for one in work.status.get("conditions") or [] if one["type"] == "ContinuousArchiving"), None
+        )
+        if condition is None or condition["status"] != "True":
+            self._set(words.BACKUPS, backup, phase="walArchivingFailing", method=method)
+            return
+        now = work.controller.objects.now()
+        identifier = {"podName": served.server.name, "ContainerID": f"containerd://{served.pod_uid}"}
+        started = {"phase": "started", "method": method, "instanceID": identifier, "startedAt": now}
+        major = served.server.binaries.name.partition(".")[0]
+        self._set(words.BACKUPS, backup, **started, majorVersion=int(major))
+        work.event("Starting", f"Starting backup for cluster {work.name}", about=backup)
+        work.set_condition("LastBackupSucceeded", "False", "BackupStarted", "New Backup starting up")
+        if method == IN_TREE_METHOD:
+            self._set(words.BACKUPS, backup, phase="running")
+        try:
+            await self._run(backup, served, place)
+        except (PostgresError, OSError, ValueError) as error:
+            self._fail(backup, str(error), place)
+        finally:
+            work.wake.set()
+
+    def _where(self, cluster: Json, backup: Json, method: str) -> tuple[Place | None, str]:
+        in_tree = bool((cluster["spec"].get("backup") or {}).get("barmanObjectStore"))
+        if method == IN_TREE_METHOD and not in_tree:
+            return None, "no barmanObjectStore section defined on the target cluster"
+        if method == PLUGIN_METHOD:
+            name = (backup["spec"].get("pluginConfiguration") or {}).get("name")
+            if not any(one.get("name") == name for one in cluster["spec"].get("plugins") or []):
+                return None, f"requested plugin is not available: {name}"
+        elif method != IN_TREE_METHOD:
+            return None, f"{method}: the sandbox takes backups to object stores only"
+        try:
+            return self._work.archive.place(cluster), "no object store"
+        except PostgresError as error:
+            return None, str(error)
+
+    def _target(self, cluster: Json, backup: Json) -> Served | None:
+        """The primary, or a ready replica where one is preferred; None while there is nobody ready."""
+        work = self._work
+        wanted = backup["spec"].get("target") or (cluster["spec"].get("backup") or {}).get(
+            "target", "prefer-standby"
+        )
+        current = work.status.get("currentPrimary") or ""
+        ready = [name for name in work.ready() if work.kubelet.pod(name) is not None]
+        replicas = [name for name in ready if name != current]
+        if wanted == "prefer-standby" and replicas:
+            return work.instances[replicas[0]]
+        return work.instances[current] if current in ready else None
+
+    async def _run(self, backup: Json, served: Served, place: Place) -> None:
+        work = self._work
+        data = place.configuration.get("data") or {}
+        name = f"backup-{datetime.now(UTC):%Y%m%d%H%M%S}"
+        options = ["--user", "postgres", "--name", name]
+        if compression := data.get("compression"):
+            options.append(f"--{compression}")
+        if data.get("immediateCheckpoint"):
+            options.append("--immediate-checkpoint")
+        if data.get("jobs"):
+            options += ["--jobs", str(data["jobs"])]
+        done = await work.archive.barman(
+            served, place, "barman-cloud-backup", *options, *place.options, *place.where, within_s=3600
+        )
+        if done.code != 0:
+            raise PostgresError(f"can't execute backup: {done.last_words}")
+        # Not the exit code alone: what the store has.
+        listed = await work.archive.list_backups(served, place)
+        found = next((one for one in listed if one.get("backup_name") == name), None)
+        if found is None or found.get("status") != "DONE":
+            raise PostgresError(
+                f"{name} isn't in the object store: {(found or {}).get('error') or 'not listed'}"
+            )
+        now = work.controller.objects.now()
+        self._set(
+            words.BACKUPS,
+            backup,
+            phase="completed",
+            backupId=found["backup_id"],
+            backupName=name,
+            beginWal=found["begin_wal"],
+            endWal=found["end_wal"],
+            beginLSN=found["begin_xlog"],
+            endLSN=found["end_xlog"],
+            stoppedAt=now,
+            serverName=place.server,
+            destinationPath=place.where[0],
+            online=True,
+        )
+        work.event("Completed", "Backup completed", about=backup)
+        work.set_condition("LastBackupSucceeded", "True", "LastBackupSucceeded", "Backup was successful")
+        self._note_window(place, [one for one in listed if one.get("status") == "DONE"])
+
+    def _note_window(self, place: Place, listed: list[Json]) -> None:
+        """From when and to when data can be restored: in the ObjectStore, or in-tree in the Cluster.
+
+        The times are real, as barman-cloud's: PostgreSQL has no other clock.
+        """
+        ends = sorted(
+            _moment(one["end_time_iso"] if "end_time_iso" in one else one["end_time"]) for one in listed
+        )
+        first, last = (one.strftime("%Y-%m-%dT%H:%M:%SZ") for one in (ends[0], ends[-1]))
+        if place.store is None:
+            self._work.update(firstRecoverabilityPoint=first, lastSuccessfulBackup=last)
+            return
+        self._set_window(place, firstRecoverabilityPoint=first, lastSuccessfulBackupTime=last)
+
+    def _set_window(self, place: Place, **fields: str) -> None:
+        def change(live: Json) -> None:
+            windows = (live.get("status") or {}).get("serverRecoveryWindow") or {}
+            window = {**(windows.get(place.server) or {}), **fields}
+            live["status"] = {
+                **(live.get("status") or {}),
+                "serverRecoveryWindow": {**windows, place.server: window},
+            }
+
+        self._work.controller.objects.write(
+            words.STORES, self._work.namespace, place.store or "", change, "plugin-barman-cloud", "status"
+        )
+
+    def _fail(self, backup: Json, why: str, place: Place | None = None) -> None:
+        work = self._work
+        now = work.controller.objects.now()
+        self._set(words.BACKUPS, backup, phase="failed", error=why, stoppedAt=now)
+        work.event("Failed", f"Backup failed: {why}"[:1000], "Warning", about=backup)
+        work.set_condition("LastBackupSucceeded", "False", "LastBackupFailed", why)
+        if place is not None and place.store is not None:
+            self._set_window(place, lastFailedBackupTime=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+        elif place is not None:
+            work.update(lastFailedBackup=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+
+    # Schedules: on the sandbox's clock.
+
+    def _check_schedule(self, obj: Json) -> None:
+        spec, status = obj["spec"], obj.get("status") or {}
+        if spec.get("suspend"):
+            return
+        try:
+            schedule = Schedule(spec.get("schedule", ""))
+        except ValueError as error:
+            self._work.event("InvalidSchedule", str(error), "Warning", about=obj)
+            return
+        now = self._work.life.clock.now()
+        following = schedule.after(now)
+        if following is None:
+            text = f'No time satisfying the schedule "{spec["schedule"]}" have been found'
+            self._work.event("NoSchedule", text, "Warning", about=obj)
+            return
+        stamp, next_ = (f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (now, following))
+        if "lastCheckTime" not in status:
+            fields: Json = {"lastCheckTime": stamp, "nextScheduleTime": next_}
+            if spec.get("immediate"):
+                self._create(obj, now, immediate=True)
+                fields["lastScheduleTime"] = stamp
+            self._set(words.SCHEDULES, obj, **fields)
+            return
+        due = schedule.after(_moment(status["lastCheckTime"]))
+        if due is not None and now >= due:
+            self._create(obj, due, immediate=False)
+            scheduled = f"{due:%Y-%m-%dT%H:%M:%SZ}"
+            self._set(
+                words.SCHEDULES, obj, lastCheckTime=stamp, lastScheduleTime=scheduled, nextScheduleTime=next_
+            )
+
+    def _create(self, schedule: Json, moment: datetime, *, immediate: bool) -> None:
+        spec, metadata = schedule["spec"], schedule["metadata"]
+        labels = {PARENT: metadata["name"], IMMEDIATE: str(immediate).lower()}
+        made: Json = {
+            "name": f"{metadata['name']}-{moment:%Y%m%d%H%M%S}",
+            "namespace": self._work.namespace,
+            "labels": {**labels, words.CLUSTER_LABEL: self._work.name},
+        }
+        owner = {"self": schedule, "cluster": self._work.cluster}.get(
+            spec.get("backupOwnerReference", "none")
+        )
+        if owner is not None:
+            made["ownerReferences"] = [owner_reference(owner)]
+        body = {
+            field: spec[field]
+            for field in ("cluster", "method", "target", "pluginConfiguration")
+            if field in spec
+        }
+        self._work.controller.make(words.BACKUPS, {"metadata": made, "spec": body}, words.OPERATOR)
+        self._work.event("BackupCreation", f"Backup {made['name']} created", about=schedule)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:  # barman's own: Sun Nov 29 09:30:00 2026
+        found = datetime.strptime(text, "%a %b %d %H:%M:%S %Y")
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

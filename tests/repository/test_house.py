@@ -1,0 +1,108 @@
+"""Promises about how the code is built, looked for in its source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aks_postgres.flows import _environment
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ROOT / "src" / "aks_postgres"
+TASKS = sorted((ROOT / "tasks").glob("*.py"))
+# How a run's mode, and what is only planned, can be asked for.
+MODES = {"plans", "planning", "writes", "lets", "read_only", "Planned", "PlannedBody", "is_planned"}
+MODES |= {"is_unknown", "UNKNOWN", "planned_outputs"}
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    for folder in (PRODUCT, ROOT / "tasks", ROOT / "flows"):
+        for file in sorted(folder.rglob("*.py")):
+            yield file, ast.parse(file.read_text())
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return found | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.parametrize("file", TASKS, ids=lambda file: file.stem)
+def test_no_step_asks_whether_the_run_plans_or_only_reads(file: Path) -> None:
+    source = file.read_text()
+    assert names_in(ast.parse(source)) & MODES == set()
+    assert "gate.mode" not in source
+
+
+def test_the_connection_is_asked_for_at_one_place() -> None:
+    calls = [
+        file.name
+        for file, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "current_azure"
+    ]
+    assert calls == ["step.py"]
+
+
+# They aren't waits: each does something again and again for as long as something lives, or pauses once.
+REPEATED = {
+    "_stay_awake": "notices a sleep",
+    "_keep_beating": "writes the lock's heartbeat",
+    "_report": "moves a progress bar",
+    "watch": "ends Helm's process at its deadline; that file imports nothing of ours",
+}
+
+
+def test_every_wait_is_a_poll() -> None:
+    found = []
+    for file, tree in sources():
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            loops = [
+                node for node in ast.walk(function) if isinstance(node, ast.While | ast.For | ast.AsyncFor)
+            ]
+            sleeps = {
+                call.lineno
+                for loop in loops
+                for call in ast.walk(loop)
+                if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "sleep"
+            }
+            found += [f"{file.name}: {function.name}" for _ in sleeps if function.name not in REPEATED]
+    assert found == []
+
+
+def test_an_errors_kind_is_told_by_its_class_and_not_by_its_module() -> None:
+    found = [
+        f"{file.name}:{node.lineno}"
+        for file, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr == "__module__"
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "type"
+    ]
+    assert found == []
+
+
+def test_a_step_is_called_alike_in_the_flow_in_plans_and_in_prefect() -> None:
+    """A variable of the flow is its step's noun; only those that look may be called by what they find."""
+    tree = ast.parse(Path(_environment.__file__).read_text())
+    pairs = [
+        (target.id, call.args[0].id)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for call in ast.walk(node.value)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "start"
+        and isinstance(target, ast.Name)
+        and isinstance(call.args[0], ast.Name)
+    ]
+    assert len(pairs) > 30
+    odd = [
+        (variable, task)
+        for variable, task in pairs
+        if task.partition("_")[2] != variable and not vars(_environment)[task].fn.only_looks
+    ]
+    assert odd == []
