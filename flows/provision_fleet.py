@@ -18,6 +18,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from aks_postgres.arm.poll import REAL, poll
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.fleet import Fleet, RegionResult
@@ -140,17 +141,19 @@ async def end_of(run_id: UUID) -> State[Any]:
     """
     answered_s = time.monotonic()
     async with get_client() as client:
-        while True:
+
+        async def final_state() -> State[Any] | None:
+            nonlocal answered_s
             try:
                 state = (await client.read_flow_run(run_id)).state
                 answered_s = time.monotonic()
             except httpx.HTTPError as error:
                 if not _is_away(error) or time.monotonic() - answered_s > AWAY_S:
                     raise
-            else:
-                if state is not None and state.is_final():
-                    return state
-            await asyncio.sleep(LOOK_S)
+                return None
+            return state if state is not None and state.is_final() else None
+
+        return await poll(final_state, every_s=LOOK_S, timer=REAL)
 
 
 def _is_away(error: BaseException) -> bool:

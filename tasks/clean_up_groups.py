@@ -5,6 +5,7 @@ from __future__ import annotations
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import Deletable, deletable, ensure_absent
+from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import NotOurs, OperationNotDone
 from aks_postgres.reports.journal import journal
@@ -122,8 +123,12 @@ async def _emptied(
     azure: Azure, spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None
 ) -> None:
     """Wait until nothing is listed in the group any more."""
-    started_s = clock.now_s()
-    while contents := await contents_of(azure, group.name):
+    contents: list[Json] = []
+
+    async def is_empty() -> bool | None:
+        contents[:] = await contents_of(azure, group.name)
+        if not contents:
+            return True
         others = foreign(spec, site, contents) if site else []
         others += foreign_backups(spec, vault.account_id, contents) if vault else []
         if others:
@@ -131,14 +136,22 @@ async def _emptied(
         if site and all(_is_backup(site, resource) for resource in contents):
             listed = ", ".join(map(described, contents))
             raise _HoldsBackups(f"{listed} is in it, and backups survive unless delete_backups names it")
-        elapsed_s = clock.now_s() - started_s
-        if elapsed_s > _LISTED_FOR_S:
-            raise OperationNotDone(
-                f"{group.label}: {', '.join(map(described, contents))} still in it after {clock.minutes(elapsed_s)}, "
-                "although deleted. Run again to look once more."
-            )
-        journal().waiting(f"{group.label} isn't empty yet", elapsed_s=elapsed_s, expected_s=60)
-        await clock.sleep(10)
+        return None
+
+    try:
+        await poll(
+            is_empty,
+            every_s=10,
+            deadline_s=_LISTED_FOR_S,
+            waiting=lambda elapsed_s: journal().waiting(
+                f"{group.label} isn't empty yet", elapsed_s=elapsed_s, expected_s=60
+            ),
+        )
+    except NotInTime as late:
+        raise OperationNotDone(
+            f"{group.label}: {', '.join(map(described, contents))} still in it after {clock.minutes(late.elapsed_s)}, "
+            "although deleted. Run again to look once more."
+        ) from None
 
 
 def _is_backup(site: Site, resource: Json) -> bool:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
-from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.reconcile import look_at
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended, read
@@ -139,13 +140,17 @@ async def _reasons(api: KubernetesApi, operator: OperatorOutputs) -> list[str]:
 async def _lost(azure: Azure, role_ids: Sequence[str]) -> Sequence[str]:
     """Which of these role assignments aren't there, at the first look nor later."""
     get = azure.authorization.role_assignments.get_by_id
-    for _ in range(_LOOKS_FOR_ROLES):
-        live = await all_ended(read("role assignment", get, role_id.lstrip("/")) for role_id in role_ids)
-        role_ids = [role_id for role_id, found in zip(role_ids, live, strict=True) if found is None]
-        if not role_ids:
-            break
-        await clock.sleep(10)
-    return role_ids
+    lost = role_ids
+
+    async def are_there() -> bool | None:
+        nonlocal lost
+        live = await all_ended(read("role assignment", get, role_id.lstrip("/")) for role_id in lost)
+        lost = [role_id for role_id, found in zip(lost, live, strict=True) if found is None]
+        return None if lost else True
+
+    with suppress(NotInTime):
+        await poll(are_there, every_s=10, tries=_LOOKS_FOR_ROLES)
+    return lost
 
 
 @arm_task("verify_environment {cluster.name}", looks=True)

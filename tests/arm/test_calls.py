@@ -275,3 +275,19 @@ async def test_no_traceback_holds_azures_text_as_it_came() -> None:
     with pytest.raises(AzureUnavailable, match="refused") as caught:
         await read_list("node pools", raising(told))
     assert "Zm9yZWlnbiB0ZXh0" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_budget_counts_waiting_and_not_what_an_attempt_takes(
+    monkeypatch: pytest.MonkeyPatch, book: Journal
+) -> None:
+    """An attempt may get far, and work for minutes, before it meets the same refusal again."""
+    monkeypatch.setenv(BUSY_BUDGET_VARIABLE, "60")
+    now_s = [0.0]
+    monkeypatch.setattr(clock, "now_s", lambda: now_s[0])
+
+    class Slow(Attempts):
+        async def __call__(self) -> str:
+            now_s[0] += 3600
+            return await super().__call__()
+
+    assert await persistently("AKS cluster", Slow(BUSY, BUSY, BUSY)) == "done"

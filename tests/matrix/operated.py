@@ -7,6 +7,7 @@ a mark of its own (`tests.leftovers`), so that what is left of it is found, and 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -106,7 +107,9 @@ class Operated:
         self._servers: dict[str, Server] = {}
         self._has_worker = False
         self._spec = self._folder / "spec.json"
-        self._spec.write_text(world.spec.model_dump_json(exclude_unset=True))
+        # The command takes no default for which environment it is.
+        given = world.spec.model_dump(mode="json", exclude_unset=True)
+        self._spec.write_text(json.dumps({"name": world.spec.name, "region": world.spec.region} | given))
         self._home = self._folder / "home"
         self._home.mkdir()
         command(self._of(self._home), "prefect", "server", "database", "upgrade", "-y")
@@ -136,6 +139,7 @@ class Operated:
         words = [name.replace("_", "-"), "--spec", str(self._spec), "--state", str(self.world.azure.folder)]
         words += [] if name == "provision" else ["--confirm", environment_key(self.world.spec)]
         words += ["--strategy", strategy] if strategy else []
+        words += [] if name == "tear_down" else ["--yes"]
         log = home / "output"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -175,7 +179,7 @@ class Operated:
             found += len(without_lock_traffic(writes(entries)))
             if found >= write and seen >= _READS_FIRST:
                 return True
-            if found and not run.pids:
+            if not run.pids and (found or run.ended(0) is not None):
                 return False
             time.sleep(_POLL_S)
         return False

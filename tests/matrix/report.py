@@ -68,6 +68,12 @@ _FOUND = """\
 `tasks/managed_prometheus.py` | `tests/flows/test_lying_lists.py`, "to their last page" |
 | woken beside a finished environment, a `provision` that slept while it looked advised to tear it down | \
 `src/aks_postgres/runs/write_lock.py` | `tests/flows/test_one_writer.py`, "finds after it slept" |
+| run again after a SIGHUP while the backup account was being made, a run held its heartbeat alone, no lease | \
+`src/aks_postgres/runs/write_lock.py` | `tests/flows/test_one_writer.py`, "account that comes later" |
+| woken from a sleep, a run with a heartbeat alone wrote though another run had come and gone | \
+`src/aks_postgres/runs/write_lock.py` | `tests/flows/test_one_writer.py`, "no sleeper writes later" |
+| the slower one of two runs that took a lock without a lease was cancelled, or wrote by what it had read before | \
+`src/aks_postgres/runs/write_lock.py` | `tests/flows/test_one_writer.py`, "before it is certain" |
 
 Known and left: a rebuild that is killed after its last write has done its work, and nothing says so; run again, it is
 the next rebuild. A change of a node pool that begins and ends between our look at the cluster and our write of it, less

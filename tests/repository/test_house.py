@@ -44,6 +44,34 @@ def test_the_connection_is_asked_for_at_one_place() -> None:
     assert calls == ["step.py"]
 
 
+# They aren't waits: each does something again and again for as long as something lives, or pauses once.
+REPEATED = {
+    "_stay_awake": "notices a sleep",
+    "_keep_beating": "writes the lock's heartbeat",
+    "_report": "moves a progress bar",
+    "watch": "ends Helm's process at its deadline; that file imports nothing of ours",
+}
+
+
+def test_every_wait_is_a_poll() -> None:
+    found = []
+    for file, tree in sources():
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            loops = [
+                node for node in ast.walk(function) if isinstance(node, ast.While | ast.For | ast.AsyncFor)
+            ]
+            sleeps = {
+                call.lineno
+                for loop in loops
+                for call in ast.walk(loop)
+                if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "sleep"
+            }
+            found += [f"{file.name}: {function.name}" for _ in sleeps if function.name not in REPEATED]
+    assert found == []
+
+
 def test_an_errors_kind_is_told_by_its_class_and_not_by_its_module() -> None:
     found = [
         f"{file.name}:{node.lineno}"

@@ -34,6 +34,7 @@ from azure.core.rest import HttpRequest
 from aks_postgres.arm.credentials import RenewableCredential, arm_endpoint, open_credential
 from aks_postgres.arm.gate import Gate, GatedRequest, GatePolicy
 from aks_postgres.arm.rate_limit import PacePolicy, bucket
+from aks_postgres.arm.recording import Recording, RecordPolicy, recording_to
 from aks_postgres.arm.response_checks import (
     BoundedResponse,
     OwnHostPolicy,
@@ -136,6 +137,8 @@ class Azure:
     """What a plan found about each resource, by step and ID."""
     ignored: IgnoredChanges | None = None
     """What the spec leaves alone of what is there."""
+    recording: Recording | None = None
+    """What keeps every exchange, where that was asked for."""
     assigns_roles: bool = True
     """Whether this run gives and takes roles; else it looks for them (`roles: verify`)."""
 
@@ -282,6 +285,7 @@ async def open_azure(
         async with open_credential(endpoint, transport) as credential:
             gate = Gate("plan" if planning else "read" if read_only else "write")
             account = f"{endpoint} {subscription_id} {os.environ.get('AZURE_CLIENT_ID', '')}".casefold()
+            recording = recording_to(endpoint)
             # No retry policy and no provider registration on the side: `arm.retry` repeats, and says so.
             pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
                 transport,
@@ -297,6 +301,7 @@ async def open_azure(
                     ProxyPolicy(),
                     ContentDecodePolicy(),
                     FreshTokenPolicy(credential, f"{endpoint}/.default"),
+                    *([RecordPolicy(recording)] if recording else []),
                     GatePolicy(gate),  # the last: every attempt passes it
                 ],
             )
@@ -308,6 +313,7 @@ async def open_azure(
                 credential,
                 session,
                 gate,
+                recording=recording,
             )
             token = _current.set(opened)
             try:

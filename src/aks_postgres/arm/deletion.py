@@ -16,6 +16,7 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import FINAL_STATES, state_of
 from aks_postgres.arm.if_match import send_if_unchanged
 from aks_postgres.arm.operation_status import fault_of_operation
+from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.reconcile import unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
 from aks_postgres.arm.retry import persistently, read_once, send
@@ -153,9 +154,11 @@ async def wait_until_absent(resource: Deletable) -> Outcome:
         OperationNotDone: still there at the deadline.
     """
     was_there = await persistently(resource.label, lambda: _look(resource)) is not None
-    started_s = clock.now_s()
-    while await persistently(resource.label, lambda: _look(resource)) is not None:
-        await _pause(resource, started_s)
+
+    async def is_absent() -> bool | None:
+        return True if await persistently(resource.label, lambda: _look(resource)) is None else None
+
+    await _wait(resource, is_absent)
     return "deleted" if was_there else "not found"
 
 
@@ -180,13 +183,17 @@ async def _look(resource: Deletable) -> Json | None:
 
 
 async def _settled(resource: Deletable) -> Json | None:
-    started_s = clock.now_s()
-    while True:
+    live: Json | None = None
+    doing: str | None = None
+
+    async def is_settled() -> bool | None:
+        nonlocal live, doing
         live = await _look(resource)
         doing = unsettled(live)
-        if live is None or doing is None or is_being_deleted(live):
-            return live
-        await _pause(resource, started_s, doing)
+        return True if live is None or doing is None or is_being_deleted(live) else None
+
+    await _wait(resource, is_settled, lambda: str(doing))
+    return live
 
 
 async def _gone(resource: Deletable, answer: Answer | None) -> None:
@@ -200,14 +207,20 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
         ArmFault: it is back, with Azure's reason where it gives one.
     """
     started_s = clock.now_s()
-    while (live := await persistently(resource.label, lambda: _look(resource))) is not None:
+
+    async def is_gone() -> bool | None:
+        live = await persistently(resource.label, lambda: _look(resource))
+        if live is None:
+            return True
         if not is_being_deleted(live):
             still_runs = answer is not None and await _runs(resource, answer)
             if not still_runs and clock.now_s() - started_s > _DISAPPEARS_WITHIN_S:
                 raise ArmFault(
                     200, "NotLatestOperation", "its deletion has ended and the resource is still there"
                 )
-        await _pause(resource, started_s)
+        return None
+
+    await _wait(resource, is_gone)
 
 
 async def _runs(resource: Deletable, answer: Answer) -> bool:
@@ -234,12 +247,28 @@ async def _runs(resource: Deletable, answer: Answer) -> bool:
     return status.status == 202 or (bool(said) and said.casefold() not in FINAL_STATES)
 
 
-async def _pause(resource: Deletable, started_s: float, doing: str = "being deleted") -> None:
-    elapsed_s = clock.now_s() - started_s
-    if elapsed_s > resource.deadline_s:
-        raise OperationNotDone(
-            f"{resource.label}: still {doing} after {clock.minutes(elapsed_s)}. Azure goes on with it; run again to go "
-            "on waiting, and if that doesn't help, look at the resource's activity log."
+async def _wait(
+    resource: Deletable,
+    look: Callable[[], Awaitable[bool | None]],
+    doing: Callable[[], str] = lambda: "being deleted",
+) -> None:
+    """Look until it is so.
+
+    Raises:
+        OperationNotDone: not at the deadline.
+    """
+    expected_s = resource.expected_s
+    try:
+        await poll(
+            look,
+            every_s=2 if expected_s <= 60 else 8,
+            deadline_s=resource.deadline_s,
+            waiting=lambda elapsed_s: journal().waiting(
+                f"{resource.label} is {doing()}", elapsed_s=elapsed_s, expected_s=expected_s
+            ),
         )
-    journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
-    await clock.sleep(2 if resource.expected_s <= 60 else 8)
+    except NotInTime as late:
+        raise OperationNotDone(
+            f"{resource.label}: still {doing()} after {clock.minutes(late.elapsed_s)}. Azure goes on with it; run "
+            "again to go on waiting, and if that doesn't help, look at the resource's activity log."
+        ) from None

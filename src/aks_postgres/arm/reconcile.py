@@ -25,6 +25,7 @@ from aks_postgres.arm.ignored import ignoring
 from aks_postgres.arm.operation_status import fault_of_operation, has_error
 from aks_postgres.arm.plan_record import decide_in_plan
 from aks_postgres.arm.planned import planned
+from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json, clean
 from aks_postgres.arm.retry import persistently, read_once, read_path, send
 from aks_postgres.arm.writable import patch_of, without_read_only
@@ -415,36 +416,50 @@ async def _said_of(resource: ArmResource, answer: Answer) -> str:
 
 
 async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]], whose: str) -> Json | None:
-    started_s = clock.now_s()
+    """The resource once nothing runs on it.
+
+    Args:
+        resource: the resource.
+        look: reads it.
+        whose: the operation that is waited for.
+    """
     states: list[str] = []
     doing: str | None = None
     live: Json | None = None
-    while True:
+    # How long somebody else's operation takes isn't known; AKS's own take half a minute.
+    expected_s = resource.expected_s if whose == _OURS else _FOREIGN_S
+
+    async def is_settled() -> bool | None:
+        nonlocal doing, live
         if doing is None or resource.is_busy is None or not await resource.is_busy():
             live = await look()
             doing = unsettled(live)
-        elapsed_s = clock.now_s() - started_s
-        if doing is None:
-            foreign = states if whose == _EARLIER else states[1:]
-            if foreign:
-                waited = clock.minutes(elapsed_s)
-                journal().note(
-                    f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})"
-                )
-            return live
-        if elapsed_s > resource.deadline_s:
-            raise OperationNotDone(
-                f"{resource.label}: {whose} is still {doing} after {clock.minutes(elapsed_s)}. Azure goes on "
-                "with it; run again to go on waiting, and if that doesn't help, look at the resource's "
-                "activity log."
-            )
+        return True if doing is None else None
+
+    def waiting(elapsed_s: float) -> None:
+        assert doing is not None
         if doing not in states and not (states and doing.startswith("node pool")):
             states.append(doing)
         journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
-        # How long somebody else's operation takes isn't known; AKS's own take half a minute.
-        expected_s = resource.expected_s if whose == _OURS else _FOREIGN_S
-        # In a crowd, whoever only looks leaves room for those who have something to do.
-        await clock.sleep(max(_interval_s(elapsed_s, expected_s), 4 * resource.azure.queue_s))
+
+    began_s = clock.now_s()
+    try:
+        await poll(
+            is_settled,
+            # In a crowd, whoever only looks leaves room for those who have something to do.
+            every_s=lambda elapsed_s: max(_interval_s(elapsed_s, expected_s), 4 * resource.azure.queue_s),
+            deadline_s=resource.deadline_s,
+            waiting=waiting,
+        )
+    except NotInTime as late:
+        raise OperationNotDone(
+            f"{resource.label}: {whose} is still {doing} after {clock.minutes(late.elapsed_s)}. Azure goes on with it; "
+            "run again to go on waiting, and if that doesn't help, look at the resource's activity log."
+        ) from None
+    if foreign := states if whose == _EARLIER else states[1:]:
+        waited = clock.minutes(clock.now_s() - began_s)
+        journal().note(f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})")
+    return live
 
 
 def _interval_s(elapsed_s: float, expected_s: float) -> float:

@@ -28,7 +28,6 @@ from aks_postgres.arm.responses import Answer, ArmFault, Json, as_answer, clean,
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.errors import (
     AzureRefused,
-    AzureUnavailable,
     ClusterBusy,
     CredentialsRefused,
     ProvisioningError,
@@ -112,7 +111,7 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
         AzureRefused: a person must act.
         TemporaryError: the budget for this fault is spent.
     """
-    first_seen_s: dict[str, float] = {}
+    # By the fault's code. An attempt in between may have got far, and worked for minutes: only waiting counts.
     paused_s: dict[str, float] = {}
 
     def rule_of(state: tenacity.RetryCallState) -> tuple[ArmFault, Rule]:
@@ -128,23 +127,16 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
         grown_s = rule.pause_s * 1.5 ** min(state.attempt_number - 1, 20)
         return min(grown_s, max(rule.pause_s, _LONGEST_PAUSE_S))
 
-    def waited_s(fault: ArmFault, rule: Rule) -> float:
-        if rule.gives_up_as is AzureUnavailable:
-            # What a request met on its way: the attempt in between may have got far, and waited for minutes.
-            return paused_s.get(fault.code, 0)
-        now_s = clock.now_s()
-        return now_s - first_seen_s.setdefault(fault.code, now_s)
-
     def is_spent(state: tenacity.RetryCallState) -> bool:
         fault, rule = rule_of(state)
-        return waited_s(fault, rule) >= budget_s(rule)
+        return paused_s.get(fault.code, 0) >= budget_s(rule)
 
     def note(state: tenacity.RetryCallState) -> None:
         fault, rule = rule_of(state)
         wait_s = state.next_action.sleep if state.next_action else 0
         journal().conflict(
             f"{label}: {rule.advice} ({fault}); again in {clock.minutes(wait_s)}, "
-            f"waited {clock.minutes(waited_s(fault, rule))} so far"
+            f"waited {clock.minutes(paused_s.get(fault.code, 0))} so far"
         )
         paused_s[fault.code] = paused_s.get(fault.code, 0) + wait_s
 

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -164,21 +163,27 @@ class _Part:
         Raises:
             CommandFailed: it ended, or isn't ready in time; with its own words.
         """
+        from aks_postgres.arm.poll import NotInTime, poll_here
         from aks_postgres.cli.processes import last_lines
 
-        deadline = time.monotonic() + _START_S
         what = {"server": "Prefect server"}.get(self.name, self.name)
-        while not is_ready():
+
+        def started() -> bool | None:
+            if is_ready():
+                return True
             if not self.is_running:
                 raise CommandFailed(
                     f"the {what} didn't start:\n{last_lines(self._log)}\nMore in {self._log}",
                     ExitCode.NOT_RUNNING,
                 )
-            if time.monotonic() > deadline:
-                raise CommandFailed(
-                    f"the {what} wasn't ready within {_START_S:.0f} s; see {self._log}", ExitCode.NOT_RUNNING
-                )
-            time.sleep(_POLL_S)
+            return None
+
+        try:
+            poll_here(started, every_s=_POLL_S, deadline_s=_START_S)
+        except NotInTime:
+            raise CommandFailed(
+                f"the {what} wasn't ready within {_START_S:.0f} s; see {self._log}", ExitCode.NOT_RUNNING
+            ) from None
 
 
 def _url(server: _Part) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +70,8 @@ def stop(pid: int, *marks: str, patience_s: float = 10, with_children: bool = Fa
     Returns:
         Whether there was one to end.
     """
+    from aks_postgres.arm.poll import NotInTime, poll_here
+
     if not is_running(pid, *marks):
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -78,12 +79,10 @@ def stop(pid: int, *marks: str, patience_s: float = 10, with_children: bool = Fa
             os.kill(pid, number)
         except ProcessLookupError:
             break
-        deadline = time.monotonic() + patience_s
-        while is_running(pid, *marks):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_POLL_S)
-        else:
+        with suppress(NotInTime):
+            poll_here(
+                lambda: None if is_running(pid, *marks) else True, every_s=_POLL_S, deadline_s=patience_s
+            )
             break
     if with_children:
         with suppress(ProcessLookupError):

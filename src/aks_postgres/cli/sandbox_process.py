@@ -7,12 +7,12 @@ import importlib.util
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aks_postgres.arm.poll import NotInTime, poll_here
 from aks_postgres.cli.processes import last_lines, start_detached, stop
 from aks_postgres.cli.sandbox_client import MARKS, RunningSandbox, find_sandbox
 from aks_postgres.exit_codes import CommandFailed, ExitCode
@@ -64,19 +64,21 @@ def start_sandbox(
         command = [sys.executable, "-P", "-m", "azure_sandbox", "--state", str(folder), *options]
         command += [f"--scenario={scenario}" for scenario in scenarios]
         process = start_detached([*command, *(["--persist"] if persist else [])], log)
-        deadline = time.monotonic() + _START_S
-        while (found := find_sandbox(folder)) is None:
-            if process.poll() is not None:
+
+        def started() -> RunningSandbox | None:
+            found = find_sandbox(folder)
+            if found is None and process.poll() is not None:
                 words = last_lines(log) or f"exit code {process.returncode}"
                 raise CommandFailed(f"the sandbox didn't start: {words}", ExitCode.NOT_RUNNING)
-            if time.monotonic() > deadline:
-                process.terminate()
-                raise CommandFailed(
-                    f"the sandbox wasn't ready within {_START_S:.0f} s: {last_lines(log)}",
-                    ExitCode.NOT_RUNNING,
-                )
-            time.sleep(_POLL_S)
-    return found
+            return found
+
+        try:
+            return poll_here(started, every_s=_POLL_S, deadline_s=_START_S)
+        except NotInTime:
+            process.terminate()
+            raise CommandFailed(
+                f"the sandbox wasn't ready within {_START_S:.0f} s: {last_lines(log)}", ExitCode.NOT_RUNNING
+            ) from None
 
 
 def shipped_scenarios() -> list[dict[str, Any]]:

@@ -15,11 +15,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
+from aks_postgres.arm.poll import NotInTime, poll_here
 from aks_postgres.cli.processes import last_lines, start_detached
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
@@ -61,13 +62,19 @@ def _stop(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[s
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + _READY_WITHIN_S
-    while server.poll() is None and time.monotonic() < deadline:
+
+    def is_ready() -> bool | None:
+        if server.poll() is not None:
+            return False
         try:
             with direct.open(f"{url}/health", timeout=5):
-                return
+                return True
         except (OSError, ValueError):
-            time.sleep(_POLL_S)
+            return None
+
+    with suppress(NotInTime):
+        if poll_here(is_ready, every_s=_POLL_S, deadline_s=_READY_WITHIN_S):
+            return
     raise CommandFailed(
         f"the temporary Prefect server didn't start within {_READY_WITHIN_S:.0f} s. What it said last:\n"
         f"{last_lines(log)}\nSet PREFECT_API_URL to a server that runs, or run again.",

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.poll import poll
 from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.errors import AzureRefused, NotEffectiveYet, NotOurs
@@ -154,8 +154,10 @@ _NEW = FieldChange(field=f"Helm release {RELEASE}", old=None, new="created")
 
 async def _settled(session: Helm, label: str, chart: Chart) -> tuple[Release | None, Action]:
     """The release once no other installer is at work on it, and what to do then; a reader doesn't wait."""
-    started_s = clock.now_s()
-    while True:
+    live: Release | None = None
+
+    async def look() -> Action | None:
+        nonlocal live
         live = await session.release(RELEASE)
         if live is not None and live.chart_name != CHART:
             raise NotOurs(
@@ -163,13 +165,17 @@ async def _settled(session: Helm, label: str, chart: Chart) -> tuple[Release | N
                 way_out="Remove or rename it, or choose another namespaces.operator.",
             )
         action = next_action(chart, live, datetime.now(UTC))
-        if action != "wait" or live is None or not session.gate.writes:
-            return live, action
+        return action if action != "wait" or live is None or not session.gate.writes else None
+
+    def waiting(elapsed_s: float) -> None:
+        assert live is not None
         journal().waiting(
             f"{label} is {live.status}; its installer has until {live.given_up_at:%H:%M:%S} UTC",
-            elapsed_s=clock.now_s() - started_s,
+            elapsed_s=elapsed_s,
         )
-        await clock.sleep(10)
+
+    action: Action = await poll(look, every_s=10, waiting=waiting)
+    return live, action
 
 
 async def _act(session: Helm, action: Action, chart: Chart) -> None:

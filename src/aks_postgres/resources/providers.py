@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.retry import persistently, read, send
 from aks_postgres.errors import OperationNotDone
 from aks_postgres.reports.journal import journal
@@ -40,17 +41,26 @@ async def registered(azure: Azure, namespace: str) -> str:
         register = azure.resources.providers.register
         answer = await persistently(f"resource provider {namespace}", lambda: send(register, namespace))
         state = str(answer.body.get("registrationState", ""))
-    started_s = clock.now_s()
-    while state != "Registered":
-        elapsed_s = clock.now_s() - started_s
-        if elapsed_s > _DEADLINE_S:
-            raise OperationNotDone(
-                f"resource provider {namespace} is still {state} after {clock.minutes(elapsed_s)}; run "
-                f"again to go on waiting, and look at it with `az provider show --namespace {namespace}`."
-            )
-        journal().waiting(
-            f"resource provider {namespace} is {state}", elapsed_s=elapsed_s, expected_s=_EXPECTED_S
+
+    known: str | None = state
+
+    async def is_registered() -> bool | None:
+        nonlocal state, known
+        state, known = known or await _state(azure, namespace), None
+        return True if state == "Registered" else None
+
+    try:
+        await poll(
+            is_registered,
+            every_s=_INTERVAL_S,
+            deadline_s=_DEADLINE_S,
+            waiting=lambda elapsed_s: journal().waiting(
+                f"resource provider {namespace} is {state}", elapsed_s=elapsed_s, expected_s=_EXPECTED_S
+            ),
         )
-        await clock.sleep(_INTERVAL_S)
-        state = await _state(azure, namespace)
+    except NotInTime as late:
+        raise OperationNotDone(
+            f"resource provider {namespace} is still {state} after {clock.minutes(late.elapsed_s)}; run again to go on "
+            f"waiting, and look at it with `az provider show --namespace {namespace}`."
+        ) from None
     return before

@@ -34,6 +34,7 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.error_codes import rule_for
 from aks_postgres.arm.gate import WRITE_LIMIT_S, Elapsed, Write, purpose
+from aks_postgres.arm.poll import LOCK, NotInTime, poll
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
 from aks_postgres.arm.retry import persistently, refusal, send
 from aks_postgres.errors import AzureUnavailable, EnvironmentBusy, ProvisioningError
@@ -217,20 +218,29 @@ class WriteLock:
             raise ArmFault(409, "EnvironmentWasBusy", "another run wrote to the environment meanwhile")
         if not self._held:
             return await self.admit(write)
-        away = Elapsed()
-        while self.left_s(write) <= clock.lock_real_s(WRITE_LIMIT_S):
-            await self._beat()
-            if away.real_s() > clock.lock_real_s(_AWAY_S):
-                raise AzureUnavailable(
-                    f"{self._environment}: whether this run may still write couldn't be asked for "
-                    f"{away.real_s():.0f} s, so nothing more was sent. Run again to go on."
-                )
-            if self._has_failed:
-                await asyncio.sleep(clock.lock_real_s(LOOK_S))
+
+        async def is_certain() -> bool | None:
             self._refuse_lost()
             if not self._held:  # its group is gone, and with it the lock
-                return await self.admit(write)
-        return f"lease {self.guid}"
+                return False
+            if self.left_s(write) > clock.lock_real_s(WRITE_LIMIT_S):
+                return True
+            await self._beat()
+            return None
+
+        try:
+            certain = await poll(
+                is_certain,
+                every_s=lambda _: LOOK_S if self._has_failed else 0,
+                deadline_s=_AWAY_S,
+                timer=LOCK,
+            )
+        except NotInTime as late:
+            raise AzureUnavailable(
+                f"{self._environment}: whether this run may still write couldn't be asked for "
+                f"{clock.lock_real_s(late.elapsed_s):.0f} s, so nothing more was sent. Run again to go on."
+            ) from None
+        return f"lease {self.guid}" if certain else await self.admit(write)
 
     def left_s(self, write: Write) -> float:
         """Real seconds for which the lock is certain to be ours; foundations may go without."""
@@ -300,13 +310,17 @@ class WriteLock:
                 return False
             await self._wait_for_account()
             waited = False
-            while True:
+
+            async def is_taken() -> bool | None:
+                nonlocal waited
                 had_to_wait, _ = await self._until_free()
                 waited = waited or had_to_wait
                 if await self._take():
-                    break
+                    return True
                 waited = True
-                await asyncio.sleep(clock.lock_real_s(LOOK_S))
+                return None
+
+            await poll(is_taken, every_s=LOOK_S, timer=LOCK)
             self._others += waited
             if not self._held:  # there is nothing to lock
                 return waited
@@ -399,21 +413,25 @@ class WriteLock:
 
     async def _wait_for_account(self) -> None:
         """While this run founds the environment, its account is about to come."""
-        started_s = clock.now_s()
-        while self._is_founding and clock.now_s() - started_s < _FOUNDED_WITHIN_S:
-            if any(seen.lease is not None for seen in await self._survey()):
-                return
-            await clock.sleep(LOOK_S)
+        if not self._is_founding:
+            return
+
+        async def is_there() -> bool | None:
+            return True if any(seen.lease is not None for seen in await self._survey()) else None
+
+        with suppress(NotInTime):
+            await poll(is_there, every_s=LOOK_S, deadline_s=_FOUNDED_WITHIN_S)
 
     async def _until_free(self) -> tuple[bool, bool]:
         """Wait until no other run has the lock; says whether that took time, and whether a dead run left it behind."""
         waiting, said = Elapsed(), ""
-        while True:
+
+        async def remains() -> bool | None:
+            nonlocal said
             every = await self._survey()
             holder = next((text for seen in every if (text := self._holder(seen))), None)
             if holder is None:
-                remains = any(seen.heartbeat or seen.lease in ("Leased", "Breaking") for seen in every)
-                return bool(said), remains
+                return any(seen.heartbeat or seen.lease in ("Leased", "Breaking") for seen in every)
             if not self._waits:
                 raise EnvironmentBusy(
                     f"{self._environment}: {holder} is writing to it. Nothing was written.",
@@ -428,7 +446,10 @@ class WriteLock:
             if holder != said:
                 said = holder
                 journal().note(f"{self._environment}: waiting for {holder}, which is writing to it")
-            await asyncio.sleep(clock.lock_real_s(LOOK_S))
+            return None
+
+        has_remains = await poll(remains, every_s=LOOK_S, timer=LOCK)
+        return bool(said), has_remains
 
     def _holder(self, seen: _Seen) -> str | None:
         """Who else has the lock and lives, as far as is known; None when it can be taken."""

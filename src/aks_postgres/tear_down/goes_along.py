@@ -9,10 +9,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 
-from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import is_being_deleted, settled
 from aks_postgres.arm.diff import state_of
+from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import Finding, ProvisioningError
@@ -150,15 +150,22 @@ async def _blob_endpoints(azure: Azure, vaults: Sequence[Vault]) -> dict[str, bo
 
 
 async def _reach(api: KubernetesApi) -> None:
-    for attempt in range(1, _REACH_TRIES + 1):
+    fault: ArmFault | None = None
+
+    async def answers() -> bool | None:
+        nonlocal fault
         try:
             await api.request("GET", "/version")
-        except ArmFault:
-            if attempt == _REACH_TRIES:
-                raise
-            await clock.sleep(5)
-        else:
-            return
+        except ArmFault as found:
+            fault = found
+            return None
+        return True
+
+    try:
+        await poll(answers, every_s=5, tries=_REACH_TRIES)
+    except NotInTime:
+        assert fault is not None
+        raise fault from None
 
 
 async def _everywhere(api: KubernetesApi, path: str, kind: str, definition: str | None = None) -> list[Json]:
