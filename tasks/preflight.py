@@ -54,6 +54,7 @@ from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Place
 from aks_postgres.resources.components_check import judge_components
+from aks_postgres.resources.database_check import judge_database
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.operator_check import judge_operator
 from aks_postgres.runs.step import arm_task
@@ -200,6 +201,7 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         missing_providers=unregistered,
         warnings=(),
     )
+    found.append(("cluster", await judge_database(azure, spec, place, region.cluster)))
     return Looked(tuple(found), place)
 
 

@@ -27,7 +27,7 @@ from ..conftest import point_at, spec_for
 from ..flows.conftest import Run, run_provision, writes
 from ..flows.stage import kube_for
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.timeout(900)]
 
 # Azure's seconds go by faster; PostgreSQL's don't.
 SPEED = 60
