@@ -152,7 +152,7 @@ def _all(spec: Any) -> list[tuple[str, Stage]]:
     async def one_change() -> str:
         outputs = await provision(changed(spec))
         wrote = [name for name, change in outputs.changes.items() if change.kind != "unchanged"]
-        _require(wrote == ["postgres_pool"], f"one change was asked for, and written: {', '.join(wrote)}")
+        _require(wrote == ["node_pool"], f"one change was asked for, and written: {', '.join(wrote)}")
         return "the pool was changed"
 
     async def down() -> str:

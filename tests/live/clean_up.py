@@ -98,7 +98,7 @@ async def _delete(spec: Any, groups: list[str]) -> None:
 
     async with run_session(spec, read_only=True) as run:
         azure = run.azure
-        token = (await azure.credential.get_token(f"{azure.endpoint}/.default")).token
+        token = (await azure.credential.get_token(f"{azure.facts.audience}/.default")).token
         for name in groups:
             url = f"{azure.endpoint}/subscriptions/{azure.subscription_id}/resourceGroups/{name}?api-version={_GROUPS}"
             async with azure.http.delete(url, headers={"Authorization": f"Bearer {token}"}) as answer:
