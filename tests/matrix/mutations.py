@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .kept import REPOSITORY
+from .kept import REPOSITORY, product
 from .report import read_figures, write_figures
 
 
@@ -996,7 +996,8 @@ def main() -> int:
     chosen = [mutation for mutation in MUTATIONS if given.only in mutation.guard]
     guards = [mutation.guard for mutation in MUTATIONS]
     earlier = read_figures().get("mutations", {}).get("guards", [])
-    found = {one["guard"]: one for one in earlier if one["guard"] in guards}
+    # Those without a commit are of the layout before this one.
+    found = {one["guard"]: one for one in earlier if one["guard"] in guards and one.get("commit")}
     survived = 0
     with tempfile.TemporaryDirectory(prefix="aks-postgres-mutations-") as folder:
         copy = Path(folder) / "copy"
@@ -1006,8 +1007,10 @@ def main() -> int:
             verdict = _verdict(copy, mutation, failing)
             survived += verdict != "caught"
             print(f"{verdict}: {mutation.guard} ({mutation.test})", flush=True)
-            found[mutation.guard] = {"guard": mutation.guard, "test": mutation.test, "verdict": verdict}
-            write_figures("mutations", {"guards": [found[guard] for guard in guards if guard in found]})
+            one = {"guard": mutation.guard, "test": mutation.test, "verdict": verdict, "commit": product()}
+            found[mutation.guard] = one
+            tried = [found[guard] for guard in guards if guard in found]
+            write_figures("mutations", {"guards": tried, "all": len(guards)})
     return 1 if survived else 0
 
 
