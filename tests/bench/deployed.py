@@ -40,11 +40,8 @@ def deploy(folder: Path, regions: Sequence[Any], environment: Mapping[str, str])
     """
     folder.mkdir(exist_ok=True)
     (folder / "regions.yaml").write_text(yaml.safe_dump(list(regions)))
-    rendered = folder / "prefect.yaml"
-    regions_file = str(folder / "regions.yaml")
-    command(environment, "deployments", "--one-pool", "--regions", regions_file, "--output", str(rendered))
-    command(environment, "deployments", "setup", cwd=folder)
-    command(environment, "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(rendered))
+    apply = ["deployments", "apply", "--one-pool", "--regions", str(folder / "regions.yaml")]
+    command(environment, "aks_postgres.cli.main", *apply, cwd=folder)
 
 
 def start_worker(

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.resources.blob_service import desired
+from aks_postgres.spec.environment import EnvironmentSpec
 
 from .conftest import world_with
 from .world import World

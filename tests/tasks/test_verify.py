@@ -95,7 +95,7 @@ async def test_everything_that_isnt_so_is_named_at_once(world: World, tmp_path: 
 
 
 async def test_while_only_agents_are_late_nothing_else_is_asked_for(world: World) -> None:
-    world.azure.settings(durations={"aks_monitoring_pods": 1500})
+    world.azure.settings(durations={"aks_monitoring_pods": 5000})
     await world.prepare("metrics_on", "node_pool", "container_insights", "operator", *ROLES)
     await verify(world)
     paths = [entry["path"] for entry in world.requests(service="kubernetes")]

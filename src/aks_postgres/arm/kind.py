@@ -69,7 +69,8 @@ class Kind:
         is_foundation: whether it may be made before there is a lock: nothing in it can be lost.
         is_regional: whether the region must have it.
         owned: its names in an environment's own group, where it has tags.
-        step: for which step `read` and `write` are needed; empty for what is needed by an option only.
+        step: for which step `read` and `write` are needed.
+        option: the same where an option of the spec alone needs them.
         reads: the same for `read`, if another.
         removal: for what `delete` is needed in a tear-down; empty where none deletes it.
         linked: further actions, and for what.
@@ -99,6 +100,7 @@ class Kind:
     is_regional: bool = False
     owned: Callable[[Names, str], Iterable[str]] = _nothing
     step: str = ""
+    option: str = ""
     reads: str = ""
     removal: str = ""
     linked: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

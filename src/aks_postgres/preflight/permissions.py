@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
-from aks_postgres.resources import storage_account
-from aks_postgres.resources.kinds import actions, providers, removals
+from aks_postgres.resources import federated_credential, storage_account
+from aks_postgres.resources.kinds import actions, optional_actions, providers, removals
 
 # The first is asked about VM sizes, and has the nodes.
 PROVIDERS = tuple(sorted({"Microsoft.Compute", *providers()}))
@@ -42,6 +42,9 @@ ACTIONS: dict[str, str] = {
     "Microsoft.Storage/storageAccounts/blobServices/containers/lease/action": "every step that writes: the run's lock",
     **actions(),
 }
+
+# Where the spec has a database with backups.
+DATABASE_ACTIONS = optional_actions([federated_credential.KIND])
 
 # What a tear-down needs on top of reading. Contributor and the right to assign roles hold these, too.
 TEAR_DOWN_ACTIONS: dict[str, str] = {
@@ -125,6 +128,7 @@ def judge_permissions(
     permissions: Sequence[Json],
     unregistered: Sequence[str],
     *,
+    has_database: bool = False,
     assigns_roles: bool = True,
 ) -> Verdict:
     """Whether the caller may do everything that the steps do.
@@ -134,9 +138,15 @@ def judge_permissions(
         scope: where the permissions were read.
         permissions: what ARM lists for the caller there.
         unregistered: providers that the run has to register.
+        has_database: whether the spec has a database with backups.
         assigns_roles: whether it gives roles itself.
     """
-    needed = {**ACTIONS, **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered}}
+    more = DATABASE_ACTIONS if has_database else {}
+    needed = {
+        **ACTIONS,
+        **more,
+        **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered},
+    }
     if not assigns_roles:
         del needed[ROLE_ASSIGNMENTS_WRITE]
     lacking = {action: step for action, step in needed.items() if not granting(action, permissions)}

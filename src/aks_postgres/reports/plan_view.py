@@ -22,6 +22,7 @@ Chapter = Literal[
     "Cluster",
     "Node pools",
     "Kubernetes",
+    "Database",
     "Access",
     "Other",
 ]

@@ -28,6 +28,7 @@ IMMUTABILITY_POLICY = Kind(
     "immutability policy",
     "Storage",
     lambda azure: azure.storage.blob_containers,
+    option="immutability of backups",
     get="get_immutability_policy",
     put="create_or_update_immutability_policy",
     key=_names,

