@@ -140,7 +140,7 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
     subscription_id = azure.subscription_id
     subscription_name, more = await _subscription(azure, subscription_id)
     found.append(("subscription", more))
-    object_id, tenant_id, caller_type = await caller(azure.credential, azure.endpoint)
+    object_id, tenant_id, caller_type = await caller(azure.credential, azure.facts.audience)
 
     async with together() as group:
         asking_address = group.create_task(_worker_address(azure, spec))
