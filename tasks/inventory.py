@@ -24,8 +24,8 @@ from aks_postgres.preflight.generations import (
     state_of_generation,
     strays,
 )
-from aks_postgres.preflight.lasting_states import subscription_problem
 from aks_postgres.preflight.permissions import DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS, lacking_for_tear_down
+from aks_postgres.preflight.standing import subscription_problem
 from aks_postgres.reports.outputs import Site
 from aks_postgres.reports.rebuild import Addresses, Generations, LiveGeneration
 from aks_postgres.reports.receipt import Inventory, Vault
@@ -335,7 +335,7 @@ async def _judge_denials(azure: Azure, sites: Sequence[Site], vaults: Sequence[V
     doomed += [vault.group_id for vault in vaults if vault.wanted and vault.apart and vault.is_there]
     if not doomed:
         return []
-    caller_id, _, _ = await caller(azure.credential, azure.endpoint)
+    caller_id, _, _ = await caller(azure.credential, azure.facts.audience)
     found = await all_ended(
         pages(
             azure,

@@ -7,8 +7,8 @@ import pytest
 import requests
 
 from aks_postgres.errors import ImmutableChange, LastingState, NotOurs
+from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.findings import FINE
-from aks_postgres.resources.database_check import judge_database
 from aks_postgres.runs.session import run_session
 from aks_postgres.tasks.database.backups import ensure_object_store
 from aks_postgres.tasks.database.components import (

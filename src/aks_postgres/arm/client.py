@@ -31,6 +31,7 @@ from azure.core.pipeline.policies import (
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import HttpRequest
 
+from aks_postgres.arm.cloud_metadata import CloudFacts, cloud_facts
 from aks_postgres.arm.credentials import RenewableCredential, arm_endpoint, open_credential
 from aks_postgres.arm.gate import Gate, GatedRequest, GatePolicy
 from aks_postgres.arm.rate_limit import PacePolicy, bucket
@@ -137,6 +138,8 @@ class Azure:
     """What a plan found about each resource, by step and ID."""
     ignored: IgnoredChanges | None = None
     """What the spec leaves alone of what is there."""
+    facts: CloudFacts = field(default_factory=CloudFacts)
+    """What the cloud says of itself."""
     recording: Recording | None = None
     """What keeps every exchange, where that was asked for."""
     assigns_roles: bool = True
@@ -282,7 +285,8 @@ async def open_azure(
             connection_timeout=_CONNECT_TIMEOUT_S,
             read_timeout=_READ_TIMEOUT_S,
         )
-        async with open_credential(endpoint, transport) as credential:
+        facts = await cloud_facts(session, endpoint)
+        async with open_credential(facts, transport) as credential:
             gate = Gate("plan" if planning else "read" if read_only else "write")
             account = f"{endpoint} {subscription_id} {os.environ.get('AZURE_CLIENT_ID', '')}".casefold()
             recording = recording_to(endpoint)
@@ -300,7 +304,7 @@ async def open_azure(
                     UserAgentPolicy("aks-postgres"),
                     ProxyPolicy(),
                     ContentDecodePolicy(),
-                    FreshTokenPolicy(credential, f"{endpoint}/.default"),
+                    FreshTokenPolicy(credential, f"{facts.audience}/.default"),
                     *([RecordPolicy(recording)] if recording else []),
                     GatePolicy(gate),  # the last: every attempt passes it
                 ],
@@ -313,6 +317,7 @@ async def open_azure(
                 credential,
                 session,
                 gate,
+                facts=facts,
                 recording=recording,
             )
             token = _current.set(opened)

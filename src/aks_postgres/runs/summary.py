@@ -53,7 +53,8 @@ def _headline(outputs: EnvironmentOutputs) -> str:
 
 
 def _portal(outputs: EnvironmentOutputs, resource_id: str) -> str:
-    return f"https://portal.azure.com/#@{outputs.place.tenant_id}/resource{resource_id}/overview"
+    portal = outputs.cluster.portal_url.partition("/#@")[0]
+    return f"{portal}/#@{outputs.place.tenant_id}/resource{resource_id}/overview"
 
 
 def _address(url: str) -> str:

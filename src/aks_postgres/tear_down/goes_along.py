@@ -17,10 +17,10 @@ from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import Finding, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
-from aks_postgres.preflight.lasting_states import is_stopped, start_cluster_command
 from aks_postgres.reports.outputs import Site
 from aks_postgres.reports.receipt import Vault
 from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.resources.lasting_states import is_stopped, start_cluster_command
 from aks_postgres.resources.managed_cluster import deletable_cluster
 from aks_postgres.spec.names import Names
 from aks_postgres.tear_down.live_data import ClusterData, judge_data
@@ -143,7 +143,7 @@ async def _blob_endpoints(azure: Azure, vaults: Sequence[Vault]) -> dict[str, bo
     for vault in vaults:
         live = await read(f"storage account {vault.account}", get, vault.group, vault.account)
         # Also under its public name, which is what a backup would name.
-        found[f"https://{vault.account}.blob.core.windows.net/"] = vault.wanted or live is None
+        found[f"https://{vault.account}.blob.{azure.facts.storage_suffix}/"] = vault.wanted or live is None
         if endpoint := (((live or {}).get("properties") or {}).get("primaryEndpoints") or {}).get("blob"):
             found[str(endpoint)] = vault.wanted
     return found

@@ -10,8 +10,8 @@ from aks_postgres.database.objects import POSTGRES_API, postgres_cluster
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.client import kubernetes_api, object_problem
 from aks_postgres.preflight.findings import FINE, Verdict, problem
-from aks_postgres.preflight.lasting_states import is_stopped
 from aks_postgres.reports.outputs import Site
+from aks_postgres.resources.lasting_states import is_stopped
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
