@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .kept import REPOSITORY
+from .kept import REPOSITORY, product
 from .report import read_figures, write_figures
 
 
@@ -107,7 +107,7 @@ MUTATIONS = (
     ),
     Mutation(
         "provision leaves alone what has our name and not our tags",
-        "src/aks_postgres/preflight/ownership.py",
+        "src/aks_postgres/resources/ownership.py",
         'if live is None or is_ours(live.get("tags"), spec) or group in spec.adopt:',
         "if True:",
         "tests/tasks/test_every_resource.py::test_an_untagged_resource_of_our_name_is_not_ours",
@@ -234,7 +234,7 @@ MUTATIONS = (
     Mutation(
         "without a lock only foundations are made",
         "src/aks_postgres/arm/gate.py",
-        'return self.purpose == "creation" and _type_of(self.path) in _FOUNDATIONS',
+        'return self.purpose == "foundation"',
         "return True",
         "tests/flows/test_one_writer.py::test_before_there_is_a_lock_only_foundations_are_made",
     ),
@@ -290,8 +290,8 @@ MUTATIONS = (
     Mutation(
         "If-Match on writes of the cluster",
         "src/aks_postgres/resources/managed_cluster.py",
-        "deadline_s=DEADLINE_S,\n        if_match=True,",
-        "deadline_s=DEADLINE_S,\n        if_match=False,",
+        "    if_match=True,  # so that",
+        "    if_match=False,  # so that",
         "tests/tasks/test_cluster_writes.py::test_a_change_by_somebody_in_between_is_kept",
     ),
     Mutation(
@@ -459,14 +459,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a retention that somebody made longer stays",
-        "tasks/backup_protection.py",
+        "src/aks_postgres/resources/blob_service.py",
         "max(spec.storage.soft_delete_days, _days(properties.get(name)))",
         "spec.storage.soft_delete_days",
         "tests/tasks/test_backup_protection.py::test_a_longer_retention_stays",
     ),
     Mutation(
         "backups keep their versions",
-        "tasks/backup_protection.py",
+        "src/aks_postgres/resources/blob_service.py",
         '            "isVersioningEnabled": True,\n',
         "",
         "tests/tasks/test_backup_protection.py::test_a_new_account_keeps_what_is_deleted_for_two_weeks",
@@ -807,7 +807,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a number where Kubernetes takes a text is refused",
-        "src/aks_postgres/resources/operator_check.py",
+        "src/aks_postgres/preflight/operator_check.py",
         "    wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]",
         "    wrong: list[WrongType] = []",
         "tests/tasks/test_operator_check.py::TestChart::test_a_value_of_the_wrong_type_is_told_by_its_own_field",
@@ -821,7 +821,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the chart is rendered with its values by the preflight",
-        "src/aks_postgres/resources/operator_check.py",
+        "src/aks_postgres/preflight/operator_check.py",
         "            objects = await rendered(RELEASE, spec.namespaces.operator, chart)",
         "            objects: list[Json] = []",
         "tests/tasks/test_operator_check.py::TestChart::test_what_the_chart_s_own_schema_refuses_is_told_in_helm_s_words",
@@ -1040,7 +1040,8 @@ def main() -> int:
     chosen = [mutation for mutation in MUTATIONS if given.only in mutation.guard]
     guards = [mutation.guard for mutation in MUTATIONS]
     earlier = read_figures().get("mutations", {}).get("guards", [])
-    found = {one["guard"]: one for one in earlier if one["guard"] in guards}
+    # Those without a commit are of the layout before this one.
+    found = {one["guard"]: one for one in earlier if one["guard"] in guards and one.get("commit")}
     survived = 0
     with tempfile.TemporaryDirectory(prefix="aks-postgres-mutations-") as folder:
         copy = Path(folder) / "copy"
@@ -1050,8 +1051,10 @@ def main() -> int:
             verdict = _verdict(copy, mutation, failing)
             survived += verdict != "caught"
             print(f"{verdict}: {mutation.guard} ({mutation.test})", flush=True)
-            found[mutation.guard] = {"guard": mutation.guard, "test": mutation.test, "verdict": verdict}
-            write_figures("mutations", {"guards": [found[guard] for guard in guards if guard in found]})
+            one = {"guard": mutation.guard, "test": mutation.test, "verdict": verdict, "commit": product()}
+            found[mutation.guard] = one
+            tried = [found[guard] for guard in guards if guard in found]
+            write_figures("mutations", {"guards": tried, "all": len(guards)})
     return 1 if survived else 0
 
 
