@@ -500,6 +500,50 @@ MUTATIONS = (
         "packages/azure-sandbox/tests/test_process.py::test_a_port_in_use_is_one_plain_line_and_exit_code_2",
     ),
     Mutation(
+        "a blob that must be new replaces none",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        'self._headers.get("if-none-match")) is not None and _matches(none, live):',
+        'self._headers.get("if-none-match")) is not None and not live:',
+        "packages/azure-sandbox/tests/test_blobs.py::test_conditions_keep_a_blob_from_being_overwritten",
+    ),
+    Mutation(
+        "each request of a batch needs the right to what it does",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        "                self._authorize(account, caller, there, name, part.query)\n",
+        "",
+        "packages/azure-sandbox/tests/test_blobs.py::test_a_reader_can_not_write_blocks_leases_or_batches",
+    ),
+    Mutation(
+        "a version goes only by the right to delete versions",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        'verb = "deleteBlobVersion/action" if "versionid" in query else "delete"',
+        'verb = "delete"',
+        "packages/azure-sandbox/tests/test_blobs.py::test_only_the_owner_of_data_deletes_versions",
+    ),
+    Mutation(
+        "what an immutability policy keeps is neither replaced nor deleted",
+        "packages/azure-sandbox/src/azure_sandbox/core/blob_contents.py",
+        "        if until_s is not None and self._sandbox.clock.now_s() < until_s:",
+        "        if until_s is None:",
+        "packages/azure-sandbox/tests/test_blobs.py::test_what_a_policy_keeps_stays",
+    ),
+    Mutation(
+        "a pod waits for the Secrets that its volumes name",
+        "packages/azure-sandbox/src/azure_sandbox/kubernetes/controllers/pods.py",
+        "        if missing := self._missing_secret(pod):",
+        "        if missing := ():",
+        "packages/azure-sandbox/tests/kubernetes/test_plugin_install.py"
+        "::test_the_plugin_waits_for_cert_managers_secrets",
+    ),
+    Mutation(
+        "pods that must be apart don't share a node",
+        "packages/azure-sandbox/src/azure_sandbox/kubernetes/controllers/spreading.py",
+        '        if _meets(term, node, others, store):\n            return _WHY["apart"]',
+        '        if not term:\n            return _WHY["apart"]',
+        "packages/azure-sandbox/tests/kubernetes/test_life.py"
+        "::test_spread_and_anti_affinity_keep_pods_apart_or_waiting",
+    ),
+    Mutation(
         "a signal that Typer takes for Ctrl-C is told",
         "src/aks_postgres/cli/main.py",
         "if end.code == ExitCode.INTERRUPTED:",
