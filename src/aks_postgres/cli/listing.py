@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aks_postgres.cli.environment import IfAnotherRun, Json, Yes, as_a_run, prefect_found
+from aks_postgres.cli.environment import IfAnotherRun, Json, Shows, Yes, as_a_run, prefect_found
 from aks_postgres.cli.spec_options import (
     Name,
     Settings,
@@ -145,6 +145,42 @@ def status(
         raise typer.Exit(ExitCode.FAILED)
 
 
+@app.command(
+    "psql",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": ["--help"],
+    },
+)
+def psql_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The environment's name.")],
+    region: Annotated[str, typer.Argument(help="Its region.")],
+    database: Annotated[
+        str | None, typer.Option(help="The database; by default the first of the spec.")
+    ] = None,
+    replica: Annotated[bool, typer.Option("--replica", help="Ask a replica, which only reads.")] = False,
+    subscription_id: SubscriptionId = None,
+    sandbox: UseSandbox = False,
+    state: State = None,
+) -> None:
+    """Open psql on an environment's database, through the cluster's API server; no password is shown.
+
+    What follows is psql's. Example: aks-postgres psql cnpg canadacentral -c 'select version()'
+    """
+    spec = given_spec(name=name, region=region, subscription_id=subscription_id, sandbox=sandbox, state=state)
+    from aks_postgres.runs.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from aks_postgres.cli.psql import psql, psql_program
+
+    psql_program()
+    code = asyncio.run(psql(spec, database=database, replica=replica, arguments=context.args))
+    if code:
+        raise typer.Exit(ExitCode.FAILED)
+
+
 def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
     yield "environment", f"{one.name} in {one.region}, generation {one.generation}, {one.state}"
     yield "resource group", one.resource_group
@@ -243,7 +279,7 @@ async def _run_fleet(
 ) -> Fleet:
     from aks_postgres.flows.provision_fleet import provision_fleet
 
-    with as_a_run(spec, quiet=quiet):
+    with as_a_run(spec, Shows(quiet)):
         run: Any = await provision_fleet(spec, regions, at_once, "here", if_another_run, return_state=True)
     found: Fleet = await run.aresult(raise_on_failure=False)
     if isinstance(found, BaseException):
