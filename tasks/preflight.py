@@ -23,6 +23,7 @@ from aks_postgres.preflight.authorized_ranges import (
     needs_worker_address,
 )
 from aks_postgres.preflight.components_check import judge_components
+from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.egress import EgressUnknown, egress_address
 from aks_postgres.preflight.facts import (
     RegionFacts,
@@ -200,6 +201,7 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         missing_providers=unregistered,
         warnings=(),
     )
+    found.append(("cluster", await judge_database(azure, spec, place, region.cluster)))
     return Looked(tuple(found), place)
 
 

@@ -500,6 +500,50 @@ MUTATIONS = (
         "packages/azure-sandbox/tests/test_process.py::test_a_port_in_use_is_one_plain_line_and_exit_code_2",
     ),
     Mutation(
+        "a blob that must be new replaces none",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        'self._headers.get("if-none-match")) is not None and _matches(none, live):',
+        'self._headers.get("if-none-match")) is not None and not live:',
+        "packages/azure-sandbox/tests/test_blobs.py::test_conditions_keep_a_blob_from_being_overwritten",
+    ),
+    Mutation(
+        "each request of a batch needs the right to what it does",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        "                self._authorize(account, caller, there, name, part.query)\n",
+        "",
+        "packages/azure-sandbox/tests/test_blobs.py::test_a_reader_can_not_write_blocks_leases_or_batches",
+    ),
+    Mutation(
+        "a version goes only by the right to delete versions",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        'verb = "deleteBlobVersion/action" if "versionid" in query else "delete"',
+        'verb = "delete"',
+        "packages/azure-sandbox/tests/test_blobs.py::test_only_the_owner_of_data_deletes_versions",
+    ),
+    Mutation(
+        "what an immutability policy keeps is neither replaced nor deleted",
+        "packages/azure-sandbox/src/azure_sandbox/core/blob_contents.py",
+        "        if until_s is not None and self._sandbox.clock.now_s() < until_s:",
+        "        if until_s is None:",
+        "packages/azure-sandbox/tests/test_blobs.py::test_what_a_policy_keeps_stays",
+    ),
+    Mutation(
+        "a pod waits for the Secrets that its volumes name",
+        "packages/azure-sandbox/src/azure_sandbox/kubernetes/controllers/pods.py",
+        "        if missing := self._missing_secret(pod):",
+        "        if missing := ():",
+        "packages/azure-sandbox/tests/kubernetes/test_plugin_install.py"
+        "::test_the_plugin_waits_for_cert_managers_secrets",
+    ),
+    Mutation(
+        "pods that must be apart don't share a node",
+        "packages/azure-sandbox/src/azure_sandbox/kubernetes/controllers/spreading.py",
+        '        if _meets(term, node, others, store):\n            return _WHY["apart"]',
+        '        if not term:\n            return _WHY["apart"]',
+        "packages/azure-sandbox/tests/kubernetes/test_life.py"
+        "::test_spread_and_anti_affinity_keep_pods_apart_or_waiting",
+    ),
+    Mutation(
         "a signal that Typer takes for Ctrl-C is told",
         "src/aks_postgres/cli/main.py",
         "if end.code == ExitCode.INTERRUPTED:",
@@ -984,6 +1028,49 @@ MUTATIONS = (
         "isinstance(error, SpecError | UnknownRegion)",
         "isinstance(error, SpecError)",
         "tests/cli/test_spec_commands.py::test_a_region_that_isn_t_there_is_bad_input",
+    ),
+    Mutation(
+        "a database's volume never shrinks",
+        "src/aks_postgres/database/limits.py",
+        "        if new is None or (bytes_of(old) or 0) > (bytes_of(new) or 0):",
+        "        if new is None:",
+        "tests/tasks/test_database.py::test_a_volume_that_would_shrink_is_refused",
+    ),
+    Mutation(
+        "a Cluster that another made is left alone",
+        "tasks/database/postgres_cluster.py",
+        "    if has != wanted:",
+        "    if False:",
+        "tests/tasks/test_database.py::test_somebody_else_s_objects_are_left_alone",
+    ),
+    Mutation(
+        "an archive that was used is refused before there is a Cluster",
+        "tasks/database/credential.py",
+        "            await blobs.refuse_used(lineage(place))",
+        "            pass",
+        "tests/tasks/test_database.py::"
+        "test_an_archive_that_another_cluster_used_is_refused_before_there_is_a_cluster",
+    ),
+    Mutation(
+        "no two generations archive under one name",
+        "src/aks_postgres/database/objects.py",
+        '    return f"{site.names.postgres_cluster}-{site.generation}"',
+        '    return f"{site.names.postgres_cluster}"',
+        "tests/database/test_objects.py::test_no_two_generations_archive_under_one_name[shop-db]",
+    ),
+    Mutation(
+        "parameters that could lose acknowledged data are refused",
+        "src/aks_postgres/spec/database.py",
+        "    if name in _UNSAFE:",
+        "    if False:",
+        "tests/spec/test_database_spec.py::test_what_makes_no_database_is_refused_by_its_field",
+    ),
+    Mutation(
+        "a database isn't rebuilt empty unless its data is let go",
+        "flows/rebuild.py",
+        "        if spec.database is not None and going and discard_data is None:",
+        "        if False:",
+        "tests/flows/test_rebuild.py::test_a_database_is_not_rebuilt_empty_unless_its_data_is_let_go",
     ),
 )
 

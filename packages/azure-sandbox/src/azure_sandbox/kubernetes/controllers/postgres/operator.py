@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
+import shutil
 import signal
 from typing import Any
 
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 PASS_S = 1.0
 """Real seconds between two looks at a Cluster in which nothing changes."""
 BUSY_S = 0.2
+AGAIN_S = 5.0
+"""Real seconds until what failed is tried again."""
 DEFAULT_SECONDS = {
     "stopDelay": 1800.0,
     "smartShutdownTimeout": 180.0,
@@ -75,7 +78,7 @@ class ClusterWork:
         self._pairs: dict[str, tuple[bytes, bytes]] = {}
         self._passwords: dict[str, str] = {}
         self._image = ""
-        self._problem: tuple[str, str] | None = None
+        self._again_at_s = 0.0
 
     # What there is.
 
@@ -291,8 +294,11 @@ class ClusterWork:
                     "data": bodies.encoded(dict(data)),
                 }
                 self.controller.make("secrets", secret, words.OPERATOR)
-        wanted = (spec.get("bootstrap") or {}).get("initdb") or {}
-        if not (wanted.get("secret") or {}).get("name"):
+        bootstrap = spec.get("bootstrap") or {}
+        wanted = bootstrap.get("initdb") or bootstrap.get("recovery") or {}
+        # A recovered cluster has the roles that it had, unless its owner is named.
+        has_owner = "recovery" not in bootstrap or wanted.get("owner")
+        if has_owner and not (wanted.get("secret") or {}).get("name"):
             database = wanted.get("database") or "app"
             self._make_password(cluster, "app", wanted.get("owner") or database, database)
         if spec.get("enableSuperuserAccess") and not (spec.get("superuserSecret") or {}).get("name"):
@@ -397,9 +403,10 @@ class ClusterWork:
     async def _apply_passwords(self, cluster: Json, server: Instance) -> None:
         """A Secret's password becomes the role's, if the Secret is one that the operator watches."""
         spec = cluster["spec"]
-        wanted = (spec.get("bootstrap") or {}).get("initdb") or {}
-        owner = wanted.get("owner") or wanted.get("database") or "app"
-        found = [(owner, (wanted.get("secret") or {}).get("name") or f"{self.name}-app")]
+        bootstrap = spec.get("bootstrap") or {}
+        wanted = bootstrap.get("initdb") or bootstrap.get("recovery") or {}
+        owner = wanted.get("owner") or wanted.get("database") or ("" if "recovery" in bootstrap else "app")
+        found = [] if not owner else [(owner, (wanted.get("secret") or {}).get("name") or f"{self.name}-app")]
         if spec.get("enableSuperuserAccess"):
             found.append(
                 ("postgres", (spec.get("superuserSecret") or {}).get("name") or f"{self.name}-superuser")
@@ -416,7 +423,7 @@ class ClusterWork:
 
     async def _reconcile(self, cluster: Json) -> None:
         """Do the next great thing, if there is one and nothing else is being done."""
-        if self._job is not None:
+        if self._job is not None or asyncio.get_running_loop().time() < self._again_at_s:
             return
         spec, status = cluster["spec"], self.status
         wanted = int(spec.get("instances", 1))
@@ -457,10 +464,9 @@ class ClusterWork:
         async def done() -> None:
             try:
                 await job
-                self._problem = None
             except (PostgresError, OSError) as error:
-                logger.info("%s/%s: %s", self.namespace, self.name, error)
-                self._problem = ("Error", str(error))
+                self.event("Failed", str(error)[:1000], "Warning")
+                self._again_at_s = asyncio.get_running_loop().time() + AGAIN_S
             finally:
                 self.wake.set()
 
@@ -492,16 +498,11 @@ class ClusterWork:
         server = self._new_server(cluster, name)
         if server is None:
             return
-        if "recovery" in (cluster["spec"].get("bootstrap") or {}):
-            await self.archive.recover(cluster, server)
-        else:
-            wanted = (cluster["spec"].get("bootstrap") or {}).get("initdb") or {}
-            secret = (wanted.get("secret") or {}).get("name") or f"{self.name}-app"
-            password = secret_value(self.store, self.namespace, secret, "password")
-            if password is None and (wanted.get("secret") or {}).get("name"):
-                raise PostgresError(f"secret {secret} not found")
-            superuser = secret_value(self.store, self.namespace, f"{self.name}-superuser", "password")
-            await self.servers.initialize(server, cluster["spec"], password, superuser)
+        try:
+            await self._bootstrap(cluster, server)
+        except BaseException:
+            await self._discard(server)
+            raise
         self.archive.expect_empty()
         self.servers.configure(server, cluster["spec"], None, "")
         self._take_in(cluster, server, 1)
@@ -510,6 +511,33 @@ class ClusterWork:
             currentPrimary=name, targetPrimary=name, currentPrimaryTimestamp=now, targetPrimaryTimestamp=now
         )
         self._hold_lease(name)
+
+    async def _bootstrap(self, cluster: Json, server: Instance) -> None:
+        bootstrap = cluster["spec"].get("bootstrap") or {}
+        if "recovery" in bootstrap:
+            await self.archive.recover(cluster, server)
+            return
+        wanted = bootstrap.get("initdb") or {}
+        other = (
+            "pg_basebackup"
+            if "pg_basebackup" in bootstrap
+            else "initdb.import"
+            if "import" in wanted
+            else None
+        )
+        if other is not None:
+            raise PostgresError(f"bootstrap.{other} isn't emulated")
+        secret = (wanted.get("secret") or {}).get("name") or f"{self.name}-app"
+        password = secret_value(self.store, self.namespace, secret, "password")
+        if password is None and (wanted.get("secret") or {}).get("name"):
+            raise PostgresError(f"secret {secret} not found")
+        superuser = secret_value(self.store, self.namespace, f"{self.name}-superuser", "password")
+        await self.servers.initialize(server, cluster["spec"], password, superuser)
+
+    async def _discard(self, server: Instance) -> None:
+        """Leave nothing of a server that didn't come about."""
+        await server.kill()
+        shutil.rmtree(server.folder, ignore_errors=True)
 
     def _new_server(self, cluster: Json, name: str) -> Instance | None:
         """A server of the wanted image's version, with claims and certificates; None when there is no such image."""
@@ -525,43 +553,19 @@ class ClusterWork:
             here = ", ".join(self.host.programs.versions)
             text = f"Failed to pull image {self._image!r}: the sandbox has PostgreSQL {here}"
             self.event("Failed", text, "Warning")
-            self._show_unpulled(cluster, name, serial, text)
+            self.kubelet.unpulled[name] = f"Back-off pulling image {self._image!r}: {text}"
+            if self.kubelet.pod(name) is None:
+                pod = bodies.pod(cluster, name, serial, self._image, None, [])
+                self.controller.make("pods", pod, words.OPERATOR)
             return None
         server = self.servers.new(name, binaries)
         self.servers.certify(server, self._pairs["server"], self._pairs["replica"])
         return server
 
-    def _show_unpulled(self, cluster: Json, name: str, serial: int, text: str) -> None:
-        """A Pod whose image can't be pulled."""
-        if self.kubelet.pod(name) is None:
-            self.controller.make(
-                "pods", bodies.pod(cluster, name, serial, self._image, None, []), words.OPERATOR
-            )
-        pod = self.kubelet.pod(name)
-        if pod is None:
-            return
-        state = {
-            "waiting": {
-                "reason": "ImagePullBackOff",
-                "message": f"Back-off pulling image {self._image!r}: {text}",
-            }
-        }
-        container = {
-            "name": "postgres",
-            "image": self._image,
-            "imageID": "",
-            "ready": False,
-            "started": False,
-            "restartCount": 0,
-            "state": state,
-        }
-        self.controller.set_status(
-            "pods", pod, {"phase": "Pending", "containerStatuses": [container]}, "kubelet"
-        )
-
     def _take_in(self, cluster: Json, server: Instance, serial: int) -> None:
         """Make the Pod of a server whose data is there."""
         self.instances[server.name] = Served(server)
+        self.kubelet.unpulled.pop(server.name, None)
         pod = self.kubelet.pod(server.name)
         if pod is not None:  # One whose image couldn't be pulled, which can be by now.
             self.store.remove("pods", self.namespace, server.name)
@@ -633,7 +637,11 @@ class ClusterWork:
         server = self._new_server(cluster, name)
         if server is None:
             return
-        await self.servers.copy(server, primary.server, cluster["spec"], self.synchronous())
+        try:
+            await self.servers.copy(server, primary.server, cluster["spec"], self.synchronous())
+        except BaseException:
+            await self._discard(server)
+            raise
         self._take_in(cluster, server, serial)
 
     async def _remove_last(self, current: str) -> None:
@@ -862,6 +870,11 @@ class ClusterWork:
                 else f"Multiple differing system IDs reported by instances: {identifiers}"
             )
             self.set_condition("ConsistentSystemID", str(same), "Unique" if same else "Mismatch", text)
+        if status.get("currentPrimary") and not names:
+            # After a restart of the sandbox: the objects are there, the data isn't.
+            self.phase(words.UNRECOVERABLE, "The data ended with the sandbox that had it")
+            self.set_condition("Ready", "False", "ClusterIsNotReady", "Cluster Is Not Ready")
+            return
         moving = status.get("targetPrimary") != status.get("currentPrimary")
         if self._job is not None or moving or not status.get("currentPrimary"):
             if not ready:
