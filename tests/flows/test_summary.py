@@ -28,7 +28,10 @@ def test_it_begins_with_links() -> None:
     outputs: Any = SimpleNamespace(
         place=SimpleNamespace(tenant_id="tenant"),
         resource_group=SimpleNamespace(id="/subscriptions/s/resourceGroups/rg"),
-        cluster=SimpleNamespace(id="/subscriptions/s/resourceGroups/rg/x/aks"),
+        cluster=SimpleNamespace(
+            id="/subscriptions/s/resourceGroups/rg/x/aks",
+            portal_url="https://portal.azure.com/#@tenant/resource/x",
+        ),
         grafana=SimpleNamespace(endpoint="https://grafana.example"),
     )
     links = _links(outputs)
