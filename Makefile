@@ -8,6 +8,7 @@
 # make test-database  real PostgreSQL behind the sandbox, as `azure-sandbox postgres install` fetches it; some minutes
 # make test-az  the guide's commands with the real az, which it installs into .az/
 # make test-end-to-end  the product on a Prefect server, with a worker and Chromium; 8 minutes
+# make test-azure SUBSCRIPTION=ID  one small environment on Azure itself, which costs money: within USD=5 and MINUTES=150
 # make matrix  every call of every flow with every fault, kills, races, lies, sleepers: docs/resilience.md; hours, goes on where it stopped
 # make matrix-sample  a case of each part, and some kinds of fault; some minutes
 # make canary  secrets planted, four runs, and a search for them in everything that is left; some minutes
@@ -28,7 +29,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
 # Tests start some hundred processes, which else compile the product each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo stop test test-thorough test-database test-az test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations docs check clean
+.PHONY: demo stop test test-thorough test-database test-az test-azure test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations docs check clean
 
 demo: $(STAMP)
 	@$(VENV)/bin/aks-postgres demo start
@@ -51,6 +52,14 @@ test-az: $(STAMP)
 
 test-end-to-end: $(STAMP)
 	$(VENV)/bin/pytest -p no:cacheprovider -s -m end_to_end tests/end_to_end
+
+REGION ?= canadacentral
+USD ?= 5
+MINUTES ?= 150
+
+test-azure: $(STAMP)
+	@test -n "$(SUBSCRIPTION)" || { echo "Name the subscription: make test-azure SUBSCRIPTION=ID" >&2; exit 2; }
+	$(VENV)/bin/python -m tests.live --subscription "$(SUBSCRIPTION)" --region "$(REGION)" --usd "$(USD)" --minutes "$(MINUTES)"
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m tests.bench scaled fleet
@@ -89,7 +98,7 @@ check: $(STAMP)
 	$(VENV)/bin/codespell
 
 clean: stop
-	rm -rf $(VENV) site .demo .az .matrix *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) site .demo .az .live .matrix *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(STAMP): pyproject.toml packages/azure-sandbox/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -103,7 +103,7 @@ async def _asked(name: str, ask: Callable[[], Awaitable[list[Check]]]) -> list[C
 
 
 async def _credential(azure: Azure) -> list[Check]:
-    object_id, tenant_id, kind = await caller(azure.credential, azure.endpoint)
+    object_id, tenant_id, kind = await caller(azure.credential, azure.facts.audience)
     who = f"{azure.credential.source}: {kind} {object_id} of tenant {tenant_id}"
     return [Check(name="credential", verdict="fine", found=who)]
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from aks_postgres.flows._database import Foundation, start_database
 from aks_postgres.reports.outputs import (
     ClusterRequestOutputs,
     EnvironmentOutputs,
@@ -28,6 +29,7 @@ from aks_postgres.tasks.container_insights import (
     ensure_logs_association,
     ensure_logs_rule,
 )
+from aks_postgres.tasks.database.components import ensure_operator_settings
 from aks_postgres.tasks.grafana import (
     ensure_grafana,
     ensure_grafana_link,
@@ -66,10 +68,17 @@ class Environment:
     place: Step[Place]
     outputs: Callable[[], Awaitable[EnvironmentOutputs]]
     """What its steps report, once all of them are done."""
+    foundation: Foundation
+    """What a database stands on."""
 
 
 def start_environment(
-    steps: Steps, spec: EnvironmentSpec, *, generation: int | None = None, verify: bool = True
+    steps: Steps,
+    spec: EnvironmentSpec,
+    *,
+    generation: int | None = None,
+    verify: bool = True,
+    with_database: bool = True,
 ) -> Environment:
     """Start every step of an environment; each waits for those whose results it takes.
 
@@ -78,6 +87,7 @@ def start_environment(
         spec: the environment wanted.
         generation: which one to work on; unset, the live one, or the next where there is none.
         verify: whether to look at everything again at the end; a plan has nothing to look at.
+        with_database: whether to make the database that the spec has.
     """
     start = steps.start
     place = start(preflight, spec, generation)
@@ -157,7 +167,23 @@ def start_environment(
 
     api_server = start(reach_api_server, place, cluster)
     namespaces = start(ensure_namespaces, spec, cluster, api_server)
-    cnpg_operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool)
+    has_database = with_database and spec.database is not None
+    # An operator reads its settings when it starts.
+    before_operator = [start(ensure_operator_settings, spec, cluster, namespaces)] if has_database else []
+    cnpg_operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool, after=before_operator)
+    foundation = Foundation(
+        place=place,
+        resource_group=resource_group,
+        backup_identity=backup_identity or managed_identity,
+        storage_account=storage_account,
+        backup_container=backup_container,
+        blob_roles=blob_roles,
+        cluster=cluster,
+        metrics_on=metrics_on,
+        namespaces=namespaces,
+        cnpg_operator=cnpg_operator,
+    )
+    database = start_database(steps, spec, foundation) if has_database else None
     stuck_agents = None
     if requested is not None:
         rules = [metrics_association, logs_association]
@@ -185,7 +211,10 @@ def start_environment(
         if verify
         else None
     )
-    start(mark_generation, spec, place, CURRENT, after=[verified] if verified else [resource_group])
+    finished: list[Step[Any]] = [verified] if verified else [resource_group]
+    if verified and database:
+        finished += database.last
+    start(mark_generation, spec, place, CURRENT, after=finished)
 
     async def outputs() -> EnvironmentOutputs:
         return EnvironmentOutputs(
@@ -205,7 +234,8 @@ def start_environment(
             postgres_pool=await node_pool.result(),
             public_ip=await public_ip.result(),
             operator=await cnpg_operator.result(),
+            database=await database.outputs() if database else None,
             changes=await steps.changes(),
         )
 
-    return Environment(place, outputs)
+    return Environment(place, outputs, foundation)

@@ -44,6 +44,10 @@ from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks.inventory import look_at_generations, read_addresses, take_inventory
 from aks_postgres.tasks.removal_plan import what_would_go
 
+_EMPTY_DATABASE = (
+    "database: the new generation's database would be empty, as a rebuild doesn't carry data yet. Type {} as "
+    "discard_data to let the old data go (backups stay), or change what differs in place with provision."
+)
 REBUILT_EVENT = "aks-postgres.environment.rebuilt"
 
 
@@ -150,6 +154,8 @@ async def make_rebuild_plan(
             subscription = inventory.subscription
         except TearDownRefused as refused:
             refusals += refused.problems
+        if spec.database is not None and going and discard_data is None:
+            refusals.append(_EMPTY_DATABASE.format(environment_key(spec)))
         shown = next((one for one in reversed(found.alive) if one.state == "current"), None)
         addresses = await read_addresses(run.azure, shown) if shown else None
         # What goes first leaves its quota, and what can't be changed in it is made anew.

@@ -10,6 +10,7 @@ import ipaddress
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.cloud_metadata import CloudFacts, portal_page
 from aks_postgres.arm.diff import FINAL_STATES, Decision, decide, merged
 from aks_postgres.arm.reconcile import arm_resource, begin, ensure, look_at
 from aks_postgres.arm.responses import Answer, Json
@@ -224,7 +225,9 @@ def cluster_decision(
     )
 
 
-def cluster_outputs(live: Json, place: Place, change_of: ResourceOutputs) -> ClusterOutputs:
+def cluster_outputs(
+    live: Json, place: Place, change_of: ResourceOutputs, facts: CloudFacts
+) -> ClusterOutputs:
     """The cluster as Azure reports it."""
     properties = live["properties"]
     node_group = properties["nodeResourceGroup"]
@@ -237,7 +240,7 @@ def cluster_outputs(live: Json, place: Place, change_of: ResourceOutputs) -> Clu
         kubernetes_version=properties.get("currentKubernetesVersion") or properties["kubernetesVersion"],
         fqdn=properties.get("fqdn") or "",
         oidc_issuer_url=(properties.get("oidcIssuerProfile") or {}).get("issuerURL") or "",
-        portal_url=f"https://portal.azure.com/#@{place.tenant_id}/resource{change_of.id}/overview",
+        portal_url=portal_page(facts, place.tenant_id, change_of.id),
         change=change_of.change,
     )
 
@@ -339,7 +342,7 @@ async def ensure_cluster(
     live, change = await ensure(resource, decision, begun)
     change = together(started, change)
     return cluster_outputs(
-        live, place, ResourceOutputs(id=resource_id, name=place.names.cluster, change=change)
+        live, place, ResourceOutputs(id=resource_id, name=place.names.cluster, change=change), azure.facts
     )
 
 

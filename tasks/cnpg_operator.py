@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.responses import Json, clean
+from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.errors import LastingState, NotEffectiveYet, NotOurs
+from aks_postgres.errors import NotOurs
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
 from aks_postgres.kubernetes.operator_manifest import ManifestWay
@@ -25,15 +25,13 @@ from aks_postgres.reports.outputs import (
     NodePoolOutputs,
     OperatorOutputs,
 )
-from aks_postgres.resources.pod_troubles import told, troubles_of
+from aks_postgres.resources.available import available
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 DEPLOYMENTS = {"manifest": ManifestWay.deployment, "helm": ChartWay.deployment}
 # On the deployments of both, and on those of other installations.
 _LABEL = "app.kubernetes.io/name=cloudnative-pg"
-# The image is pulled and the start probe takes 30 s: https://github.com/cloudnative-pg/charts (values.yaml).
-_AVAILABLE_WITHIN_S = 600
 
 
 def _outputs(spec: EnvironmentSpec, changed: Sequence[FieldChange], objects: int) -> OperatorOutputs:
@@ -157,48 +155,3 @@ def refuse_other(operators: Sequence[Json], installer: str, namespace: str) -> N
                 "cluster."
             )
         raise NotOurs(text, way_out=way_out)
-
-
-async def available(api: KubernetesApi, namespace: str, name: str) -> Json | None:
-    """The deployment once all its replicas are updated and available; a plan doesn't wait for it.
-
-    Raises:
-        LastingState: not in time, for a reason that Kubernetes names.
-        NotEffectiveYet: not in time, and Kubernetes names none.
-    """
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-    seen = "it doesn't exist"
-    last: Json | None = None
-
-    async def look() -> Json | None:
-        nonlocal seen, last
-        live = last = await api.get(path)
-        if live is None:
-            return None
-        status, wanted = live.get("status") or {}, (live.get("spec") or {}).get("replicas", 1)
-        seen = "; ".join(
-            f"{c['type']}={c['status']} {clean(c.get('message', ''))}" for c in status.get("conditions") or []
-        )
-        is_current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
-        return (
-            live
-            if is_current
-            and wanted <= min(status.get("updatedReplicas", 0), status.get("availableReplicas", 0))
-            else None
-        )
-
-    try:
-        return await api.settle(
-            f"deployment {name} isn't available yet", look, deadline_s=_AVAILABLE_WITHIN_S
-        )
-    except TimeoutError as error:
-        if last is not None and (troubles := await troubles_of(api, last)):
-            raise LastingState(
-                f"deployment {namespace}/{name}:",
-                f"{error}; Kubernetes says: {seen}",
-                f"{told(troubles)} Then run again.",
-            ) from None
-        raise NotEffectiveYet(
-            f"deployment {namespace}/{name}: {error}; Kubernetes says: {seen}. "
-            f"kubectl -n {namespace} describe pods says more."
-        ) from None

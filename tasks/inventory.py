@@ -335,7 +335,7 @@ async def _judge_denials(azure: Azure, sites: Sequence[Site], vaults: Sequence[V
     doomed += [vault.group_id for vault in vaults if vault.wanted and vault.apart and vault.is_there]
     if not doomed:
         return []
-    caller_id, _, _ = await caller(azure.credential, azure.endpoint)
+    caller_id, _, _ = await caller(azure.credential, azure.facts.audience)
     found = await all_ended(
         pages(
             azure,

@@ -53,6 +53,7 @@ from aks_postgres.preflight.region import (
 from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Place
+from aks_postgres.resources.components_check import judge_components
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.operator_check import judge_operator
 from aks_postgres.runs.step import arm_task
@@ -139,19 +140,26 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
     subscription_id = azure.subscription_id
     subscription_name, more = await _subscription(azure, subscription_id)
     found.append(("subscription", more))
-    object_id, tenant_id, caller_type = await caller(azure.credential, azure.endpoint)
+    object_id, tenant_id, caller_type = await caller(azure.credential, azure.facts.audience)
 
     async with together() as group:
         asking_address = group.create_task(_worker_address(azure, spec))
         asking_operator = group.create_task(judge_operator(azure, spec))
+        asking_components = group.create_task(judge_components(azure, spec))
         facts = await ask_subscription(azure, subscription_id)
     address, more = asking_address.result()
-    found += [("network", more), ("operator", asking_operator.result()), ("Azure", facts.refused)]
+    operator = asking_operator.result() + asking_components.result()
+    found += [("network", more), ("operator", operator), ("Azure", facts.refused)]
     unregistered = missing_providers(facts.providers)
     if facts.permissions is not None:
         who, scope = f"the caller ({caller_type} {object_id})", f"/subscriptions/{subscription_id}"
         more = judge_permissions(
-            who, scope, facts.permissions, unregistered, assigns_roles=spec.roles == "create"
+            who,
+            scope,
+            facts.permissions,
+            unregistered,
+            has_database=spec.database is not None and spec.database.backup.engine == "plugin",
+            assigns_roles=spec.roles == "create",
         )
         if spec.cluster.access == "entra":
             more += judge_entra(object_id, caller_type, scope, facts.permissions)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +40,8 @@ def deploy(folder: Path, regions: Sequence[Any], environment: Mapping[str, str])
     """
     folder.mkdir(exist_ok=True)
     (folder / "regions.yaml").write_text(yaml.safe_dump(list(regions)))
-    rendered = folder / "prefect.yaml"
-    regions_file = str(folder / "regions.yaml")
-    ours = partial(command, environment, "aks_postgres.cli.main", "deployments")
-    ours("render", "--one-pool", "--regions", regions_file, "--output", str(rendered))
-    ours("setup", cwd=folder)
-    command(environment, "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(rendered))
+    apply = ["deployments", "apply", "--one-pool", "--regions", str(folder / "regions.yaml")]
+    command(environment, "aks_postgres.cli.main", *apply, cwd=folder)
 
 
 def start_worker(

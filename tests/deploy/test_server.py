@@ -37,7 +37,7 @@ from prefect.workers.process import ProcessWorker
 from typer.testing import CliRunner
 
 from aks_postgres.cli import deployments as command
-from aks_postgres.deploy.automations import automations, notification_block
+from aks_postgres.deploy.automations import automations, notification_block, send_test_notification
 from aks_postgres.deploy.regions import read_regions
 from aks_postgres.deploy.registered import compare
 from aks_postgres.deploy.rendering import by_name, document, text_of
@@ -195,6 +195,30 @@ async def test_people_are_told_through_the_block_that_was_named_once(
     }.items():
         with pytest.raises(CommandFailed, match=f"--notify {reference}: .*{why}"):
             await notification_block(client, reference)
+
+
+@pytest.mark.timeout(300)
+async def test_a_test_notification_is_sent_by_the_server_with_the_named_block(
+    client: PrefectClient,
+    database: Database | None,
+    messages: tuple[str, dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if database is None:
+        pytest.skip("needs PostgreSQL: on SQLite Prefect loses events, as 'database is locked'")
+    for live in await client.read_automations():
+        await client.delete_automation(live.id)
+    await setup(capsys)
+    with pytest.raises(CommandFailed, match="no notification block is named, so nobody would be told"):
+        await send_test_notification(client, 60)
+    address, got = messages
+    block = CustomWebhookNotificationBlock(
+        name="x", url=address, json_data={"subject": "{{subject}}", "text": "{{body}}"}
+    )
+    await block.save("tester", overwrite=True)  # type: ignore[misc]
+    await setup(capsys, notify="custom-webhook/tester")
+    assert await send_test_notification(client, 200) == "custom-webhook/tester"
+    assert "aks-postgres: a test notification" in got
 
 
 async def refusal(api: str | None) -> CommandFailed:

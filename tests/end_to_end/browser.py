@@ -14,8 +14,9 @@ from playwright.async_api import Page, Response, TimeoutError, async_playwright
 
 # What the UI says where something went wrong.
 ERRORS = ("Something went wrong", "Page not found", "Internal Server Error", "Failed to fetch", "Unexpected")
+WIDE_PX = 1300
 
-
+_HEIGHT = "Math.max(...[...document.querySelectorAll('*')].map((one) => one.scrollHeight))"
 _GREEN_ROWS = """async (data) => {
     const image = new Image();
     image.src = "data:image/png;base64," + data;
@@ -87,6 +88,13 @@ class Browser:
         )
         return found
 
+    async def form_height_px(self) -> float:
+        """How high the form is."""
+        found: float = await self.page.locator("form").evaluate(
+            "(form) => form.getBoundingClientRect().height"
+        )
+        return found
+
     async def submit_until(self, text: str) -> None:
         """Press Submit until the page says this: after a refusal the first press only looks at the fields again."""
         for _ in range(4):
@@ -113,7 +121,13 @@ class Browser:
 
     async def picture(self, name: str) -> None:
         """Keep what the page looks like, for a person."""
-        await self.page.screenshot(path=self._pictures / f"{name}.png", full_page=True)
+        # The page scrolls inside itself.
+        high = await self.page.evaluate(
+            "Math.max(...[...document.querySelectorAll('*')].map((one) => one.scrollHeight))"
+        )
+        await self.page.set_viewport_size({"width": WIDE_PX, "height": int(high)})
+        await self.page.screenshot(path=self._pictures / f"{name}.png")
+        await self.page.set_viewport_size({"width": WIDE_PX, "height": 1000})
 
 
 @asynccontextmanager
@@ -124,6 +138,6 @@ async def browser(ui: str, pictures: Path) -> AsyncIterator[Browser]:
         # Chromium refuses to run as root with its sandbox.
         options = ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"]
         found = await playwright.chromium.launch(executable_path=chromium(), args=options)
-        page = await found.new_page(viewport={"width": 1400, "height": 1000})
+        page = await found.new_page(viewport={"width": WIDE_PX, "height": 1000})
         yield Browser(page, ui, pictures)
         await found.close()

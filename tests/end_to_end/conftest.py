@@ -22,6 +22,8 @@ from ..flows.conftest import quicken
 from .stack import DOOMED, PATIENCE_S, SLOW, SPEEDS, Stack, family, processes_of
 
 REGIONS = ("canadacentral", "northeurope")
+# Of the tests that look at the UI: a rebuild's and a tear-down's deployment fix the environment.
+UI_SPEC = {"name": "ui", "region": "uksouth"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +53,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory, database: Database | N
             quicken(sandbox)
             sandbox.settings(quota={"*": 1000, "cores": 1000})
         stack.regions = [{"spec": stack.spec(region=region)} for region in REGIONS]
+        stack.regions.append({"spec": stack.spec(**UI_SPEC)})
         stack.deploy()
         for queue in (SLOW, DOOMED):
             stack.command("prefect", "--no-prompt", "work-queue", "create", queue, "--pool", WORK_POOL)

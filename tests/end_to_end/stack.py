@@ -149,6 +149,8 @@ class Stack:
         self, deployment: str, spec: Json | None = None, queue: str = QUICK, **parameters: Any
     ) -> UUID:
         """Start a run of a deployment, as the form does it."""
+        if spec and not deployment.startswith(("rebuild", "tear-down")):  # whose deployment fixes it
+            spec = EnvironmentSpec.model_validate(spec).model_dump(mode="json")
         given = parameters | ({"spec": spec} if spec else {})
         async with self.client() as client:
             found = await client.read_deployment_by_name(deployment)
@@ -176,7 +178,16 @@ class Stack:
 
     async def ends(self, run_id: UUID, within_s: float = PATIENCE_S) -> FlowRun:
         """The run, once it has ended, however that was."""
-        ends = ("Completed", "NothingToDo", "NothingLeft", "Drift", "Failed", "Crashed", "Cancelled")
+        ends = (
+            "Completed",
+            "NothingToDo",
+            "NothingLeft",
+            "Drift",
+            "Failed",
+            "Crashed",
+            "Cancelled",
+            "NotConfirmed",
+        )
         return await self.reaches(run_id, *ends, within_s=within_s)
 
     async def artifacts(self, run_id: UUID) -> dict[str, Artifact]:

@@ -80,7 +80,7 @@ async def test_replace_then_tear_down_and_a_wrong_name_is_refused(stack: Stack) 
     since = len(stack.sandboxes[QUICK].ledger())
     refused = await stack.ends(await stack.submit("tear-down/canadacentral", confirm="cnpg-canada"))
     assert refused.state is not None
-    assert refused.state.name == "Failed"
+    assert refused.state.name == "NotConfirmed"
     assert KEY in str(refused.state.message)
     assert "cnpg-canada" in str(refused.state.message)
     deleted = [one for one in writes(stack.sandboxes[QUICK].ledger()[since:]) if one["method"] == "DELETE"]

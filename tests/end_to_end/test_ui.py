@@ -9,25 +9,24 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
-from aks_postgres.flows.provision import provision
-from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.flows import _environment
 
 from .browser import browser
+from .conftest import UI_SPEC
 from .stack import Stack
 
-SPEC = {"name": "ui", "region": "northeurope"}
-KEY = "ui-northeurope"
+SPEC, REGION = UI_SPEC, UI_SPEC["region"]
+KEY = f"{UI_SPEC['name']}-{UI_SPEC['region']}"
 # Steps that only another spec has.
 BY_CHOICE = {"request_cluster", "restart_stuck_agents", "ensure_backup_identity"}
 
 
-def fields(schema: dict[str, Any], part: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every field of the form's schema, groups and what is in them."""
-    for field in part["properties"].values():
+def fields(form: dict[str, Any], part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every field of a form, groups and what is in them."""
+    for field in part.get("properties", {}).values():
         yield field
-        reference = field.get("$ref") or next((one["$ref"] for one in field.get("allOf", [])), None)
-        if reference:
-            yield from fields(schema, schema["$defs"][reference.rsplit("/", 1)[-1]])
+        if "$ref" in field:
+            yield from fields(form, form["definitions"][field["$ref"].rsplit("/", 1)[-1]])
 
 
 async def runs_of_ours(stack: Stack) -> list[FlowRun]:
@@ -36,78 +35,100 @@ async def runs_of_ours(stack: Stack) -> list[FlowRun]:
     return [run for run in runs if run.parameters.get("spec", {}).get("name") == SPEC["name"]]
 
 
-async def test_the_run_form_shows_every_field_refuses_a_bad_value_and_starts_a_run(
-    stack: Stack, pictures: Path
-) -> None:
-    schema = EnvironmentSpec.model_json_schema()
+async def form_of(stack: Stack, name: str) -> tuple[str, dict[str, Any]]:
+    """The address and the schema of a deployment's run form."""
     async with stack.client() as client:
-        deployment = await client.read_deployment_by_name("provision/northeurope")
+        deployment = await client.read_deployment_by_name(name)
+    return f"/v2/deployments/deployment/{deployment.id}/run", deployment.parameter_openapi_schema or {}
+
+
+@pytest.mark.parametrize(
+    ("flow", "high_px"),
+    [
+        ("rebuild", 1600),
+        ("tear-down", 1400),
+        ("provision", 9000),
+        ("plan", 9000),
+    ],
+)
+async def test_a_run_form_stays_short_and_marks_nothing_optional(
+    stack: Stack, pictures: Path, flow: str, high_px: int
+) -> None:
+    where, form = await form_of(stack, f"{flow}/{REGION}")
     async with browser(stack.server.ui, pictures) as ui:
-        shown = await ui.open(
-            f"/v2/deployments/deployment/{deployment.id}/run", "the environment wanted.", "Cluster Requests"
-        )
-        await ui.picture("form")
-        everything = list(fields(schema, schema))
-        assert len(everything) > 40
+        shown = await ui.open(where, "Environment", "Submit")
+        await ui.picture(f"form-{flow}")
+        assert "(Optional)" not in shown
         missing = [
             text
-            for field in everything
+            for field in fields(form, form)
             for text in (field.get("title"), field.get("description"))
-            if text and text not in shown
+            if text and text.replace("\n", " ") not in shown
         ]
         assert missing == []
         # Groups have names of their own, not those of classes.
         assert re.findall(r"\w+Spec\b", shown) == []
+        assert await ui.form_height_px() <= high_px
+
+
+async def test_the_run_form_shows_what_the_deployment_has_refuses_a_bad_value_and_keeps_a_typed_name(
+    stack: Stack, pictures: Path
+) -> None:
+    where, form = await form_of(stack, f"provision/{REGION}")
+    async with browser(stack.server.ui, pictures) as ui:
+        shown = await ui.open(where, "Cluster requests")
         given = await ui.values()
-        for field in everything:
+        for field in fields(form, form):
             if isinstance(field.get("default"), int) and not isinstance(field["default"], bool):
                 assert str(field["default"]) in given, field["title"]
-            elif "enum" in field:
-                assert field["default"] in shown, field["title"]
-            elif isinstance(field.get("default"), str) and "manifest" not in field["title"]:
-                default = {"region": "northeurope"}.get(field["title"].lower(), field["default"])
-                assert default in given or field["title"].startswith("Manifest"), field["title"]
-        for choice in (
-            "Standard",
-            "Standard_ZRS",
-            "own_group",
-            "environment",
-            "manifest",
-            "step_by_step",
-            "wait",
-        ):
+        for choice in ("uksouth", "Standard", "Standard_ZRS", "own_group", "environment", "manifest", "wait"):
             assert choice in shown
 
-        await ui.fill("Name (Optional)", SPEC["name"])
-        await ui.fill("Region (Optional)", "North Europe!")
+        await ui.fill("Run Name", "before the release")
+        await ui.fill("Name", "UI!")
         await ui.submit_until("does not match")
         await ui.picture("form-refusal")
-
         assert await runs_of_ours(stack) == []
 
-        await ui.fill("Region (Optional)", SPEC["region"])
+        await ui.fill("Name", SPEC["name"])
         async with asyncio.timeout(60):
             while not (runs := await runs_of_ours(stack)):
                 await ui.page.get_by_role("button", name="Submit").click()
                 await asyncio.sleep(3)
     (run,) = runs
     done = await stack.reaches(run.id, "Completed")
-    assert done.name == "provision ui in northeurope, Sandbox subscription"
+    assert done.name == "before the release"
+
+
+async def test_quick_run_works(stack: Stack, pictures: Path) -> None:
+    async with stack.client() as client:
+        deployment = await client.read_deployment_by_name(f"plan/{REGION}")
+        before = {run.id for run in await runs_of_ours(stack)}
+    async with browser(stack.server.ui, pictures) as ui:
+        await ui.open(f"/v2/deployments/deployment/{deployment.id}", "Run")
+        await ui.page.get_by_role("button", name="Run", exact=True).first.click()
+        await ui.page.get_by_role("menuitem", name="Quick run").click()
+        await ui.says("Validate parameters")
+        await ui.picture("quick-run")
+        await ui.page.get_by_role("dialog").get_by_role("button", name="Run", exact=True).click()
+        await ui.says("Flow run created")
+    (run,) = [run for run in await runs_of_ours(stack) if run.id not in before]
+    await stack.reaches(run.id, "NothingToDo", "Drift")
 
 
 @pytest.mark.timeout(400)
 async def test_a_run_shows_its_graph_and_what_it_left(stack: Stack, pictures: Path) -> None:
     spec = stack.spec(**SPEC)
-    made = await stack.submit("provision/northeurope", spec)
+    made = await stack.submit(f"provision/{REGION}", spec)
     await stack.reaches(made, "Completed")
-    planned = await stack.submit("plan/northeurope", spec)
+    planned = await stack.submit(f"plan/{REGION}", spec)
     await stack.reaches(planned, "NothingToDo")
-    rebuilt = await stack.submit("rebuild/northeurope", spec, confirm=KEY, strategy="blue_green")
+    rebuilt = await stack.submit(f"rebuild/{REGION}", confirm=KEY, strategy="blue_green")
     await stack.reaches(rebuilt, "Completed")
-    removed = await stack.submit("tear-down/northeurope", spec, confirm=KEY)
+    removed = await stack.submit(f"tear-down/{REGION}", confirm=KEY)
     await stack.reaches(removed, "Completed")
 
-    source = Path(provision.fn.__code__.co_filename).read_text()
+    source = Path(_environment.__file__).read_text()
     steps = set(re.findall(r"\bstart\((\w+),", source)) - BY_CHOICE
     async with stack.client() as client:
         graph = (await client._client.get(f"/flow_runs/{made}/graph-v2")).json()
@@ -117,7 +138,7 @@ async def test_a_run_shows_its_graph_and_what_it_left(stack: Stack, pictures: Pa
 
     async with browser(stack.server.ui, pictures) as ui:
         await ui.open(
-            f"/v2/runs/flow-run/{made}?tab=TaskRuns", "provision ui in northeurope", "mark_generation"
+            f"/v2/runs/flow-run/{made}?tab=TaskRuns", f"provision ui in {REGION}", "mark_generation"
         )
         assert await ui.drawn() > len(steps)
         await ui.picture("run")

@@ -45,6 +45,24 @@ OTHERS: dict[str, Any] = {
     "operator.chart": "./elsewhere.tgz",
     "operator.chart_version": "0.28.1",
     "operator.chart_sha256": "0" * 64,
+    "database.name": "shop-db",
+    "database.postgres_version": "18.4",
+    "database.image": "ghcr.io/shop/postgresql:18.6-own",
+    "database.instances": 5,
+    "database.storage.wal_size_gib": 20,
+    "database.storage.iops": 4000,
+    "database.storage.throughput_mbps": 200,
+    "database.parameters": {"max_connections": "300"},
+    "database.databases": ["shop"],
+    "database.owner": "shop",
+    "database.backup.schedule": "0 0 3 * * *",
+    "database.access.source_ranges": ["20.51.0.0/16"],
+    "database.access.dns_label": "shop-db",
+    "database.components.cert_manager_manifest_url": "./elsewhere.yaml",
+    "database.components.cert_manager_manifest_sha256": "0" * 64,
+    "database.components.plugin_version": "0.13.0",
+    "database.components.plugin_manifest_url": "./elsewhere.yaml",
+    "database.components.plugin_manifest_sha256": "0" * 64,
 }
 # What a rule over two fields asks for besides.
 ALSO: dict[str, dict[str, Any]] = {
@@ -53,6 +71,14 @@ ALSO: dict[str, dict[str, Any]] = {
     "operator.chart_version": {"operator.installer": "helm", "operator.chart_sha256": "0" * 64},
     "operator.chart_sha256": {"operator.installer": "helm"},
     "operator.chart_values": {"operator.installer": "helm"},
+    "database.backup.engine": {"database.backup.data_may_be_lost": True},
+    "database.storage.iops": {"database.storage.storage_class": "premium_ssd_v2"},
+    "database.storage.throughput_mbps": {"database.storage.storage_class": "premium_ssd_v2"},
+    "database.access.source_ranges": {"database.access.kind": "public_load_balancer"},
+    "database.access.dns_label": {
+        "database.access.kind": "public_load_balancer",
+        "database.access.source_ranges": ["20.51.0.0/16"],
+    },
 }
 FIELDS = {field.path: field for field in spec_fields()}
 OFTEN = ("postgres_pool.max_count",)
@@ -83,13 +109,19 @@ def spec_with(azure: SandboxProcess, path: str) -> EnvironmentSpec:
             "operator.manifest_sha256": azure.description["operator_manifest_sha256"],
         }
     )
+    if path.startswith("database."):
+        stand_in |= {
+            f"database.components.{name}_manifest_{part}": azure.description[f"{name}_manifest_{part}"]
+            for name in ("cert_manager", "plugin")
+            for part in ("url", "sha256")
+        }
     given: dict[str, Any] = {}
     for name, value in {**stand_in, **ALSO.get(path, {}), path: another(FIELDS[path])}.items():
-        group, dot, field = name.partition(".")
-        if dot:
-            given.setdefault(group, {})[field] = value
-        else:
-            given[group] = value
+        *groups, field = name.split(".")
+        holder = given
+        for group in groups:
+            holder = holder.setdefault(group, {})
+        holder[field] = value
     return spec_from(given)
 
 

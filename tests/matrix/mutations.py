@@ -71,6 +71,27 @@ MUTATIONS = (
         "tests/flows/test_roles_given.py::test_a_role_counts_where_it_reaches_and_nothing_is_written",
     ),
     Mutation(
+        "a cloud's metadata is believed only about its own ARM",
+        "src/aks_postgres/arm/cloud_metadata.py",
+        'isinstance(one, dict) and _plain(one.get("resourceManager")) == _plain(endpoint)',
+        "isinstance(one, dict)",
+        "tests/arm/test_cloud_metadata.py::test_what_isnt_told_as_documented_is_not_believed",
+    ),
+    Mutation(
+        "a recording keeps no text that isn't a word of Azure's",
+        "src/aks_postgres/arm/redaction.py",
+        'is_word = name in _WORDS or (name == "name" and above.casefold() == "sku")',
+        "is_word = True",
+        "tests/cli/test_recordings.py::test_only_azures_own_words_stay",
+    ),
+    Mutation(
+        "nobody gets into a cluster with Entra by being Owner",
+        "src/aks_postgres/preflight/permissions.py",
+        'if any(\n        _covers(granted.get("dataActions") or [], IN_CLUSTER)',
+        'if True or any(\n        _covers(granted.get("dataActions") or [], IN_CLUSTER)',
+        "tests/tasks/test_requirements.py::test_who_gets_into_a_cluster_with_entra",
+    ),
+    Mutation(
         "the tags of what tear_down deletes are read",
         "src/aks_postgres/tear_down/removal.py",
         'if not is_ours(live.get("tags"), spec):',

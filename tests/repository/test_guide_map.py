@@ -29,6 +29,8 @@ OURS_ALONE = {
     "restart_stuck_agents",
     # An identity of the backups' own, where the spec asks for it.
     "ensure_backup_identity",
+    # Where the spec has a database; the guide has it in the wrong namespace.
+    "ensure_operator_settings",
     # Monitoring Reader on the node group, where the guide gives it on the whole subscription.
     "ensure_node_group_reader",
 }
@@ -74,6 +76,7 @@ def steps_of(*files: str) -> set[str]:
         for node in ast.walk(ast.parse((REPOSITORY / "flows" / file).read_text()))
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("aks_postgres.tasks.")
         for alias in node.names
+        if not alias.name.isupper()  # a constant
     }
 
 
@@ -89,7 +92,7 @@ def test_every_mapped_task_is_a_step_of_the_flow() -> None:
         for name in command.ours
         if name.startswith("aks_postgres.tasks.")
     }
-    assert tasks - steps_of("_environment.py") == set()
+    assert tasks - steps_of("_environment.py", "_database.py") == set()
 
 
 def rows() -> list[tuple[str, set[str]]]:

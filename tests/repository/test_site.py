@@ -122,7 +122,11 @@ def test_every_command_takes_the_options_that_the_page_gives_it(page: str) -> No
             assert arguments[0] in command.commands, arguments
             command, arguments = command.commands[arguments[0]], arguments[1:]
         options = {option for one in command.params for option in one.opts}
-        assert {one for one in arguments if one.startswith("--")} - {"--spec", "--set"} - options == set()
+        assert {one for one in arguments if one.startswith("--")} - {
+            "--spec",
+            "--set",
+            "--record",
+        } - options == set()
 
 
 @pytest.mark.thorough

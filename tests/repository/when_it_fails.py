@@ -287,6 +287,10 @@ OURS: dict[type[errors.ProvisioningError], tuple[str, str]] = {
         "verification found",
         "Do what the message says, then run again. It writes only what still differs.",
     ),
+    errors.RolesMissing: (
+        "roles: verify was given, and N roles are missing",
+        "Have somebody who may assign roles carry out the commands that follow, then run again.",
+    ),
     errors.TearDownRefused: (
         "tear-down is refused for N problems",
         "Do what each line says, then run again.",

@@ -31,9 +31,11 @@ from azure.core.pipeline.policies import (
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import HttpRequest
 
+from aks_postgres.arm.cloud_metadata import CloudFacts, cloud_facts
 from aks_postgres.arm.credentials import RenewableCredential, arm_endpoint, open_credential
 from aks_postgres.arm.gate import Gate, GatedRequest, GatePolicy
 from aks_postgres.arm.rate_limit import PacePolicy, bucket
+from aks_postgres.arm.recording import Recording, RecordPolicy, recording_to
 from aks_postgres.arm.response_checks import (
     BoundedResponse,
     OwnHostPolicy,
@@ -136,6 +138,10 @@ class Azure:
     """What a plan found about each resource, by step and ID."""
     ignored: IgnoredChanges | None = None
     """What the spec leaves alone of what is there."""
+    facts: CloudFacts = field(default_factory=CloudFacts)
+    """What the cloud says of itself."""
+    recording: Recording | None = None
+    """What keeps every exchange, where that was asked for."""
     assigns_roles: bool = True
     """Whether this run gives and takes roles; else it looks for them (`roles: verify`)."""
 
@@ -279,9 +285,11 @@ async def open_azure(
             connection_timeout=_CONNECT_TIMEOUT_S,
             read_timeout=_READ_TIMEOUT_S,
         )
-        async with open_credential(endpoint, transport) as credential:
+        facts = await cloud_facts(session, endpoint)
+        async with open_credential(facts, transport) as credential:
             gate = Gate("plan" if planning else "read" if read_only else "write")
             account = f"{endpoint} {subscription_id} {os.environ.get('AZURE_CLIENT_ID', '')}".casefold()
+            recording = recording_to(endpoint)
             # No retry policy and no provider registration on the side: `arm.retry` repeats, and says so.
             pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(
                 transport,
@@ -296,7 +304,8 @@ async def open_azure(
                     UserAgentPolicy("aks-postgres"),
                     ProxyPolicy(),
                     ContentDecodePolicy(),
-                    FreshTokenPolicy(credential, f"{endpoint}/.default"),
+                    FreshTokenPolicy(credential, f"{facts.audience}/.default"),
+                    *([RecordPolicy(recording)] if recording else []),
                     GatePolicy(gate),  # the last: every attempt passes it
                 ],
             )
@@ -308,6 +317,8 @@ async def open_azure(
                 credential,
                 session,
                 gate,
+                facts=facts,
+                recording=recording,
             )
             token = _current.set(opened)
             try:

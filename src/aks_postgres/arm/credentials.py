@@ -19,6 +19,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from aks_postgres.arm.cloud_metadata import CloudFacts
 from aks_postgres.arm.error_codes import RULES
 from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.way_to_azure import fault_on_the_way, refuse_unusable_proxy
@@ -39,15 +40,17 @@ def arm_endpoint() -> str:
     return (os.environ.get(ARM_ENDPOINT_VARIABLE) or PUBLIC_ARM_ENDPOINT).rstrip("/")
 
 
-def _choose(transport: Any) -> tuple[str, Callable[[], Any]]:
+def _choose(facts: CloudFacts, transport: Any) -> tuple[str, Callable[[], Any]]:
     """What the credential is called in messages, and how to make it (which reads files and may fail)."""
     from azure.identity import aio
 
     have = os.environ.get
     options: dict[str, Any] = {"transport": transport, "retry_total": 1}
-    if have("AZURE_AUTHORITY_HOST"):
+    if authority := have("AZURE_AUTHORITY_HOST") or (
+        facts.login if facts.login != CloudFacts.login else None
+    ):
         # An authority of one's own isn't known to the public cloud's instance discovery.
-        options |= {"authority": have("AZURE_AUTHORITY_HOST"), "disable_instance_discovery": True}
+        options |= {"authority": authority, "disable_instance_discovery": True}
     if have("AZURE_CLIENT_ID") and have("AZURE_TENANT_ID") and have("AZURE_CLIENT_SECRET"):
         return "service principal (AZURE_CLIENT_ID, AZURE_TENANT_ID, AZURE_CLIENT_SECRET)", partial(
             aio.ClientSecretCredential,
@@ -115,8 +118,8 @@ def keep_secrets_of_environment() -> None:
 class RenewableCredential:
     """The run's credential; `renew` forgets the cached token, which azure-identity itself can't do."""
 
-    def __init__(self, transport: Any) -> None:
-        self.source, self._make = _choose(transport)
+    def __init__(self, facts: CloudFacts, transport: Any) -> None:
+        self.source, self._make = _choose(facts, transport)
         self._inner: Any = None
         self._token = ""
 
@@ -154,11 +157,11 @@ class RenewableCredential:
 
 
 @asynccontextmanager
-async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[RenewableCredential]:
+async def open_credential(facts: CloudFacts, transport: Any) -> AsyncIterator[RenewableCredential]:
     """Choose a credential, get a first token with it, and close it at the end.
 
     Args:
-        endpoint: ARM's, the tokens' audience.
+        facts: of the cloud.
         transport: azure-core's, over the run's HTTP session.
 
     Raises:
@@ -166,9 +169,9 @@ async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[Renewa
         WrongSetting: the proxy of the environment can't be used.
         AzureRefused, AzureUnavailable: the way to Microsoft Entra ID is closed, or it has trouble itself.
     """
-    refuse_unusable_proxy(endpoint, os.environ.get("AZURE_AUTHORITY_HOST") or endpoint)
+    refuse_unusable_proxy(arm_endpoint(), os.environ.get("AZURE_AUTHORITY_HOST") or facts.login)
     keep_secrets_of_environment()
-    credential = RenewableCredential(transport)
+    credential = RenewableCredential(facts, transport)
     source = credential.source
     hint = (
         "Set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or AZURE_FEDERATED_TOKEN_FILE), sign "
@@ -177,7 +180,7 @@ async def open_credential(endpoint: str, transport: Any) -> AsyncIterator[Renewa
     try:
         try:
             async with asyncio.timeout(_FIRST_TOKEN_S):
-                await credential.get_token(f"{endpoint}/.default")
+                await credential.get_token(f"{facts.audience}/.default")
         except TimeoutError:
             raise CredentialsRefused(
                 f"no token within {_FIRST_TOKEN_S:.0f} s; source tried: {source}.", way_out=hint
@@ -241,12 +244,12 @@ async def token_for(credential: RenewableCredential, audience: str, what: str) -
         raise ArmFault(None, "NoAnswer", clean(str(error)), reached=False) from None
 
 
-async def caller(credential: Any, endpoint: str) -> tuple[str, str, str]:
+async def caller(credential: Any, audience: str) -> tuple[str, str, str]:
     """Object ID, tenant ID and kind (User or ServicePrincipal) of the identity behind the credential.
 
     Read from the access token's claims, so that no right on Microsoft Graph is needed.
     """
-    token = (await credential.get_token(f"{endpoint}/.default")).token
+    token = (await credential.get_token(f"{audience}/.default")).token
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -17,7 +17,7 @@ from aks_postgres.cli.spec_options import environment_command
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from aks_postgres.reports.outputs import EnvironmentOutputs
+    from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs
     from aks_postgres.spec.environment import EnvironmentSpec
 
 app = typer.Typer()
@@ -267,7 +267,27 @@ def _table_of(found: EnvironmentOutputs) -> dict[str, object]:
         "Azure Monitor workspace": found.monitor_workspace.name,
         "Log Analytics workspace": found.log_workspace.name,
         "CloudNativePG operator": f"{found.operator.version} in {found.operator.namespace}",
+        **(_database_rows(found.database) if found.database else {}),
     }
+
+
+def _database_rows(database: DatabaseOutputs) -> dict[str, object]:
+    rows: dict[str, object] = {
+        "Postgres cluster": f"{database.namespace}/{database.cluster}, {database.instances} instances, primary "
+        f"{database.primary}",
+        "Database address": f"{database.host}:5432 in the cluster",
+        "Databases": f"{', '.join(database.databases)}, of role {database.owner}",
+        "Password": f"in Secret {database.namespace}/{database.password_secret}",
+        "Certificate authority": f"in Secret {database.namespace}/{database.ca_secret}, ca.crt (verify-full)",
+        "Database backups": database.backups or "none",
+    }
+    if database.public_host:
+        rows["Public database address"] = f"{database.public_host}, 5432 and, to read only, 5433"
+    if database.recoverable_since:
+        rows["Can be gone back to"] = f"any moment since {database.recoverable_since}"
+    if database.not_proven:
+        rows["Not shown"] = "; ".join(database.not_proven)
+    return rows
 
 
 @environment_command(app)

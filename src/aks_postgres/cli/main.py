@@ -6,11 +6,22 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from aks_postgres.cli import demo, deployments, doctor, environment, listing, removal, sandbox, spec_text
+from aks_postgres.cli import (
+    demo,
+    deployments,
+    doctor,
+    environment,
+    listing,
+    recordings,
+    removal,
+    sandbox,
+    spec_text,
+)
 from aks_postgres.exit_codes import ExitCode, failure_of
 from aks_postgres.foreign_text import shown
 
@@ -22,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (environment, removal, listing, doctor, spec_text):
+for part in (environment, removal, listing, doctor, recordings, spec_text):
     app.registered_commands += part.app.registered_commands
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(sandbox.app, name="sandbox")
@@ -51,8 +62,16 @@ def _options(
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With any command: write every exchange with Azure there, redacted (docs/how-to/send-a-recording.md).",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    if record is not None:
+        os.environ["AKS_POSTGRES_RECORD"] = str(record.absolute())
 
 
 def main() -> None:
@@ -60,7 +79,7 @@ def main() -> None:
     _end_as_by_ctrl_c()
     try:
         # An option of Typer's either takes a value or doesn't; --json may.
-        app([part for given in sys.argv[1:] for part in _MEANS.get(given, (given,))])
+        app(_record_first([part for given in sys.argv[1:] for part in _MEANS.get(given, (given,))]))
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say_interrupted()
     except SystemExit as end:
@@ -74,6 +93,17 @@ def main() -> None:
             raise
         print(shown(f"aks-postgres: {failure}"), file=sys.stderr)
         sys.exit(failure.code)
+
+
+def _record_first(given: list[str]) -> list[str]:
+    """The arguments with --record in front, where the option of every command is: a person gives it anywhere."""
+    for number, one in enumerate(given):
+        if one == "--":
+            break
+        if one == "--record" or one.startswith("--record="):
+            length = 2 if one == "--record" else 1
+            return given[number : number + length] + given[:number] + given[number + length :]
+    return given
 
 
 def _say_interrupted() -> NoReturn:

@@ -51,6 +51,10 @@ class RunningSandbox:
     kubernetes: str
     proxy_url: str
     state: Path
+    cert_manager_manifest_url: str = ""
+    cert_manager_manifest_sha256: str = ""
+    plugin_manifest_url: str = ""
+    plugin_manifest_sha256: str = ""
 
     def __repr__(self) -> str:
         """Without the secrets."""

@@ -243,8 +243,11 @@ def spec_fields(model: type[BaseModel] | None = None, prefix: str = "") -> Itera
 
     for name, info in (model or EnvironmentSpec).model_fields.items():
         kind: Any = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from spec_fields(kind, f"{prefix}{name}.")
+        groups = [
+            one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, BaseModel)
+        ]
+        if groups and get_origin(kind) is not list:
+            yield from spec_fields(groups[0], f"{prefix}{name}.")
         else:
             yield SpecField(prefix + name, info)
 
@@ -307,6 +310,24 @@ def _use_stand_ins(given: dict[str, Any], sandbox: RunningSandbox) -> None:
     if isinstance(operator, dict) and not _names_an_operator(operator):
         operator["manifest_url"] = sandbox.operator_manifest_url
         operator["manifest_sha256"] = sandbox.operator_manifest_sha256
+    _use_components(given, sandbox)
+
+
+def _use_components(given: dict[str, Any], sandbox: RunningSandbox) -> None:
+    """Where the spec has a database, its components are the sandbox's stand-ins, unless others were asked for."""
+    database = given.get("database")
+    if not isinstance(database, dict):
+        return
+    components = database.setdefault("components", {})
+    if not isinstance(components, dict):
+        return
+    for component in ("cert_manager", "plugin"):
+        stand_in = {
+            f"{component}_manifest_{part}": getattr(sandbox, f"{component}_manifest_{part}")
+            for part in ("url", "sha256")
+        }
+        if not set(stand_in) & set(components) and all(stand_in.values()):
+            components |= stand_in
 
 
 def _names_an_operator(operator: dict[str, Any]) -> bool:

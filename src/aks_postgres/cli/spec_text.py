@@ -97,13 +97,21 @@ def spec_lines(name: str, region: str) -> Iterator[str]:
     for field in spec_fields():
         above, _, leaf = field.path.rpartition(".")
         if above != group:
+            yield from _group_lines(group, above)
             group = above
-            yield ""
-            yield f"# {group}:" if group else ""
-        indent = "#   " if above else "# "
+        indent = "# " + "  " * len(above.split(".") if above else ())
         for line in textwrap.wrap(field.info.description or "", 96):
             yield f"{indent}# {line}"
         if field.path in ("name", "region"):
             yield f"{leaf}: {name if leaf == 'name' else region}"
         else:
             yield f"{indent}{leaf}: {json.dumps(_entry(field)['default'])}"
+
+
+def _group_lines(before: str, above: str) -> Iterator[str]:
+    """The headings of a group, and of the groups around it that begin with it."""
+    have, parts = before.split("."), above.split(".") if above else []
+    yield ""
+    for depth, part in enumerate(parts):
+        if have[: depth + 1] != parts[: depth + 1]:
+            yield f"# {'  ' * depth}{part}:"

@@ -8,14 +8,18 @@ their own (`Drift`). docs/runs.md has every way in which a run can be lost, and 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.events import Event, Resource
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, SendNotification
+from prefect.events.clients import get_events_client
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 
@@ -23,8 +27,10 @@ from aks_postgres.deploy.rendering import HEARTBEAT_S
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.spec.names import PRODUCT
 
-# What flows/plan.py emits; Prefect's words for the rest.
+# What flows/plan.py and `deployments test-notification` emit; Prefect's words for the rest.
 _DRIFT = "aks-postgres.environment.drift"
+TEST = "aks-postgres.notification.test"
+TEST_NAME = f"{PRODUCT}: a test notification"
 _RUNNING = "prefect.flow-run.Running"
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 # Only what Prefect calls Scheduled gets Late; a run in one of the other states waits without another word.
@@ -47,6 +53,8 @@ _RUN = "prefect.resource.id"
 # Three heartbeats: fewer would end healthy runs.
 _SILENT_S = 3 * HEARTBEAT_S
 _LATE_MIN = 10
+_SENT, _NOT_SENT = "prefect.automation.action.executed", "prefect.automation.action.failed"
+_LOOK_S = 0.5
 # Prefect itself ends a cancelling after 5 minutes, where that service runs.
 _CANCELLING_MIN = 10
 
@@ -66,6 +74,9 @@ _STARTED = {
         "Cancelled",
     )
 }
+_SILENT = (
+    " Nobody is told: name a notification block with `aks-postgres deployments apply --notify TYPE/NAME`."
+)
 # The address is known where PREFECT_UI_URL is set on the server.
 _RUN_TEXT = "{{ (flow_run|ui_url) or flow_run.id }}"
 
@@ -82,6 +93,18 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
         if notify is None:
             return [DoNothing()]
         return [SendNotification(block_document_id=notify, subject=f"{PRODUCT}: {subject}", body=body)]
+
+    def _automation(
+        name: str, description: str, trigger: EventTrigger, actions: list[ActionTypes]
+    ) -> AutomationCore:
+        silent = any(isinstance(action, DoNothing) for action in actions)
+        return AutomationCore(
+            name=f"{PRODUCT}: {name}",
+            description=description + (_SILENT if silent else ""),
+            trigger=trigger,
+            actions=actions,
+            tags=[PRODUCT],
+        )
 
     yield _automation(
         "a run failed",
@@ -155,17 +178,16 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
     )
     yield _automation(
         "a run died",
-        f"A run gave no sign of life for {_SILENT_S} seconds: it is marked as crashed, which notifies.",
+        f"A run gave no sign of life for {_SILENT_S} seconds: it is marked as crashed, which notifies. Off on a server "
+        "with SQLite, which loses events: a run that waits for approval would seem dead.",
         _nothing_after(_HEARTBEAT, timedelta(seconds=_SILENT_S)),
         [ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {_SILENT_S} seconds")],
     )
-
-
-def _automation(
-    name: str, description: str, trigger: EventTrigger, actions: list[ActionTypes]
-) -> AutomationCore:
-    return AutomationCore(
-        name=f"{PRODUCT}: {name}", description=description, trigger=trigger, actions=actions, tags=[PRODUCT]
+    yield _automation(
+        TEST_NAME.removeprefix(f"{PRODUCT}: "),
+        "Somebody ran `aks-postgres deployments test-notification`.",
+        EventTrigger(expect={TEST}, match={_RUN: f"{TEST}.*"}, for_each={_RUN}, posture=Posture.Reactive),
+        tell("a test notification", "Notifications of this server arrive where you read this."),
     )
 
 
@@ -237,7 +259,7 @@ def _nothing_after(event: str, within: timedelta) -> EventTrigger:
 
 
 async def apply_automations(
-    client: PrefectClient, notify: UUID | None, slow_after_min: int
+    client: PrefectClient, notify: UUID | None, slow_after_min: int, *, loses_events: bool = False
 ) -> list[tuple[str, str]]:
     """Create or update the automations by name; others are left alone, and so is one that a person switched off.
 
@@ -245,6 +267,8 @@ async def apply_automations(
         client: of the server.
         notify: the block to tell people with; None keeps the one that an automation has.
         slow_after_min: see `automations`.
+        loses_events: whether the server may lose events, as one on SQLite does: what ends silent runs is then made
+            switched off, as a run that waits for approval would seem to be one.
 
     Returns:
         Names, each with `created`, `updated` or `unchanged`.
@@ -263,6 +287,7 @@ async def apply_automations(
     for wanted in automations(notify or next(iter(told_by), None), slow_after_min):
         live = there[wanted.name]
         if live is None:
+            wanted.enabled = not (loses_events and _ends_runs(wanted))
             await client.create_automation(wanted)
             changes.append((wanted.name, "created"))
             continue
@@ -275,8 +300,72 @@ async def apply_automations(
     return changes
 
 
+def _ends_runs(automation: AutomationCore) -> bool:
+    return any(isinstance(action, ChangeFlowRunState) for action in automation.actions)
+
+
 def _comparable(automation: AutomationCore) -> Any:
     return AutomationCore(**automation.model_dump(exclude={"id"})).model_dump(exclude={"owner_resource"})
+
+
+async def send_test_notification(client: PrefectClient, within_s: float) -> str:
+    """Let the server send a test notification, as it sends all others.
+
+    Args:
+        client: of the server.
+        within_s: real seconds to wait for it.
+
+    Returns:
+        The block that it was sent with, such as slack-webhook/on-call.
+
+    Raises:
+        CommandFailed: no block is named, the server couldn't send it, or didn't in time; says what to do.
+    """
+    live = next(iter(await client.read_automations_by_name(TEST_NAME)), None)
+    sends = [action for action in live.actions if isinstance(action, SendNotification)] if live else []
+    if live is None or not sends:
+        raise CommandFailed(
+            "no notification block is named, so nobody would be told: make one in the UI under Blocks, then "
+            "`aks-postgres deployments apply --notify TYPE/NAME`",
+            ExitCode.BAD_INPUT,
+        )
+    if not live.enabled:
+        raise CommandFailed(f"the automation {TEST_NAME!r} is switched off in the UI", ExitCode.BAD_INPUT)
+    block = await client.read_block_document(sends[0].block_document_id, include_secrets=False)
+    name = f"{block.block_type.slug if block.block_type else 'block'}/{block.name}"
+    test = Event(event=TEST, resource=Resource({_RUN: f"{TEST}.{uuid4()}"}))
+    async with get_events_client() as events:
+        await events.emit(test)
+    answer = await _answer(client, live.id, test.occurred, within_s)
+    if answer is None:
+        raise CommandFailed(
+            f"the server sent nothing with {name} within {within_s:.0f} s: look at its log",
+            ExitCode.NOT_RUNNING,
+        )
+    event, why = answer
+    if event != _SENT:
+        raise CommandFailed(f"the server couldn't send with {name}: {why}. Look at the block in the UI.")
+    return name
+
+
+async def _answer(
+    client: PrefectClient, automation: UUID, since: datetime, within_s: float
+) -> tuple[str, str] | None:
+    """What the server says of an automation's action since then: the event's name, and the reason it has."""
+    wanted = {
+        "filter": {
+            "occurred": {"since": since.isoformat()},
+            "event": {"name": [_SENT, _NOT_SENT]},
+            "resource": {"id": [f"prefect.automation.{automation}"]},
+        }
+    }
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        found = (await client.request("POST", "/events/filter", json=wanted)).json()["events"]
+        if found:
+            return str(found[0]["event"]), str(found[0]["payload"].get("reason", ""))
+        await asyncio.sleep(_LOOK_S)
+    return None
 
 
 async def notification_block(client: PrefectClient, reference: str) -> UUID:

@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from aks_postgres.deploy.work_pools import Identity
-from aks_postgres.preflight.permissions import ACTIONS, PROVIDERS, REGISTER, TEAR_DOWN_ACTIONS
+from aks_postgres.preflight.permissions import (
+    ACTIONS,
+    DATABASE_ACTIONS,
+    PROVIDERS,
+    REGISTER,
+    TEAR_DOWN_ACTIONS,
+)
 from aks_postgres.resources.role_assignments import ROLE_NAMES
 from aks_postgres.spec.names import PRODUCT
 
@@ -35,7 +41,12 @@ def role_definition(identity: Identity, subscription_id: str) -> dict[str, Any]:
     actions = {"*/read"}
     if identity != "read":
         # `rebuild` provisions in the same run as it deletes.
-        actions |= {*ACTIONS, *_OPTIONAL, *(f"{namespace}{REGISTER}" for namespace in PROVIDERS)}
+        actions |= {
+            *ACTIONS,
+            *DATABASE_ACTIONS,
+            *_OPTIONAL,
+            *(f"{namespace}{REGISTER}" for namespace in PROVIDERS),
+        }
     if identity == "delete":
         actions |= set(TEAR_DOWN_ACTIONS)
     return {

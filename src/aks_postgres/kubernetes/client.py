@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -45,6 +46,8 @@ _REQUEST_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 5
 # Real seconds: no wait is given up before.
 _SHORTEST_WAIT_S = 3
+# Real seconds: nor one for PostgreSQL itself, which no sandbox's clock makes faster.
+DATABASE_S = 240
 # AKS's server application, the same in every tenant: https://learn.microsoft.com/azure/aks/kubelogin-authentication
 _AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
@@ -81,6 +84,7 @@ class KubernetesApi:
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
         timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+        began_s = time.monotonic()
         try:
             async with _through_the_gate(self.azure.gate, method, path, headers):
                 await self._sign_in(headers)
@@ -106,6 +110,10 @@ class KubernetesApi:
             found = json.loads(data)
         except (ValueError, RecursionError):
             found = None
+        if self.azure.recording:
+            self.azure.recording.kubernetes(
+                method, url, began_s, body, response.status, response.headers, found
+            )
         if response.status < 400 and not isinstance(found, dict):
             # Such as a proxy's page: as good as no answer.
             message = f"status {response.status} with a body that is no JSON object"
@@ -256,22 +264,37 @@ class KubernetesApi:
         return await persistently(f"{self.label}, GET {base}", attempt)
 
     async def settle(
-        self, label: str, look: Callable[[], Awaitable[T | None]], *, deadline_s: float
+        self,
+        label: str,
+        look: Callable[[], Awaitable[T | None]],
+        *,
+        deadline_s: float,
+        real_s: float = _SHORTEST_WAIT_S,
     ) -> T | None:
         """Wait, as `wait` does, for what a write brings about; a plan has sent none, and waits for nothing.
 
         Raises:
             TimeoutError: as `wait` does.
         """
-        return None if self.azure.gate.plans else await self.wait(label, look, deadline_s=deadline_s)
+        if self.azure.gate.plans:
+            return None
+        return await self.wait(label, look, deadline_s=deadline_s, real_s=real_s)
 
-    async def wait(self, label: str, look: Callable[[], Awaitable[T | None]], *, deadline_s: float) -> T:
+    async def wait(
+        self,
+        label: str,
+        look: Callable[[], Awaitable[T | None]],
+        *,
+        deadline_s: float,
+        real_s: float = _SHORTEST_WAIT_S,
+    ) -> T:
         """Look every few seconds until there is something.
 
         Args:
             label: what is waited for, for the journal.
             look: returns None while it isn't so.
             deadline_s: Azure seconds.
+            real_s: real seconds that it is waited for at least.
 
         Raises:
             TimeoutError: with the label; the caller says what that means.
@@ -281,7 +304,7 @@ class KubernetesApi:
                 look,
                 every_s=3,
                 # A sandbox that runs a thousand times as fast is no faster at answering.
-                deadline_s=max(deadline_s, _SHORTEST_WAIT_S * clock.time_scale()),
+                deadline_s=max(deadline_s, real_s * clock.time_scale()),
                 waiting=lambda elapsed_s: journal().waiting(
                     label, elapsed_s=elapsed_s, expected_s=deadline_s / 4
                 ),

@@ -15,7 +15,7 @@ from aks_postgres.arm.responses import Json, clean
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.errors import AzureRefused, NotEffectiveYet
 from aks_postgres.files.yaml_text import NotYaml, yaml_documents
-from aks_postgres.kubernetes.client import KubernetesApi
+from aks_postgres.kubernetes.client import FIELD_MANAGER, KubernetesApi
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.reports.outputs import ClusterOutputs, FieldChange
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -54,18 +54,26 @@ class ManifestWay:
         changed: list[FieldChange] = []
         first, definitions, rest = in_order(self.objects)
         for stage in (first, definitions, rest):
-            for done in await all_ended(_apply(api, item) for item in stage):
+            for done in await all_ended(apply_object(api, item) for item in stage):
                 changed += done
             if stage is definitions:
-                await all_ended(_established(api, item) for item in stage)
+                await all_ended(established(api, item) for item in stage)
         return changed, self.count
 
 
 _A_RELEASE = "Set operator.manifest_url and manifest_sha256 to a release of CloudNativePG; then run again."
 
 
-def manifest_objects(manifest: bytes, namespace: str) -> list[Json]:
+def manifest_objects(
+    manifest: bytes, namespace: str, *, field: str = "operator.manifest_url", way_out: str = _A_RELEASE
+) -> list[Json]:
     """The manifest's objects, put into `namespace` wherever they name the one they were released with.
+
+    Args:
+        manifest: the file's bytes.
+        namespace: of the operator.
+        field: of the spec that names the file, for messages.
+        way_out: what to do about a file that isn't one.
 
     Raises:
         AzureRefused: it isn't a manifest.
@@ -74,18 +82,16 @@ def manifest_objects(manifest: bytes, namespace: str) -> list[Json]:
         found = [item for item in yaml_documents(manifest) if item]
     except NotYaml as error:
         raise AzureRefused(
-            f"operator.manifest_url: not YAML: {clean(str(error))}.", "NotAManifest", way_out=_A_RELEASE
+            f"{field}: not YAML: {clean(str(error))}.", "NotAManifest", way_out=way_out
         ) from None
     if not all(isinstance(item, dict) and {"apiVersion", "kind", "metadata"} <= set(item) for item in found):
         raise AzureRefused(
-            "operator.manifest_url: holds something that is no Kubernetes object.",
+            f"{field}: holds something that is no Kubernetes object.",
             "NotAManifest",
-            way_out=_A_RELEASE,
+            way_out=way_out,
         )
     if not found:
-        raise AzureRefused(
-            "operator.manifest_url: holds no Kubernetes objects.", "NotAManifest", way_out=_A_RELEASE
-        )
+        raise AzureRefused(f"{field}: holds no Kubernetes objects.", "NotAManifest", way_out=way_out)
     return [_moved(item, namespace) for item in found]
 
 
@@ -144,6 +150,46 @@ def differing(live: Any, wanted: Any, path: str = "") -> list[FieldChange]:
     return [change for where, has, says in pairs for change in differing(has, says, where)]
 
 
+def left_over(live: Json, wanted: Json) -> list[FieldChange]:
+    """What we applied earlier and don't want any more; the next apply takes it away.
+
+    https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management (a list counts as a whole)
+    """
+    return [
+        change for entry in _applied(live) for change in _unwanted(entry.get("fieldsV1"), live, wanted, "")
+    ]
+
+
+def is_applied_by_us(live: Json) -> bool:
+    """Whether we applied the object, and not somebody else under the same name."""
+    return bool(_applied(live))
+
+
+def _applied(live: Json) -> list[Json]:
+    """What the object's record of writers has about us."""
+    entries = (live.get("metadata") or {}).get("managedFields")
+    return [
+        entry
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+        and (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply")
+    ]
+
+
+def _unwanted(owned: Any, live: Any, wanted: Any, path: str) -> list[FieldChange]:
+    found: list[FieldChange] = []
+    for key, below in owned.items() if isinstance(owned, dict) else ():
+        name = key.removeprefix("f:")
+        if name == key or not isinstance(live, dict) or name not in live:
+            continue
+        where = f"{path}.{name}" if path else name
+        if not isinstance(wanted, dict) or name not in wanted:
+            found.append(FieldChange(field=where, old=_shown(live[name]), new=None))
+        else:
+            found += _unwanted(below, live[name], wanted[name], where)
+    return found
+
+
 def _named(items: list[Any]) -> bool:
     return all(isinstance(item, dict) and "name" in item for item in items)
 
@@ -153,11 +199,17 @@ def _shown(value: Any) -> Any:
     return clean(str(value)) if isinstance(value, dict | list) else value
 
 
-async def _apply(api: KubernetesApi, item: Json) -> list[FieldChange]:
-    """Apply one object if it differs; what was done."""
+async def apply_object(api: KubernetesApi, item: Json, *, is_whole: bool = False) -> list[FieldChange]:
+    """Apply one object if it differs; what was done.
+
+    Args:
+        api: the cluster's API.
+        item: the object.
+        is_whole: whether what we applied earlier, and isn't in it any more, is a difference, too.
+    """
     path = await api.path_of(item)
     live = await api.get(path)
-    found = [] if live is None else differing(live, item)
+    found = [] if live is None else differing(live, item) + (left_over(live, item) if is_whole else [])
     if live is not None and not found:
         return []
     name = f"{item['kind']} {item['metadata']['name']}"
@@ -175,7 +227,12 @@ async def _apply(api: KubernetesApi, item: Json) -> list[FieldChange]:
     return [change.model_copy(update={"field": f"{name}: {change.field}"}) for change in found]
 
 
-async def _established(api: KubernetesApi, definition: Json) -> None:
+async def established(api: KubernetesApi, definition: Json) -> None:
+    """Wait until the API server serves what a custom resource definition defines.
+
+    Raises:
+        NotEffectiveYet: not in time.
+    """
     path = await api.path_of(definition)
 
     async def look() -> Json | None:

@@ -93,6 +93,12 @@ ACTIONS: dict[str, str] = {
     "Microsoft.Network/publicIPAddresses/write": "public IP address",
 }
 
+# Where the spec has a database with backups.
+DATABASE_ACTIONS: dict[str, str] = {
+    f"Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/{verb}": "database credential"
+    for verb in ("read", "write")
+}
+
 # What a tear-down needs on top of reading. Contributor and the right to assign roles hold these, too.
 TEAR_DOWN_ACTIONS: dict[str, str] = {
     "Microsoft.Resources/subscriptions/resourceGroups/write": "marking the group as retiring",
@@ -185,6 +191,7 @@ def judge_permissions(
     permissions: Sequence[Json],
     unregistered: Sequence[str],
     *,
+    has_database: bool = False,
     assigns_roles: bool = True,
 ) -> Verdict:
     """Whether the caller may do everything that the steps do.
@@ -194,9 +201,15 @@ def judge_permissions(
         scope: where the permissions were read.
         permissions: what ARM lists for the caller there.
         unregistered: providers that the run has to register.
+        has_database: whether the spec has a database with backups.
         assigns_roles: whether it gives roles itself.
     """
-    needed = {**ACTIONS, **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered}}
+    more = DATABASE_ACTIONS if has_database else {}
+    needed = {
+        **ACTIONS,
+        **more,
+        **{f"{namespace}{REGISTER}": "resource providers" for namespace in unregistered},
+    }
     if not assigns_roles:
         del needed[ROLE_ASSIGNMENTS_WRITE]
     lacking = {action: step for action, step in needed.items() if not granting(action, permissions)}

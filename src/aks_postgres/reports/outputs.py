@@ -220,10 +220,72 @@ class OperatorOutputs(StepOutputs):
     objects: int
 
 
+class FederatedCredentialOutputs(ResourceOutputs):
+    """What lets the database's pods write backups: who they are for Microsoft Entra ID."""
+
+    issuer: str
+    subject: str
+    client_id: str
+
+
+class ObjectsOutputs(StepOutputs):
+    """Objects in the cluster by kind and name, as `Secret db-user-pass`."""
+
+    names: tuple[str, ...]
+
+
+class PostgresClusterOutputs(StepOutputs):
+    """The Postgres cluster as it is asked for; `lineage` is the name that it archives under."""
+
+    namespace: str
+    name: str
+    lineage: str
+    image: str
+
+
+class PostgresReadyOutputs(StepOutputs):
+    """The Postgres cluster once all of its instances are ready."""
+
+    primary: str
+    instances: int
+
+
+class BackupOutputs(StepOutputs):
+    """Where backups go, and since when it can be gone back to (empty where the operator doesn't say)."""
+
+    destination: str
+    recoverable_since: str
+
+
 class VerificationOutputs(StepOutputs):
     """What was looked at and found to be so, one line each."""
 
     facts: tuple[str, ...]
+
+
+class DatabaseOutputs(Outputs):
+    """The database: how to connect, where its backups are, and what is shown and isn't. Never a password.
+
+    `host` is a name inside the Kubernetes cluster; `public_host` and `address` are None without a load balancer.
+    """
+
+    namespace: str
+    cluster: str
+    lineage: str
+    image: str
+    instances: int
+    primary: str
+    host: str
+    read_only_host: str
+    public_host: str | None
+    databases: tuple[str, ...]
+    owner: str
+    password_secret: str
+    ca_secret: str
+    backups: str | None
+    recoverable_since: str
+    proven: tuple[str, ...]
+    not_proven: tuple[str, ...]
 
 
 class EnvironmentOutputs(Outputs):
@@ -245,6 +307,7 @@ class EnvironmentOutputs(Outputs):
     postgres_pool: NodePoolOutputs
     public_ip: PublicIpOutputs
     operator: OperatorOutputs
+    database: DatabaseOutputs | None = None
     changes: dict[str, Change]
 
     @property

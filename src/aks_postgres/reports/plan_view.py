@@ -22,6 +22,7 @@ Chapter = Literal[
     "Cluster",
     "Node pools",
     "Kubernetes",
+    "Database",
     "Access",
     "Other",
 ]
@@ -31,6 +32,10 @@ KINDS: dict[str, tuple[Chapter, str]] = {
     "microsoft.resources/resourcegroups": ("Subscription", "resource group"),
     "microsoft.network/publicipaddresses": ("Network", "public IP address"),
     "microsoft.managedidentity/userassignedidentities": ("Identity", "managed identity"),
+    "microsoft.managedidentity/userassignedidentities/federatedidentitycredentials": (
+        "Identity",
+        "federated credential",
+    ),
     "microsoft.storage/storageaccounts": ("Storage", "storage account"),
     "microsoft.storage/storageaccounts/blobservices": ("Storage", "blob protection"),
     "microsoft.storage/storageaccounts/managementpolicies": ("Storage", "lifecycle policy"),

@@ -22,6 +22,8 @@ from aks_postgres.reports.plan_view import (
     Setting,
     SharedChange,
 )
+from aks_postgres.runs.plan_database import STEPS as DATABASE_STEPS
+from aks_postgres.runs.plan_database import database_items
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.ignore_changes import entry_for
 from aks_postgres.spec.names import environment_key
@@ -77,7 +79,12 @@ _HOW = {
 
 def plan_view(spec: EnvironmentSpec, plan: Plan) -> PlanView:
     """The plan for people."""
-    items = [*_resources(spec, plan), *_without_id(spec, plan), *_stopped(plan)]
+    items = [
+        *_resources(spec, plan),
+        *_without_id(spec, plan),
+        *database_items(spec, plan),
+        *_stopped(plan),
+    ]
     shared = _shared(items)
     found = PlanView(
         environment=environment_key(spec),
@@ -413,7 +420,7 @@ def _stopped(plan: Plan) -> list[PlanItem]:
             continue
         found.append(
             PlanItem(
-                chapter="Kubernetes" if step.step in ("namespaces", "cnpg_operator") else "Other",
+                chapter=_chapter(step.step),
                 action=step.action,
                 kind=step.step.replace("_", " "),
                 name="",
@@ -425,6 +432,12 @@ def _stopped(plan: Plan) -> list[PlanItem]:
         for (reason, action), steps in after.items()
     ]
     return found
+
+
+def _chapter(step: str) -> Chapter:
+    if step in DATABASE_STEPS:
+        return "Database"
+    return "Kubernetes" if step in ("namespaces", "cnpg_operator") else "Other"
 
 
 def _shared(items: Iterable[PlanItem]) -> list[SharedChange]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aks_postgres.foreign_text import in_code, in_markdown
 from aks_postgres.reports.journal import Event
-from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs
 
 
 def summary(outputs: EnvironmentOutputs, events: Iterable[Event], critical_path: str) -> str:
@@ -28,6 +28,7 @@ def summary(outputs: EnvironmentOutputs, events: Iterable[Event], critical_path:
             _resources(outputs),
             "## How to connect",
             _connect(outputs),
+            *_database(outputs),
             "## What the time went into",
             critical_path,
             "## How long each step took",
@@ -52,7 +53,8 @@ def _headline(outputs: EnvironmentOutputs) -> str:
 
 
 def _portal(outputs: EnvironmentOutputs, resource_id: str) -> str:
-    return f"https://portal.azure.com/#@{outputs.place.tenant_id}/resource{resource_id}/overview"
+    portal = outputs.cluster.portal_url.partition("/#@")[0]
+    return f"{portal}/#@{outputs.place.tenant_id}/resource{resource_id}/overview"
 
 
 def _address(url: str) -> str:
@@ -115,6 +117,36 @@ def _connect(outputs: EnvironmentOutputs) -> str:
             "`kubectl --kubeconfig cluster.kubeconfig get nodes`",
             f"- Variables for the guide's next article: `aks-postgres outputs --name {spec.name} "
             f"--region {spec.region} --format env`",
+        ]
+    )
+
+
+def _database(outputs: EnvironmentOutputs) -> list[str]:
+    """The database's chapter; nothing where the spec has none."""
+    return ["## The database", database_lines(outputs.database)] if outputs.database else []
+
+
+def database_lines(found: DatabaseOutputs) -> str:
+    """How to connect to a database, where its backups are, and what is shown and isn't, as Markdown."""
+    where = f"`{in_code(found.host)}:5432` in the cluster (`{in_code(found.read_only_host)}` reads only)"
+    if found.public_host:
+        where += f"; `{in_code(found.public_host)}` outside, 5432 and, to read only, 5433"
+    secret = f"kubectl -n {found.namespace} get secret"
+    backups = f"`{in_code(found.backups)}`" if found.backups else "none"
+    if found.recoverable_since:
+        backups += f"; it can be gone back to any moment since {in_markdown(found.recoverable_since)}"
+    return "\n".join(
+        [
+            f"- Postgres cluster `{in_code(f'{found.namespace}/{found.cluster}')}`, {found.instances} instances, "
+            f"primary `{in_code(found.primary)}`, image `{in_code(found.image)}`",
+            f"- Address: {where}",
+            f"- Databases {', '.join(f'`{in_code(name)}`' for name in found.databases)}, role "
+            f"`{in_code(found.owner)}`; its password: `{in_code(f'{secret} {found.password_secret}')}`",
+            "- TLS: `sslmode=verify-full`; the authority's certificate: "
+            f"`{in_code(f'{secret} {found.ca_secret}')} -o jsonpath='{{.data.ca\\.crt}}'`",
+            f"- Backups: {backups}",
+            *(f"- Shown: {in_markdown(fact)}" for fact in found.proven),
+            *(f"- Not shown: {in_markdown(fact)}" for fact in found.not_proven),
         ]
     )
 

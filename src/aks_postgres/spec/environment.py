@@ -14,10 +14,11 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
+from aks_postgres.spec.database import DatabaseSpec, database_problem
 from aks_postgres.spec.ignore_changes import entry_problem
-from aks_postgres.spec.titles import title_of
+from aks_postgres.spec.model import DNS_LABEL, SPEC_CONFIG, at
 
 # The newest CloudNativePG release and the Kubernetes minors it supports, read 24 November 2026 from
 # https://cloudnative-pg.io/documentation/current/supported_releases/ (1.30: end of life about December 2026).
@@ -52,15 +53,9 @@ MAX_TAGS = 42
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_PREFIX = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _OBJECT_ID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
-_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _VM_SIZE = r"^[Ss]tandard_[A-Za-z0-9_-]{1,40}$"
 
 Zone = Literal["1", "2", "3"]
-
-
-def at(position: int) -> dict[str, Any]:
-    """The place of a field in the run form."""
-    return {"position": position}
 
 
 def as_one_guid(guid: str | None) -> str | None:
@@ -68,21 +63,10 @@ def as_one_guid(guid: str | None) -> str | None:
     return guid.lower() if guid else guid
 
 
-def _form_title(model: type[Any]) -> str:
-    """What the run form calls a group of fields: PostgresPoolSpec is Postgres pool."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__.removesuffix("Spec")).capitalize()
-
-
 class SpecModel(BaseModel):
     """Refuses fields it doesn't know, checks defaults like given values, and never changes once made."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        model_title_generator=_form_title,
-        field_title_generator=lambda name, _: title_of(name),
-    )
+    model_config = SPEC_CONFIG
 
 
 class Principal(SpecModel):
@@ -513,11 +497,11 @@ class NamespacesSpec(SpecModel):
 
     database: Annotated[
         str,
-        Field(pattern=_DNS_LABEL, description="Namespace of the Postgres cluster.", json_schema_extra=at(0)),
+        Field(pattern=DNS_LABEL, description="Namespace of the Postgres cluster.", json_schema_extra=at(0)),
     ] = "cnpg-database"
     operator: Annotated[
         str,
-        Field(pattern=_DNS_LABEL, description="Namespace of the operator.", json_schema_extra=at(1)),
+        Field(pattern=DNS_LABEL, description="Namespace of the operator.", json_schema_extra=at(1)),
     ] = "cnpg-system"
 
     @field_validator("database", "operator")
@@ -750,6 +734,13 @@ class EnvironmentSpec(SpecModel):
             json_schema_extra=at(15),
         ),
     ] = []
+    database: Annotated[
+        DatabaseSpec | None,
+        Field(
+            description="The PostgreSQL cluster itself, with its backups. Unset: the environment is made without one.",
+            json_schema_extra=at(16),
+        ),
+    ] = None
 
     roles: Annotated[
         Literal["create", "verify"],
@@ -813,6 +804,16 @@ class EnvironmentSpec(SpecModel):
             if problems := [problem for entry in entries if (problem := entry_problem(entry, spec))]:
                 raise ValueError("; ".join(problems))
         return entries
+
+    @field_validator("database")
+    @classmethod
+    def _fits_its_nodes(cls, database: DatabaseSpec | None, info: ValidationInfo) -> DatabaseSpec | None:
+        pool: PostgresPoolSpec | None = info.data.get("postgres_pool")
+        if database is not None and pool is not None:
+            problem = database_problem(database, most_nodes=pool.max_count, zones=len(pool.zones))
+            if problem:
+                raise ValueError(problem)
+        return database
 
     @field_validator("postgres_pool")
     @classmethod

@@ -91,6 +91,7 @@ class Names:
         suffix = short_hash(base, "generation", generation)
         stable = short_hash(base, "backups")
         cluster = f"aks-primary-{spec.name}-{suffix}"
+        database = spec.database
         in_environment = spec.storage.backups == "in_environment_group"
         resource_group = f"rg-{spec.name}-{suffix}"
         return cls(
@@ -105,9 +106,10 @@ class Names:
             cluster=cluster,
             node_resource_group=f"rg-{spec.name}-primary-aksmanaged-{suffix}",
             public_ip=f"{cluster}-pip",
-            postgres_cluster=f"pg-primary-{spec.name}-{suffix}",
+            postgres_cluster=(database and database.name) or f"pg-primary-{spec.name}-{suffix}",
             federated_credential=f"pg-primary-fedcred1-{spec.name}-{suffix}",
-            postgres_dns_prefix="a" + hashlib.sha256(f"{base}/{generation}/dns".encode()).hexdigest()[:10],
+            postgres_dns_prefix=(database and database.access.dns_label)
+            or "a" + hashlib.sha256(f"{base}/{generation}/dns".encode()).hexdigest()[:10],
             suffix=suffix,
         )
 

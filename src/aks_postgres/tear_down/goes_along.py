@@ -143,7 +143,7 @@ async def _blob_endpoints(azure: Azure, vaults: Sequence[Vault]) -> dict[str, bo
     for vault in vaults:
         live = await read(f"storage account {vault.account}", get, vault.group, vault.account)
         # Also under its public name, which is what a backup would name.
-        found[f"https://{vault.account}.blob.core.windows.net/"] = vault.wanted or live is None
+        found[f"https://{vault.account}.blob.{azure.facts.storage_suffix}/"] = vault.wanted or live is None
         if endpoint := (((live or {}).get("properties") or {}).get("primaryEndpoints") or {}).get("blob"):
             found[str(endpoint)] = vault.wanted
     return found

@@ -24,9 +24,6 @@ _AHEAD = timedelta(minutes=5)
 _CLUSTERS_GROUP = "postgresql.cnpg.io/"
 # https://cloudnative-pg.io/plugin-barman-cloud/docs/usage/
 BARMAN_PLUGIN = "barman-cloud.cloudnative-pg.io"
-# https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints, and the
-# sovereign clouds'.
-_BLOB_HOSTS = (".blob.core.windows.net", ".blob.core.usgovcloudapi.net", ".blob.core.chinacloudapi.cn")
 _DISK_DRIVER = "disk.csi.azure.com"
 
 
@@ -230,10 +227,20 @@ def _judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
     except ValueError:
         host = ""
     if not path.casefold().startswith("https://") or not any(
-        host.endswith(end) and host.removesuffix(end).isalnum() for end in _BLOB_HOSTS
+        host.endswith(end) and host.removesuffix(end).isalnum() for end in _blob_hosts(accounts)
     ):
         return f"is in {path}, which isn't known to be outside the cluster (Azure's blob storage is)"
     return None
+
+
+def _blob_hosts(accounts: Mapping[str, bool]) -> set[str]:
+    """What the names of blob storage end with in this cloud: its own account's does, as any account's.
+
+    https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints
+    """
+    hosts = (urlsplit(endpoint).hostname or "" for endpoint in accounts)
+    ends = {f".{host.partition('.')[2].casefold()}" for host in hosts}
+    return {end for end in ends if end.startswith(".blob.")}
 
 
 def _belongs_to(claim: Json, owners: set[tuple[Any, Any]]) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import os
 import signal
+import ssl
+import struct
 from typing import Any
 
 import pytest
@@ -83,3 +87,136 @@ async def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby(pg: Clus
     assert await server(pg, old).sql("select pg_is_in_recovery()") == "t"
     assert after["status"]["timelineID"] == before["status"]["timelineID"] + 1
     assert after["status"]["systemID"] == before["status"]["systemID"]
+
+
+def core(cluster: Cluster) -> Any:
+    from kubernetes import client
+
+    configuration = client.Configuration()
+    configuration.host = cluster.url
+    configuration.ssl_ca_cert = str(cluster.ca_file)
+    configuration.api_key = {"authorization": f"Bearer {cluster.token}"}
+    return client.CoreV1Api(client.ApiClient(configuration))
+
+
+async def test_psql_answers_through_the_api_server(pg: Cluster) -> None:
+    from kubernetes.stream import stream
+
+    api = core(pg)
+    primary = (await healthy(pg, "pg"))["status"]["currentPrimary"]
+
+    def ask(*command: str, **more: Any) -> Any:
+        call = api.connect_get_namespaced_pod_exec
+        options = {
+            "container": "postgres",
+            "stdout": True,
+            "stderr": True,
+            "stdin": False,
+            "tty": False,
+            **more,
+        }
+        return stream(call, primary, "db", command=list(command), **options)
+
+    asked = await asyncio.to_thread(ask, "psql", "-U", "postgres", "-XAtc", "select 6 * 7")
+    assert asked.strip() == "42"
+    running = await asyncio.to_thread(ask, "psql", "-X", "appdb", stdin=True, _preload_content=False)
+
+    def talk() -> str:
+        running.write_stdin("select 'said ' || 'so';\n\\q\n")
+        running.run_forever(timeout=60)
+        return str(running.read_stdout())
+
+    assert "said so" in await asyncio.to_thread(talk)
+    assert running.returncode == 0
+    failed = await asyncio.to_thread(ask, "psql", "-XAtc", "select 1 / 0", _preload_content=False)
+    await asyncio.to_thread(failed.run_forever, 60)
+    assert (failed.returncode, "division by zero" in failed.read_stderr()) == (1, True)
+    log = await asyncio.to_thread(api.read_namespaced_pod_log, primary, "db")
+    assert "division by zero" in log
+
+
+async def test_a_driver_reaches_the_server_by_port_forward_and_knows_it(pg: Cluster) -> None:
+    """With the Secrets that the operator made: the application's password, and the Cluster's authority."""
+    from kubernetes.stream import portforward
+
+    api = core(pg)
+    secrets = {
+        name: {key: base64.b64decode(value) for key, value in found["data"].items()}
+        for name in ("pg-app", "pg-ca")
+        if (found := await pg.done("GET", f"/api/v1/namespaces/db/secrets/{name}"))
+    }
+    primary = (await healthy(pg, "pg"))["status"]["currentPrimary"]
+
+    def look() -> bytes:
+        forward = portforward(api.connect_get_namespaced_pod_portforward, primary, "db", ports="5432")
+        plain = forward.socket(5432)
+        plain.setblocking(True)
+        plain.sendall(struct.pack("!ii", 8, 80877103))  # SSLRequest
+        assert plain.recv(1) == b"S"
+        # The server's certificate, by the authority in the Secret and one of its names.
+        context = ssl.create_default_context(cadata=secrets["pg-ca"]["ca.crt"].decode())
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="pg-rw.db.svc")
+        for _ in range(100):
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+                incoming.write(plain.recv(65536))
+        plain.sendall(outgoing.read())
+        certificate = tls.getpeercert()
+        forward.close()
+        assert certificate is not None
+        return str(certificate["subjectAltName"]).encode()
+
+    assert b"pg-rw.db.svc.cluster.local" in await asyncio.to_thread(look)
+    assert secrets["pg-app"]["username"] == b"app"
+
+
+def ways(cluster: Cluster) -> dict[str, str]:
+    found: dict[str, str] = cluster.api.postgres.shown()["services"]  # type: ignore[union-attr]
+    return found
+
+
+async def asked_through(cluster: Cluster, service: str, sql: str) -> str:
+    """As the application, with its password, over TLS verified by the Cluster's authority."""
+    secret = await cluster.done("GET", "/api/v1/namespaces/db/secrets/pg-app")
+    password = base64.b64decode(secret["data"]["password"]).decode()
+    authority = await cluster.done("GET", "/api/v1/namespaces/db/secrets/pg-ca")
+    one = server(cluster, "pg-1")
+    path = one.folder / "client-ca.pem"
+    path.write_bytes(base64.b64decode(authority["data"]["ca.crt"]))
+    address, _, port = ways(cluster)[f"db/{service}"].rpartition(":")
+    conninfo = (
+        f"host={service} hostaddr={address} port={port} user=app dbname=appdb sslmode=verify-full "
+        f"sslrootcert={path} connect_timeout=10"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(str(one.binaries / "bin" / "psql"), "-XAtqc", sql, conninfo),
+        env={"LD_LIBRARY_PATH": str(one.binaries / "lib"), "PGPASSWORD": password},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return out.decode().strip() if process.returncode == 0 else f"failed: {err.decode()}"
+
+
+async def test_services_lead_where_their_selectors_say(pg: Cluster) -> None:
+    await healthy(pg, "pg")
+
+    async def known() -> bool:
+        return {"db/pg-rw", "db/pg-ro", "db/pg-r"} <= ways(pg).keys()
+
+    await until(known)
+    assert await asked_through(pg, "pg-rw", "select pg_is_in_recovery(), current_user") == "f|app"
+    assert await asked_through(pg, "pg-ro", "select pg_is_in_recovery()") == "t"
+    # Somebody's own Service that selects nobody.
+    body = {"metadata": {"name": "wrong"}, "spec": {"selector": {"role": "none"}, "ports": [{"port": 5432}]}}
+    await pg.done("POST", "/api/v1/namespaces/db/services", body)
+
+    async def wrong() -> bool:
+        return "db/wrong" in ways(pg)
+
+    await until(wrong)
+    assert "failed" in await asked_through(pg, "wrong", "select 1")

@@ -9,6 +9,7 @@ from azure_sandbox.kubernetes.admission import Webhooks
 from azure_sandbox.kubernetes.controllers import Controllers
 from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
 from azure_sandbox.kubernetes.controllers.postgres.controller import PostgresClusters
+from azure_sandbox.kubernetes.controllers.postgres.streams import Streams
 from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.endpoint import Endpoint
 from azure_sandbox.kubernetes.exchange import OnRequest
@@ -74,6 +75,7 @@ class KubernetesApi:
         self._controllers = Controllers(
             self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem, troubles, around
         )
+        self.app.streams = Streams(self._controllers.postgres)
         if kept is not None:
             self.webhooks.load(kept["authorities"])
         self._controllers.start(kept["controllers"] if kept is not None else None)

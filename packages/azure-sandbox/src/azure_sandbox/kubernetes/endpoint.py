@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import MutableMapping
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, Protocol
 
 from azure_sandbox.kubernetes import discovery, errors, openapi, tables
 from azure_sandbox.kubernetes.exchange import (
@@ -20,6 +20,7 @@ from azure_sandbox.kubernetes.exchange import (
     refuse_upgrade,
     send_bytes,
     send_json,
+    upgrade_request,
 )
 from azure_sandbox.kubernetes.request import ApiRequest
 from azure_sandbox.kubernetes.times import Clock
@@ -27,6 +28,17 @@ from azure_sandbox.kubernetes.verbs import Verbs
 from azure_sandbox.kubernetes.watches import Watch
 
 Json = dict[str, Any]
+
+
+class Streams(Protocol):
+    """What is behind the Pods of a cluster."""
+
+    async def log(self, request: ApiRequest) -> bytes | None:
+        """The log of a Pod; None where there is none."""
+
+    async def serve(self, request: ApiRequest, scope: Any, receive: Any, send: Any) -> None:
+        """Serve exec or port-forward."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +55,9 @@ class Endpoint:
         verbs: the answers on resources.
         users: bearer token to user name.
         on_request: is told every request once it is answered.
+
+    Attributes:
+        streams: the ways into Pods that have any.
     """
 
     def __init__(
@@ -57,6 +72,7 @@ class Endpoint:
         self.cluster = cluster
         self.version = version
         self.on_request = on_request
+        self.streams: Streams | None = None
         self._clock = clock
         self._verbs = verbs
         self._registry = verbs.objects.registry
@@ -66,7 +82,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await refuse_upgrade(scope, receive, send)
+            await self._stream(scope, receive, send)
             return
         send = self._dated(send)
         started = time.monotonic()
@@ -94,6 +110,27 @@ class Endpoint:
         finally:
             self._tell(request, code, error, started)
 
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Exec and port-forward; attach, and whatever isn't an instance of a Cluster, is refused."""
+        if scope["type"] != "websocket":
+            return
+        started = time.monotonic()
+        self._clock.run_due()
+        request = upgrade_request(scope)
+        code, error = 101, None
+        try:
+            await receive()  # The client's wish to connect.
+            request.user = self._authenticated(request)
+            if self.streams is None or request.subresource not in ("exec", "portforward"):
+                raise errors.not_emulated(f"{request.subresource or 'a WebSocket'} of {request.resource}")
+            self._verbs.live(self._verbs.find_type(request), request)
+            await self.streams.serve(request, scope, receive, send)
+        except errors.ApiError as refusal:
+            code, error = refusal.code, refusal.reason or None
+            await refuse_upgrade(scope, send, refusal)
+        finally:
+            self._tell(request, code, error, started)
+
     def _dated(self, send: Send) -> Send:
         """Let answers have the time of the clock that their objects' timestamps come from."""
 
@@ -114,6 +151,11 @@ class Endpoint:
         return user
 
     async def _answer(self, request: ApiRequest, send: Send) -> int:
+        if request.subresource == "log" and request.resource == "pods" and self.streams is not None:
+            log = await self.streams.log(request)
+            if log is not None:
+                await send_bytes(send, 200, log, "text/plain")
+                return 200
         if request.resource and request.group in self._registry.group_versions():
             code, body = self._verbs.answer(request)
             if request.verb in ("get", "list") and tables.wanted(request.headers.get("accept", "")):

@@ -87,12 +87,19 @@ def ledger_entry(cluster: str, request: ApiRequest, code: int, error: str | None
     }
 
 
-async def refuse_upgrade(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer what isn't plain HTTP: exec, attach and port-forward, as nothing runs in the sandbox's containers."""
-    if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
-    await send({"type": "websocket.close", "code": 1000})
+def upgrade_request(scope: Scope) -> ApiRequest:
+    """The request that a WebSocket begins with."""
+    headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+    query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
+    return requests.parse("GET", scope["path"], query, headers, b"")
+
+
+async def refuse_upgrade(scope: Scope, send: Send, refusal: errors.ApiError) -> None:
+    """Answer a WebSocket's request with a refusal, as an API server does: over HTTP."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    content = json.dumps(refusal.status()).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "websocket.http.response.start", "status": refusal.code, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": content})

@@ -131,7 +131,9 @@ class RealKubernetesApi:
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application: pass a request on to the API server."""
         if scope["type"] != "http":
-            await refuse_upgrade(scope, receive, send)
+            if scope["type"] == "websocket":
+                await receive()
+                await refuse_upgrade(scope, send, errors.not_emulated("a WebSocket"))
             return
         started = time.monotonic()
         request = await read(scope, receive)

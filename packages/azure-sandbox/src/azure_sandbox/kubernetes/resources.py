@@ -64,7 +64,7 @@ _BUILT_IN = """
 v1
   Namespace                      namespaces                      C ns       status,finalize                 -
   Node                           nodes                           C no       status                          -
-  Pod                            pods                            N po       status,log,exec,eviction,binding g
+  Pod                            pods                  N po  binding,eviction,exec,log,portforward,status g
   Service                        services                        N svc      status                          -
   Endpoints                      endpoints                       N ep       -                               -
   ConfigMap                      configmaps                      N cm       -                               -

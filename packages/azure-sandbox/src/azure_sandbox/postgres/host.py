@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,21 @@ from pathlib import Path
 from azure_sandbox.postgres.instance import PORT
 from azure_sandbox.postgres.programs import Account, Programs, account
 
+# Its input ends when the sandbox does, however it does. Servers have ended by then; what they and barman-cloud started
+# may not have. Whatever works below the folder is killed, and the folder removed, with the shared memory that a killed
+# server leaves.
+REAPER = """\
+cat > /dev/null
+for round in 1 2 3; do
+  for process in /proc/[0-9]*; do
+    case "$(readlink "$process/cwd")" in "$1"|"$1"/*) kill -9 "${process#/proc/}" ;; esac
+  done
+done
+for lock in "$1"/*/pgdata/postmaster.pid; do
+  [ -f "$lock" ] && ipcrm -m "$(sed -n 7p "$lock" | tr -s ' ' | cut -d ' ' -f 3)"
+done
+rm -rf "$1"
+"""
 PREFIX = "azure-sandbox-postgres-"
 
 
@@ -34,6 +50,7 @@ class Host:
         self.proxy_url = proxy_url
         self.who: Account = account()
         self._folder: Path | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
         self._made = 0
         # Sandboxes at the same time begin at different places.
         self._next = random.Random(os.getpid()).randrange(2**22)
@@ -47,6 +64,14 @@ class Host:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
             self._folder.chmod(0o711)
+            self._reaper = subprocess.Popen(
+                ["/bin/sh", "-c", REAPER, "reaper", str(self._folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
         self._made += 1
         folder = self._folder / str(self._made)
         folder.mkdir(mode=0o711)
@@ -66,9 +91,11 @@ class Host:
 
     def close(self) -> None:
         """Remove the folders, once nothing runs in them."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._reaper is not None and self._reaper.stdin is not None:
+            self._reaper.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._reaper.wait(10)
+        self._reaper = self._folder = None
 
 
 class Relay:

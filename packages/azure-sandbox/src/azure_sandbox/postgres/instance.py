@@ -63,7 +63,7 @@ class Instance:
         self.address = address
         self.binaries = binaries
         self.process: Process | None = None
-        self._who = who
+        self.who = who
         for part in (folder, self.sockets, self.certificates, self.requests, self.log.parent):
             part.mkdir(mode=0o711, parents=True, exist_ok=True)
             who.own(part)
@@ -115,7 +115,7 @@ class Instance:
     async def program(self, name: str, *arguments: str, within_s: float = 120.0) -> Done:
         """Run one of PostgreSQL's programs."""
         command = [str(self.binaries / "bin" / name), *arguments]
-        return await run(command, self.env, self.folder, self._who, within_s=within_s)
+        return await run(command, self.env, self.folder, self.who, within_s=within_s)
 
     async def must(self, name: str, *arguments: str, within_s: float = 120.0) -> str:
         """Run one of PostgreSQL's programs, and have it succeed.
@@ -134,19 +134,21 @@ class Instance:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
-        self._who.own(temporary)
+        self.who.own(temporary)
         os.replace(temporary, path)
 
     # Its life.
 
     async def start(self) -> None:
         """Start the server; it isn't asked yet whether it answers."""
+        for path in self.requests.iterdir():  # Of scripts that were killed.
+            path.unlink(missing_ok=True)
         with self.log.with_suffix(".err").open("ab") as log:
             self.process = await start(
                 [str(self.binaries / "bin" / "postgres"), "-D", str(self.data)],
                 self.env,
                 self.folder,
-                self._who,
+                self.who,
                 stdout=log,
                 stderr=STDOUT,
             )
@@ -234,7 +236,7 @@ class Instance:
         ]
         # Set-up must not wait for a standby that isn't there yet.
         env = {**self.env, "PGOPTIONS": "-c synchronous_commit=local -c statement_timeout=60s"}
-        done = await run(command, env, self.folder, self._who, text=text, within_s=within_s)
+        done = await run(command, env, self.folder, self.who, text=text, within_s=within_s)
         if done.code != 0:
             raise PostgresError(done.last_words)
         return done.out.strip()

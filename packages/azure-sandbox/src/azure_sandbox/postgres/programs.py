@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,15 @@ async def run(
 
 
 def kill(process: Process, number: int = signal.SIGKILL) -> None:
-    """Signal a program that may have ended meanwhile."""
+    """Signal a program, and those that it started and that stayed in its group; they may have ended meanwhile."""
     with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
+        os.killpg(process.pid, number)
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: `asyncio.wait_for` of Python 3.11 may swallow a cancellation."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.5)

@@ -204,6 +204,16 @@ def open_for_clients(sandbox: Sandbox, cluster: Resource) -> None:
     _watch_callers(sandbox, cluster, server)
 
 
+def postgres(sandbox: Sandbox) -> Json:
+    """Where Services and instances of all clusters' Clusters are on this machine, by cluster/namespace/name."""
+    found: Json = {"services": {}, "instances": {}}
+    for path, server in sandbox.state("aks_api_servers").items():
+        if isinstance(server.api, KubernetesApi):
+            for kind, shown in server.api.postgres.shown().items():
+                found[kind] |= {f"{path.rpartition('/')[2]}/{name}": value for name, value in shown.items()}
+    return found
+
+
 def is_open(sandbox: Sandbox, cluster: Resource) -> bool:
     """Whether the API server has been made ready once."""
     server = find(sandbox, cluster)

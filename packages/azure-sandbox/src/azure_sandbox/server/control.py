@@ -16,6 +16,7 @@ from azure_sandbox.core.operations import Operation
 from azure_sandbox.core.persistence import snapshot, take_up
 from azure_sandbox.core.rbac import role_definitions
 from azure_sandbox.core.scenarios import catalogue, find, parse
+from azure_sandbox.providers import aks_api_server
 
 if TYPE_CHECKING:
     from azure_sandbox.server.instance import Sandbox
@@ -93,6 +94,10 @@ class Control:
     async def _get_operations(self, _body: Json, _query: dict[str, str]) -> Response:
         operations = [_shown(operation) for operation in self._sandbox.operations.all()]
         return Response(200, {"operations": operations, "now_s": self._sandbox.clock.now_s()})
+
+    async def _get_postgres(self, _body: Json, _query: dict[str, str]) -> Response:
+        """Where the PostgreSQL of clusters is on this machine: loopback addresses, processes, folders."""
+        return Response(200, aks_api_server.postgres(self._sandbox))
 
     async def _get_resources(self, _body: Json, _query: dict[str, str]) -> Response:
         shown = [

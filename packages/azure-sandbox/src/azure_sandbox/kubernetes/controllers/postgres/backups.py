@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from azure_sandbox.kubernetes.controllers.postgres import words
 from azure_sandbox.kubernetes.controllers.postgres.archive import IN_TREE_METHOD, PLUGIN_METHOD, Place
 from azure_sandbox.kubernetes.controllers.postgres.cron import Schedule
 from azure_sandbox.postgres.instance import PostgresError
+from azure_sandbox.postgres.programs import end
 
 if TYPE_CHECKING:
     from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+TRY_AGAIN_S = 2.0
+"""Real seconds until a backup looks again whether WAL is archived."""
 DONE = ("completed", "failed")
 PARENT = "cnpg.io/scheduled-backup"
 IMMEDIATE = "cnpg.io/immediateBackup"
@@ -32,9 +36,7 @@ class Backups:
 
     async def close(self) -> None:
         """Stop what runs."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        await end([self._running] if self._running is not None else [])
 
     async def look(self) -> None:
         """Make what schedules ask for, and start the oldest Backup that waits."""
@@ -88,6 +90,7 @@ class Backups:
         )
         if condition is None or condition["status"] != "True":
             self._set(words.BACKUPS, backup, phase="walArchivingFailing", method=method)
+            await self._try_archiving()
             return
         now = work.controller.objects.now()
         identifier = {"podName": served.server.name, "ContainerID": f"containerd://{served.pod_uid}"}
@@ -104,6 +107,14 @@ class Backups:
             self._fail(backup, str(error), place)
         finally:
             work.wake.set()
+
+    async def _try_archiving(self) -> None:
+        """Close a segment, as the instance manager does before a backup, to see whether it is archived."""
+        primary = self._work.primary()
+        if primary is not None and primary.facts is not None and not primary.facts["in_recovery"]:
+            with contextlib.suppress(PostgresError):
+                await primary.server.sql("checkpoint; select pg_switch_wal();")
+        await asyncio.sleep(TRY_AGAIN_S)
 
     def _where(self, cluster: Json, backup: Json, method: str) -> tuple[Place | None, str]:
         in_tree = bool((cluster["spec"].get("backup") or {}).get("barmanObjectStore"))

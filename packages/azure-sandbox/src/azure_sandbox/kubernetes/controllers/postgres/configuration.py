@@ -84,12 +84,18 @@ def problems(spec: Json) -> list[str]:
     return found
 
 
-def settings(spec: Json, name: str, address: str, sockets: str, tls: str, log: str) -> dict[str, str]:
+def settings(
+    spec: Json, name: str, major: int, address: str, sockets: str, tls: str, log: str
+) -> dict[str, str]:
     """The settings of an instance that don't change with its role."""
     wanted = {**DEFAULTS, **{key: str(value) for key, value in parameters(spec).items()}}
     for key, most in MOST_MEMORY.items():
         if _megabytes(wanted.get(key, f"{most}MB")) >= most or key == "shared_buffers":
             wanted[key] = f"{most}MB"
+    if major >= 17:
+        wanted["allow_alter_system"] = (
+            "on" if (spec.get("postgresql") or {}).get("enableAlterSystem") else "off"
+        )
     libraries = [*(spec.get("postgresql") or {}).get("shared_preload_libraries", []), *used_libraries(spec)]
     return {
         **wanted,

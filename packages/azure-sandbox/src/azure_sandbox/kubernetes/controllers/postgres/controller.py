@@ -9,9 +9,12 @@ from typing import Any
 from azure_sandbox.kubernetes.conditions import is_true
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
 from azure_sandbox.kubernetes.controllers.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
 from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork, operator_runs
+from azure_sandbox.kubernetes.controllers.postgres.routes import Routes
 from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.store import Event
+from azure_sandbox.postgres.programs import end
 
 Json = dict[str, Any]
 
@@ -30,6 +33,9 @@ class PostgresClusters(Controller):
         self._around = around
         self.works: dict[str, ClusterWork] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._routes: Routes | None = None
+        if around.host is not None:
+            self._routes = Routes(self, around, around.host, self.served, self._namespaces)
 
     def on_change(self, event: Event) -> None:
         """Begin with a new Cluster; wake who may be concerned."""
@@ -63,8 +69,31 @@ class PostgresClusters(Controller):
         except RuntimeError:  # Nothing runs without one.
             return
         work = self.works[uid] = ClusterWork(self, self._around, self._around.host, cluster)
+        if self._routes is not None:
+            self._routes.start()
         task = self._tasks[uid] = loop.create_task(work.run())
         task.add_done_callback(lambda _task: (self.works.pop(uid, None), self._tasks.pop(uid, None)))
+
+    def _namespaces(self) -> set[str]:
+        return {work.namespace for work in self.works.values()}
+
+    def served(self, namespace: str, pod: str) -> Served | None:
+        """The instance that a Pod runs."""
+        work = self.work_of(namespace, pod)
+        return None if work is None else work.instances.get(pod)
+
+    def shown(self) -> Json:
+        """Where Services and instances are on this machine."""
+        instances = {}
+        for work in self.works.values():
+            for name, served in work.instances.items():
+                process = served.server.process
+                instances[f"{work.namespace}/{name}"] = {
+                    "address": f"{served.server.address}:5432",
+                    "pid": process.pid if process is not None else None,
+                    "data": str(served.server.data),
+                }
+        return {"services": self._routes.shown() if self._routes is not None else {}, "instances": instances}
 
     def work_of(self, namespace: str, pod: str) -> ClusterWork | None:
         """Whose instance a Pod is."""
@@ -75,10 +104,11 @@ class PostgresClusters(Controller):
 
     async def close(self) -> None:
         """End all servers."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._routes is not None:
+            await self._routes.close()
+        for work in self.works.values():
+            work.closing = True
+        await end(self._tasks.values())
 
     def _say_not_installed(self, namespace: str, name: str) -> None:
         cluster = self.store.get(words.CLUSTERS, namespace, name)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 from azure_sandbox.kubernetes.conditions import condition
 from azure_sandbox.kubernetes.controllers.life import KUBELET, Controller
 from azure_sandbox.postgres.instance import Instance
-from azure_sandbox.postgres.programs import kill
+from azure_sandbox.postgres.programs import end, kill
 
 Json = dict[str, Any]
 
@@ -41,6 +42,7 @@ class Served:
     ready: bool = False
     restarts: int = 0
     failures: int = 0
+    answered: bool = False
     probed_at_s: float = 0.0
     start_at_s: float = 0.0
     facts: Json | None = None
@@ -107,7 +109,7 @@ class Kubelet:
 
     async def _start(self, served: Served) -> None:
         await served.server.start()
-        served.started, served.failures = True, 0
+        served.started, served.failures, served.answered = True, 0, False
 
     def _has_ended(self, served: Served) -> None:
         process = served.server.process
@@ -130,7 +132,7 @@ class Kubelet:
             return
         served.facts = await served.server.status()
         if served.facts is not None:
-            served.failures = 0
+            served.failures, served.answered = 0, True
             served.ready = self._is_ready(served, probe)
             return
         loop_s = asyncio.get_running_loop().time()
@@ -141,8 +143,8 @@ class Kubelet:
         served.failures += 1
         if served.failures >= FAILURES and served.ready:
             served.ready = False
-        elif served.failures >= 2 * FAILURES and served.server.is_running:
-            # The liveness probe: it doesn't answer, and will not by itself.
+        elif served.failures >= 2 * FAILURES and served.answered and served.server.is_running:
+            # The liveness probe: it doesn't answer any more. While it starts, the startup probe is patient: an hour.
             await served.server.kill()
             served.server.process = None
             self._has_ended(served)
@@ -171,12 +173,15 @@ class Kubelet:
 
     async def close(self) -> None:
         """End everything at once."""
+        await end(served.asking for served in self.instances.values() if served.asking is not None)
         for served in self.instances.values():
-            if served.asking is not None:
-                served.asking.cancel()
             if served.server.process is not None:
                 kill(served.server.process, signal.SIGCONT)
-        await asyncio.gather(*(served.server.kill() for served in self.instances.values()))
+        # Not SIGKILL: an immediate shutdown gives shared memory back.
+        stops = (served.server.stop(signal.SIGQUIT, 5) for served in self.instances.values())
+        await asyncio.gather(*stops)
+        for served in self.instances.values():
+            shutil.rmtree(served.server.folder, ignore_errors=True)
 
     def _show(self, pod: Json, served: Served) -> None:
         now, before = self._controller.objects.now(), pod.get("status") or {}

@@ -26,6 +26,7 @@ from azure_sandbox.kubernetes.store import Store
 from azure_sandbox.kubernetes.times import micro_stamp
 from azure_sandbox.postgres.host import Host
 from azure_sandbox.postgres.instance import Instance, PostgresError
+from azure_sandbox.postgres.programs import end
 
 Json = dict[str, Any]
 
@@ -68,6 +69,7 @@ class ClusterWork:
         self.backups = Backups(self)
         self.databases = Databases(self)
         self.wake = asyncio.Event()
+        self.closing = False
         self._job: asyncio.Task[None] | None = None
         self._pairs: dict[str, tuple[bytes, bytes]] = {}
         self._passwords: dict[str, str] = {}
@@ -157,7 +159,7 @@ class ClusterWork:
     async def run(self) -> None:
         """Work until the Cluster is gone."""
         try:
-            while self.cluster is not None:
+            while self.cluster is not None and not self.closing:
                 self.wake.clear()
                 try:
                     await self._pass()
@@ -175,9 +177,7 @@ class ClusterWork:
 
     async def close(self) -> None:
         """End everything of the Cluster."""
-        if self._job is not None:
-            self._job.cancel()
-            await asyncio.gather(self._job, return_exceptions=True)
+        await end([self._job] if self._job is not None else [])
         await self.backups.close()
         await self.kubelet.close()
         for pod in self._pods():
@@ -594,8 +594,7 @@ class ClusterWork:
         name = next(name for name in reversed(self.names()) if name != current)
         await self.kubelet.end(name)
         served = self.instances.pop(name)
-        if served.asking is not None:
-            served.asking.cancel()
+        await end([served.asking] if served.asking is not None else [])
         self.store.remove("pods", self.namespace, name)
         for suffix in ("", "-wal"):
             self.store.remove("persistentvolumeclaims", self.namespace, name + suffix)

@@ -88,6 +88,7 @@ class Servers:
         wanted = configuration.settings(
             spec,
             server.name,
+            int(server.binaries.name.partition(".")[0]),
             server.address,
             str(server.sockets),
             str(server.certificates),

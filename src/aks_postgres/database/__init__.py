@@ -1,0 +1,1 @@
+"""The database's objects in Kubernetes, as pure functions of the spec, and how its status reads."""

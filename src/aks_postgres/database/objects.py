@@ -1,0 +1,435 @@
+"""The objects of the database, as they are applied: one function a kind, data in, data out.
+
+Guide: "Deploy a highly available PostgreSQL database on AKS" and "Validate ...";
+https://cloudnative-pg.io/documentation/1.30/cloudnative-pg.v1/ has every field.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+from urllib.parse import urlsplit
+
+from aks_postgres.database.parameters import parameters
+from aks_postgres.reports.outputs import Site
+from aks_postgres.spec.database import DatabaseSpec
+from aks_postgres.spec.environment import EnvironmentSpec
+
+Json = dict[str, Any]
+
+POSTGRES_API = "postgresql.cnpg.io/v1"
+PLUGIN = "barman-cloud.cloudnative-pg.io"
+APP_SECRET = "db-user-pass"  # the guide's name of the Secret
+OPERATOR_SETTINGS = "cnpg-controller-manager-config"
+AUDIENCE = "api://AzureADTokenExchange"
+RW_SERVICE, RO_SERVICE = "cnpg-cluster-load-balancer-rw", "cnpg-cluster-load-balancer-ro"
+RW_PORT, RO_PORT = 5432, 5433
+LINEAGE = "aks-postgres/lineage"  # the label that says whose a Cluster is
+POD_MONITOR = "cnpg-cluster-metrics-managed-prometheus"
+
+_WORKLOAD_IDENTITY = {"azure.workload.identity/use": "true"}
+_SERVICE = "service.beta.kubernetes.io"
+# https://learn.microsoft.com/azure/storage/container-storage/use-container-storage-with-local-disk
+_EPHEMERAL = {"localdisk.csi.acstor.io/accept-ephemeral-storage": "true"}
+
+
+def required(spec: EnvironmentSpec) -> DatabaseSpec:
+    """The spec's database, for steps that are only started where there is one."""
+    assert spec.database is not None
+    return spec.database
+
+
+def lineage(site: Site) -> str:
+    """The name under which a generation archives. No other one ever archives under it, so nothing is overwritten."""
+    return f"{site.names.postgres_cluster}-{site.generation}"
+
+
+def object_store_name(site: Site) -> str:
+    """Name of the ObjectStore."""
+    return f"{site.names.postgres_cluster}-backups"
+
+
+def backup_url(account: str, blob_endpoint: str, container: str) -> str:
+    """Where backups go, by the account's own host name, which the operator's pods reach.
+
+    Args:
+        account: name of the storage account.
+        blob_endpoint: as ARM shows it; a sandbox's is a path on its own host.
+        container: name of the container.
+    """
+    host = urlsplit(blob_endpoint).hostname or ""
+    base = blob_endpoint if host.startswith(f"{account}.") else f"https://{account}.blob.core.windows.net/"
+    return f"{base.rstrip('/')}/{container}"
+
+
+def subject(spec: EnvironmentSpec, site: Site) -> str:
+    """Who the pods are for Microsoft Entra ID: the operator names the service account after the Cluster."""
+    return f"system:serviceaccount:{spec.namespaces.database}:{site.names.postgres_cluster}"
+
+
+def public_name(spec: EnvironmentSpec, site: Site) -> str | None:
+    """The DNS name under which the internet finds the database; None where it has none."""
+    if required(spec).access.kind != "public_load_balancer":
+        return None
+    return f"{site.names.postgres_dns_prefix}.{spec.region}.cloudapp.azure.com"
+
+
+def service_account(spec: EnvironmentSpec, site: Site, client_id: str) -> Json:
+    """The pods' service account, made ahead so that its token can be tried; the operator takes it over by its name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {
+            **_named(spec, site.names.postgres_cluster),
+            "annotations": {"azure.workload.identity/client-id": client_id},
+            "labels": _WORKLOAD_IDENTITY,
+        },
+    }
+
+
+def app_secret(spec: EnvironmentSpec, password: str) -> Json:
+    """The owner's name and password. It has no owner of its own, so it stays when the Cluster goes.
+
+    The label has the operator follow changes of the password:
+    https://cloudnative-pg.io/documentation/1.30/declarative_role_management/
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {**_named(spec, APP_SECRET), "labels": {"cnpg.io/reload": "true"}},
+        "type": "kubernetes.io/basic-auth",
+        "data": {
+            key: base64.b64encode(value.encode()).decode()
+            for key, value in (("username", required(spec).owner), ("password", password))
+        },
+    }
+
+
+def operator_settings(spec: EnvironmentSpec) -> Json:
+    """The operator's settings, in the operator's namespace: it looks nowhere else.
+
+    The guide sets STANDBY_TCP_USER_TIMEOUT to 10, which are milliseconds.
+    https://cloudnative-pg.io/documentation/1.30/operator_conf/
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": OPERATOR_SETTINGS, "namespace": spec.namespaces.operator},
+        "data": {"CLUSTERS_ROLLOUT_DELAY": "120", "STANDBY_TCP_USER_TIMEOUT": "10000"},
+    }
+
+
+def storage_class(database: DatabaseSpec) -> Json | None:
+    """The StorageClass of the volumes; None where AKS brings it."""
+    storage = database.storage
+    common = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": storage.class_name},
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
+    }
+    if storage.storage_class == "premium_ssd_v2":
+        return {
+            **common,
+            "provisioner": "disk.csi.azure.com",
+            "parameters": {
+                "cachingMode": "None",
+                "skuName": "PremiumV2_LRS",
+                "DiskIOPSReadWrite": str(storage.iops or 3500),
+                "DiskMBpsReadWrite": str(storage.throughput_mbps or 125),
+            },
+        }
+    if storage.storage_class == "local_nvme":
+        return {**common, "provisioner": "localdisk.csi.acstor.io"}
+    return None
+
+
+def image_catalog(spec: EnvironmentSpec, site: Site) -> Json:
+    """The image of each major. Through it an image changes without an edit of the Cluster."""
+    database = required(spec)
+    return {
+        "apiVersion": POSTGRES_API,
+        "kind": "ImageCatalog",
+        "metadata": _named(spec, site.names.postgres_cluster),
+        "spec": {"images": [{"major": database.major, "image": database.image_name}]},
+    }
+
+
+def object_store(spec: EnvironmentSpec, site: Site, destination: str) -> Json:
+    """Where the plugin archives to, with whose identity, and for how long."""
+    backup = required(spec).backup
+    compressed = {} if backup.compression == "none" else {"compression": backup.compression}
+    return {
+        "apiVersion": "barmancloud.cnpg.io/v1",
+        "kind": "ObjectStore",
+        "metadata": _named(spec, object_store_name(site)),
+        "spec": {
+            "configuration": {
+                "destinationPath": destination,
+                "azureCredentials": {"inheritFromAzureAD": True},
+                "wal": {**compressed, "maxParallel": 4},
+                "data": {**compressed, "immediateCheckpoint": True},
+            },
+            "retentionPolicy": f"{backup.retention_days}d",
+        },
+    }
+
+
+def postgres_cluster(spec: EnvironmentSpec, site: Site, client_id: str, node_group: str) -> Json:
+    """The Cluster.
+
+    Args:
+        spec: the environment wanted.
+        site: the generation.
+        client_id: of the identity that may write backups.
+        node_group: name of the node resource group, where the public IP is.
+    """
+    database = required(spec)
+    name = site.names.postgres_cluster
+    archives = database.backup.engine == "plugin"
+    is_local = database.storage.storage_class == "local_nvme"
+    inherited = {
+        **({"labels": _WORKLOAD_IDENTITY} if archives else {}),
+        **({"annotations": _EPHEMERAL} if is_local else {}),
+    }
+    wanted: Json = {
+        "instances": database.instances,
+        "imageCatalogRef": {
+            "apiGroup": "postgresql.cnpg.io",
+            "kind": "ImageCatalog",
+            "name": name,
+            "major": database.major,
+        },
+        "primaryUpdateStrategy": "unsupervised",
+        "primaryUpdateMethod": "switchover",
+        "enablePDB": True,
+        "enableSuperuserAccess": False,
+        # Unset, a shutdown waits up to an hour for the archive, and a failover with it.
+        "switchoverDelay": 120,
+        "smartShutdownTimeout": 30,
+        "probes": {
+            "startup": {
+                "type": "streaming",
+                "maximumLag": "32Mi",
+                "periodSeconds": 5,
+                "timeoutSeconds": 3,
+                "failureThreshold": 120,
+            },
+            # No lag limit: a replica that lags a moment would leave the Services and the quorum.
+            "readiness": {"type": "streaming", "periodSeconds": 10, "failureThreshold": 6},
+        },
+        "affinity": {
+            "enablePodAntiAffinity": True,
+            "topologyKey": "kubernetes.io/hostname",
+            "podAntiAffinityType": "required",
+            "nodeSelector": _node_selector(spec),
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "topology.kubernetes.io/zone",
+                "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"cnpg.io/cluster": name}},
+            }
+        ],
+        "resources": {
+            kind: {"cpu": str(database.cpu), "memory": f"{database.memory_gib}Gi"}
+            for kind in ("requests", "limits")
+        },
+        "bootstrap": {
+            "initdb": {
+                "database": database.databases[0],
+                "owner": database.owner,
+                "secret": {"name": APP_SECRET},
+                "dataChecksums": True,
+            }
+        },
+        "storage": {
+            "storageClass": database.storage.class_name,
+            "size": f"{database.storage.size_gib}Gi",
+            "resizeInUseVolumes": True,
+        },
+        "postgresql": {
+            "parameters": parameters(database),
+            # The operator's own line, which takes connections without TLS, comes after these.
+            "pg_hba": ["hostssl all all all scram-sha-256", "hostnossl all all all reject"],
+        },
+    }
+    if inherited:
+        wanted["inheritedMetadata"] = inherited
+    if database.storage.wal_size_gib:
+        wanted["walStorage"] = {
+            "storageClass": database.storage.class_name,
+            "size": f"{database.storage.wal_size_gib}Gi",
+            "resizeInUseVolumes": True,
+        }
+    if database.is_synchronous:
+        wanted["postgresql"]["synchronous"] = {
+            "method": "any",
+            "number": min(database.sync_replicas, database.instances - 1),
+            "dataDurability": database.durability,
+            "failoverQuorum": database.failover_quorum,
+        }
+    if archives:
+        wanted["serviceAccountTemplate"] = {
+            "metadata": {
+                "annotations": {"azure.workload.identity/client-id": client_id},
+                "labels": _WORKLOAD_IDENTITY,
+            }
+        }
+        wanted["plugins"] = [
+            {
+                "name": PLUGIN,
+                "enabled": True,
+                "isWALArchiver": True,
+                "parameters": {"barmanObjectName": object_store_name(site), "serverName": lineage(site)},
+            }
+        ]
+    if (host := public_name(spec, site)) is not None:
+        wanted["certificates"] = {"serverAltDNSNames": [host]}
+    if services := _load_balancers(spec, site, node_group):
+        wanted["managed"] = {"services": {"additional": services}}
+    return {
+        "apiVersion": POSTGRES_API,
+        "kind": "Cluster",
+        "metadata": {**_named(spec, name), "labels": {LINEAGE: lineage(site)}},
+        "spec": wanted,
+    }
+
+
+def _node_selector(spec: EnvironmentSpec) -> dict[str, str]:
+    # https://learn.microsoft.com/azure/aks/use-labels#reserved-system-labels
+    return spec.postgres_pool.labels or {"kubernetes.azure.com/agentpool": spec.postgres_pool.name}
+
+
+def _load_balancers(spec: EnvironmentSpec, site: Site, node_group: str) -> list[Json]:
+    """The Services that the operator keeps for outside clients: their selectors are its own, and select one Cluster."""
+    access = required(spec).access
+    if access.kind == "none":
+        return []
+    if access.kind == "internal_load_balancer":
+        annotations = {f"{_SERVICE}/azure-load-balancer-internal": "true"}
+    else:
+        annotations = {
+            f"{_SERVICE}/azure-load-balancer-resource-group": node_group,
+            f"{_SERVICE}/azure-pip-name": site.names.public_ip,
+            f"{_SERVICE}/azure-dns-label-name": site.names.postgres_dns_prefix,
+        }
+    ranges = {"loadBalancerSourceRanges": list(access.source_ranges)} if access.source_ranges else {}
+    return [
+        {
+            "selectorType": selector,
+            "updateStrategy": "patch",
+            "serviceTemplate": {
+                "metadata": {"name": name, "annotations": annotations},
+                "spec": {
+                    "type": "LoadBalancer",
+                    "ports": [{"name": "postgres", "port": port, "targetPort": 5432, "protocol": "TCP"}],
+                    **ranges,
+                },
+            },
+        }
+        for selector, name, port in (("rw", RW_SERVICE, RW_PORT), ("ro", RO_SERVICE, RO_PORT))
+    ]
+
+
+def first_backup(spec: EnvironmentSpec, site: Site) -> Json:
+    """A base backup at once: without one, archived WAL can't be gone back to."""
+    return {
+        "apiVersion": POSTGRES_API,
+        "kind": "Backup",
+        "metadata": _named(spec, f"{site.names.postgres_cluster}-first"),
+        "spec": _by_plugin(site),
+    }
+
+
+def scheduled_backup(spec: EnvironmentSpec, site: Site) -> Json:
+    """Base backups by the clock; their records go with the Cluster, their blobs don't."""
+    return {
+        "apiVersion": POSTGRES_API,
+        "kind": "ScheduledBackup",
+        "metadata": _named(spec, f"{site.names.postgres_cluster}-schedule"),
+        "spec": {
+            **_by_plugin(site),
+            "schedule": required(spec).backup.schedule,
+            "backupOwnerReference": "cluster",
+        },
+    }
+
+
+def _by_plugin(site: Site) -> Json:
+    return {
+        "cluster": {"name": site.names.postgres_cluster},
+        "method": "plugin",
+        "pluginConfiguration": {"name": PLUGIN},
+    }
+
+
+def pod_monitor(spec: EnvironmentSpec, site: Site) -> Json:
+    """Has managed Prometheus read the instances' metrics; `podRole` leaves poolers and backup jobs out."""
+    return {
+        "apiVersion": "azmonitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": _named(spec, POD_MONITOR),
+        "spec": {
+            "selector": {
+                "matchLabels": {
+                    "cnpg.io/cluster": site.names.postgres_cluster,
+                    "cnpg.io/podRole": "instance",
+                }
+            },
+            "podMetricsEndpoints": [{"port": "metrics"}],
+        },
+    }
+
+
+def more_databases(spec: EnvironmentSpec, site: Site) -> list[Json]:
+    """The databases after the first, which comes with the Cluster. Deleting an object leaves its database."""
+    database = required(spec)
+    cluster = site.names.postgres_cluster
+    return [
+        {
+            "apiVersion": POSTGRES_API,
+            "kind": "Database",
+            "metadata": _named(spec, f"{cluster}-{name.replace('_', '-')}-db"),
+            "spec": {
+                "cluster": {"name": cluster},
+                "name": name,
+                "owner": database.owner,
+                "ensure": "present",
+                "databaseReclaimPolicy": "retain",
+            },
+        }
+        for name in database.databases[1:]
+    ]
+
+
+def plugin_objects(objects: list[Json], version: str) -> list[Json]:
+    """The plugin's manifest with the images of its release, where it names those of the project's own tests.
+
+    https://github.com/cloudnative-pg/plugin-barman-cloud: kubernetes/kustomization.yaml has the tests' images, and the
+    release replaces them.
+    """
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: walk(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [walk(value) for value in node]
+        return node.replace("-testing:main", f":v{version}") if isinstance(node, str) else node
+
+    found = []
+    for item in objects:
+        mended = walk(item)
+        data = mended.get("data") if mended.get("kind") == "Secret" else None
+        if isinstance(data, dict) and isinstance(image := data.get("SIDECAR_IMAGE"), str):
+            named = walk(base64.b64decode("".join(image.split())).decode())
+            data["SIDECAR_IMAGE"] = base64.b64encode(named.encode()).decode()
+        found.append(mended)
+    return found
+
+
+def _named(spec: EnvironmentSpec, name: str) -> Json:
+    return {"name": name, "namespace": spec.namespaces.database}

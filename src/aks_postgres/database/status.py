@@ -1,0 +1,168 @@
+"""What the operator says of a Cluster: whether it is ready, what it is doing, and what only a person can mend.
+
+Phases are texts, not an enumeration (v1.30.0, api/v1/cluster_types.go); an unknown one isn't healthy, and a condition
+that isn't there isn't good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aks_postgres.foreign_text import shown
+
+Json = dict[str, Any]
+
+HEALTHY = "Cluster in healthy state"
+# No waiting ends these; each with its way out.
+_LASTING = {
+    "Cluster is unrecoverable and needs manual intervention": (
+        "No instance can be started from its volume: restore from a backup "
+        "(https://cloudnative-pg.io/documentation/1.30/recovery/)"
+    ),
+    "Invalid cluster definition": "Correct the field that the operator names, then run again",
+    "Waiting for user action": "Finish or undo the change that the operator names",
+    "Cluster has incomplete or invalid image catalog": (
+        "See that the ImageCatalog of the cluster's name has the major, and that database.image exists"
+    ),
+    "Cluster cannot execute instance online upgrade due to missing architecture binary": (
+        "Use nodes of an architecture that the operator's image is built for"
+    ),
+}
+# While the plugin's pod starts, these pass.
+_PASSING_AT_FIRST = {
+    "Cluster cannot proceed to reconciliation due to an unknown plugin being required": (
+        "See that the deployment barman-cloud is ready in the operator's namespace, and its Service has the label "
+        "cnpg.io/pluginName"
+    ),
+    "Cluster cannot proceed to reconciliation due to an error while interacting with plugins": (
+        "Read the log of the deployment barman-cloud in the operator's namespace"
+    ),
+    "Unable to create required cluster objects": "Read the log of the operator",
+}
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """A Cluster as its operator describes it."""
+
+    phase: str
+    reason: str
+    instances: int
+    ready: int
+    primary: str
+    target: str
+    conditions: dict[str, tuple[str, str]]
+    """By type: status and message."""
+
+    @classmethod
+    def of(cls, live: Json) -> ClusterState:
+        """Read a Cluster as its API shows it."""
+        status = _mapping(live.get("status"))
+        conditions = {
+            str(one["type"]): (
+                str(one.get("status")),
+                shown(str(one.get("message") or one.get("reason") or "")),
+            )
+            for one in status.get("conditions") or []
+            if isinstance(one, dict) and "type" in one
+        }
+        return cls(
+            phase=shown(str(status.get("phase") or "")),
+            reason=shown(str(status.get("phaseReason") or "")),
+            instances=_number(_mapping(live.get("spec")).get("instances")),
+            ready=_number(status.get("readyInstances")),
+            primary=str(status.get("currentPrimary") or ""),
+            target=str(status.get("targetPrimary") or ""),
+            conditions=conditions,
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every instance is ready, the primary stays where it is, and the operator is done."""
+        return (
+            self.phase == HEALTHY
+            and self.instances > 0
+            and self.ready >= self.instances
+            and bool(self.primary)
+            and self.primary == self.target
+        )
+
+    @property
+    def archives(self) -> bool:
+        """Whether the operator says that WAL archiving works; silence doesn't say so."""
+        return self.conditions.get("ContinuousArchiving", ("", ""))[0] == "True"
+
+    @property
+    def archiving_problem(self) -> str:
+        """What the operator says of archiving that fails; empty where it doesn't say that it fails."""
+        status, message = self.conditions.get("ContinuousArchiving", ("", ""))
+        return (message or "no reason is given") if status == "False" else ""
+
+    @property
+    def lasting(self) -> str | None:
+        """The way out of a phase that no waiting ends; None for any other phase."""
+        return _LASTING.get(self.phase)
+
+    @property
+    def passing(self) -> str | None:
+        """The way out of a phase that passes by itself or not at all; None for any other phase."""
+        return _PASSING_AT_FIRST.get(self.phase)
+
+    def __str__(self) -> str:
+        """The operator's words, in one line."""
+        parts = [self.phase or "the operator hasn't said anything yet"]
+        if self.reason and self.reason != self.phase:
+            parts.append(self.reason)
+        if self.instances:
+            parts.append(f"{self.ready} of {self.instances} instances ready")
+        parts += [
+            f"{kind} is {status}: {message}"
+            for kind, (status, message) in self.conditions.items()
+            if status != "True"
+        ]
+        return "; ".join(parts)
+
+
+def used_archive(text: str) -> bool:
+    """Whether a message says that another cluster has archived under this name already.
+
+    https://github.com/cloudnative-pg/cloudnative-pg/issues/6470
+    """
+    return "expected empty archive" in text.casefold()
+
+
+def _mapping(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+# What the webhook of workload identity puts into each container of a labelled pod, when it makes the pod.
+# https://azure.github.io/azure-workload-identity/docs/quick-start.html
+_IDENTITY_VARIABLES = (
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_CLIENT_ID",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_TENANT_ID",
+)
+SIDECAR = "plugin-barman-cloud"
+
+
+def without_identity(pods: list[Json]) -> dict[str, tuple[str, ...]]:
+    """Pods of instances whose archiving container lacks variables that it signs in with, and which.
+
+    A pod without that container isn't meant to archive by itself, or is made anew.
+    """
+    found = {}
+    for pod in pods:
+        spec = _mapping(pod.get("spec"))
+        containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+        for container in containers:
+            if isinstance(container, dict) and container.get("name") == SIDECAR:
+                have = {one.get("name") for one in container.get("env") or [] if isinstance(one, dict)}
+                if missing := tuple(name for name in _IDENTITY_VARIABLES if name not in have):
+                    found[str(pod["metadata"]["name"])] = missing
+    return found

@@ -1,0 +1,58 @@
+"""Why a Postgres cluster doesn't get ready: what its pods say, and the latest warnings about it and them."""
+
+from __future__ import annotations
+
+from aks_postgres.arm.responses import ArmFault, Json, clean
+from aks_postgres.errors import ProvisioningError
+from aks_postgres.kubernetes.client import KubernetesApi
+from aks_postgres.resources.pod_troubles import told, trouble_of
+
+_MOST_WARNINGS = 3
+
+
+async def cluster_troubles(api: KubernetesApi, namespace: str, cluster: str) -> str:
+    """The troubles of the pods with their ways out, and the latest warnings; empty where nothing is said.
+
+    Args:
+        api: the cluster's API.
+        namespace: of the database.
+        cluster: name of the Cluster.
+    """
+    try:
+        pods = await api.list_of(
+            f"/api/v1/namespaces/{namespace}/pods", "Pod", labelSelector=f"cnpg.io/cluster={cluster}"
+        )
+        events = await api.list_of(f"/api/v1/namespaces/{namespace}/events", "Event")
+    except (ArmFault, ProvisioningError):
+        return ""  # What went wrong is told all the same, only without its reason.
+    troubles = {trouble.reason: trouble for pod in pods or [] if (trouble := trouble_of(pod))}
+    words = told(list(troubles.values()))
+    warnings = latest_warnings(events or [], cluster)
+    if warnings:
+        words += f" Warnings: {'; '.join(warnings)}."
+    return words.strip()
+
+
+def latest_warnings(events: list[Json], cluster: str) -> list[str]:
+    """The latest warnings about a Cluster, its pods and volumes, the newest first, each text once."""
+    about = [
+        event
+        for event in events
+        if event.get("type") == "Warning"
+        and _is_of(str((event.get("involvedObject") or {}).get("name") or ""), cluster)
+    ]
+    about.sort(
+        key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), reverse=True
+    )
+    texts = [
+        clean(
+            f"{(event.get('involvedObject') or {}).get('kind')} "
+            f"{(event.get('involvedObject') or {}).get('name')}: {event.get('reason')}: {event.get('message')}"
+        )
+        for event in about
+    ]
+    return list(dict.fromkeys(texts))[:_MOST_WARNINGS]
+
+
+def _is_of(name: str, cluster: str) -> bool:
+    return name == cluster or name.startswith(f"{cluster}-")

@@ -1,0 +1,1 @@
+"""Guide: "Deploy a highly available PostgreSQL database on AKS": the database itself."""

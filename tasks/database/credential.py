@@ -1,0 +1,174 @@
+"""Guide: Deploy, "Create a federated credential": who the pods are for Azure, and the proof that it works.
+
+The proof is not the guide's: barman tries a wrong subject for more than a minute before it says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aks_postgres.arm.client import Azure
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.responses import Json
+from aks_postgres.database.objects import AUDIENCE, POSTGRES_API, lineage, service_account, subject
+from aks_postgres.database.status import ClusterState
+from aks_postgres.kubernetes.client import kubernetes_api
+from aks_postgres.reports.outputs import (
+    UNCHANGED,
+    ClusterOutputs,
+    FederatedCredentialOutputs,
+    IdentityOutputs,
+    NamespacesOutputs,
+    ObjectsOutputs,
+    Place,
+    ResourceOutputs,
+    StorageAccountOutputs,
+    VerificationOutputs,
+)
+from aks_postgres.resources.backup_blobs import BackupBlobs
+from aks_postgres.resources.objects import ensure_objects, new_objects
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+
+
+@arm_task("ensure_database_credential {place.names.federated_credential}")
+async def ensure_database_credential(
+    azure: Azure,
+    spec: EnvironmentSpec,
+    place: Place,
+    group: ResourceOutputs,
+    identity: IdentityOutputs,
+    cluster: ClusterOutputs,
+) -> FederatedCredentialOutputs:
+    """Let tokens of the database's service account stand for the identity that may write backups.
+
+    Guide: Deploy, "Create a federated credential" (az identity federated-credential create).
+    REST: https://learn.microsoft.com/rest/api/managedidentity/federated-identity-credentials/create-or-update
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        group: the environment's resource group.
+        identity: that may write backups.
+        cluster: the cluster, whose issuer signs the tokens.
+
+    Returns:
+        ID, name, issuer and subject.
+
+    Raises:
+        AzureRefused: the identity has 20 of them already, or one with the same issuer and subject.
+    """
+    name = place.names.federated_credential
+    operations = azure.identities.federated_identity_credentials
+    resource = arm_resource(
+        azure,
+        f"federated credential {name}",
+        f"{identity.id}/federatedIdentityCredentials/{name}",
+        operations.get,
+        operations.create_or_update,
+        group.name,
+        identity.name,
+        name,
+    )
+    wanted = {
+        "properties": {
+            "issuer": cluster.oidc_issuer_url,
+            "subject": subject(spec, place),
+            "audiences": [AUDIENCE],
+        }
+    }
+
+    def decision(live: Json | None) -> Decision:
+        return decide(resource.label, wanted, live)
+
+    live, change = await ensure(resource, decision)
+    return FederatedCredentialOutputs(
+        id=resource.id,
+        name=name,
+        issuer=live["properties"]["issuer"],
+        subject=live["properties"]["subject"],
+        client_id=identity.client_id,
+        change=change,
+    )
+
+
+def _planned_account(
+    spec: EnvironmentSpec, place: Place, _cluster: Any, _namespaces: Any, identity: IdentityOutputs
+) -> ObjectsOutputs:
+    return new_objects(service_account(spec, place, identity.client_id))
+
+
+@arm_task("ensure_database_account {place.names.postgres_cluster}", needs="cluster", planned=_planned_account)
+async def ensure_database_account(
+    azure: Azure,
+    spec: EnvironmentSpec,
+    place: Place,
+    cluster: ClusterOutputs,
+    namespaces: NamespacesOutputs,
+    identity: IdentityOutputs,
+) -> ObjectsOutputs:
+    """Make the pods' service account ahead of the Cluster, so that its token can be tried; the operator takes it over.
+
+    Guide: Deploy, "Deploy the PostgreSQL cluster" (serviceAccountTemplate).
+    REST: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/service-account-v1/
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        cluster: the cluster.
+        namespaces: both namespaces.
+        identity: that may write backups.
+
+    Returns:
+        Its name.
+    """
+    return await ensure_objects(azure, cluster, service_account(spec, place, identity.client_id))
+
+
+def _nothing_to_try(*_: Any) -> VerificationOutputs:
+    return VerificationOutputs(facts=(), change=UNCHANGED)
+
+
+@arm_task(
+    "verify_database_credential {credential.name}", looks=True, needs="cluster", planned=_nothing_to_try
+)
+async def verify_database_credential(
+    azure: Azure,
+    spec: EnvironmentSpec,
+    place: Place,
+    cluster: ClusterOutputs,
+    credential: FederatedCredentialOutputs,
+    account: StorageAccountOutputs,
+) -> VerificationOutputs:
+    """Try what the pods will do: a token of the service account, exchanged at Entra, and a blob with it.
+
+    Guide: none; it shows by failing backups what is wrong. Once the Cluster archives, nothing is tried any more.
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        cluster: the cluster.
+        credential: the federated credential.
+        account: the storage account.
+
+    Returns:
+        What was shown.
+
+    Raises:
+        LastingState: Entra or the storage account refuses for good, or the archive was used by somebody else.
+    """
+    name, namespace = place.names.postgres_cluster, spec.namespaces.database
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        live = await api.get(f"/apis/{POSTGRES_API}/namespaces/{namespace}/clusters/{name}")
+        if live is not None and ClusterState.of(live).archives:
+            return VerificationOutputs(facts=("the Postgres cluster archives",), change=UNCHANGED)
+        if not azure.gate.lets(
+            f"Postgres cluster {name}: whether its pods may write backups isn't shown yet"
+        ):
+            return VerificationOutputs(facts=(), change=UNCHANGED)
+        blobs = BackupBlobs(api, spec, place, credential.client_id, account)
+        facts = await blobs.prove_access(credential)
+        if live is None:
+            await blobs.refuse_used(lineage(place))
+    return VerificationOutputs(facts=tuple(facts), change=UNCHANGED)

@@ -1,0 +1,66 @@
+"""Guide: Deploy, "Create a PodMonitor ... for managed Prometheus"."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from aks_postgres.arm.client import Azure
+from aks_postgres.database.objects import pod_monitor
+from aks_postgres.errors import NotEffectiveYet
+from aks_postgres.kubernetes.client import kubernetes_api
+from aks_postgres.reports.outputs import ClusterOutputs, NamespacesOutputs, ObjectsOutputs, Place, StepOutputs
+from aks_postgres.resources.objects import bring, new_objects, outputs_of
+from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.environment import EnvironmentSpec
+
+_DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podmonitors.azmonitoring.coreos.com"
+# Agents appear minutes after their profile is on (https://github.com/Azure/AKS/issues/4973).
+_DEFINED_WITHIN_S = 900
+
+
+def _planned_monitor(spec: EnvironmentSpec, place: Place, *_: Any) -> ObjectsOutputs:
+    return new_objects(pod_monitor(spec, place))
+
+
+@arm_task("ensure_database_monitor {place.names.postgres_cluster}", needs="cluster", planned=_planned_monitor)
+async def ensure_database_monitor(
+    azure: Azure,
+    spec: EnvironmentSpec,
+    place: Place,
+    cluster: ClusterOutputs,
+    namespaces: NamespacesOutputs,
+    metrics_on: StepOutputs,
+) -> ObjectsOutputs:
+    """Have managed Prometheus read the instances' metrics.
+
+    Guide: Deploy, "Create a PodMonitor ..." (kubectl apply). The other one of the guide is for a Prometheus of its own
+    in the cluster, which isn't installed here.
+    REST: https://learn.microsoft.com/azure/azure-monitor/containers/prometheus-metrics-scrape-crd
+
+    Args:
+        spec: the environment wanted.
+        place: names.
+        cluster: the cluster.
+        namespaces: both namespaces.
+        metrics_on: managed Prometheus, whose kind it is.
+
+    Returns:
+        Its name.
+
+    Raises:
+        NotEffectiveYet: managed Prometheus hasn't brought the kind in time.
+    """
+    async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        try:
+            await api.settle(
+                "managed Prometheus hasn't brought PodMonitor yet",
+                partial(api.get, _DEFINITION),
+                deadline_s=_DEFINED_WITHIN_S,
+            )
+        except TimeoutError as error:
+            raise NotEffectiveYet(
+                f"{error}. kubectl -n kube-system get pods -l rsName=ama-metrics says more. Run again."
+            ) from None
+        wanted = [pod_monitor(spec, place)]
+        return outputs_of(wanted, await bring(api, wanted))

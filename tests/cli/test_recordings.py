@@ -1,0 +1,345 @@
+"""`--record` and `compare-recording`: what a recording holds, what it never holds, and that no difference is missed."""
+
+import copy
+import json
+import random
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from typer.testing import CliRunner
+
+from aks_postgres.arm.redaction import Redaction
+from aks_postgres.cli.main import _record_first, app
+from aks_postgres.flows.plan import plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.rebuild import rebuild
+from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.recordings import Difference, differences, read_recording
+from aks_postgres.runs.session import run_session
+from azure_sandbox.client import SandboxProcess
+
+from ..cases import shown
+from ..conftest import spec_for, without_lock
+from ..flows.conftest import quicken
+from ..tasks.steps import STEPS
+
+Json = dict[str, Any]
+NAMES = ("Azure", "the sandbox")
+
+KEY = "c2VjcmV0LW9mLWEtc3RvcmFnZS1hY2NvdW50LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmFyeS1jYW5hcnk="
+BEARER = "eyJjYW5hcnkiOiJiZWFyZXIifQ.eyJjYW5hcnkiOiJvZiBhbiBhY2Nlc3MifQ.Y2FuYXJ5LXNpZ25hdHVyZQ"
+TAG = "canary-of-a-tag-4711"
+OWNER = "5f5d7e4e-3f0c-4b38-9b6a-0f7c34b8a001"
+
+
+def owned_by(object_id: str) -> Json:
+    return {"blob_owners": [{"object_id": object_id, "type": "ServicePrincipal"}]}
+
+
+# --- planted differences -----------------------------------------------------------------------------------------
+
+
+def answers(entries: list[Json]) -> list[int]:
+    return [
+        number
+        for number, entry in enumerate(entries)
+        if isinstance(entry.get("body"), dict) and entry["body"]
+    ]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place of a body that holds something."""
+    found = [path] if path else []
+    if isinstance(value, dict):
+        for key, one in value.items():
+            found += places(one, (*path, key))
+    elif isinstance(value, list):
+        for number, one in enumerate(value):
+            found += places(one, (*path, number))
+    return found
+
+
+def holder(body: Any, path: tuple[Any, ...]) -> Any:
+    for key in path[:-1]:
+        body = body[key]
+    return body
+
+
+def lose_a_field(entries: list[Json], draw: random.Random) -> str:
+    entry = entries[draw.choice(answers(entries))]
+    path = draw.choice([one for one in places(entry["body"]) if isinstance(one[-1], str)])
+    del holder(entry["body"], path)[path[-1]]
+    return f"lost {path}"
+
+
+def gain_a_field(entries: list[Json], draw: random.Random) -> str:
+    entry = entries[draw.choice(answers(entries))]
+    entry["body"]["planted"] = draw.choice([1, "text-1", None, [], {}, True])
+    return "gained a field"
+
+
+def change_a_type(entries: list[Json], draw: random.Random) -> str:
+    entry = entries[draw.choice(answers(entries))]
+    path = draw.choice(places(entry["body"]))
+    old = holder(entry["body"], path)[path[-1]]
+    holder(entry["body"], path)[path[-1]] = [{"planted": 1}] if not isinstance(old, list) else "text-1"
+    return f"another type at {path}"
+
+
+def change_a_status(entries: list[Json], draw: random.Random) -> str:
+    entry = draw.choice([entry for entry in entries if "status" in entry])
+    entry["status"] = draw.choice([one for one in (200, 201, 202, 204, 404, 409) if one != entry["status"]])
+    return "another status"
+
+
+def lose_a_header(entries: list[Json], draw: random.Random) -> str:
+    entry = draw.choice([entry for entry in entries if entry.get("headers")])
+    del entry["headers"][draw.choice(sorted(entry["headers"]))]
+    return "lost a header"
+
+
+def gain_a_header(entries: list[Json], draw: random.Random) -> str:
+    entry = draw.choice([entry for entry in entries if "headers" in entry])
+    entry["headers"]["retry-after-planted"] = "number"
+    return "gained a header"
+
+
+def swap_two(entries: list[Json], draw: random.Random) -> str:
+    """Two answers about one resource that follow each other and aren't alike."""
+    last: dict[str, int] = {}
+    pairs = []
+    for number, entry in enumerate(entries):
+        before = last.get(path := entry["path"].partition("?")[0])
+        if before is not None and alike(entries[before]) != alike(entry):
+            pairs.append((before, number))
+        last[path] = number
+    one, two = draw.choice(pairs)
+    entries[one], entries[two] = entries[two], entries[one]
+    return "swapped two"
+
+
+def alike(entry: Json) -> tuple[Any, ...]:
+    body = entry.get("body") or {}
+    state = (body.get("properties") or {}).get("provisioningState") if isinstance(body, dict) else None
+    return entry["method"], entry.get("status"), state
+
+
+PLANTS: tuple[Callable[[list[Json], random.Random], str], ...] = (
+    lose_a_field,
+    gain_a_field,
+    change_a_type,
+    change_a_status,
+    lose_a_header,
+    gain_a_header,
+    swap_two,
+)
+
+
+@pytest_asyncio.fixture
+async def recorded(
+    azure: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Path]:
+    """Some steps of an environment, recorded, with secrets in what Azure says and in what the spec holds."""
+    from ..tasks.conftest import MOMENTS, place_for
+    from ..tasks.world import World
+
+    azure.settings(durations=MOMENTS, spontaneous_operations=False, autoscaler=False)
+    monkeypatch.setenv("AKS_POSTGRES_RECORD", str(tmp_path / "recording"))
+    spec = spec_for(azure, tags={"owner": TAG}, storage=owned_by(OWNER))
+    leak = {"status": 409, "code": "Conflict", "message": f"AccountKey={KEY}; 'Bearer {BEARER}' of {TAG}"}
+    azure.fault(leak, operation="StorageAccounts_Create", nth=1)
+    async with run_session(spec) as run:
+        without_lock()
+        world = World(azure, run.journal, spec, place_for(azure, spec), STEPS)
+        await world.prepare("storage_account", "container", "log_workspace", "namespaces")
+    yield tmp_path / "recording"
+
+
+def secrets_of(azure: SandboxProcess) -> list[str]:
+    found = azure.description
+    whose = [found["client_secret"], found["client_id"], found["subscription_id"], found["tenant_id"]]
+    return [*whose, azure.object_id, KEY, BEARER, TAG, OWNER, "localhost", "127.0.0.1", "20.51.7.9"]
+
+
+def seen_in(folder: Path, secrets: list[str]) -> list[str]:
+    texts = [file.read_text() for file in folder.rglob("*") if file.is_file()]
+    assert texts
+    return [one for one in secrets if any(one.casefold() in text.casefold() for text in texts)]
+
+
+def missed(entries: list[Json], seeds: range) -> list[str]:
+    found = []
+    for seed in seeds:
+        draw = random.Random(seed)
+        changed = copy.deepcopy(entries)
+        what = draw.choice(PLANTS)(changed, draw)
+        if not differences(entries, changed, NAMES):
+            found.append(f"{seed}: {what}")
+    return found
+
+
+async def test_a_recording_tells_how_azure_answers_and_nothing_about_whose_it_is(
+    azure: SandboxProcess, recorded: Path
+) -> None:
+    (file,) = recorded.iterdir()
+    assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(recorded.stat().st_mode)) == (0o600, 0o700)
+    assert seen_in(recorded, secrets_of(azure)) == []
+    entries = read_recording(recorded)
+    writes = [
+        entry for entry in entries if entry["method"] == "PUT" and "storageAccounts/name-" in entry["path"]
+    ]
+    assert [entry["status"] for entry in writes][:2] == [409, 202]
+    assert writes[0]["body"]["error"]["code"] == "Conflict"
+    assert {"arm", "kubernetes"} == {entry["service"] for entry in entries}
+    (polled,) = {entry["headers"]["location"].partition("?")[0] for entry in writes if entry["status"] == 202}
+    assert polled.startswith("https://management/subscriptions/00000000-0000-0000-0000-")
+    # The same thing has the same stand-in.
+    assert len({entry["path"] for entry in writes if "blobServices" not in entry["path"]}) == 1
+
+    assert differences(entries, entries, NAMES) == []
+    assert missed(entries, range(10)) == []
+
+
+async def test_every_planted_difference_has_its_own_word(recorded: Path) -> None:
+    entries = read_recording(recorded)
+    draw = random.Random(1)
+    for plant, kinds in (
+        (change_a_status, {"status", "order"}),
+        (gain_a_header, {"header"}),
+        (gain_a_field, {"shape"}),
+        (swap_two, {"order"}),
+    ):
+        changed = copy.deepcopy(entries)
+        plant(changed, draw)
+        assert kinds & {one.kind for one in differences(entries, changed, NAMES)}, plant.__name__
+
+
+@pytest.mark.thorough
+async def test_two_hundred_planted_differences_are_found(
+    azure: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: None
+) -> None:
+    quicken(azure)
+    monkeypatch.setenv("AKS_POSTGRES_RECORD", str(tmp_path))
+    await provision(spec_for(azure))
+    entries = read_recording(tmp_path)
+    assert differences(entries, entries, NAMES) == []
+    assert missed(entries, range(200)) == []
+
+
+@pytest.mark.thorough
+async def test_recordings_of_four_flows_hold_no_canary(
+    azure: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: None
+) -> None:
+    quicken(azure)
+    monkeypatch.setenv("AKS_POSTGRES_RECORD", str(tmp_path))
+    owner = str(azure.control("POST", "principals", {"roles": []})["object_id"])
+    pool = {"labels": {"workload": "postgres", "team": TAG}}
+    spec = spec_for(azure, tags={"owner": TAG}, storage=owned_by(owner), postgres_pool=pool)
+    message = f"AccountKey={KEY}; 'Bearer {BEARER}' of {TAG} for {owner}"
+    for operation in ("StorageAccounts_Create", "ManagedClusters_CreateOrUpdate", "Grafana_Delete"):
+        azure.fault({"status": 409, "code": "Conflict", "message": message}, operation=operation, nth=1)
+    await plan(spec, return_state=True)
+    await provision(spec)
+    await rebuild(spec, "cnpg-canadacentral", "replace")
+    await tear_down(spec, "cnpg-canadacentral")
+    names = [one["name"] for one in azure.control("GET", "resources")["resources"] if len(one["name"]) > 12]
+    assert seen_in(tmp_path, [*secrets_of(azure), owner, *names]) == []
+
+
+# --- redaction ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    shown(
+        [
+            (
+                {"properties": {"provisioningState": "Succeeded"}},
+                {"properties": {"provisioningState": "Succeeded"}},
+            ),
+            ({"type": "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9"}, {"type": "text-1"}),
+            ({"status": "0123456789abcdef0123456789abcdef"}, {"status": "text-1"}),
+            ({"primaryKey": "short"}, {"primaryKey": "text-1"}),
+            ({"tags": {"cost center": "x", "b": "x"}}, {"tags": {"key-1": "text-2", "key-3": "text-2"}}),
+            ({"message": "Account 'mine77' is gone."}, {"message": "Account ... is gone."}),
+            (
+                {"sku": {"name": "Standard_ZRS"}, "name": "mine"},
+                {"sku": {"name": "Standard_ZRS"}, "name": "text-1"},
+            ),
+            (
+                {"n": 3, "yes": True, "none": None, "list": []},
+                {"n": 3, "yes": True, "none": None, "list": []},
+            ),
+        ],
+        first=8,
+    ),
+)
+def test_only_azures_own_words_stay(body: Json, kept: Json) -> None:
+    assert Redaction("https://management.azure.com").body(body) == kept
+
+
+def test_ids_and_urls_keep_their_types_only() -> None:
+    redaction = Redaction("https://management.azure.com")
+    group = "/subscriptions/11111111-2222-4333-8444-555555555555/resourceGroups/mine"
+    assert redaction.path(
+        f"{group}/providers/Microsoft.Storage/storageAccounts/acc/blobServices/default"
+    ) == (
+        "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/name-2/providers/Microsoft.Storage/"
+        "storageAccounts/name-3/blobServices/default"
+    )
+    assert redaction.path("/apis/apps/v1/namespaces/kube-system/deployments/x") == (
+        "/apis/apps/v1/namespaces/kube-system/deployments/name-4"
+    )
+    polled = "https://management.azure.com/subscriptions/s/providers/A.B/locations/westus3/operations/o?api-version=1&t=x"
+    assert redaction.url(polled) == (
+        "https://management/subscriptions/name-5/providers/A.B/locations/westus3/operations/name-6?api-version=1&t=..."
+    )
+    assert redaction.url("https://mine.blob.core.windows.net/backups?sig=x") == "https://host-7/"
+
+
+# --- the commands --------------------------------------------------------------------------------------------------
+
+
+def test_record_may_stand_anywhere() -> None:
+    assert _record_first(["plan", "--record", "f", "--name", "x"]) == ["--record", "f", "plan", "--name", "x"]
+    assert _record_first(["plan", "--record=f"]) == ["--record=f", "plan"]
+    assert _record_first(["plan", "--", "--record"]) == ["plan", "--", "--record"]
+
+
+def write(folder: Path, *entries: Json) -> Path:
+    folder.mkdir()
+    lines = [{"recorded_by": "a test"}, *entries]
+    (folder / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    return folder
+
+
+def test_compare_recording_says_what_differs(tmp_path: Path) -> None:
+    entry = {
+        "method": "GET",
+        "path": "/subscriptions/name-1",
+        "status": 200,
+        "headers": {},
+        "body": {"id": "text-1"},
+    }
+    one = write(tmp_path / "one", entry)
+    two = write(tmp_path / "two", {**entry, "body": {"id": None}})
+    same = CliRunner().invoke(app, ["compare-recording", str(one), str(one)])
+    assert (same.exit_code, same.stdout) == (0, "0 differences in 0 operations.\n")
+    other = CliRunner().invoke(app, ["compare-recording", str(one), str(two)])
+    assert other.exit_code == 1
+    assert other.stdout.startswith("/subscriptions/*\n  shape: ") or "GET /subscriptions/*" in other.stdout
+    assert "shape: 200: id is a text in Azure's answers only" in other.stdout
+    assert "shape: 200: id is null in the sandbox's answers only" in other.stdout
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no recording"):
+        read_recording(tmp_path)
+    (tmp_path / "a.jsonl").write_text("nothing\n")
+    with pytest.raises(ValueError, match="line 1: no exchange"):
+        read_recording(tmp_path)
+    assert Difference("GET x", "order", "a") < Difference("GET x", "shape", "a")

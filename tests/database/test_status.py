@@ -1,0 +1,158 @@
+"""What the operator says, read: an unknown phase isn't healthy, and silence isn't good."""
+
+from typing import Any
+
+import pytest
+
+from aks_postgres.database.limits import bytes_of, impossible
+from aks_postgres.database.status import ClusterState, used_archive, without_identity
+
+Json = dict[str, Any]
+
+READY: Json = {
+    "spec": {"instances": 3},
+    "status": {
+        "phase": "Cluster in healthy state",
+        "readyInstances": 3,
+        "currentPrimary": "pg-1",
+        "targetPrimary": "pg-1",
+        "conditions": [{"type": "ContinuousArchiving", "status": "True", "message": "working"}],
+    },
+}
+
+
+def ready_but(**status: Any) -> ClusterState:
+    return ClusterState.of({**READY, "status": {**READY["status"], **status}})
+
+
+def test_a_healthy_cluster_is_ready() -> None:
+    state = ClusterState.of(READY)
+    assert state.is_ready
+    assert state.archives
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"phase": "Cluster in a state of tomorrow"},
+        {"phase": "Switchover in progress"},
+        {"readyInstances": 2},
+        {"readyInstances": None},
+        {"targetPrimary": "pending"},
+        {"currentPrimary": None, "targetPrimary": None},
+    ],
+)
+def test_anything_else_is_not_ready(status: Json) -> None:
+    assert not ready_but(**status).is_ready
+
+
+def test_nothing_said_is_neither_ready_nor_archiving() -> None:
+    state = ClusterState.of({})
+    assert not state.is_ready
+    assert not state.archives
+    assert state.archiving_problem == ""
+    assert "hasn't said anything" in str(state)
+
+
+def test_archiving_that_fails_says_why() -> None:
+    state = ready_but(
+        conditions=[{"type": "ContinuousArchiving", "status": "False", "message": "Expected empty archive"}]
+    )
+    assert not state.archives
+    assert used_archive(state.archiving_problem)
+    assert "ContinuousArchiving is False: Expected empty archive" in str(state)
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        "Cluster is unrecoverable and needs manual intervention",
+        "Invalid cluster definition",
+        "Cluster has incomplete or invalid image catalog",
+    ],
+)
+def test_a_phase_that_no_waiting_ends_has_a_way_out(phase: str) -> None:
+    assert ready_but(phase=phase).lasting
+
+
+def test_a_missing_plugin_passes_at_first() -> None:
+    phase = "Cluster cannot proceed to reconciliation due to an unknown plugin being required"
+    state = ready_but(phase=phase)
+    assert state.lasting is None
+    assert state.passing is not None
+    assert "barman-cloud" in state.passing
+
+
+def pod(name: str, *variables: str) -> Json:
+    sidecar = {
+        "name": "plugin-barman-cloud",
+        "env": [{"name": variable, "value": "x"} for variable in variables],
+    }
+    return {
+        "metadata": {"name": name},
+        "spec": {"initContainers": [sidecar], "containers": [{"name": "postgres"}]},
+    }
+
+
+def test_a_pod_that_the_webhook_missed_is_named_with_what_it_lacks() -> None:
+    whole = ("AZURE_AUTHORITY_HOST", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_TENANT_ID")
+    pods = [pod("pg-1", *whole), pod("pg-2"), pod("pg-3", *whole[1:])]
+    assert without_identity(pods) == {"pg-2": whole, "pg-3": ("AZURE_AUTHORITY_HOST",)}
+
+
+# What can't be changed on a database that is there.
+
+LIVE: Json = {
+    "metadata": {"name": "pg"},
+    "spec": {
+        "storage": {"size": "64Gi", "storageClass": "managed-csi-premium"},
+        "walStorage": {"size": "20Gi"},
+        "bootstrap": {"initdb": {"database": "appdb", "owner": "app"}},
+        "imageCatalogRef": {"major": 18},
+    },
+}
+
+
+def wanted(**spec: Any) -> Json:
+    return {"metadata": {"name": "pg"}, "spec": {**LIVE["spec"], **spec}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"storage": {"size": "32Gi", "storageClass": "managed-csi-premium"}}, "database.storage.size_gib"),
+        ({"storage": {"size": "64Gi", "storageClass": "premium2-disk-sc"}}, "database.storage.storage_class"),
+        ({"walStorage": {"size": "19Gi"}}, "database.storage.wal_size_gib"),
+        ({"walStorage": None}, "database.storage.wal_size_gib"),
+        ({"bootstrap": {"initdb": {"database": "shop", "owner": "app"}}}, "database.databases"),
+        ({"bootstrap": {"initdb": {"database": "appdb", "owner": "shop"}}}, "database.owner"),
+        ({"imageCatalogRef": {"major": 17}}, "database.postgres_version"),
+    ],
+)
+def test_what_would_lose_data_or_needs_another_cluster_is_named_by_its_field(spec: Json, field: str) -> None:
+    assert [one.field for one in impossible(LIVE, wanted(**spec))] == [field]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"storage": {"size": "65536Mi", "storageClass": "managed-csi-premium"}},
+        {"storage": {"size": "1Ti", "storageClass": "managed-csi-premium"}},
+    ],
+)
+def test_growing_is_possible(spec: Json) -> None:
+    assert impossible(LIVE, wanted(**spec)) == []
+
+
+def test_a_volume_for_wal_can_come_later() -> None:
+    live = {**LIVE, "spec": {key: value for key, value in LIVE["spec"].items() if key != "walStorage"}}
+    assert impossible(live, wanted()) == []
+
+
+@pytest.mark.parametrize(
+    ("quantity", "wanted"),
+    [("1Gi", 2**30), ("1.5Gi", 3 * 2**29), ("1k", 1000), ("7", 7), ("much", None), (None, None)],
+)
+def test_quantities_are_bytes(quantity: str | None, wanted: int | None) -> None:
+    assert bytes_of(quantity) == wanted

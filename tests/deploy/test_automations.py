@@ -1,0 +1,40 @@
+"""What the automations say of themselves; tests/deploy/test_server.py lets a server carry them out."""
+
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.events.actions import DoNothing
+
+from aks_postgres.deploy.automations import apply_automations, automations
+
+
+def test_each_has_a_name_a_sentence_and_an_action_and_says_where_nobody_is_told() -> None:
+    silent, telling = list(automations(None, 45)), list(automations(uuid4(), 45))
+    assert [one.name for one in silent] == [one.name for one in telling]
+    assert len({one.name for one in silent}) == len(silent)
+    for without, named in zip(silent, telling, strict=True):
+        assert without.name.startswith("aks-postgres: ")
+        assert without.description[0].isupper() or without.description.startswith("plan ")
+        assert named.description.endswith(".")
+        assert [action for action in named.actions if isinstance(action, DoNothing)] == []
+        tells = isinstance(without.actions[0], DoNothing)
+        assert ("Nobody is told: name a notification block" in without.description) is tells
+        assert "Nobody is told" not in named.description
+
+
+@pytest.mark.parametrize("loses_events", [True, False])
+async def test_a_server_that_loses_events_ends_no_run_by_itself(loses_events: bool) -> None:
+    made: list[Any] = []
+
+    async def none(_: str) -> list[Any]:
+        return []
+
+    async def create(automation: Any) -> None:
+        made.append(automation)
+
+    client: Any = SimpleNamespace(read_automations_by_name=none, create_automation=create)
+    await apply_automations(client, None, 45, loses_events=loses_events)
+    off = [one.name for one in made if not one.enabled]
+    assert off == (["aks-postgres: a run died"] if loses_events else [])

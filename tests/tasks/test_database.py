@@ -1,0 +1,185 @@
+"""The steps of a database as far as they go without PostgreSQL: what they make, refuse and leave alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from aks_postgres.errors import ImmutableChange, LastingState, NotOurs
+from aks_postgres.tasks.database.backups import ensure_object_store
+from aks_postgres.tasks.database.components import (
+    ensure_barman_plugin,
+    ensure_cert_manager,
+    ensure_operator_settings,
+)
+from aks_postgres.tasks.database.credential import (
+    ensure_database_account,
+    ensure_database_credential,
+    verify_database_credential,
+)
+from aks_postgres.tasks.database.postgres_cluster import (
+    ensure_database_storage_class,
+    ensure_postgres_cluster,
+)
+from aks_postgres.tasks.database.secret import ensure_app_secret
+
+from .conftest import world_with
+from .kube import Kube
+from .steps import STEPS
+from .world import Step, World
+
+NAMESPACE = "/api/v1/namespaces/cnpg-database"
+CLUSTERS = "/apis/postgresql.cnpg.io/v1/namespaces/cnpg-database/clusters"
+DATABASE_STEPS = STEPS | {
+    "secret": Step(ensure_app_secret, ("spec", "cluster", "namespaces")),
+    "storage_class": Step(ensure_database_storage_class, ("spec", "cluster", "namespaces")),
+    "settings": Step(ensure_operator_settings, ("spec", "cluster", "namespaces")),
+    "credential": Step(
+        ensure_database_credential, ("spec", "place", "resource_group", "identity", "cluster")
+    ),
+    "account": Step(ensure_database_account, ("spec", "place", "cluster", "namespaces", "identity")),
+    "proof": Step(
+        verify_database_credential,
+        ("spec", "place", "cluster", "credential", "storage_account"),
+        after=("account", "blob_roles", "container"),
+    ),
+    "cert_manager": Step(ensure_cert_manager, ("spec", "cluster", "namespaces")),
+    "plugin": Step(ensure_barman_plugin, ("spec", "cluster", "operator", "cert_manager")),
+    "store": Step(ensure_object_store, ("spec", "place", "cluster", "plugin", "storage_account")),
+    "postgres": Step(
+        ensure_postgres_cluster,
+        ("spec", "place", "cluster", "identity", "storage_class", "secret"),
+        after=("operator",),
+    ),
+}
+
+
+def components_of(world: World) -> dict[str, str]:
+    described = world.azure.description
+    return {
+        f"{name}_manifest_{part}": described[f"{name}_manifest_{part}"]
+        for name in ("cert_manager", "plugin")
+        for part in ("url", "sha256")
+    }
+
+
+def with_database(world: World, other: Any = None, **database: Any) -> World:
+    """The same environment with a database in its spec."""
+    found = world_with(world, database={"components": components_of(world), **database}, **(other or {}))
+    found.steps = DATABASE_STEPS
+    return found
+
+
+@pytest.fixture
+def database(world: World) -> World:
+    """The default environment with a default database, of which nothing exists yet."""
+    return with_database(world)
+
+
+async def test_everything_is_made_once(database: World, tmp_path: Path) -> None:
+    names = [name for name in DATABASE_STEPS if name not in STEPS]
+    await database.prepare(*names)
+    made = [name for name in names if database.made[name].change.kind == "created"]
+    assert set(names) - set(made) == {"storage_class", "proof"}  # AKS's own; a proof makes nothing
+    for name in names:
+        if name != "proof":  # the pods' token is asked for until the Postgres cluster archives
+            again = await database.run(name)
+            assert (again.change.kind, database.writes()) == ("unchanged", []), name
+    kube = Kube(database, tmp_path)
+    secret = kube.get(f"{NAMESPACE}/secrets/db-user-pass")
+    assert secret is not None
+    assert secret["type"] == "kubernetes.io/basic-auth"
+    live = kube.get(f"{CLUSTERS}/{database.place.names.postgres_cluster}")
+    assert live is not None
+    # The operator that runs already is told of other settings by a restart.
+    kube.merge(
+        "/api/v1/namespaces/cnpg-system/configmaps/cnpg-controller-manager-config",
+        {"data": {"CLUSTERS_ROLLOUT_DELAY": "1"}},
+    )
+    assert (await database.run("settings")).change.kind == "updated"
+    template = kube.get("/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager")
+    assert template is not None
+    assert "kubectl.kubernetes.io/restartedAt" in template["spec"]["template"]["metadata"]["annotations"]
+    assert (await database.run("operator")).change.kind == "unchanged"
+
+
+async def test_a_parameter_that_the_spec_has_no_more_is_taken_away(database: World, tmp_path: Path) -> None:
+    more = with_database(database, parameters={"max_connections": "300"})
+    await more.prepare("postgres")
+    more.steps = DATABASE_STEPS
+    fewer = with_database(more)
+    changed = await fewer.run("postgres")
+    assert [(one.field.partition(": ")[2], one.new) for one in changed.change.fields] == [
+        ("spec.postgresql.parameters.max_connections", None)
+    ]
+    live = Kube(fewer, tmp_path).get(f"{CLUSTERS}/{fewer.place.names.postgres_cluster}")
+    assert live is not None
+    assert "max_connections" not in live["spec"]["postgresql"]["parameters"]
+
+
+async def test_a_volume_that_would_shrink_is_refused(database: World) -> None:
+    await database.prepare("postgres")
+    smaller = with_database(database, storage={"size_gib": 32})
+    with pytest.raises(
+        ImmutableChange, match=r"database\.storage\.size_gib is '64Gi' and the spec wants '32Gi'"
+    ):
+        await smaller.run("postgres")
+    assert smaller.writes() == []
+
+
+async def test_somebody_else_s_objects_are_left_alone(database: World, tmp_path: Path) -> None:
+    await database.prepare("operator")
+    kube = Kube(database, tmp_path)
+    name = database.place.names.postgres_cluster
+    metadata = {"name": name, "namespace": "cnpg-database"}
+    storage = {"instances": 1, "storage": {"size": "1Gi"}}
+    kube.create(
+        CLUSTERS,
+        {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": metadata, "spec": storage},
+    )
+    with pytest.raises(NotOurs, match="was made by somebody else"):
+        await database.run("postgres")
+    kube.delete(f"{NAMESPACE}/secrets/db-user-pass")
+    kube.create(
+        f"{NAMESPACE}/secrets",
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db-user-pass"}, "type": "Opaque"},
+    )
+    with pytest.raises(LastingState, match=r"is of type Opaque, .* takes kubernetes.io/basic-auth"):
+        await database.run("secret")
+
+
+async def test_a_wrong_subject_is_told_by_azure_s_words_before_anything_waits(database: World) -> None:
+    await database.prepare("credential", "account", "container", "blob_roles")
+    credential = database.made["credential"]
+    api = "2024-11-30"
+    database.change(credential.id, api, {"properties.subject": "system:serviceaccount:other:one"})
+    with pytest.raises(LastingState) as refused:
+        await database.run("proof")
+    text = str(refused.value)
+    assert "No matching federated identity record" in text
+    assert credential.subject in text
+
+
+async def test_an_archive_that_another_cluster_used_is_refused_before_there_is_a_cluster(
+    world: World,
+) -> None:
+    owner = {"object_id": world.azure.object_id, "type": "ServicePrincipal"}
+    database = with_database(world, {"storage": {"blob_owners": [owner]}})
+    await database.prepare("proof")
+    assert database.made["proof"].facts
+    wal = f"{database.place.names.postgres_cluster}-1/wals/0000000100000000/000000010000000000000001.gz"
+    put = requests.put(
+        f"{database.made['storage_account'].blob_endpoint}backups/{wal}",
+        data=b"x",
+        headers={
+            "authorization": f"Bearer {world.azure.token('https://storage.azure.com/.default')}",
+            "x-ms-blob-type": "BlockBlob",
+            "x-ms-version": "2023-11-03",
+        },
+        verify=world.azure.description["ca_file"],
+        timeout=30,
+    )
+    assert put.status_code == 201, put.text
+    with pytest.raises(LastingState, match="holds backups already"):
+        await database.run("proof")
