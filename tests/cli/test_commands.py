@@ -47,7 +47,7 @@ def test_an_environment_from_nothing_to_kubectl(
     assert first.returncode == 0, first.stderr
     made = json.loads(first.stdout)
     assert made["cluster"]["name"].startswith("aks-primary-cnpg-")
-    assert f"ensure_cluster {made['cluster']['name']}: created" in first.stderr
+    assert re.search(rf"AKS cluster: created .*\[ensure_cluster {made['cluster']['name']}\]", first.stderr)
     assert "Run and its graph" not in first.stderr  # The tests' server has no UI; the demo's has.
 
     before = len(writes(sandbox))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.cli import demo
+from aks_postgres.cli.hints import pasted
 from aks_postgres.cli.processes import is_running
 
 from .conftest import Run
@@ -23,14 +23,14 @@ def test_a_hint_names_the_command_by_its_path_where_the_shell_would_not_find_it(
     program.touch(mode=0o755)
     monkeypatch.setattr(sys, "executable", str(program.parent / "python"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    assert shlex.split(demo._ours("status", "--state", "my state")) == [
+    assert shlex.split(pasted("status", "--state", "my state")) == [
         str(program),
         "status",
         "--state",
         "my state",
     ]
     monkeypatch.setenv("PATH", str(program.parent))
-    assert demo._ours("status") == "aks-postgres status"
+    assert pasted("status") == "aks-postgres status"
 
 
 @pytest.mark.timeout(600)
@@ -45,7 +45,7 @@ def test_demo_shows_an_environment_whose_deployments_run_then_the_same_unchanged
         assert "created" in first.stdout
 
         url = next(line.split()[-1] for line in first.stdout.splitlines() if line.startswith("Prefect UI"))
-        page = next(line.split()[-1] for line in first.stderr.splitlines() if line.startswith("Run and its"))
+        page = next(line.split()[-1] for line in first.stdout.splitlines() if "Run and its" in line)
         assert page.startswith(url)
         asked = urllib.request.Request(page, headers={"accept": "text/html"})
         with urllib.request.urlopen(asked, timeout=60) as answer:

@@ -723,6 +723,9 @@ async def test_no_write_goes_before_it_is_certain_that_nobody_else_took_the_lock
             with mock.patch.object(asyncio, "sleep", slept):
                 writing = [asyncio.create_task(lock.admit(AN_UPDATE)) for _ in range(2)]
                 await settling.wait()
+                writing.append(asyncio.create_task(lock.admit(AN_UPDATE)))
+                await asyncio.wait(writing, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+                assert not any(one.done() for one in writing)
                 until = (now(azure) + timedelta(seconds=clock.lock_azure_s(60))).isoformat()
                 write_heartbeat(azure, environment, f"{uuid4()} {until} {THEIRS}")
                 go_on.set()
@@ -730,7 +733,7 @@ async def test_no_write_goes_before_it_is_certain_that_nobody_else_took_the_lock
                     await sleep(0.01)
                 assert not any(one.done() for one in writing)
                 azure.step(20_000)
-                # Both have looked before the other run wrote.
+                # All have looked before the other run wrote.
                 for one in writing:
                     with pytest.raises(ArmFault, match="another run wrote to the environment meanwhile"):
                         await one

@@ -578,7 +578,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a deployment that never gets available says why",
-        "tasks/cnpg_operator.py",
+        "src/aks_postgres/resources/available.py",
         "if last is not None and (troubles := await troubles_of(api, last)):",
         "if last is None and (troubles := await troubles_of(api, last)):",
         "tests/tasks/test_kubernetes_steps.py::test_an_operator_that_never_gets_available_is_told_with_kubernetes_words",
@@ -757,8 +757,8 @@ MUTATIONS = (
     Mutation(
         "what the operator is installed from is judged by the preflight",
         "tasks/preflight.py",
-        '("operator", asking_operator.result()), ("Azure"',
-        '("operator", []), ("Azure"',
+        "operator = asking_operator.result() + asking",
+        "operator = asking",
         "tests/tasks/test_operator_check.py::test_a_manifest_that_is_none_is_a_problem_of_its_field",
     ),
     Mutation(
@@ -820,7 +820,7 @@ MUTATIONS = (
     Mutation(
         "a proxy that can't be used is refused as such",
         "src/aks_postgres/arm/credentials.py",
-        '    refuse_unusable_proxy(endpoint, os.environ.get("AZURE_AUTHORITY_HOST") or endpoint)\n',
+        '    refuse_unusable_proxy(arm_endpoint(), os.environ.get("AZURE_AUTHORITY_HOST") or facts.login)\n',
         "",
         "tests/arm/test_credentials.py::test_a_proxy_that_cant_be_used_is_named_and_no_credential_is_blamed",
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aks_postgres.cli.hints import pasted
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.files.given_files import writing
 from aks_postgres.files.own_folder import make_own_folder
@@ -62,7 +62,7 @@ def start(folder: Folder = Path(".demo")) -> None:
     worker = _worker(folder, server, sandbox, environment)
     _say("Worker", f"process {worker.pid}, takes the runs that you start in the UI")
     command = ["provision", "--yes", *_WHICH, *in_sandbox]
-    _say("Running", f"{_ours(*command)}\n")
+    _say("Running", f"{pasted(*command)}\n")
     done = subprocess.run(_python(*command), env=environment, check=False)
     print(f"\nPrefect UI: {_url(server)}")
     print(
@@ -70,9 +70,9 @@ def start(folder: Folder = Path(".demo")) -> None:
     )
     print("`make stop` ends all of it. To go on in a shell:\n")
     print(f"export PREFECT_API_URL={_url(server)}/api")
-    print(_ours("status", "cnpg", "canadacentral", *in_sandbox))
-    print(_ours("plan", *_WHICH, *in_sandbox, "--set", "postgres_pool.max_count=9"))
-    print(f"{_ours(*apply)}   # after a change of that file")
+    print(pasted("status", "cnpg", "canadacentral", *in_sandbox))
+    print(pasted("plan", *_WHICH, *in_sandbox, "--set", "postgres_pool.max_count=9"))
+    print(f"{pasted(*apply)}   # after a change of that file")
     raise typer.Exit(done.returncode)
 
 
@@ -280,13 +280,6 @@ def _say(what: str, words: str) -> None:
 
 def _python(*command: str) -> list[str]:
     return [sys.executable, "-P", "-m", "aks_postgres.cli.main", *command]
-
-
-def _ours(*command: str) -> str:
-    """A command of ours as it can be pasted into any shell: a virtual environment's isn't on the path."""
-    program = Path(sys.executable).parent / "aks-postgres"
-    on_path = shutil.which("aks-postgres")
-    return shlex.join(["aks-postgres" if on_path and Path(on_path) == program else str(program), *command])
 
 
 def _free_port() -> int:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -17,11 +17,20 @@ from aks_postgres.cli.spec_options import environment_command
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from aks_postgres.reports.journal import Journal
     from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs
     from aks_postgres.spec.environment import EnvironmentSpec
 
 app = typer.Typer()
 INTERRUPTED = "interrupted. What Azure has begun goes on; run again to go on from there."
+How = Annotated[
+    Literal["auto", "plain", "json"],
+    typer.Option("--progress", help="Progress on standard error: plain lines, or a JSON object a line."),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Say every field that changed, every wait, and what took how long."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 ArmPaths = Annotated[bool, typer.Option("--arm-paths", help="Say ARM's path of each setting, too.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on without showing the plan and asking.")]
@@ -78,6 +87,8 @@ def provision(
     if_another_run: IfAnotherRun = "wait",
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+    verbose: Verbose = False,
+    progress: How = "auto",
 ) -> None:
     """Create the environment, or bring it to its spec; a finished one is left as it is.
 
@@ -87,19 +98,29 @@ def provision(
     Example: aks-postgres provision --spec environment.yaml --set postgres_pool.max_count=9
     """
     approved = _approved(spec, yes=yes, plan_file=plan_file)
+    shows = Shows(quiet, verbose, progress)
     with prefect_found(quiet):
-        outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, approved, quiet=quiet))
+        outputs, summary, pages = asyncio.run(_run_provision(spec, if_another_run, approved, shows))
     if as_json:
         print(outputs.model_dump_json(indent=2))
     if quiet:
         return
-    if summary and not as_json:
-        from rich.console import Console
-        from rich.markdown import Markdown
+    from aks_postgres.cli.last_screen import last_screen
 
-        Console().print(Markdown(summary))
-    for what, url in pages.items():
-        print(f"{what}: {url}", file=sys.stderr)
+    if verbose and summary and not as_json:
+        print_markdown(summary)
+    print(last_screen(outputs, pages), file=sys.stderr if as_json else sys.stdout)
+
+
+def print_markdown(text: str) -> None:
+    """Print Markdown as a terminal shows it; in a pipe as it is, whole and without trailing blanks."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    if sys.stdout.isatty():
+        Console().print(Markdown(text))
+    else:
+        print(text)
 
 
 def _approved(spec: EnvironmentSpec, *, yes: bool, plan_file: Path | None) -> str | None:
@@ -141,37 +162,59 @@ async def _run_provision(
     spec: EnvironmentSpec,
     if_another_run: Literal["wait", "refuse"],
     approved_plan: str | None,
-    *,
-    quiet: bool,
+    shows: Shows,
 ) -> tuple[EnvironmentOutputs, str | None, dict[str, str]]:
     from aks_postgres.flows.provision import provision as provision_flow
     from aks_postgres.runs.prefect_server import pages_of, summary_of
 
-    with as_a_run(spec, quiet=quiet):
+    with as_a_run(spec, shows):
         run: Any = await provision_flow(spec, if_another_run, approved_plan, return_state=True)
         run_id: UUID = run.state_details.flow_run_id
         outputs: EnvironmentOutputs = await run.result()
     return outputs, await summary_of(run_id), pages_of(run_id)
 
 
+class Shows(NamedTuple):
+    """How a run is shown."""
+
+    quiet: bool = False
+    verbose: bool = False
+    progress: Literal["auto", "plain", "json"] = "auto"
+
+
 @contextmanager
-def as_a_run(spec: EnvironmentSpec, *, quiet: bool) -> Iterator[None]:
-    """Runs inside carry the tags of a deployment's, for the automations, and show their progress on standard error."""
+def as_a_run(spec: EnvironmentSpec, shows: Shows) -> Iterator[None]:
+    """Runs inside carry the tags of a deployment's, for the automations, and show their progress on standard error.
+
+    Raises:
+        CommandFailed: the run was interrupted; says what Azure goes on with, and how to go on.
+    """
     from prefect import tags
 
+    from aks_postgres.exit_codes import CommandFailed, ExitCode
     from aks_postgres.reports.journal import Journal, use_journal
 
     with tags("aks-postgres", spec.name, spec.region), use_journal(Journal()) as journal:
-        if quiet:
-            yield
-            return
-        from rich.console import Console
+        try:
+            if shows.quiet:
+                yield
+                return
+            from rich.console import Console
 
-        from aks_postgres.cli.progress import progress
+            from aks_postgres.cli.progress import progress
 
-        with progress(Console(stderr=True)) as show:
-            journal.subscribe(show)
-            yield
+            with progress(Console(stderr=True), journal, shows.progress, verbose=shows.verbose) as show:
+                journal.subscribe(show)
+                yield
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise CommandFailed(interrupted(journal), ExitCode.INTERRUPTED) from None
+
+
+def interrupted(journal: Journal) -> str:
+    """What an interrupted run says: what Azure goes on with, and how to go on."""
+    going_on = dict.fromkeys(one.label for one in journal.operations if one.ended_s is None)
+    what = f" ({', '.join(going_on)})" if going_on else ""
+    return f"interrupted. What Azure has begun goes on{what}; run again to go on from there."
 
 
 @environment_command(app)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aks_postgres.cli.environment import IfAnotherRun, Json, Yes, as_a_run, prefect_found
+from aks_postgres.cli.environment import IfAnotherRun, Json, Shows, Yes, as_a_run, prefect_found
 from aks_postgres.cli.spec_options import (
     Name,
     Settings,
@@ -243,7 +243,7 @@ async def _run_fleet(
 ) -> Fleet:
     from aks_postgres.flows.provision_fleet import provision_fleet
 
-    with as_a_run(spec, quiet=quiet):
+    with as_a_run(spec, Shows(quiet)):
         run: Any = await provision_fleet(spec, regions, at_once, "here", if_another_run, return_state=True)
     found: Fleet = await run.aresult(raise_on_failure=False)
     if isinstance(found, BaseException):

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aks_postgres.cli.environment import IfAnotherRun, Json, Yes, as_a_run, prefect_found
+from aks_postgres.cli.environment import (
+    How,
+    IfAnotherRun,
+    Json,
+    Shows,
+    Verbose,
+    Yes,
+    as_a_run,
+    prefect_found,
+    print_markdown,
+)
 from aks_postgres.cli.spec_options import environment_command
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
@@ -70,6 +80,8 @@ def tear_down(
     if_another_run: IfAnotherRun = "wait",
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no receipt.")] = False,
+    verbose: Verbose = False,
+    progress: How = "auto",
 ) -> None:
     """Delete what the environment owns, and print what became of everything; backups stay unless named.
 
@@ -95,14 +107,11 @@ def tear_down(
         "if_another_run": if_another_run,
     }
     with prefect_found(quiet):
-        receipt, text = asyncio.run(_run_tear_down(spec, words, quiet=quiet))
+        receipt, text = asyncio.run(_run_tear_down(spec, words, Shows(quiet, verbose, progress)))
     if as_json:
         print(receipt.model_dump_json(indent=2))
     elif not quiet:
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        Console().print(Markdown(text or receipt.headline))
+        print_markdown(text or receipt.headline)
 
 
 def _show_tear_down(
@@ -134,15 +143,15 @@ def _show_tear_down(
 
 
 async def _run_tear_down(
-    spec: EnvironmentSpec, words: dict[str, Any], *, quiet: bool
+    spec: EnvironmentSpec, words: dict[str, Any], shows: Shows
 ) -> tuple[Receipt, str | None]:
     from aks_postgres.flows.tear_down import tear_down as tear_down_flow
     from aks_postgres.runs.prefect_server import summary_of
 
-    with as_a_run(spec, quiet=quiet):
+    with as_a_run(spec, shows):
         run: Any = await tear_down_flow(spec, **words, return_state=True)
     text = await summary_of(run.state_details.flow_run_id)
-    if not run.is_completed() and text and not quiet:
+    if not run.is_completed() and text and not shows.quiet:
         print(text, file=sys.stderr)  # how far it got
     receipt: Receipt = await run.aresult()
     return receipt, text
@@ -177,6 +186,8 @@ def rebuild(
     ] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no result.")] = False,
+    verbose: Verbose = False,
+    progress: How = "auto",
 ) -> None:
     """Make the environment anew, and print old and new addresses; backups stay.
 
@@ -203,18 +214,15 @@ def rebuild(
         "again": again,
     }
     with prefect_found(quiet):
-        rebuilt, message = asyncio.run(_run_rebuild(spec, options, quiet=quiet))
+        rebuilt, message = asyncio.run(_run_rebuild(spec, options, Shows(quiet, verbose, progress)))
     if message and not quiet:
         print(message, file=sys.stderr)
     if as_json:
         print(rebuilt.model_dump_json(indent=2))
     elif not quiet:
-        from rich.console import Console
-        from rich.markdown import Markdown
-
         from aks_postgres.runs.rebuild_text import rebuilt_text
 
-        Console().print(Markdown(rebuilt_text(rebuilt)))
+        print_markdown(rebuilt_text(rebuilt))
 
 
 def _approved_rebuild(
@@ -246,11 +254,11 @@ def _approved_rebuild(
 
 
 async def _run_rebuild(
-    spec: EnvironmentSpec, options: dict[str, Any], *, quiet: bool
+    spec: EnvironmentSpec, options: dict[str, Any], shows: Shows
 ) -> tuple[Rebuilt, str | None]:
     from aks_postgres.flows.rebuild import rebuild as rebuild_flow
 
-    with as_a_run(spec, quiet=quiet):
+    with as_a_run(spec, shows):
         run: Any = await rebuild_flow(spec, **options, return_state=True)
     rebuilt: Rebuilt = await run.aresult()
     return rebuilt, run.message if run.name == "AlreadyRebuilt" else None

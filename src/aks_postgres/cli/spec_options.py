@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_orig
 
 import typer
 
+from aks_postgres.cli.hints import is_about
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
@@ -158,7 +159,10 @@ def environment_command(app: typer.Typer) -> Callable[[Callable[..., None]], Cal
         @functools.wraps(function)
         def command(**given: Any) -> None:
             which = {name: given.pop(name) for name in shared}
+            is_about(*_as_options(which))
             spec = _given_spec(**which, plan_file=given.get("plan_file"))
+            if given.get("plan_file"):
+                is_about("--name", spec.name, "--region", spec.region, *_as_options(which))
             function(spec, **given)
 
         parameters = {**shared, **own}
@@ -168,6 +172,17 @@ def environment_command(app: typer.Typer) -> Callable[[Callable[..., None]], Cal
         return function
 
     return make
+
+
+def _as_options(which: dict[str, Any]) -> Iterator[str]:
+    """The options that say which environment it is, as they were given."""
+    for name, value in which.items():
+        option = {"spec_file": "--spec", "settings": "--set"}.get(name, f"--{name.replace('_', '-')}")
+        if value is True:
+            yield option
+        elif value:
+            for one in value if isinstance(value, list) else [value]:
+                yield from (option, str(one))
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

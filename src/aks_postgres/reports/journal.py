@@ -68,6 +68,8 @@ class Journal:
 
     events: list[Event] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
+    expected_steps: int = 0
+    """How many steps the run has, as far as is known."""
     _listeners: list[Callable[[Event], None]] = field(default_factory=list)
     _last_waits: dict[str, Event] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)

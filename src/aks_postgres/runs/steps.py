@@ -20,6 +20,7 @@ from prefect.exceptions import UnfinishedRun
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
+from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Change, StepOutputs
 
 R = TypeVar("R")
@@ -238,6 +239,7 @@ class Steps:
 
         started.run(run())
         self._steps.append(started)
+        journal().expected_steps += 1
         return started
 
     async def __aenter__(self) -> Self:

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import ConfigDict
 
+from aks_postgres.spec.titles import title_of
+
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 
@@ -22,5 +24,9 @@ def _form_title(model: type[Any]) -> str:
 
 # Unknown fields are refused, defaults are checked like given values, and a spec never changes once made.
 SPEC_CONFIG = ConfigDict(
-    extra="forbid", frozen=True, validate_default=True, model_title_generator=_form_title
+    extra="forbid",
+    frozen=True,
+    validate_default=True,
+    model_title_generator=_form_title,
+    field_title_generator=lambda name, _: title_of(name),
 )

@@ -2,11 +2,15 @@
 
 import base64
 import json
+import shutil
+import subprocess
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientAssertionCredential
 from cryptography.hazmat.primitives import hashes
@@ -146,3 +150,17 @@ def test_an_issuer_that_is_switched_on_later_works_too(azure: Any) -> None:
     azure.step(300)
     issuer = poller.result().oidc_issuer_profile.issuer_url
     assert part(account_token(azure), 1)["iss"] == issuer
+
+
+def test_kubectl_asks_for_a_token_in_protobuf(azure: Any, identity: Any, tmp_path: Path) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl isn't installed")
+    account_token(azure)
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(azure.kubeconfig()))
+    command = [kubectl, "--kubeconfig", str(path), "create", "token", "pg", "--audience", AUDIENCE]
+    token = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert part(token, 1)["sub"] == "system:serviceaccount:default:pg"
+    with credential(azure, identity, token) as federated:
+        assert part(federated.get_token(SCOPE).token, 1)["oid"] == identity.principal_id

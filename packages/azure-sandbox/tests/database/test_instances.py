@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import signal
 import ssl
@@ -220,3 +221,165 @@ async def test_services_lead_where_their_selectors_say(pg: Cluster) -> None:
 
     await until(wrong)
     assert "failed" in await asked_through(pg, "wrong", "select 1")
+
+
+async def patched(cluster: Cluster, path: str, body: Json) -> Json:
+    found: Json = await cluster.done("PATCH", path, body, "application/merge-patch+json")
+    return found
+
+
+async def test_a_switchover_loses_nothing(pg: Cluster) -> None:
+    """What `kubectl cnpg promote` does: it writes the new target into the status."""
+    before = await healthy(pg, "pg")
+    old = before["status"]["currentPrimary"]
+    new = next(name for name in before["status"]["instanceNames"] if name != old)
+    await server(pg, old).sql("create table moved as select generate_series(1, 50) n", "appdb")
+    status = {
+        "targetPrimary": new,
+        "phase": "Switchover in progress",
+        "phaseReason": f"Switching over to {new}",
+    }
+    await patched(pg, f"{CLUSTERS}/pg/status", {"status": status})
+
+    async def moved() -> bool:
+        return bool((await pg.done("GET", f"{CLUSTERS}/pg"))["status"]["currentPrimary"] == new)
+
+    await until(moved)
+    await healthy(pg, "pg")
+    assert await server(pg, new).sql("select count(*) from moved", "appdb") == "50"
+    assert await server(pg, old).sql("select pg_is_in_recovery()") == "t"
+    lease = await pg.done("GET", "/apis/coordination.k8s.io/v1/namespaces/db/leases/pg")
+    assert lease["spec"]["holderIdentity"] == new
+
+
+async def test_a_frozen_primary_is_given_up(pg: Cluster) -> None:
+    before = await healthy(pg, "pg")
+    old = before["status"]["currentPrimary"]
+    pid = server(pg, old).process.pid
+    os.kill(pid, signal.SIGSTOP)
+
+    async def moved() -> bool:
+        return bool((await pg.done("GET", f"{CLUSTERS}/pg"))["status"]["currentPrimary"] != old)
+
+    try:
+        await until(moved)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    after = await healthy(pg, "pg")
+    assert await server(pg, after["status"]["currentPrimary"]).sql("select pg_is_in_recovery()") == "f"
+
+
+async def test_databases_roles_and_passwords_follow_their_objects(pg: Cluster) -> None:
+    primary = server(pg, (await healthy(pg, "pg"))["status"]["currentPrimary"])
+    group = "/apis/postgresql.cnpg.io/v1/namespaces/db"
+    secret = {"metadata": {"name": "reader"}, "stringData": {"username": "reader", "password": "first"}}
+    await pg.done("POST", "/api/v1/namespaces/db/secrets", secret)
+    role = {"cluster": {"name": "pg"}, "name": "reader", "login": True, "passwordSecret": {"name": "reader"}}
+    api = {"apiVersion": "postgresql.cnpg.io/v1"}
+    await pg.done(
+        "POST",
+        f"{group}/databaseroles",
+        {**api, "kind": "DatabaseRole", "metadata": {"name": "r"}, "spec": role},
+    )
+    made = {
+        "cluster": {"name": "pg"},
+        "name": "orders",
+        "owner": "reader",
+        "extensions": [{"name": "pg_trgm"}],
+    }
+    await pg.done(
+        "POST", f"{group}/databases", {**api, "kind": "Database", "metadata": {"name": "d"}, "spec": made}
+    )
+    wrong = {"cluster": {"name": "pg"}, "name": "bills", "owner": "nobody-there"}
+    await pg.done(
+        "POST", f"{group}/databases", {**api, "kind": "Database", "metadata": {"name": "w"}, "spec": wrong}
+    )
+
+    async def applied() -> bool:
+        found = [
+            await pg.done("GET", f"{group}/{one}")
+            for one in ("databaseroles/r", "databases/d", "databases/w")
+        ]
+        return [(one.get("status") or {}).get("applied") for one in found] == [True, True, False]
+
+    await until(applied)
+    assert (
+        'role "nobody-there" does not exist'
+        in (await pg.done("GET", f"{group}/databases/w"))["status"]["message"]
+    )
+    owner = "select pg_get_userbyid(datdba) from pg_database where datname = 'orders'"
+    assert await primary.sql(owner) == "reader"
+    assert await primary.sql("select count(*) from pg_extension where extname = 'pg_trgm'", "orders") == "1"
+    hashed = "select rolpassword from pg_authid where rolname = 'app'"
+    before = await primary.sql(hashed)
+    await patched(pg, "/api/v1/namespaces/db/secrets/pg-app", {"stringData": {"password": "another"}})
+
+    async def changed() -> bool:
+        return bool(await primary.sql(hashed) != before)
+
+    await until(changed)
+
+
+async def test_volumes_are_bound_to_the_zone_of_their_first_node(pg: Cluster) -> None:
+    claim = await pg.done("GET", "/api/v1/namespaces/db/persistentvolumeclaims/pg-1")
+    assert claim["status"]["phase"] == "Bound"
+    volume = await pg.done("GET", f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}")
+    (term,) = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    pod = await pg.done("GET", "/api/v1/namespaces/db/pods/pg-1")
+    node = await pg.done("GET", f"/api/v1/nodes/{pod['spec']['nodeName']}")
+    assert term["matchExpressions"][0]["values"] == [
+        node["metadata"]["labels"]["topology.kubernetes.io/zone"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "phase", "says"),
+    [
+        (
+            {"postgresql": {"parameters": {"archive_command": "true"}}},
+            "Invalid cluster definition",
+            "archive_command",
+        ),
+        (
+            {"plugins": [{"name": "barman-cloud.cloudnative-pg.io"}]},
+            "Cluster cannot proceed to reconciliation due to an unknown plugin being required",
+            "Unknown plugin",
+        ),
+        (
+            {"imageName": None, "imageCatalogRef": {"kind": "ImageCatalog", "name": "none", "major": 18}},
+            "Cluster has incomplete or invalid image catalog",
+            "not found",
+        ),
+    ],
+)
+async def test_what_stops_a_cluster_is_its_phase(cluster: Cluster, spec: Json, phase: str, says: str) -> None:
+    obj = body("stopped", **{"instances": 1, "postgresql": {}, **spec})
+    if obj["spec"]["imageName"] is None:
+        del obj["spec"]["imageName"]
+    await cluster.done("POST", CLUSTERS, obj)
+
+    async def stopped() -> Json | None:
+        status: Json = (await cluster.done("GET", f"{CLUSTERS}/stopped")).get("status") or {}
+        return status if status.get("phase") == phase else None
+
+    try:
+        assert says in (await until(stopped))["phaseReason"]
+    finally:
+        await cluster.done("DELETE", f"{CLUSTERS}/stopped")
+
+
+async def test_a_version_that_is_not_installed_can_not_be_pulled(cluster: Cluster) -> None:
+    image = "ghcr.io/cloudnative-pg/postgresql:13.2-standard"
+    await cluster.done("POST", CLUSTERS, body("old", instances=1, postgresql={}, imageName=image))
+
+    async def waiting() -> str | None:
+        pods = (await cluster.done("GET", "/api/v1/namespaces/db/pods"))["items"]
+        for pod in pods:
+            for one in pod["status"].get("containerStatuses") or []:
+                if pod["metadata"]["name"] == "old-1" and "waiting" in one["state"]:
+                    return str(one["state"]["waiting"]["reason"])
+        return None
+
+    assert await until(waiting) == "ImagePullBackOff"
+    await cluster.done("DELETE", f"{CLUSTERS}/old")

@@ -494,3 +494,37 @@ async def test_an_operator_that_starts_without_its_definitions_ends_again_and_ag
     await install_operator(running)
     step(running, 120)
     assert conditions(await running.done("GET", operator))["Available"] == "True"
+
+
+def spread_deployment(replicas: int, **spec: Any) -> Json:
+    constraint = {
+        "maxSkew": 1,
+        "topologyKey": "topology.kubernetes.io/zone",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "spread"}},
+    }
+    pod = {"containers": [{"name": "a", "image": "a"}], "topologySpreadConstraints": [constraint], **spec}
+    template = {"metadata": {"labels": {"app": "spread"}}, "spec": pod}
+    selector = {"matchLabels": {"app": "spread"}}
+    return {
+        "metadata": {"name": "spread"},
+        "spec": {"replicas": replicas, "selector": selector, "template": template},
+    }
+
+
+async def test_spread_and_anti_affinity_keep_pods_apart_or_waiting(running: Cluster) -> None:
+    """https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/"""
+    namespace = await running.namespace()
+    apart = {"labelSelector": {"matchLabels": {"app": "spread"}}, "topologyKey": "kubernetes.io/hostname"}
+    rules = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+    more = {"affinity": rules, "nodeSelector": {"agentpool": "postgres"}}
+    await running.done(
+        "POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", spread_deployment(4, **more)
+    )
+    step(running, 60)
+    pods = (await running.done("GET", f"/api/v1/namespaces/{namespace}/pods"))["items"]
+    placed = [pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName")]
+    assert len(placed) == len(set(placed)) == 3
+    (waiting,) = (pod for pod in pods if not pod["spec"].get("nodeName"))
+    message = waiting["status"]["conditions"][0]["message"]
+    assert "3 node(s) didn't match pod anti-affinity rules" in message

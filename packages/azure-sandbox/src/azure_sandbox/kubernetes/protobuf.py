@@ -317,6 +317,31 @@ _KINDS: dict[str, Message] = {
         2: ("spec", _message(_DEPLOYMENT)),
         3: ("status", _ignored),
     },
+    # What `kubectl create token` sends: authentication/v1/generated.proto.
+    "TokenRequest": {
+        1: ("metadata", _message(_METADATA)),
+        2: (
+            "spec",
+            _message(
+                {
+                    1: ("audiences", _repeated(_text)),
+                    3: (
+                        "boundObjectRef",
+                        _message(
+                            {
+                                1: ("kind", _text),
+                                2: ("apiVersion", _text),
+                                3: ("name", _text),
+                                4: ("uid", _text),
+                            }
+                        ),
+                    ),
+                    4: ("expirationSeconds", _number_if_set),
+                }
+            ),
+        ),
+        3: ("status", _ignored),
+    },
     "DeleteOptions": {
         1: ("gracePeriodSeconds", _number),
         2: ("preconditions", _message({1: ("uid", _text), 2: ("resourceVersion", _text)})),

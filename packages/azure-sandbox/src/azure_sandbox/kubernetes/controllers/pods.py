@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from azure_sandbox.kubernetes.conditions import condition, is_true
-from azure_sandbox.kubernetes.controllers import cnpg_operator, pod_troubles
+from azure_sandbox.kubernetes.controllers import cnpg_operator, pod_troubles, spreading
 from azure_sandbox.kubernetes.controllers.life import KUBELET, SCHEDULER, Controller, Life, owner_of
 from azure_sandbox.kubernetes.selectors import matches_expression
 from azure_sandbox.kubernetes.store import Event
@@ -68,7 +68,8 @@ class Pods(Controller):
         if pod is None or pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp"):
             return
         nodes = self.store.all("nodes")
-        fitting = [node for node in nodes if not misfit(pod["spec"], node)]
+        allowed = [node for node in nodes if not misfit(pod["spec"], node)]
+        fitting = [node for node in allowed if not spreading.why_not(pod, node, allowed, self.store)]
         now, before = self.objects.now(), pod.get("status")
         refused = self._trouble(pod) == "Unschedulable"
         if refused:
@@ -76,7 +77,11 @@ class Pods(Controller):
                 pod_troubles.AGAIN_S, partial(self._schedule, namespace, name), "schedule", namespace, name
             )
         if refused or not fitting:
-            text = pod_troubles.unschedulable(len(nodes)) if refused else _unschedulable(pod["spec"], nodes)
+            text = (
+                pod_troubles.unschedulable(len(nodes))
+                if refused
+                else self._unschedulable(pod, nodes, allowed)
+            )
             waiting = condition("PodScheduled", "False", "Unschedulable", text, now, before)
             self.set_status("pods", pod, {"phase": "Pending", "conditions": [waiting]}, SCHEDULER)
             return
@@ -84,8 +89,19 @@ class Pods(Controller):
         for other in self.store.all("pods"):
             if other["spec"].get("nodeName") in load:
                 load[other["spec"]["nodeName"]] += 1
-        chosen = min(sorted(load), key=lambda node: load[node])
+        apart = {node["metadata"]["name"]: spreading.penalty(pod, node, self.store) for node in fitting}
+        chosen = min(sorted(load), key=lambda node: (apart[node], load[node]))
         self._bind(pod, chosen)
+
+    def _unschedulable(self, pod: Json, nodes: list[Json], allowed: list[Json]) -> str:
+        if not nodes:
+            return "no nodes available to schedule pods"
+        reasons: dict[str, int] = {}
+        for node in nodes:
+            why = misfit(pod["spec"], node) or spreading.why_not(pod, node, allowed, self.store) or ""
+            reasons[why] = reasons.get(why, 0) + 1
+        listed = ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))
+        return f"0/{len(nodes)} nodes are available: {listed}."
 
     def _bind(self, pod: Json, node: str) -> None:
         metadata = pod["metadata"]
@@ -300,14 +316,3 @@ def _term_matches(term: Json, node: Json) -> bool:
     return all(matches_expression(item, labels) for item in term.get("matchExpressions") or []) and all(
         matches_expression(item, fields) for item in term.get("matchFields") or []
     )
-
-
-def _unschedulable(spec: Json, nodes: list[Json]) -> str:
-    if not nodes:
-        return "no nodes available to schedule pods"
-    reasons: dict[str, int] = {}
-    for node in nodes:
-        why = misfit(spec, node) or ""
-        reasons[why] = reasons.get(why, 0) + 1
-    listed = ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))
-    return f"0/{len(nodes)} nodes are available: {listed}."

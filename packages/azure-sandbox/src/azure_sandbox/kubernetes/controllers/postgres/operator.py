@@ -14,6 +14,7 @@ import signal
 from typing import Any
 
 from azure_sandbox.kubernetes.conditions import condition, is_true
+from azure_sandbox.kubernetes.controllers import spreading
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
 from azure_sandbox.kubernetes.controllers.postgres import bodies, configuration, words
 from azure_sandbox.kubernetes.controllers.postgres.archive import Archive
@@ -182,6 +183,10 @@ class ClusterWork:
         await self.kubelet.close()
         for pod in self._pods():
             self.store.remove("pods", self.namespace, pod["metadata"]["name"])
+        for volume in self.store.all("persistentvolumes"):
+            claim = (volume["spec"].get("claimRef") or {}).get("name", "")
+            if claim.removesuffix("-wal") in self.instances:
+                self.store.remove("persistentvolumes", "", volume["metadata"]["name"])
 
     def _pods(self) -> list[Json]:
         labels = {words.CLUSTER_LABEL: self.name, words.POD_ROLE_LABEL: "instance"}
@@ -214,6 +219,7 @@ class ClusterWork:
             return
         self._furnish(cluster)
         self._label_pods()
+        self._bind_volumes()
         await self._configure(cluster)
         await self._reconcile(cluster)
         await self.backups.look()
@@ -554,22 +560,62 @@ class ClusterWork:
         )
 
     def _take_in(self, cluster: Json, server: Instance, serial: int) -> None:
-        """Make the Pod of a server whose data is there, and bind its volumes."""
-        for suffix in ("", "-wal"):
-            claim = self.store.get("persistentvolumeclaims", self.namespace, server.name + suffix)
-            if claim is not None:
-                bound = {
-                    "phase": "Bound",
-                    "accessModes": ["ReadWriteOnce"],
-                    "capacity": (claim["spec"].get("resources") or {}).get("requests") or {},
-                }
-                self.controller.set_status("persistentvolumeclaims", claim, bound)
+        """Make the Pod of a server whose data is there."""
         self.instances[server.name] = Served(server)
         pod = self.kubelet.pod(server.name)
         if pod is not None:  # One whose image couldn't be pulled, which can be by now.
             self.store.remove("pods", self.namespace, server.name)
         self._make_pod(cluster, server.name)
         del serial
+
+    def _bind_volumes(self) -> None:
+        """Give the claims of a Pod that has its node their volumes; disks without zone redundancy stay in a zone."""
+        for pod in self._pods():
+            node = self.store.get("nodes", "", pod["spec"].get("nodeName", ""))
+            for volume in (pod["spec"].get("volumes") or []) if node is not None else []:
+                name = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+                claim = self.store.get("persistentvolumeclaims", self.namespace, name)
+                if claim is not None and not claim["spec"].get("volumeName"):
+                    self._bind(claim, node or {})
+
+    def _bind(self, claim: Json, node: Json) -> None:
+        metadata, wanted = claim["metadata"], claim["spec"].get("storageClassName") or "default"
+        storage_class = self.store.get("storageclasses.storage.k8s.io", "", wanted)
+        if storage_class is None:
+            text = f'storageclass.storage.k8s.io "{wanted}" not found'
+            self.event("ProvisioningFailed", text, "Warning", about=claim)
+            return
+        name, zone = f"pvc-{metadata['uid']}", (node["metadata"].get("labels") or {}).get(spreading.ZONE)
+        size = (claim["spec"].get("resources") or {}).get("requests") or {}
+        volume: Json = {
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": size,
+            "claimRef": {
+                "kind": "PersistentVolumeClaim",
+                "namespace": self.namespace,
+                "name": metadata["name"],
+            },
+            "csi": {"driver": storage_class["provisioner"], "volumeHandle": name},
+            "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),
+            "storageClassName": wanted,
+        }
+        parameters = {key.lower(): value for key, value in (storage_class.get("parameters") or {}).items()}
+        if zone and not str(parameters.get("skuname", "")).endswith("_ZRS"):
+            expression = {"key": spreading.DISK_ZONE, "operator": "In", "values": [zone]}
+            volume["nodeAffinity"] = {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
+        self.controller.make(
+            "persistentvolumes", {"metadata": {"name": name}, "spec": volume}, "csi-provisioner"
+        )
+
+        def change(obj: Json) -> None:
+            obj["spec"]["volumeName"] = name
+
+        at = (self.namespace, metadata["name"])
+        self.controller.objects.write("persistentvolumeclaims", *at, change, "kube-controller-manager")
+        live = self.store.get("persistentvolumeclaims", *at)
+        if live is not None:
+            bound = {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": size}
+            self.controller.set_status("persistentvolumeclaims", live, bound)
 
     def _make_pod(self, cluster: Json, name: str) -> None:
         sidecar = sidecar_image(self.store) if words.PLUGIN in plugins_of(cluster["spec"]) else None
