@@ -169,8 +169,8 @@ def start_environment(
     namespaces = start(ensure_namespaces, spec, cluster, api_server)
     has_database = with_database and spec.database is not None
     # An operator reads its settings when it starts.
-    before_operator = [start(ensure_operator_settings, spec, cluster, namespaces)] if has_database else []
-    cnpg_operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool, after=before_operator)
+    operator_settings = [start(ensure_operator_settings, spec, cluster, namespaces)] if has_database else []
+    cnpg_operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool, after=operator_settings)
     foundation = Foundation(
         place=place,
         resource_group=resource_group,

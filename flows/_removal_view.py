@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aks_postgres.errors import TearDownRefused
 from aks_postgres.reports.plan_view import PlanItem, PlanView
+from aks_postgres.resources.kinds import WORDS
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
@@ -45,4 +46,4 @@ async def make_tear_down_view(
         suffix=spec.suffix,
         generation=max((one.generation for one in live), default=0),
         items=(*items, *refusals),
-    ).in_order()
+    ).in_order(WORDS)

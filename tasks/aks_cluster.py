@@ -12,14 +12,12 @@ from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.cloud_metadata import CloudFacts, portal_page
 from aks_postgres.arm.diff import FINAL_STATES, Decision, decide, merged
-from aks_postgres.arm.reconcile import arm_resource, begin, ensure, look_at
+from aks_postgres.arm.reconcile import begin, ensure, look_at
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.arm.retry import persistently
 from aks_postgres.errors import NotEffectiveYet, TemporaryError
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.preflight.kubernetes_versions import is_covered
-from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster, stopped_pool
-from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ApiServerOutputs,
@@ -31,22 +29,22 @@ from aks_postgres.reports.outputs import (
     Place,
     ResourceOutputs,
 )
+from aks_postgres.resources import node_pool
+from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster, stopped_pool
 from aks_postgres.resources.links import rebinding
 from aks_postgres.resources.managed_cluster import (
     CREATE_S,
-    DEADLINE_S,
     cluster_resource,
     comes_with_it,
     insights_on,
     metrics_on,
 )
+from aks_postgres.resources.managed_cluster import KIND as CLUSTER
+from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.resources.power import refuse_stopped, refuse_unstarted, start_if_stopped, together
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 from aks_postgres.spec.names import Names, resource_tags
-
-# A pool takes 2 to 9 minutes: https://github.com/Azure/AKS/issues/1439
-_POOL_S = 325
 
 
 def cluster_body(
@@ -274,8 +272,8 @@ async def request_cluster(
     Raises:
         NotOurs: there is a cluster of that name without tags of ours.
     """
-    resource_id = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
-    resource = cluster_resource(azure, resource_id, group.name, place.names.cluster, CREATE_S)
+    resource_id = place.resource_id(CLUSTER.type, place.names.cluster)
+    resource = cluster_resource(azure, resource_id, CREATE_S)
 
     def decision(live: Json | None) -> Decision:
         if live is not None:
@@ -323,8 +321,8 @@ async def ensure_cluster(
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
-    resource_id = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
-    resource = cluster_resource(azure, resource_id, group.name, place.names.cluster, CREATE_S)
+    resource_id = place.resource_id(CLUSTER.type, place.names.cluster)
+    resource = cluster_resource(azure, resource_id, CREATE_S)
     begun = None
     if requested is not None and requested.is_sent:
         url = requested.operation_url
@@ -370,10 +368,8 @@ async def ensure_node_pool(
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
     pool = spec.postgres_pool
-    label = f"node pool {pool.name}"
     properties, first = postgres_pool_body(spec, place)
-    operations = azure.container_service.agent_pools
-    whole = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, CREATE_S)
+    whole = cluster_resource(azure, cluster.id, CREATE_S)
 
     async def is_busy() -> bool:
         # Of a cluster AKS takes a read a second; of all node pools of a subscription together no more.
@@ -382,20 +378,8 @@ async def ensure_node_pool(
         states = [str(one.get("provisioningState")) for one in pools if one.get("name") == pool.name]
         return any(state.casefold() not in FINAL_STATES for state in states)
 
-    resource = arm_resource(
-        azure,
-        label,
-        f"{cluster.id}/agentPools/{pool.name}",
-        operations.get,
-        operations.begin_create_or_update,
-        cluster.resource_group,
-        cluster.name,
-        pool.name,
-        expected_s=_POOL_S,
-        deadline_s=DEADLINE_S,
-        if_match=True,
-        guards=(whole,),
-        is_busy=is_busy,
+    resource = node_pool.KIND.at(
+        azure, f"{cluster.id}/agentPools/{pool.name}", guards=(whole,), is_busy=is_busy
     )
 
     def decision(live: Json | None) -> Decision:
@@ -404,13 +388,8 @@ async def ensure_node_pool(
             if spec.cluster.if_stopped == "refuse":
                 raise stopped_pool(cluster.resource_group, cluster.name, pool.name)
             compared = {**compared, "powerState": {"code": "Running"}}
-        return decide(
-            label,
-            {"properties": compared},
-            live,
-            only_at_creation={"properties": first},
-            immutable=("properties.vmSize", "properties.availabilityZones", "properties.osType"),
-            way_out="Rename the pool in the spec to add a new one, then delete the old one.",
+        return node_pool.KIND.decide(
+            resource.label, {"properties": compared}, live, only_at_creation={"properties": first}
         )
 
     live, change = await ensure(resource, decision)
@@ -454,7 +433,7 @@ async def reach_api_server(azure: Azure, place: Place, cluster: ClusterOutputs) 
         try:
             version = await persistently(api.label, lambda: api.request("GET", "/version"))
         except TemporaryError as error:
-            whole = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, CREATE_S)
+            whole = cluster_resource(azure, cluster.id, CREATE_S)
             await refuse_stopped(whole, cluster.resource_group, cluster.name)
             seen = place.worker_address or "not looked up (network.add_worker_address is off)"
             raise NotEffectiveYet(

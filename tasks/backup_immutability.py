@@ -14,7 +14,7 @@ from typing import Any
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.ignored import is_ignored
-from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import (
@@ -25,6 +25,7 @@ from aks_postgres.reports.outputs import (
     ResourceOutputs,
     StorageAccountOutputs,
 )
+from aks_postgres.resources import blob_container
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -80,16 +81,8 @@ async def ensure_backup_immutability(
     """
     days = spec.storage.immutability_days or 0
     label = f"immutability policy of blob container {container.name}"
-    containers = azure.storage.blob_containers
-    resource = arm_resource(
-        azure,
-        label,
-        f"{container.id}/immutabilityPolicies/default",
-        containers.get_immutability_policy,
-        containers.create_or_update_immutability_policy,
-        account.resource_group,
-        account.name,
-        container.name,
+    resource = blob_container.IMMUTABILITY_POLICY.at(
+        azure, f"{container.id}/immutabilityPolicies/default", label=label
     )
     _, change = await ensure(resource, lambda live: immutability_decision(label, days, live))
     return ResourceOutputs(id=resource.id, name="default", change=change)

@@ -13,9 +13,10 @@ from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import UNCHANGED, ResourceOutputs, StorageAccountOutputs
+from aks_postgres.resources import lifecycle_policy
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import PRODUCT
@@ -88,16 +89,6 @@ async def ensure_backup_lifecycle(
         ID and name of the account's lifecycle policy.
     """
     label = f"lifecycle policy of storage account {account.name}"
-    policies = azure.storage.management_policies
-    resource = arm_resource(
-        azure,
-        label,
-        f"{account.id}/managementPolicies/default",
-        policies.get,
-        policies.create_or_update,
-        account.resource_group,
-        account.name,
-        "default",
-    )
+    resource = lifecycle_policy.KIND.at(azure, f"{account.id}/managementPolicies/default", label=label)
     _, change = await ensure(resource, lambda live: lifecycle_decision(label, spec, live))
     return ResourceOutputs(id=resource.id, name="default", change=change)

@@ -8,34 +8,33 @@ before, in `inventory.py`; roles, backups and groups are in `clean_up_roles.py` 
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import Deletable, deletable, ensure_absent, wait_until_absent
+from aks_postgres.arm.deletion import Deletable, ensure_absent, wait_until_absent
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.reports.outputs import Site
 from aks_postgres.reports.receipt import Removals
+from aks_postgres.resources import (
+    grafana,
+    log_workspace,
+    managed_cluster,
+    managed_identity,
+    monitor_workspace,
+    public_ip,
+    resource_group,
+    rule_group,
+)
+from aks_postgres.resources.data_collection import ASSOCIATION, ENDPOINT, RULE, association_id
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.managed_cluster import deletable_cluster
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import LOGS_ASSOCIATION, METRICS_ASSOCIATION
-from aks_postgres.tear_down.ownership import RULE_GROUPS
 from aks_postgres.tear_down.removal import is_there, removal, remove
 from aks_postgres.tear_down.soft_delete import deleted_workspaces, soft_deleted
 
-_RULE_GROUPS_API = "2023-03-01"
-
 
 def _association(azure: Azure, site: Site, name: str) -> Deletable:
-    operations = azure.monitor.data_collection_rule_associations
-    scope = site.resource_id("Microsoft.ContainerService/managedClusters", site.names.cluster)
-    return deletable(
-        azure,
-        "data collection rule association",
-        f"{scope}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{name}",
-        operations.get,
-        operations.delete,
-        scope.lstrip("/"),
-        name,
-    )
+    cluster_id = site.resource_id(managed_cluster.KIND.type, site.names.cluster)
+    return ASSOCIATION.gone(azure, association_id(cluster_id, name))
 
 
 @arm_task("delete_associations {site.names.cluster}")
@@ -68,27 +67,18 @@ async def delete_rule_groups(azure: Azure, spec: EnvironmentSpec, site: Site) ->
     Returns:
         What became of them.
     """
-    operations = azure.resources.resources
     names = [
         str(resource["name"])
         for resource in await contents_of(azure, site.names.resource_group)
-        if str(resource["type"]).casefold() == RULE_GROUPS.casefold()
+        if str(resource["type"]).casefold() == rule_group.KIND.type.casefold()
         and site.names.is_rule_group(str(resource["name"]))
     ]
-    found = []
-    for name in names:
-        resource_id = site.resource_id(RULE_GROUPS, name)
-        found.append(
-            deletable(
-                azure,
-                "Prometheus rule group",
-                resource_id,
-                operations.get_by_id,
-                operations.begin_delete_by_id,
-                resource_id.lstrip("/"),
-                api_version=_RULE_GROUPS_API,
-            )
+    found = [
+        rule_group.KIND.gone(
+            azure, site.resource_id(rule_group.KIND.type, name), word=rule_group.KIND.plan_word
         )
+        for name in names
+    ]
     removed = await all_ended(remove(spec, one) for one in found)
     return Removals(items=tuple(item for one in removed for item in one.items))
 
@@ -110,26 +100,11 @@ async def delete_cluster(azure: Azure, spec: EnvironmentSpec, site: Site) -> Rem
         OperationNotDone: still being deleted at the deadline; a rerun goes on waiting.
     """
     names = site.names
-    groups, addresses = azure.resources.resource_groups, azure.network.public_ip_addresses
+    address_id = site.resource_id(public_ip.KIND.type, names.public_ip, names.node_resource_group)
     goes_along = [
-        deletable(
-            azure,
-            "public IP",
-            site.resource_id(
-                "Microsoft.Network/publicIPAddresses", names.public_ip, names.node_resource_group
-            ),
-            addresses.get,
-            addresses.begin_delete,
-            names.node_resource_group,
-            names.public_ip,
-        ),
-        deletable(
-            azure,
-            "node resource group",
-            site.group_id(names.node_resource_group),
-            groups.get,
-            groups.begin_delete,
-            names.node_resource_group,
+        public_ip.KIND.gone(azure, address_id),
+        resource_group.AZURES_OWN.gone(
+            azure, site.group_id(names.node_resource_group), word="node resource group"
         ),
     ]
     were_there = [await is_there(one) for one in goes_along]
@@ -155,21 +130,8 @@ async def delete_grafana(azure: Azure, spec: EnvironmentSpec, site: Site) -> Rem
     Returns:
         What became of it.
     """
-    operations = azure.dashboard.grafana
-    return await remove(
-        spec,
-        deletable(
-            azure,
-            "Managed Grafana",
-            site.resource_id("Microsoft.Dashboard/grafana", site.names.grafana),
-            operations.get,
-            operations.begin_delete,
-            site.names.resource_group,
-            site.names.grafana,
-            expected_s=330,
-            deadline_s=1800,
-        ),
-    )
+    resource_id = site.resource_id(grafana.KIND.type, site.names.grafana)
+    return await remove(spec, grafana.KIND.gone(azure, resource_id))
 
 
 @arm_task("delete_data_collection {site.names.cluster}")
@@ -185,32 +147,12 @@ async def delete_data_collection(azure: Azure, spec: EnvironmentSpec, site: Site
     Returns:
         What became of them.
     """
-    names, group = site.names, site.names.resource_group
-    rules, endpoints = azure.monitor.data_collection_rules, azure.monitor.data_collection_endpoints
-    found = [
-        deletable(
-            azure,
-            "data collection rule",
-            site.resource_id("Microsoft.Insights/dataCollectionRules", name),
-            rules.get,
-            rules.delete,
-            group,
-            name,
-        )
-        for name in (names.metrics_rule(spec.region), names.logs_rule(spec.region))
-    ]
+    names = site.names
+    rules = (names.metrics_rule(spec.region), names.logs_rule(spec.region))
+    found = [RULE.gone(azure, site.resource_id(RULE.type, name)) for name in rules]
     removed = await all_ended(remove(spec, one) for one in found)
-    name = names.metrics_endpoint(spec.region)
-    endpoint = deletable(
-        azure,
-        "data collection endpoint",
-        site.resource_id("Microsoft.Insights/dataCollectionEndpoints", name),
-        endpoints.get,
-        endpoints.delete,
-        group,
-        name,
-    )
-    removed.append(await remove(spec, endpoint))
+    endpoint_id = site.resource_id(ENDPOINT.type, names.metrics_endpoint(spec.region))
+    removed.append(await remove(spec, ENDPOINT.gone(azure, endpoint_id)))
     return Removals(items=tuple(item for one in removed for item in one.items))
 
 
@@ -230,27 +172,13 @@ async def delete_monitor_workspace(azure: Azure, spec: EnvironmentSpec, site: Si
     Raises:
         OperationNotDone: Azure's group is still there at the deadline.
     """
-    names, groups = site.names, azure.resources.resource_groups
-    operations = azure.monitor.azure_monitor_workspaces
-    managed = names.monitor_group(spec.region)
-    group = deletable(
-        azure, "managed resource group", site.group_id(managed), groups.get, groups.begin_delete, managed
+    names = site.names
+    group = resource_group.AZURES_OWN.gone(
+        azure, site.group_id(names.monitor_group(spec.region)), word="managed resource group"
     )
     was_there = await is_there(group)
-    removed = await remove(
-        spec,
-        deletable(
-            azure,
-            "Azure Monitor workspace",
-            site.resource_id("Microsoft.Monitor/accounts", names.monitor_workspace),
-            operations.get,
-            operations.begin_delete,
-            names.resource_group,
-            names.monitor_workspace,
-            expected_s=93,
-            deadline_s=1800,
-        ),
-    )
+    workspace_id = site.resource_id(monitor_workspace.KIND.type, names.monitor_workspace)
+    removed = await remove(spec, monitor_workspace.KIND.gone(azure, workspace_id))
     await wait_until_absent(group)
     return Removals(items=(*removed.items, removal(group, "deleted" if was_there else "not found")))
 
@@ -268,16 +196,8 @@ async def delete_log_workspace(azure: Azure, spec: EnvironmentSpec, site: Site) 
     Returns:
         What became of it.
     """
-    operations = azure.log_analytics.workspaces
-    resource = deletable(
-        azure,
-        "Log Analytics workspace",
-        site.resource_id("Microsoft.OperationalInsights/workspaces", site.names.log_workspace),
-        operations.get,
-        operations.begin_delete,
-        site.names.resource_group,
-        site.names.log_workspace,
-        expected_s=10,
+    resource = log_workspace.KIND.gone(
+        azure, site.resource_id(log_workspace.KIND.type, site.names.log_workspace)
     )
     (removed,) = (await remove(spec, resource)).items
     held = {str(workspace["id"]).casefold() for workspace in await deleted_workspaces(azure)}
@@ -300,17 +220,10 @@ async def delete_managed_identities(azure: Azure, spec: EnvironmentSpec, site: S
     Returns:
         What became of them.
     """
-    operations = azure.identities.user_assigned_identities
 
-    def identity(what: str, name: str) -> Deletable:
-        return deletable(
-            azure,
-            what,
-            site.resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", name),
-            operations.get,
-            operations.delete,
-            site.names.resource_group,
-            name,
+    def identity(word: str, name: str) -> Deletable:
+        return managed_identity.KIND.gone(
+            azure, site.resource_id(managed_identity.KIND.type, name), word=word
         )
 
     removed = await remove(spec, identity("managed identity", site.names.identity))

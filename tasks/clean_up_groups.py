@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import Deletable, deletable, ensure_absent
+from aks_postgres.arm.deletion import Deletable, ensure_absent
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import NotOurs, OperationNotDone
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Site
 from aks_postgres.reports.receipt import Removal, Removals, Vault
+from aks_postgres.resources import resource_group, storage_account
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -35,27 +36,8 @@ async def see_to_backups(azure: Azure, spec: EnvironmentSpec, vault: Vault) -> R
     Returns:
         What became of account and backup group.
     """
-    accounts, groups = azure.storage.storage_accounts, azure.resources.resource_groups
-    account = deletable(
-        azure,
-        "storage account",
-        vault.account_id,
-        accounts.get_properties,
-        accounts.delete,
-        vault.group,
-        vault.account,
-        expected_s=5,
-    )
-    group = deletable(
-        azure,
-        "backup resource group",
-        vault.group_id,
-        groups.get,
-        groups.begin_delete,
-        vault.group,
-        expected_s=60,
-        deadline_s=3600,
-    )
+    account = storage_account.KIND.gone(azure, vault.account_id)
+    group = resource_group.KIND.gone(azure, vault.group_id, word="backup resource group")
     if vault.wanted:
         if fence := azure.gate.fence:
             await fence.let_go(vault.account)
@@ -87,17 +69,7 @@ async def delete_resource_group(azure: Azure, spec: EnvironmentSpec, site: Site)
         NotOurs: something else is in it by now.
         OperationNotDone: what was deleted is still listed.
     """
-    groups = azure.resources.resource_groups
-    group = deletable(
-        azure,
-        "resource group",
-        site.group_id(site.names.resource_group),
-        groups.get,
-        groups.begin_delete,
-        site.names.resource_group,
-        expected_s=60,
-        deadline_s=3600,
-    )
+    group = resource_group.KIND.gone(azure, site.group_id(site.names.resource_group))
     return Removals(items=(await _delete_group(azure, spec, group, site, None),))
 
 
@@ -156,7 +128,7 @@ async def _emptied(
 
 def _is_backup(site: Site, resource: Json) -> bool:
     names = site.names
-    account_id = site.resource_id("Microsoft.Storage/storageAccounts", names.storage_account)
+    account_id = site.resource_id(storage_account.KIND.type, names.storage_account)
     return (
         names.backup_group == names.resource_group and str(resource["id"]).casefold() == account_id.casefold()
     )

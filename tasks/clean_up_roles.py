@@ -6,13 +6,14 @@ Ours are those that `provision` gives: role, principal and scope. Others' are re
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import deletable, ensure_absent
+from aks_postgres.arm.deletion import ensure_absent
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import AzureRefused
 from aks_postgres.reports.outputs import Site
 from aks_postgres.reports.receipt import Removal, Removals
 from aks_postgres.resources.role_assignments import (
     GRAFANA_ADMIN,
+    KIND,
     MONITORING_DATA_READER,
     MONITORING_READER,
     STORAGE_BLOB_DATA_CONTRIBUTOR,
@@ -129,15 +130,7 @@ async def _delete_roles(
 
 
 async def _delete_role(azure: Azure, assignment_id: str, label: str) -> Removal:
-    operations = azure.authorization.role_assignments
-    resource = deletable(
-        azure,
-        "role assignment",
-        assignment_id,
-        operations.get_by_id,
-        operations.delete_by_id,
-        assignment_id.lstrip("/"),
-    )
+    resource = KIND.gone(azure, assignment_id)
     outcome, reason = "kept", ""
     try:
         outcome = await ensure_absent(resource)

@@ -112,7 +112,7 @@ async def ensure_container_insights(
     Raises:
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
     """
-    resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    resource = cluster_resource(azure, cluster.id, UPDATE_S)
 
     def decision(live: Json | None) -> Decision:
         cluster_now = existing(azure, resource.label, live)

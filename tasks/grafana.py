@@ -7,11 +7,10 @@ own, and Monitoring Reader reaches the environment's groups only, unless the spe
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, decide, state_of
+from aks_postgres.arm.diff import Decision, state_of
 from aks_postgres.arm.ignored import is_ignored
-from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
-from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
@@ -24,6 +23,8 @@ from aks_postgres.reports.outputs import (
     RoleOutputs,
     StepOutputs,
 )
+from aks_postgres.resources import grafana as grafana_resource
+from aks_postgres.resources.ensuring import ensure_ours
 from aks_postgres.resources.role_assignments import (
     GRAFANA_ADMIN,
     MONITORING_DATA_READER,
@@ -33,7 +34,6 @@ from aks_postgres.resources.role_assignments import (
 )
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import resource_tags
 
 
 @arm_task("ensure_grafana {place.names.grafana}")
@@ -57,47 +57,12 @@ async def ensure_grafana(
         NotOurs: an instance of that name exists without our tags.
         ImmutableChange: it has another zone redundancy.
     """
-    name = place.names.grafana
-    label = f"Managed Grafana {name}"
-    operations = azure.dashboard.grafana
-    resource = arm_resource(
-        azure,
-        label,
-        place.resource_id("Microsoft.Dashboard/grafana", name),
-        operations.get,
-        operations.begin_create,
-        group.name,
-        name,
-        update=operations.begin_update,
-        expected_s=120,
-        deadline_s=1800,
+    resource_id = place.resource_id(grafana_resource.KIND.type, place.names.grafana)
+    live, change = await ensure_ours(
+        azure, grafana_resource.KIND, resource_id, spec, grafana_resource.desired(spec)
     )
-    wanted = {
-        "location": spec.region,
-        "tags": resource_tags(spec),
-        "sku": {"name": "Standard"},
-        "identity": {"type": "SystemAssigned"},
-        "properties": {
-            "zoneRedundancy": "Enabled" if spec.monitoring.grafana_zone_redundancy else "Disabled",
-            "apiKey": "Disabled",
-            "deterministicOutboundIP": "Disabled",
-            "publicNetworkAccess": spec.monitoring.grafana_public_network_access.capitalize(),
-        },
-    }
-
-    def decision(live: Json | None) -> Decision:
-        refuse_foreign(spec, label, live, group.name)
-        return decide(
-            label,
-            wanted,
-            live,
-            immutable=("location", "properties.zoneRedundancy"),
-            way_out="Set monitoring.grafana_zone_redundancy back, or delete the instance and run again.",
-        )
-
-    live, change = await ensure(resource, decision)
     return GrafanaOutputs(
-        id=resource.id,
+        id=resource_id,
         name=live["name"],
         endpoint=live["properties"]["endpoint"],
         principal_id=live["identity"]["principalId"],
@@ -209,19 +174,8 @@ async def ensure_grafana_link(
     Returns:
         The change made.
     """
-    operations = azure.dashboard.grafana
-    group = grafana.id.split("/")[4]
-    resource = arm_resource(
-        azure,
-        f"Managed Grafana {grafana.name}",
-        grafana.id,
-        operations.get,
-        operations.begin_update,
-        group,
-        grafana.name,
-        expected_s=30,
-        deadline_s=1800,
-    )
+    # Its links alone, as az does it.
+    resource = grafana_resource.KIND.at(azure, grafana.id, update="", put="begin_update", expected_s=30)
 
     def decision(live: Json | None) -> Decision:
         linked = linked_workspaces(live or {"properties": {}})

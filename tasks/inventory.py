@@ -24,8 +24,8 @@ from aks_postgres.preflight.generations import (
     state_of_generation,
     strays,
 )
-from aks_postgres.preflight.lasting_states import subscription_problem
 from aks_postgres.preflight.permissions import DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS, lacking_for_tear_down
+from aks_postgres.preflight.standing import subscription_problem
 from aks_postgres.reports.outputs import Site
 from aks_postgres.reports.rebuild import Addresses, Generations, LiveGeneration
 from aks_postgres.reports.receipt import Inventory, Vault

@@ -7,17 +7,14 @@ the backups have one of their own.
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import arm_resource, ensure
-from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import read
 from aks_postgres.errors import ImmutableChange
-from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import FieldChange, IdentityOutputs, Place, ResourceOutputs
+from aks_postgres.resources import managed_identity, storage_account
+from aks_postgres.resources.ensuring import ensure_ours
 from aks_postgres.resources.role_assignments import STORAGE_BLOB_DATA_CONTRIBUTOR, assignments_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import resource_tags
 
 
 @arm_task("ensure_managed_identity {place.names.identity}")
@@ -52,7 +49,7 @@ async def ensure_managed_identity(
                 "shared",
                 f"The databases use {backup_name}, and sharing would let the cluster's identity write backups.",
             )
-    return await _ensure_identity(azure, spec, place, group, name)
+    return await _ensure_identity(azure, spec, place, name)
 
 
 @arm_task("ensure_backup_identity {place.names.backup_identity}")
@@ -78,7 +75,7 @@ async def ensure_backup_identity(
         ImmutableChange: the cluster's identity may write this environment's backups.
     """
     account = place.resource_id(
-        "Microsoft.Storage/storageAccounts", place.names.storage_account, place.names.backup_group
+        storage_account.KIND.type, place.names.storage_account, place.names.backup_group
     )
     # The account itself may not be there yet, and has no list of assignments then.
     assignments = await assignments_of(
@@ -95,33 +92,16 @@ async def ensure_backup_identity(
             f"It has Storage Blob Data Contributor on {place.names.storage_account}, and the databases may be "
             "archiving with it.",
         )
-    return await _ensure_identity(azure, spec, place, group, place.names.backup_identity)
+    return await _ensure_identity(azure, spec, place, place.names.backup_identity)
 
 
-async def _ensure_identity(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, name: str
-) -> IdentityOutputs:
-    label = f"managed identity {name}"
-    operations = azure.identities.user_assigned_identities
-    resource = arm_resource(
-        azure,
-        label,
-        place.resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", name),
-        operations.get,
-        operations.create_or_update,
-        group.name,
-        name,
+async def _ensure_identity(azure: Azure, spec: EnvironmentSpec, place: Place, name: str) -> IdentityOutputs:
+    resource_id = place.resource_id(managed_identity.KIND.type, name)
+    live, change = await ensure_ours(
+        azure, managed_identity.KIND, resource_id, spec, managed_identity.desired(spec)
     )
-
-    def decision(live: Json | None) -> Decision:
-        refuse_foreign(spec, label, live, group.name)
-        return decide(
-            label, {"location": spec.region, "tags": resource_tags(spec)}, live, immutable=("location",)
-        )
-
-    live, change = await ensure(resource, decision)
     return IdentityOutputs(
-        id=resource.id,
+        id=resource_id,
         name=live["name"],
         principal_id=live["properties"]["principalId"],
         client_id=live["properties"]["clientId"],

@@ -10,7 +10,7 @@ from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.preflight.facts import pages
@@ -25,7 +25,8 @@ from aks_postgres.reports.outputs import (
     RuleGroupsOutputs,
     StepOutputs,
 )
-from aks_postgres.resources.data_collection import ensure_association, ensure_rule, plain_region
+from aks_postgres.resources import rule_group
+from aks_postgres.resources.data_collection import ENDPOINT, ensure_association, ensure_rule, plain_region
 from aks_postgres.resources.managed_cluster import (
     UPDATE_S,
     cluster_resource,
@@ -37,9 +38,6 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import METRICS_ASSOCIATION, resource_tags
 
-_RECOMMENDATIONS = "/providers/microsoft.alertsManagement/alertRuleRecommendations"
-_RULE_GROUPS = "Microsoft.AlertsManagement/prometheusRuleGroups"
-_RULE_GROUPS_API = "2023-03-01"
 _STREAM = "Microsoft-PrometheusMetrics"
 
 
@@ -67,23 +65,11 @@ async def ensure_metrics_endpoint(
     """
     region = plain_region(workspace.location)
     name = place.names.metrics_endpoint(region)
-    label = f"data collection endpoint {name}"
-    operations = azure.monitor.data_collection_endpoints
-    resource = arm_resource(
-        azure,
-        label,
-        place.resource_id("Microsoft.Insights/dataCollectionEndpoints", name),
-        operations.get,
-        operations.create,
-        group.name,
-        name,
-    )
+    resource = ENDPOINT.at(azure, place.resource_id(ENDPOINT.type, name))
     wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec)}
+    once: Json = {"properties": {}}
     _, change = await ensure(
-        resource,
-        lambda live: decide(
-            label, wanted, live, only_at_creation={"properties": {}}, immutable=("location",)
-        ),
+        resource, lambda live: ENDPOINT.decide(resource.label, wanted, live, only_at_creation=once)
     )
     return ResourceOutputs(id=resource.id, name=name, change=change)
 
@@ -168,7 +154,7 @@ async def ensure_metrics_on(azure: Azure, spec: EnvironmentSpec, cluster: Cluste
     Raises:
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
     """
-    resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    resource = cluster_resource(azure, cluster.id, UPDATE_S)
 
     def decision(live: Json | None) -> Decision:
         return decide(resource.label, metrics_on(), existing(azure, resource.label, live))
@@ -182,7 +168,7 @@ def recording_rules(recommendations: list[Json]) -> dict[str, list[Json]]:
     found: dict[str, list[Json]] = {}
     for recommendation in recommendations:
         properties = recommendation.get("properties") or {}
-        if str(properties.get("alertRuleType", "")).casefold() != _RULE_GROUPS.casefold():
+        if str(properties.get("alertRuleType", "")).casefold() != rule_group.KIND.type.casefold():
             continue
         resources = (properties.get("rulesArmTemplate") or {}).get("resources") or []
         rules = (resources[0].get("properties") or {}).get("rules") or [] if resources else []
@@ -222,7 +208,10 @@ async def ensure_rule_groups(
     """
     templates = recording_rules(
         await pages(
-            azure, "recommended rule groups", f"{workspace.id}{_RECOMMENDATIONS}", "2023-01-01-preview"
+            azure,
+            "recommended rule groups",
+            f"{workspace.id}{rule_group.RECOMMENDATIONS}",
+            "2023-01-01-preview",
         )
     )
     made = await all_ended(
@@ -255,18 +244,7 @@ async def _ensure_rule_group(
     rules: list[Json],
 ) -> tuple[str, Change]:
     name = place.names.rule_group(template)
-    label = f"rule group {name}"
-    resource_id = place.resource_id(_RULE_GROUPS, name)
-    operations = azure.resources.resources
-    resource = arm_resource(
-        azure,
-        label,
-        resource_id,
-        operations.get_by_id,
-        operations.begin_create_or_update_by_id,
-        resource_id.lstrip("/"),
-        api_version=_RULE_GROUPS_API,
-    )
+    resource = rule_group.KIND.at(azure, place.resource_id(rule_group.KIND.type, name))
     wanted = {
         "location": plain_region(workspace.location),
         "tags": resource_tags(spec),
@@ -278,5 +256,5 @@ async def _ensure_rule_group(
             "rules": rules,
         },
     }
-    _, change = await ensure(resource, lambda live: decide(label, wanted, live, immutable=("location",)))
+    _, change = await ensure(resource, lambda live: rule_group.KIND.decide(resource.label, wanted, live))
     return name, change

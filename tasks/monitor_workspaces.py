@@ -6,16 +6,13 @@ The managed group `MA_...` that Azure makes for the monitor workspace is Azure's
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import arm_resource, ensure
-from aks_postgres.arm.responses import Json
-from aks_postgres.preflight.lasting_states import refuse_ingestion_off
-from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import LogWorkspaceOutputs, MonitorWorkspaceOutputs, Place, ResourceOutputs
+from aks_postgres.resources import log_workspace, monitor_workspace
+from aks_postgres.resources.ensuring import ensure_ours
+from aks_postgres.resources.lasting_states import refuse_ingestion_off
 from aks_postgres.resources.links import internal_id
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import resource_tags
 
 
 @arm_task("ensure_monitor_workspace {place.names.monitor_workspace}")
@@ -38,29 +35,12 @@ async def ensure_monitor_workspace(
     Raises:
         NotOurs: a workspace of that name exists without our tags.
     """
-    name = place.names.monitor_workspace
-    label = f"Azure Monitor workspace {name}"
-    operations = azure.monitor.azure_monitor_workspaces
-    resource = arm_resource(
-        azure,
-        label,
-        place.resource_id("Microsoft.Monitor/accounts", name),
-        operations.get,
-        operations.create,
-        group.name,
-        name,
-        expected_s=10,
+    resource_id = place.resource_id(monitor_workspace.KIND.type, place.names.monitor_workspace)
+    live, change = await ensure_ours(
+        azure, monitor_workspace.KIND, resource_id, spec, monitor_workspace.desired(spec)
     )
-
-    def decision(live: Json | None) -> Decision:
-        refuse_foreign(spec, label, live, group.name)
-        return decide(
-            label, {"location": spec.region, "tags": resource_tags(spec)}, live, immutable=("location",)
-        )
-
-    live, change = await ensure(resource, decision)
     return MonitorWorkspaceOutputs(
-        id=resource.id,
+        id=resource_id,
         name=live["name"],
         location=live["location"],
         query_endpoint=live["properties"]["metrics"]["prometheusQueryEndpoint"],
@@ -92,38 +72,13 @@ async def ensure_log_workspace(
         LastingState: it takes no data, and won't by waiting.
     """
     name = place.names.log_workspace
-    label = f"Log Analytics workspace {name}"
-    operations = azure.log_analytics.workspaces
-    resource = arm_resource(
-        azure,
-        label,
-        place.resource_id("Microsoft.OperationalInsights/workspaces", name),
-        operations.get,
-        operations.begin_create_or_update,
-        group.name,
-        name,
-        update=operations.update,
-        expected_s=25,
+    resource_id = place.resource_id(log_workspace.KIND.type, name)
+    live, change = await ensure_ours(
+        azure, log_workspace.KIND, resource_id, spec, log_workspace.desired(spec)
     )
-    wanted = {
-        "location": spec.region,
-        "tags": resource_tags(spec),
-        "properties": {
-            "sku": {"name": "PerGB2018"},
-            "retentionInDays": spec.monitoring.log_retention_days,
-            "publicNetworkAccessForIngestion": "Enabled",
-            "publicNetworkAccessForQuery": "Enabled",
-        },
-    }
-
-    def decision(live: Json | None) -> Decision:
-        refuse_foreign(spec, label, live, group.name)
-        return decide(label, wanted, live, immutable=("location",))
-
-    live, change = await ensure(resource, decision)
-    refuse_ingestion_off(label, live)
+    refuse_ingestion_off(log_workspace.KIND.label(name), live)
     return LogWorkspaceOutputs(
-        id=resource.id,
+        id=resource_id,
         name=live["name"],
         location=live["location"],
         customer_id=internal_id(live, "customerId"),

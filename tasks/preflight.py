@@ -22,6 +22,8 @@ from aks_postgres.preflight.authorized_ranges import (
     authorized_ranges,
     needs_worker_address,
 )
+from aks_postgres.preflight.components_check import judge_components
+from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.egress import EgressUnknown, egress_address
 from aks_postgres.preflight.facts import (
     RegionFacts,
@@ -38,7 +40,7 @@ from aks_postgres.preflight.kubernetes_versions import (
     offered_versions,
     unasked_version,
 )
-from aks_postgres.preflight.lasting_states import judge_standing, subscription_problem
+from aks_postgres.preflight.operator_check import judge_operator
 from aks_postgres.preflight.permissions import judge_entra, judge_permissions, missing_providers
 from aks_postgres.preflight.region import (
     judge_addresses,
@@ -50,12 +52,11 @@ from aks_postgres.preflight.region import (
     judge_storage_sku,
     knows_region,
 )
+from aks_postgres.preflight.standing import judge_standing, subscription_problem
 from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Place
-from aks_postgres.resources.components_check import judge_components
 from aks_postgres.resources.group_contents import contents_of
-from aks_postgres.resources.operator_check import judge_operator
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import STATE, Names, environment_key
@@ -200,6 +201,7 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         missing_providers=unregistered,
         warnings=(),
     )
+    found.append(("cluster", await judge_database(azure, spec, place, region.cluster)))
     return Looked(tuple(found), place)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, state_of
-from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import (
     CREATED,
@@ -19,11 +19,10 @@ from aks_postgres.reports.outputs import (
     PublicIpOutputs,
     RoleOutputs,
 )
+from aks_postgres.resources import public_ip
 from aks_postgres.resources.role_assignments import NETWORK_CONTRIBUTOR, Grant, ensure_grants
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-
-_API_VERSION = "2026-03-01"
 
 
 @arm_task("ensure_public_ip {place.names.public_ip}")
@@ -44,31 +43,14 @@ async def ensure_public_ip(
         ID, name and address.
     """
     name = place.names.public_ip
-    resource_id = place.resource_id("Microsoft.Network/publicIPAddresses", name, cluster.node_resource_group)
-    # By ID: importing the network SDK, the largest of all, takes half a second for this one resource.
-    operations = azure.resources.resources
-    resource = arm_resource(
-        azure,
-        f"public IP {name}",
-        resource_id,
-        operations.get_by_id,
-        operations.begin_create_or_update_by_id,
-        resource_id.lstrip("/"),
-        expected_s=3,
-        deadline_s=300,
-        api_version=_API_VERSION,
+    resource = public_ip.KIND.at(
+        azure, place.resource_id(public_ip.KIND.type, name, cluster.node_resource_group)
     )
-    body = {
-        "location": spec.region,
-        "sku": {"name": "Standard"},
-        "zones": ["1", "2", "3"],
-        "properties": {"publicIPAllocationMethod": "Static", "idleTimeoutInMinutes": 4},
-    }
 
     def decision(live: Json | None) -> Decision:
         if live is not None and state_of(live).casefold() == "succeeded":
             return Decision(UNCHANGED)
-        return Decision(CREATED, body)
+        return Decision(CREATED, public_ip.desired(spec))
 
     live, change = await ensure(resource, decision)
     return PublicIpOutputs(

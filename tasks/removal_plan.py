@@ -8,8 +8,9 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.reports.outputs import Site
-from aks_postgres.reports.plan_view import PlanItem, kind_of
+from aks_postgres.reports.plan_view import PlanItem
 from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.resources.kinds import kind_of
 
 
 async def what_would_go(

@@ -11,11 +11,12 @@ from typing import Literal
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import is_being_deleted
 from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import ArmResource, arm_resource, ensure, look_at
+from aks_postgres.arm.reconcile import ArmResource, ensure, look_at
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.generations import is_retired, last_generation
-from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import UNCHANGED, Place, ResourceOutputs, Site
+from aks_postgres.resources import resource_group
+from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import (
@@ -36,9 +37,7 @@ RETIRED: GenerationState = "retired"
 
 
 def _group(azure: Azure, name: str) -> ArmResource:
-    groups = azure.resources.resource_groups
-    group_id = f"/subscriptions/{azure.subscription_id}/resourceGroups/{name}"
-    return arm_resource(azure, f"resource group {name}", group_id, groups.get, groups.create_or_update, name)
+    return resource_group.KIND.at(azure, f"/subscriptions/{azure.subscription_id}/resourceGroups/{name}")
 
 
 async def _ensure_group(
@@ -54,13 +53,11 @@ async def _ensure_group(
     def decision(live: Json | None) -> Decision:
         refuse_foreign(spec, f"resource group {name}", live, name)
         adopted = live is not None and not is_ours(live.get("tags"), spec)
-        return decide(
+        return resource_group.KIND.decide(
             f"resource group {name}",
             {**wanted, "tags": {**first_tags, **wanted_tags}} if adopted else wanted,
             live,
             only_at_creation={"tags": first_tags},
-            immutable=("location",),
-            way_out="Choose another name or suffix, or the group's region.",
         )
 
     live, change = await ensure(_group(azure, name), decision)

@@ -7,12 +7,11 @@ Shared keys stay allowed by default, as the guide's next article lists blobs wit
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.ignored import is_ignored
-from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import ImmutableChange
-from aks_postgres.preflight.ownership import refuse_foreign
 from aks_postgres.reports.outputs import (
     CREATED,
     UNCHANGED,
@@ -23,6 +22,8 @@ from aks_postgres.reports.outputs import (
     RoleOutputs,
     StorageAccountOutputs,
 )
+from aks_postgres.resources import blob_container, storage_account
+from aks_postgres.resources.ensuring import ensure_ours
 from aks_postgres.resources.role_assignments import (
     STORAGE_BLOB_DATA_CONTRIBUTOR,
     STORAGE_BLOB_DATA_OWNER,
@@ -31,33 +32,6 @@ from aks_postgres.resources.role_assignments import (
 )
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import resource_tags
-
-
-def storage_account_body(spec: EnvironmentSpec, live: Json | None = None) -> Json:
-    """The guide's account, with what Azure's old defaults leave open said out loud.
-
-    A live one may ask its clients for a newer TLS, as policies want it.
-    """
-    tls = ((live or {}).get("properties") or {}).get("minimumTlsVersion")
-    return {
-        "location": spec.region,
-        "kind": "StorageV2",
-        "sku": {"name": spec.storage.sku},
-        "tags": resource_tags(spec),
-        "properties": {
-            "encryption": {"keySource": "Microsoft.Storage", "services": {"blob": {"enabled": True}}},
-            "minimumTlsVersion": "TLS1_3" if tls == "TLS1_3" else "TLS1_2",
-            "allowBlobPublicAccess": False,
-            "supportsHttpsTrafficOnly": True,
-            **({"allowSharedKeyAccess": False} if spec.storage.shared_keys == "denied" else {}),
-            **(
-                {"publicNetworkAccess": "Disabled"}
-                if spec.storage.public_network_access == "disabled"
-                else {}
-            ),
-        },
-    }
 
 
 @arm_task("ensure_storage_account {place.names.storage_account}")
@@ -81,35 +55,12 @@ async def ensure_storage_account(
         NotOurs: an account of that name exists in the group without our tags.
         ImmutableChange: it has another redundancy or kind.
     """
-    name = place.names.storage_account
-    label = f"storage account {name}"
-    accounts = azure.storage.storage_accounts
-    resource = arm_resource(
-        azure,
-        label,
-        place.resource_id("Microsoft.Storage/storageAccounts", name, group.name),
-        accounts.get_properties,
-        accounts.begin_create,
-        group.name,
-        name,
-        update=accounts.update,
-        expected_s=20,
-        deadline_s=600,
+    resource_id = place.resource_id(storage_account.KIND.type, place.names.storage_account, group.name)
+    live, change = await ensure_ours(
+        azure, storage_account.KIND, resource_id, spec, lambda live: storage_account.desired(spec, live)
     )
-
-    def decision(live: Json | None) -> Decision:
-        refuse_foreign(spec, label, live, group.name)
-        return decide(
-            label,
-            storage_account_body(spec, live),
-            live,
-            immutable=("location", "kind", "sku.name"),
-            way_out="Convert the account's redundancy in the portal first, or change storage.sku back.",
-        )
-
-    live, change = await ensure(resource, decision)
     return StorageAccountOutputs(
-        id=resource.id,
+        id=resource_id,
         name=live["name"],
         resource_group=group.name,
         blob_endpoint=live["properties"]["primaryEndpoints"]["blob"],
@@ -137,17 +88,7 @@ async def ensure_backup_container(
         ImmutableChange: versions in it are to be immutable, and it was made without that.
     """
     name = spec.storage.container
-    containers = azure.storage.blob_containers
-    resource = arm_resource(
-        azure,
-        f"blob container {name}",
-        f"{account.id}/blobServices/default/containers/{name}",
-        containers.get,
-        containers.create,
-        account.resource_group,
-        account.name,
-        name,
-    )
+    resource = blob_container.KIND.at(azure, f"{account.id}/blobServices/default/containers/{name}")
     immutable = "immutableStorageWithVersioning"
 
     def decision(live: Json | None) -> Decision:

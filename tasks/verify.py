@@ -16,7 +16,6 @@ from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import RolesMissing, VerificationFailed
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
-from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster, stopped_pool, stopped_pools
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ClusterOutputs,
@@ -26,6 +25,7 @@ from aks_postgres.reports.outputs import (
     RoleOutputs,
     VerificationOutputs,
 )
+from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster, stopped_pool, stopped_pools
 from aks_postgres.resources.links import identity_problem
 from aks_postgres.resources.managed_cluster import UPDATE_S, cluster_resource
 from aks_postgres.resources.pod_troubles import told, troubles_of
@@ -188,7 +188,7 @@ async def verify_environment(
     """
     if missing := [command for role in roles for command in role.missing]:
         raise RolesMissing(missing)
-    resource = cluster_resource(azure, cluster.id, cluster.resource_group, cluster.name, UPDATE_S)
+    resource = cluster_resource(azure, cluster.id, UPDATE_S)
     found: list[str] = []
     late: dict[str, str] = {}
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import arm_resource, ensure
+from aks_postgres.arm.diff import Decision
+from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.database.objects import AUDIENCE, POSTGRES_API, lineage, service_account, subject
 from aks_postgres.database.status import ClusterState
@@ -26,6 +26,7 @@ from aks_postgres.reports.outputs import (
     StorageAccountOutputs,
     VerificationOutputs,
 )
+from aks_postgres.resources import federated_credential
 from aks_postgres.resources.backup_blobs import BackupBlobs
 from aks_postgres.resources.objects import ensure_objects, new_objects
 from aks_postgres.runs.step import arm_task
@@ -60,17 +61,7 @@ async def ensure_database_credential(
         AzureRefused: the identity has 20 of them already, or one with the same issuer and subject.
     """
     name = place.names.federated_credential
-    operations = azure.identities.federated_identity_credentials
-    resource = arm_resource(
-        azure,
-        f"federated credential {name}",
-        f"{identity.id}/federatedIdentityCredentials/{name}",
-        operations.get,
-        operations.create_or_update,
-        group.name,
-        identity.name,
-        name,
-    )
+    resource = federated_credential.KIND.at(azure, f"{identity.id}/federatedIdentityCredentials/{name}")
     wanted = {
         "properties": {
             "issuer": cluster.oidc_issuer_url,
@@ -80,7 +71,7 @@ async def ensure_database_credential(
     }
 
     def decision(live: Json | None) -> Decision:
-        return decide(resource.label, wanted, live)
+        return federated_credential.KIND.decide(resource.label, wanted, live)
 
     live, change = await ensure(resource, decision)
     return FederatedCredentialOutputs(

@@ -10,7 +10,7 @@ import pytest
 from aks_postgres.errors import LastingState
 from aks_postgres.flows.plan import make_plan, make_view
 from aks_postgres.flows.provision import provision
-from aks_postgres.reports.plan_view import KINDS
+from aks_postgres.resources.kinds import plan_words
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.ignore_changes import OWNED, IgnoredChanges
 from aks_postgres.spec.spec_paths import resource_type
@@ -238,7 +238,7 @@ async def test_every_field_that_a_step_compares_has_an_entry_and_no_entry_is_idl
 def test_the_words_are_those_of_the_plan() -> None:
     for word, kind, _ in OWNED:
         if word not in ("node pool (system)", "API server access"):  # the cluster's parts in a plan
-            assert KINDS[kind][1] == word
+            assert plan_words()[kind][1] == word
 
 
 WRONG = {

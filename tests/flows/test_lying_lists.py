@@ -299,7 +299,7 @@ async def test_no_plan_takes_a_page_that_isnt_found_for_the_end_of_a_list(
     wanted = Grant(min(ROLE_NAMES), environment.resource_group.id, azure.object_id, "ServicePrincipal")
     async with run_session(environment.spec, planning=True):
         with pytest.raises(ProvisioningError, match="the next page of a list"):
-            await assigned(wanted)
+            await assigned(current_azure(), wanted)
 
 
 async def test_recommended_rule_groups_are_read_to_their_last_page(

@@ -137,6 +137,7 @@ async def test_a_contributor_gets_one_list_and_goes_on_when_somebody_has_carried
     assert asked_to_assign(azure, worker) == []
 
 
+@pytest.mark.thorough
 async def test_without_it_a_contributor_is_told_of_it(
     azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

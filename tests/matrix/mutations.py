@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .kept import REPOSITORY
+from .kept import REPOSITORY, product
 from .report import read_figures, write_figures
 
 
@@ -107,7 +107,7 @@ MUTATIONS = (
     ),
     Mutation(
         "provision leaves alone what has our name and not our tags",
-        "src/aks_postgres/preflight/ownership.py",
+        "src/aks_postgres/resources/ownership.py",
         'if live is None or is_ours(live.get("tags"), spec) or group in spec.adopt:',
         "if True:",
         "tests/tasks/test_every_resource.py::test_an_untagged_resource_of_our_name_is_not_ours",
@@ -234,7 +234,7 @@ MUTATIONS = (
     Mutation(
         "without a lock only foundations are made",
         "src/aks_postgres/arm/gate.py",
-        'return self.purpose == "creation" and _type_of(self.path) in _FOUNDATIONS',
+        'return self.purpose == "foundation"',
         "return True",
         "tests/flows/test_one_writer.py::test_before_there_is_a_lock_only_foundations_are_made",
     ),
@@ -290,8 +290,8 @@ MUTATIONS = (
     Mutation(
         "If-Match on writes of the cluster",
         "src/aks_postgres/resources/managed_cluster.py",
-        "deadline_s=DEADLINE_S,\n        if_match=True,",
-        "deadline_s=DEADLINE_S,\n        if_match=False,",
+        "    if_match=True,  # so that",
+        "    if_match=False,  # so that",
         "tests/tasks/test_cluster_writes.py::test_a_change_by_somebody_in_between_is_kept",
     ),
     Mutation(
@@ -459,14 +459,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a retention that somebody made longer stays",
-        "tasks/backup_protection.py",
+        "src/aks_postgres/resources/blob_service.py",
         "max(spec.storage.soft_delete_days, _days(properties.get(name)))",
         "spec.storage.soft_delete_days",
         "tests/tasks/test_backup_protection.py::test_a_longer_retention_stays",
     ),
     Mutation(
         "backups keep their versions",
-        "tasks/backup_protection.py",
+        "src/aks_postgres/resources/blob_service.py",
         '            "isVersioningEnabled": True,\n',
         "",
         "tests/tasks/test_backup_protection.py::test_a_new_account_keeps_what_is_deleted_for_two_weeks",
@@ -498,6 +498,50 @@ MUTATIONS = (
         "        part.mkdir(mode=0o700, exist_ok=True)",
         "        part.mkdir(mode=0o777, exist_ok=True)",
         "packages/azure-sandbox/tests/test_process.py::test_a_port_in_use_is_one_plain_line_and_exit_code_2",
+    ),
+    Mutation(
+        "a blob that must be new replaces none",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        'self._headers.get("if-none-match")) is not None and _matches(none, live):',
+        'self._headers.get("if-none-match")) is not None and not live:',
+        "packages/azure-sandbox/tests/test_blobs.py::test_conditions_keep_a_blob_from_being_overwritten",
+    ),
+    Mutation(
+        "each request of a batch needs the right to what it does",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        "                self._authorize(account, caller, there, name, part.query)\n",
+        "",
+        "packages/azure-sandbox/tests/test_blobs.py::test_a_reader_can_not_write_blocks_leases_or_batches",
+    ),
+    Mutation(
+        "a version goes only by the right to delete versions",
+        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
+        'verb = "deleteBlobVersion/action" if "versionid" in query else "delete"',
+        'verb = "delete"',
+        "packages/azure-sandbox/tests/test_blobs.py::test_only_the_owner_of_data_deletes_versions",
+    ),
+    Mutation(
+        "what an immutability policy keeps is neither replaced nor deleted",
+        "packages/azure-sandbox/src/azure_sandbox/core/blob_contents.py",
+        "        if until_s is not None and self._sandbox.clock.now_s() < until_s:",
+        "        if until_s is None:",
+        "packages/azure-sandbox/tests/test_blobs.py::test_what_a_policy_keeps_stays",
+    ),
+    Mutation(
+        "a pod waits for the Secrets that its volumes name",
+        "packages/azure-sandbox/src/azure_sandbox/kubernetes/controllers/pods.py",
+        "        if missing := self._missing_secret(pod):",
+        "        if missing := ():",
+        "packages/azure-sandbox/tests/kubernetes/test_plugin_install.py"
+        "::test_the_plugin_waits_for_cert_managers_secrets",
+    ),
+    Mutation(
+        "pods that must be apart don't share a node",
+        "packages/azure-sandbox/src/azure_sandbox/kubernetes/controllers/spreading.py",
+        '        if _meets(term, node, others, store):\n            return _WHY["apart"]',
+        '        if not term:\n            return _WHY["apart"]',
+        "packages/azure-sandbox/tests/kubernetes/test_life.py"
+        "::test_spread_and_anti_affinity_keep_pods_apart_or_waiting",
     ),
     Mutation(
         "a signal that Typer takes for Ctrl-C is told",
@@ -763,7 +807,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a number where Kubernetes takes a text is refused",
-        "src/aks_postgres/resources/operator_check.py",
+        "src/aks_postgres/preflight/operator_check.py",
         "    wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]",
         "    wrong: list[WrongType] = []",
         "tests/tasks/test_operator_check.py::TestChart::test_a_value_of_the_wrong_type_is_told_by_its_own_field",
@@ -777,7 +821,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the chart is rendered with its values by the preflight",
-        "src/aks_postgres/resources/operator_check.py",
+        "src/aks_postgres/preflight/operator_check.py",
         "            objects = await rendered(RELEASE, spec.namespaces.operator, chart)",
         "            objects: list[Json] = []",
         "tests/tasks/test_operator_check.py::TestChart::test_what_the_chart_s_own_schema_refuses_is_told_in_helm_s_words",
@@ -996,7 +1040,8 @@ def main() -> int:
     chosen = [mutation for mutation in MUTATIONS if given.only in mutation.guard]
     guards = [mutation.guard for mutation in MUTATIONS]
     earlier = read_figures().get("mutations", {}).get("guards", [])
-    found = {one["guard"]: one for one in earlier if one["guard"] in guards}
+    # Those without a commit are of the layout before this one.
+    found = {one["guard"]: one for one in earlier if one["guard"] in guards and one.get("commit")}
     survived = 0
     with tempfile.TemporaryDirectory(prefix="aks-postgres-mutations-") as folder:
         copy = Path(folder) / "copy"
@@ -1006,8 +1051,10 @@ def main() -> int:
             verdict = _verdict(copy, mutation, failing)
             survived += verdict != "caught"
             print(f"{verdict}: {mutation.guard} ({mutation.test})", flush=True)
-            found[mutation.guard] = {"guard": mutation.guard, "test": mutation.test, "verdict": verdict}
-            write_figures("mutations", {"guards": [found[guard] for guard in guards if guard in found]})
+            one = {"guard": mutation.guard, "test": mutation.test, "verdict": verdict, "commit": product()}
+            found[mutation.guard] = one
+            tried = [found[guard] for guard in guards if guard in found]
+            write_figures("mutations", {"guards": tried, "all": len(guards)})
     return 1 if survived else 0
 
 

@@ -191,8 +191,12 @@ def _matrix(title: str, counted: Json | None, about: str) -> str:
     return (
         f"## {title}\n\n{about} {counted['date']}.\n\n"
         + _table(["flow", "cases", "run", *_VERDICTS], rows)
-        + f"\n\n{each_s:.1f} s a case on average, {counted['processes']} at a time."
+        + f"\n\n{each_s:.1f} s a case on average, {counted['processes']} at a time{_at(counted)}."
     )
+
+
+def _at(counted: Json) -> str:
+    return f"; commit {counted['commit']}" if counted.get("commit") else ""
 
 
 def _of_sleepers(counted: Json | None) -> str:
@@ -255,10 +259,17 @@ def _mutations(counted: Json | None) -> str:
         return "## Guards taken away\n\nNot run yet."
     found: list[Json] = counted["guards"]
     caught = sum(one["verdict"] == "caught" for one in found)
+    commits = sorted({one["commit"] for one in found if one.get("commit")})
+    tried = (
+        f" There are {counted['all']} in the list; those that aren't below weren't tried."
+        if counted.get("all")
+        else ""
+    )
+    at = f" Commit {', '.join(commits)}." if commits else ""
     rows = [[one["guard"], f"`{one['test'].split('::')[-1]}`", one["verdict"]] for one in found]
     return (
         f"## Guards taken away\n\nEach by itself, in a copy; the named test passes before and must fail then. "
-        f"{caught} of {len(found)} were noticed. {counted['date']}.\n\n"
+        f"{caught} of {len(found)} were noticed.{tried}{at} {counted['date']}.\n\n"
         + _table(["guard", "test", "verdict"], rows)
     )
 

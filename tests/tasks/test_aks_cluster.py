@@ -40,7 +40,7 @@ async def test_ids_version_and_issuer_are_reported(world: World) -> None:
     assert made.node_resource_group == world.place.names.node_resource_group
     assert world.read(made.node_resource_group_id, "2024-11-01")["managedBy"]
     assert made.portal_url == (
-        f"https://portal.azure.com/#@{world.azure.tenant_id}/resource{made.id}/overview"
+        f"{world.azure.endpoint}/#@{world.azure.tenant_id}/resource{made.id}/overview"  # as its cloud says
     )
 
 
@@ -315,6 +315,6 @@ async def test_a_token_that_kubernetes_doesnt_take_stops(world: World) -> None:
         path="/version",
         times=9,
     )
-    with pytest.raises(AzureRefused, match="are local accounts disabled"):
+    with pytest.raises(AzureRefused, match="local accounts were disabled"):
         await world.run("api_server")
     assert len(world.requests(service="kubernetes")) == 1

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from aks_postgres.resources.blob_service import desired
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.tasks.backup_protection import protection_body
 
 from .conftest import world_with
 from .world import World
@@ -94,5 +94,5 @@ def test_days_that_azure_doesnt_take_are_refused_by_the_spec(days: object) -> No
 
 @pytest.mark.parametrize("odd", [None, 7, [], {"enabled": True}, {"enabled": True, "days": "90"}])
 def test_an_odd_retention_counts_as_none(odd: object) -> None:
-    body = protection_body(EnvironmentSpec(), {"properties": {"deleteRetentionPolicy": odd}})
+    body = desired(EnvironmentSpec(), {"properties": {"deleteRetentionPolicy": odd}})
     assert body["properties"]["deleteRetentionPolicy"] == {"enabled": True, "days": 14}

@@ -1,7 +1,7 @@
 """An account without shared keys and without a public way in: what is written, and that no way of ours needs either."""
 
+from aks_postgres.resources.storage_account import desired
 from aks_postgres.runs.write_lock import CONTAINER
-from aks_postgres.tasks.storage import storage_account_body
 from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for
@@ -12,8 +12,8 @@ CLOSED = {"shared_keys": "denied", "public_network_access": "disabled"}
 
 def test_what_is_allowed_is_left_to_azure_and_its_policies(azure: SandboxProcess) -> None:
     written = {"allowSharedKeyAccess", "publicNetworkAccess"}
-    assert not written & storage_account_body(spec_for(azure))["properties"].keys()
-    closed = storage_account_body(spec_for(azure, storage=CLOSED))["properties"]
+    assert not written & desired(spec_for(azure))["properties"].keys()
+    closed = desired(spec_for(azure, storage=CLOSED))["properties"]
     assert {name: closed[name] for name in written} == {
         "allowSharedKeyAccess": False,
         "publicNetworkAccess": "Disabled",

@@ -7,6 +7,9 @@ import pytest
 import requests
 
 from aks_postgres.errors import ImmutableChange, LastingState, NotOurs
+from aks_postgres.preflight.database_check import judge_database
+from aks_postgres.preflight.findings import FINE
+from aks_postgres.runs.session import run_session
 from aks_postgres.tasks.database.backups import ensure_object_store
 from aks_postgres.tasks.database.components import (
     ensure_barman_plugin,
@@ -126,6 +129,12 @@ async def test_a_volume_that_would_shrink_is_refused(database: World) -> None:
     ):
         await smaller.run("postgres")
     assert smaller.writes() == []
+    # So does the preflight, before anything else of a run is written.
+    live = smaller.read(smaller.made["cluster"].id, "2026-06-01")
+    async with run_session(smaller.spec, read_only=True) as run:
+        verdict = await judge_database(run.azure, smaller.spec, smaller.place, live)
+        assert [text.partition(":")[0] for text in verdict.problems] == ["database.storage.size_gib"]
+        assert await judge_database(run.azure, database.spec, database.place, live) == FINE
 
 
 async def test_somebody_else_s_objects_are_left_alone(database: World, tmp_path: Path) -> None:

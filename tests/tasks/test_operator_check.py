@@ -12,7 +12,7 @@ import azure_sandbox.data
 from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.kubernetes_types import wrong_types
 from aks_postgres.errors import PreflightFailed
-from aks_postgres.resources.operator_check import judge_operator
+from aks_postgres.preflight.operator_check import judge_operator
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec
 from aks_postgres.tasks.preflight import preflight

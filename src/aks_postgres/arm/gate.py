@@ -32,7 +32,7 @@ from aks_postgres.arm import clock
 from aks_postgres.errors import WouldWrite
 
 Mode = Literal["write", "read", "plan"]
-Purpose = Literal["write", "creation", "lock"]
+Purpose = Literal["write", "foundation", "lock"]
 
 # Lock seconds (`clock.lock_scale`): how long a write may take from the gate to its answer.
 WRITE_LIMIT_S = 15
@@ -43,19 +43,6 @@ _MOST_RECORDS = 10_000
 _CORRELATION_HEADER = "x-ms-correlation-request-id"
 _REQUEST_ID_HEADER = "x-ms-client-request-id"
 
-# What may be made before there is a lock: nothing in it can be lost, and its name is computed, so that two runs make
-# the same thing. Roles, the cluster, everything in it, every update and every deletion need the lock.
-_FOUNDATIONS = (
-    "microsoft.resources/resourcegroups",
-    "microsoft.managedidentity/userassignedidentities",
-    "microsoft.storage/storageaccounts",
-    "microsoft.storage/storageaccounts/blobservices/containers",
-    "microsoft.monitor/accounts",
-    "microsoft.operationalinsights/workspaces",
-    "microsoft.dashboard/grafana",
-    "microsoft.insights/datacollectionendpoints",
-    "microsoft.insights/datacollectionrules",
-)
 _REGISTRATION = re.compile(r"/subscriptions/[^/]+/providers/[^/]+/register", re.I)
 
 _still_may: ContextVar[Callable[[], bool] | None] = ContextVar("still_may", default=None)
@@ -69,7 +56,7 @@ class Write:
     Args:
         method: HTTP method, or the name of a call to Helm.
         path: the URL's path, or the release.
-        purpose: a creation of something that isn't there, the lock's own traffic, or any other write.
+        purpose: the creation of what may be made before there is a lock, the lock's own traffic, or any other write.
     """
 
     method: str
@@ -81,7 +68,7 @@ class Write:
         """Whether it may go before there is a lock."""
         if _REGISTRATION.fullmatch(self.path):
             return True
-        return self.purpose == "creation" and _type_of(self.path) in _FOUNDATIONS
+        return self.purpose == "foundation"
 
 
 @dataclass(frozen=True)
@@ -278,12 +265,3 @@ class Elapsed:
     def real_s(self) -> float:
         """The larger of what the two clocks say: a machine that slept, and a virtual one that was stopped."""
         return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self._boot_s, time.time() - self._wall_s)
-
-
-def _type_of(path: str) -> str:
-    """The ARM type of the resource that a path names, in small letters."""
-    lowered = path.rstrip("/").casefold()
-    if re.fullmatch(r"/subscriptions/[^/]+/resourcegroups/[^/]+", lowered):
-        return "microsoft.resources/resourcegroups"
-    parts = lowered.rpartition("/providers/")[2].split("/")
-    return "/".join([parts[0], *parts[1::2]])

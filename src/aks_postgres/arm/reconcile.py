@@ -78,6 +78,7 @@ def arm_resource(
     expected_s: float = 2,
     deadline_s: float = 600,
     if_match: bool = False,
+    is_foundation: bool = False,
     guards: Sequence[ArmResource] = (),
     is_busy: Callable[[], Awaitable[bool]] | None = None,
     **options: Any,
@@ -96,6 +97,7 @@ def arm_resource(
         expected_s: how long the write's operation usually takes.
         deadline_s: when to stop waiting for it.
         if_match: send If-Match with the ETag that was read, and If-None-Match for a new one.
+        is_foundation: whether it may be made before there is a lock on the environment.
         guards: resources that must be settled before this one is written (a node pool's cluster).
         is_busy: a read that is asked in place of `get` while an operation runs, where Azure lets that one be asked
             more often.
@@ -123,7 +125,7 @@ def arm_resource(
                 )
             return await send(operation, *key, content, **also)
 
-        with purpose("creation" if live is None else "write"):
+        with purpose("foundation" if live is None and is_foundation else "write"):
             if if_match and live is not None:
                 return await send_if_unchanged(azure, request, look, live)
             return await request({})

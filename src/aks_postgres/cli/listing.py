@@ -145,6 +145,42 @@ def status(
         raise typer.Exit(ExitCode.FAILED)
 
 
+@app.command(
+    "psql",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": ["--help"],
+    },
+)
+def psql_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The environment's name.")],
+    region: Annotated[str, typer.Argument(help="Its region.")],
+    database: Annotated[
+        str | None, typer.Option(help="The database; by default the first of the spec.")
+    ] = None,
+    replica: Annotated[bool, typer.Option("--replica", help="Ask a replica, which only reads.")] = False,
+    subscription_id: SubscriptionId = None,
+    sandbox: UseSandbox = False,
+    state: State = None,
+) -> None:
+    """Open psql on an environment's database, through the cluster's API server; no password is shown.
+
+    What follows is psql's. Example: aks-postgres psql cnpg canadacentral -c 'select version()'
+    """
+    spec = given_spec(name=name, region=region, subscription_id=subscription_id, sandbox=sandbox, state=state)
+    from aks_postgres.runs.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from aks_postgres.cli.psql import psql, psql_program
+
+    psql_program()
+    code = asyncio.run(psql(spec, database=database, replica=replica, arguments=context.args))
+    if code:
+        raise typer.Exit(ExitCode.FAILED)
+
+
 def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
     yield "environment", f"{one.name} in {one.region}, generation {one.generation}, {one.state}"
     yield "resource group", one.resource_group

@@ -8,8 +8,6 @@ their own (`Drift`). docs/runs.md has every way in which a run can be lost, and 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +21,7 @@ from prefect.events.clients import get_events_client
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 
+from aks_postgres.arm.poll import REAL, NotInTime, poll
 from aks_postgres.deploy.rendering import HEARTBEAT_S
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.spec.names import PRODUCT
@@ -359,13 +358,15 @@ async def _answer(
             "resource": {"id": [f"prefect.automation.{automation}"]},
         }
     }
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        found = (await client.request("POST", "/events/filter", json=wanted)).json()["events"]
-        if found:
-            return str(found[0]["event"]), str(found[0]["payload"].get("reason", ""))
-        await asyncio.sleep(_LOOK_S)
-    return None
+
+    async def events() -> list[dict[str, Any]] | None:
+        return (await client.request("POST", "/events/filter", json=wanted)).json()["events"] or None
+
+    try:
+        found = await poll(events, every_s=_LOOK_S, deadline_s=within_s, timer=REAL)
+    except NotInTime:
+        return None
+    return str(found[0]["event"]), str(found[0]["payload"].get("reason", ""))
 
 
 async def notification_block(client: PrefectClient, reference: str) -> UUID:

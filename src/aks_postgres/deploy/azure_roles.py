@@ -10,20 +10,17 @@ from typing import Any
 from aks_postgres.deploy.work_pools import Identity
 from aks_postgres.preflight.permissions import (
     ACTIONS,
-    DATABASE_ACTIONS,
     PROVIDERS,
     REGISTER,
     TEAR_DOWN_ACTIONS,
 )
+from aks_postgres.resources.kinds import optional_actions
 from aks_postgres.resources.role_assignments import ROLE_NAMES
 from aks_postgres.spec.names import PRODUCT
 
 _READ = "/read"
 # Of options: `cluster.if_stopped`, `storage.immutability_days`.
-_OPTIONAL = (
-    "Microsoft.ContainerService/managedClusters/start/action",
-    "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies/write",
-)
+_OPTIONAL = ("Microsoft.ContainerService/managedClusters/start/action", *optional_actions())
 _MAY = {
     "read": "Plans environments: looks, and asks for nothing inside the cluster.",
     "write": "Provisions environments; deletes nothing.",
@@ -43,7 +40,6 @@ def role_definition(identity: Identity, subscription_id: str) -> dict[str, Any]:
         # `rebuild` provisions in the same run as it deletes.
         actions |= {
             *ACTIONS,
-            *DATABASE_ACTIONS,
             *_OPTIONAL,
             *(f"{namespace}{REGISTER}" for namespace in PROVIDERS),
         }

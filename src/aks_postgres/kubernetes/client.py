@@ -42,6 +42,7 @@ T = TypeVar("T")
 # One field manager for ever: a second one would conflict with the first on the webhook configurations.
 FIELD_MANAGER = "aks-postgres"
 _REQUEST_TIMEOUT_S = 30
+_WEBSOCKET_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=2)
 # Real seconds: packets from outside the authorized ranges are dropped, so this is how long "no" takes.
 _CONNECT_TIMEOUT_S = 5
 # Real seconds: no wait is given up before.
@@ -135,6 +136,23 @@ class KubernetesApi:
             token = await self._client.configuration.get_api_key_with_prefix("BearerToken")
         if token:
             headers["Authorization"] = token
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, protocol: str, **query: str
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a stream to a pod; not for what changes the cluster, which passes the gate."""
+        url = f"{self.host}{path}?{urlencode(query)}"
+        headers: dict[str, str] = {}
+        await self._sign_in(headers)
+        rest = self._client.rest_client
+        if rest.pool_manager is None:
+            await self.request("GET", "/version")  # makes it
+        session: Any = rest.pool_manager
+        async with session.ws_connect(
+            url, protocols=(protocol,), headers=headers, proxy=rest.proxy, timeout=_WEBSOCKET_TIMEOUT
+        ) as socket:
+            yield socket
 
     async def get(self, path: str, **query: str) -> Json | None:
         """Read an object, persistently; None when it isn't there."""

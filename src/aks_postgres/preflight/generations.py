@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
-from aks_postgres.preflight.ownership import to_adopt
+from aks_postgres.resources.ownership import to_adopt
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import (
     ENVIRONMENT,

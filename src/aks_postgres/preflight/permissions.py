@@ -11,20 +11,11 @@ from collections.abc import Sequence
 
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.resources import federated_credential, storage_account
+from aks_postgres.resources.kinds import actions, optional_actions, providers, removals
 
-PROVIDERS = (
-    "Microsoft.AlertsManagement",
-    "Microsoft.Compute",
-    "Microsoft.ContainerService",
-    "Microsoft.Dashboard",
-    "Microsoft.Insights",
-    "Microsoft.ManagedIdentity",
-    "Microsoft.Monitor",
-    "Microsoft.Network",
-    "Microsoft.OperationalInsights",
-    "Microsoft.OperationsManagement",
-    "Microsoft.Storage",
-)
+# The first is asked about VM sizes, and has the nodes.
+PROVIDERS = tuple(sorted({"Microsoft.Compute", *providers()}))
 
 ROLE_ASSIGNMENTS_WRITE = "Microsoft.Authorization/roleAssignments/write"
 ROLE_ASSIGNMENTS_DELETE = "Microsoft.Authorization/roleAssignments/delete"
@@ -47,57 +38,13 @@ ACTIONS: dict[str, str] = {
     "Microsoft.Network/locations/usages/read": "preflight",
     "Microsoft.ContainerService/locations/kubernetesVersions/read": "preflight",
     "Microsoft.OperationalInsights/deletedWorkspaces/read": "preflight",
-    "Microsoft.Resources/subscriptions/resourceGroups/read": "preflight, resource groups",
-    "Microsoft.Resources/subscriptions/resourceGroups/write": "resource groups",
     "Microsoft.Resources/tags/write": "every step that writes: the heartbeat of the run's lock",
-    "Microsoft.ManagedIdentity/userAssignedIdentities/read": "managed identity",
-    "Microsoft.ManagedIdentity/userAssignedIdentities/write": "managed identity",
-    "Microsoft.Storage/storageAccounts/read": "storage account",
-    "Microsoft.Storage/storageAccounts/write": "storage account",
-    "Microsoft.Storage/storageAccounts/blobServices/read": "protection of backups",
-    "Microsoft.Storage/storageAccounts/blobServices/write": "protection of backups",
-    "Microsoft.Storage/storageAccounts/managementPolicies/read": "lifecycle of backups",
-    "Microsoft.Storage/storageAccounts/managementPolicies/write": "lifecycle of backups",
-    "Microsoft.Storage/storageAccounts/blobServices/containers/read": "backup container",
-    "Microsoft.Storage/storageAccounts/blobServices/containers/write": "backup container",
     "Microsoft.Storage/storageAccounts/blobServices/containers/lease/action": "every step that writes: the run's lock",
-    "Microsoft.Authorization/roleAssignments/read": "roles of the identity, of Grafana and its admins",
-    ROLE_ASSIGNMENTS_WRITE: "roles of the identity, of Grafana and its admins",
-    "Microsoft.Dashboard/grafana/read": "Managed Grafana",
-    "Microsoft.Dashboard/grafana/write": "Managed Grafana",
-    "Microsoft.Monitor/accounts/read": "Azure Monitor workspace",
-    "Microsoft.Monitor/accounts/write": "Azure Monitor workspace",
-    "Microsoft.OperationalInsights/workspaces/read": "Log Analytics workspace",
-    "Microsoft.OperationalInsights/workspaces/write": "Log Analytics workspace",
-    "Microsoft.ContainerService/managedClusters/read": "AKS cluster",
-    "Microsoft.ContainerService/managedClusters/write": "AKS cluster, managed Prometheus, Container insights",
-    # A linked action, of the same page as those of Container insights below.
-    "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster with its identity",
-    "Microsoft.Insights/dataCollectionEndpoints/read": "managed Prometheus",
-    "Microsoft.Insights/dataCollectionEndpoints/write": "managed Prometheus",
-    "Microsoft.Insights/dataCollectionRules/read": "managed Prometheus, Container insights",
-    "Microsoft.Insights/dataCollectionRules/write": "managed Prometheus, Container insights",
-    "Microsoft.Insights/dataCollectionRuleAssociations/read": "managed Prometheus, Container insights",
-    "Microsoft.Insights/dataCollectionRuleAssociations/write": "managed Prometheus, Container insights",
-    "Microsoft.AlertsManagement/alertRuleRecommendations/read": "Prometheus rule groups",
-    "Microsoft.AlertsManagement/prometheusRuleGroups/read": "Prometheus rule groups",
-    "Microsoft.AlertsManagement/prometheusRuleGroups/write": "Prometheus rule groups",
-    "Microsoft.ContainerService/managedClusters/agentPools/read": "postgres node pool",
-    "Microsoft.ContainerService/managedClusters/agentPools/write": "postgres node pool",
-    # Linked actions: https://learn.microsoft.com/azure/aks/aks-service-permissions
-    "Microsoft.OperationalInsights/workspaces/sharedKeys/read": "Container insights",
-    "Microsoft.OperationsManagement/solutions/read": "Container insights",
-    "Microsoft.OperationsManagement/solutions/write": "Container insights",
-    "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "namespaces, operator",
-    "Microsoft.Network/publicIPAddresses/read": "public IP address",
-    "Microsoft.Network/publicIPAddresses/write": "public IP address",
+    **actions(),
 }
 
 # Where the spec has a database with backups.
-DATABASE_ACTIONS: dict[str, str] = {
-    f"Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/{verb}": "database credential"
-    for verb in ("read", "write")
-}
+DATABASE_ACTIONS = optional_actions([federated_credential.KIND])
 
 # What a tear-down needs on top of reading. Contributor and the right to assign roles hold these, too.
 TEAR_DOWN_ACTIONS: dict[str, str] = {
@@ -106,23 +53,13 @@ TEAR_DOWN_ACTIONS: dict[str, str] = {
     "Microsoft.Storage/storageAccounts/blobServices/containers/write": "the run's lock, on an earlier version's",
     "Microsoft.Storage/storageAccounts/blobServices/containers/lease/action": "the run's lock",
     "Microsoft.Resources/subscriptions/resourceGroups/resources/read": "what is in the group",
-    "Microsoft.Resources/subscriptions/resourceGroups/delete": "resource group",
     "Microsoft.Authorization/locks/read": "locks",
     "Microsoft.Authorization/denyAssignments/read": "deny assignments",
     "Microsoft.Authorization/roleAssignments/read": "roles of the identity and of Grafana",
-    ROLE_ASSIGNMENTS_DELETE: "roles of the identity and of Grafana",
     "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "live data",
-    "Microsoft.Insights/dataCollectionRuleAssociations/delete": "data collection rule associations",
-    "Microsoft.Insights/dataCollectionRules/delete": "data collection rules",
-    "Microsoft.Insights/dataCollectionEndpoints/delete": "data collection endpoint",
-    "Microsoft.AlertsManagement/prometheusRuleGroups/delete": "Prometheus rule groups",
-    "Microsoft.ContainerService/managedClusters/delete": "AKS cluster",
-    "Microsoft.Dashboard/grafana/delete": "Managed Grafana",
-    "Microsoft.Monitor/accounts/delete": "Azure Monitor workspace",
-    "Microsoft.OperationalInsights/workspaces/delete": "Log Analytics workspace",
-    "Microsoft.ManagedIdentity/userAssignedIdentities/delete": "managed identity",
+    **removals(),
 }
-DELETE_BACKUPS_ACTION = "Microsoft.Storage/storageAccounts/delete"
+DELETE_BACKUPS_ACTION = f"{storage_account.KIND.type}/delete"
 
 
 def lacking_for_tear_down(

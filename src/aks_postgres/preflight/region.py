@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from aks_postgres.arm.responses import Json
 from aks_postgres.kubernetes.helm import MISSING_EXTRA, WITHOUT_EXTRA
 from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
-from aks_postgres.preflight.ownership import to_adopt
+from aks_postgres.resources.kinds import regional_types
+from aks_postgres.resources.ownership import to_adopt
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, is_ours
 
@@ -34,14 +35,7 @@ ZONE_REDUNDANT_GRAFANA = frozenset(
 )
 
 # What an environment makes in its region, as ARM names the types.
-REGIONAL_TYPES = (
-    "Microsoft.ContainerService/managedClusters",
-    "Microsoft.Dashboard/grafana",
-    "Microsoft.ManagedIdentity/userAssignedIdentities",
-    "Microsoft.Monitor/accounts",
-    "Microsoft.OperationalInsights/workspaces",
-    "Microsoft.Storage/storageAccounts",
-)
+REGIONAL_TYPES = regional_types()
 
 # The cluster's outbound address, and the one that PostgreSQL is reached at.
 ADDRESSES_PER_ENVIRONMENT = 2
@@ -58,13 +52,19 @@ def knows_region(spec: EnvironmentSpec, locations: Sequence[Json]) -> bool:
     return spec.region in (_as_name(location["name"]) for location in locations)
 
 
-def judge_region(spec: EnvironmentSpec, locations: Sequence[Json], providers: Sequence[Json]) -> Verdict:
+def judge_region(
+    spec: EnvironmentSpec,
+    locations: Sequence[Json],
+    providers: Sequence[Json],
+    types: Sequence[str] = REGIONAL_TYPES,
+) -> Verdict:
     """Whether the region exists for this subscription and has every service.
 
     Args:
         spec: the environment wanted.
         locations: the subscription's regions.
         providers: resource providers with their types, and the regions of each.
+        types: those that it must have.
     """
     if not knows_region(spec, locations):
         known = sorted(_as_name(location["name"]) for location in locations)
@@ -83,7 +83,7 @@ def judge_region(spec: EnvironmentSpec, locations: Sequence[Json], providers: Se
         for kind in provider.get("resourceTypes") or []
     }
     verdict = FINE
-    for kind in REGIONAL_TYPES:
+    for kind in types:
         places = offered.get(kind.casefold())
         if places and not places & {spec.region, shown[spec.region]}:
             verdict += problem(

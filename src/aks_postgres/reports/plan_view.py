@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from pydantic import Field, computed_field
@@ -11,7 +12,6 @@ from pydantic import Field, computed_field
 from aks_postgres.reports.cost import Cost
 from aks_postgres.reports.outputs import Outputs
 from aks_postgres.reports.plan import Action
-from aks_postgres.spec.spec_paths import resource_type
 
 Chapter = Literal[
     "Subscription",
@@ -28,41 +28,6 @@ Chapter = Literal[
 ]
 ROLE = "microsoft.authorization/roleassignments"
 CLUSTER = "microsoft.containerservice/managedclusters"
-KINDS: dict[str, tuple[Chapter, str]] = {
-    "microsoft.resources/resourcegroups": ("Subscription", "resource group"),
-    "microsoft.network/publicipaddresses": ("Network", "public IP address"),
-    "microsoft.managedidentity/userassignedidentities": ("Identity", "managed identity"),
-    "microsoft.managedidentity/userassignedidentities/federatedidentitycredentials": (
-        "Identity",
-        "federated credential",
-    ),
-    "microsoft.storage/storageaccounts": ("Storage", "storage account"),
-    "microsoft.storage/storageaccounts/blobservices": ("Storage", "blob protection"),
-    "microsoft.storage/storageaccounts/managementpolicies": ("Storage", "lifecycle policy"),
-    "microsoft.storage/storageaccounts/blobservices/containers": ("Storage", "blob container"),
-    "microsoft.storage/storageaccounts/blobservices/containers/immutabilitypolicies": (
-        "Storage",
-        "immutability policy",
-    ),
-    "microsoft.dashboard/grafana": ("Monitoring", "Managed Grafana"),
-    "microsoft.monitor/accounts": ("Monitoring", "Azure Monitor workspace"),
-    "microsoft.operationalinsights/workspaces": ("Monitoring", "Log Analytics workspace"),
-    "microsoft.insights/datacollectionendpoints": ("Monitoring", "data collection endpoint"),
-    "microsoft.insights/datacollectionrules": ("Monitoring", "data collection rule"),
-    "microsoft.insights/datacollectionruleassociations": ("Monitoring", "data collection association"),
-    "microsoft.alertsmanagement/prometheusrulegroups": ("Monitoring", "Prometheus rule group"),
-    CLUSTER: ("Cluster", "AKS cluster"),
-    f"{CLUSTER}/agentpools": ("Node pools", "node pool"),
-    ROLE: ("Access", "role assignment"),
-}
-
-
-def kind_of(resource_id: str) -> tuple[Chapter, str]:
-    """Chapter and kind of a resource; of one that no step makes, ARM's own word."""
-    found = resource_type(resource_id)
-    return KINDS.get(found, ("Other", found))
-
-
 ItemAction = Action | Literal["delete", "keep"]
 
 
@@ -124,10 +89,13 @@ class PlanView(Outputs):
     cost: Cost | None = Field(default=None, description="A day's; null where the plan can't be carried out.")
     cost_now: Cost | None = Field(default=None, description="A day's, of what is there; null if unknown.")
 
-    def in_order(self) -> PlanView:
-        """The same with its items in the order of the chapters."""
+    def in_order(self, kinds: Sequence[str]) -> PlanView:
+        """The same with its items in the order of the chapters.
+
+        Args:
+            kinds: the order within a chapter.
+        """
         chapters: list[str] = list(get_args(Chapter))
-        kinds = [word for _, word in KINDS.values()]
 
         def place(item: PlanItem) -> tuple[int, int, str]:
             kind = kinds.index(item.kind) if item.kind in kinds else -1

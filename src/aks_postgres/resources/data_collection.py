@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import arm_resource, ensure, look_at, settled, unsettled
+from aks_postgres.arm.kind import Kind, scope_and_name
+from aks_postgres.arm.reconcile import ensure, look_at, settled, unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Place, ResourceOutputs
@@ -19,6 +20,43 @@ from aks_postgres.resources.links import with_destinations
 from aks_postgres.resources.managed_cluster import CREATE_S, cluster_resource
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import resource_tags
+
+ENDPOINT = Kind(
+    "Microsoft.Insights/dataCollectionEndpoints",
+    "data collection endpoint",
+    "Monitoring",
+    lambda azure: azure.monitor.data_collection_endpoints,
+    put="create",
+    delete="delete",
+    is_foundation=True,
+    owned=lambda names, region: (names.metrics_endpoint(region),),
+    step="managed Prometheus",
+    removal="data collection endpoint",
+)
+RULE = Kind(
+    "Microsoft.Insights/dataCollectionRules",
+    "data collection rule",
+    "Monitoring",
+    lambda azure: azure.monitor.data_collection_rules,
+    put="create",
+    delete="delete",
+    is_foundation=True,
+    owned=lambda names, region: (names.metrics_rule(region), names.logs_rule(region)),
+    step="managed Prometheus, Container insights",
+    removal="data collection rules",
+)
+ASSOCIATION = Kind(
+    "Microsoft.Insights/dataCollectionRuleAssociations",
+    "data collection rule association",
+    "Monitoring",
+    lambda azure: azure.monitor.data_collection_rule_associations,
+    plan_word="data collection association",
+    put="create",
+    delete="delete",
+    key=scope_and_name,
+    step="managed Prometheus, Container insights",
+    removal="data collection rule associations",
+)
 
 # How a resource provider refuses what hangs on something that isn't ready; 403, 429 and 5xx mean other things.
 _REFUSED = (400, 404, 409)
@@ -50,24 +88,19 @@ async def ensure_rule(
         properties: what it shall be.
         workspace: the internal ID of the workspace that it writes to now.
     """
-    label = f"data collection rule {name}"
-    operations = azure.monitor.data_collection_rules
-    resource = arm_resource(
-        azure,
-        label,
-        place.resource_id("Microsoft.Insights/dataCollectionRules", name),
-        operations.get,
-        operations.create,
-        group.name,
-        name,
-    )
+    resource = RULE.at(azure, place.resource_id(RULE.type, name))
     wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec), "properties": properties}
 
     def decision(live: Json | None) -> Decision:
-        return with_destinations(decide(label, wanted, live, immutable=("location",)), live, workspace)
+        return with_destinations(RULE.decide(resource.label, wanted, live), live, workspace)
 
     _, change = await ensure(resource, decision)
     return ResourceOutputs(id=resource.id, name=name, change=change)
+
+
+def association_id(cluster_id: str, name: str) -> str:
+    """The ID of a cluster's association."""
+    return f"{cluster_id}/providers/{ASSOCIATION.type}/{name}"
 
 
 async def ensure_association(
@@ -78,23 +111,14 @@ async def ensure_association(
     With `cluster_requests: single` the cluster may still be creating: az associates afterwards, and nobody has recorded
     what Azure says before. If it refuses, the association is made once the cluster is there.
     """
-    label = f"data collection rule association {name}"
-    operations = azure.monitor.data_collection_rule_associations
-    resource = arm_resource(
-        azure,
-        label,
-        f"{cluster.id}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{name}",
-        operations.get,
-        operations.create,
-        cluster.id.lstrip("/"),
-        name,
-    )
+    resource = ASSOCIATION.at(azure, association_id(cluster.id, name))
+    label = resource.label
 
     async def put(body: Json, live: Json | None) -> Answer:
         try:
             return await resource.put(body, live)
         except ArmFault as refused:
-            whole = cluster_resource(azure, cluster.id, cluster.id.split("/")[4], cluster.name, CREATE_S)
+            whole = cluster_resource(azure, cluster.id, CREATE_S)
             if refused.status not in _REFUSED or unsettled(await look_at(whole)) is None:
                 raise
             journal().note(

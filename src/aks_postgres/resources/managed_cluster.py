@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import Deletable, deletable
-from aks_postgres.arm.reconcile import ArmResource, arm_resource
+from aks_postgres.arm.deletion import Deletable
+from aks_postgres.arm.kind import Kind
+from aks_postgres.arm.reconcile import ArmResource
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.errors import NotOurs
 from aks_postgres.reports.outputs import UNCHANGED, ClusterOutputs, Planned, Site, StepOutputs
@@ -68,43 +69,42 @@ def existing(azure: Azure, label: str, live: Json | None) -> Json:
     raise NotOurs(f"{label} was deleted by someone while this run was working on it.", way_out="Run again.")
 
 
-def cluster_resource(
-    azure: Azure, resource_id: str, resource_group: str, name: str, expected_s: float
-) -> ArmResource:
-    """The cluster; written with If-Match, so that nobody's change in between is overwritten."""
-    operations = azure.container_service.managed_clusters
+KIND = Kind(
+    "Microsoft.ContainerService/managedClusters",
+    "AKS cluster",
+    "Cluster",
+    lambda azure: azure.container_service.managed_clusters,
+    put="begin_create_or_update",
+    delete="begin_delete",
+    create_s=CREATE_S,
+    create_deadline_s=DEADLINE_S,
+    delete_s=DELETE_S,
+    delete_deadline_s=DEADLINE_S,
+    if_match=True,  # so that nobody's change in between is overwritten
+    waits=False,  # AKS deletes it whatever else it is doing
+    is_regional=True,
+    owned=lambda names, _: (names.cluster,),
+    reads="AKS cluster",
+    step="AKS cluster, managed Prometheus, Container insights",
+    removal="AKS cluster",
+    # The first is a linked action: https://learn.microsoft.com/azure/aks/aks-service-permissions
+    linked={
+        "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster with its identity",
+        "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "namespaces, operator",
+    },
+)
+
+
+def cluster_resource(azure: Azure, resource_id: str, expected_s: float) -> ArmResource:
+    """The cluster, to be written."""
 
     async def get(_group: str, _name: str, **_: Any) -> Answer:
         # Read hundreds of times a run: the SDK's own operation makes a model of it first, at twice the cost.
         return await azure.get(resource_id, _API_VERSION)
 
-    return arm_resource(
-        azure,
-        f"AKS cluster {name}",
-        resource_id,
-        get,
-        operations.begin_create_or_update,
-        resource_group,
-        name,
-        expected_s=expected_s,
-        deadline_s=DEADLINE_S,
-        if_match=True,
-    )
+    return KIND.at(azure, resource_id, get=get, expected_s=expected_s)
 
 
 def deletable_cluster(azure: Azure, site: Site) -> Deletable:
-    """The cluster, for the end of its days; AKS deletes it whatever else it is doing."""
-    operations = azure.container_service.managed_clusters
-    return deletable(
-        azure,
-        "AKS cluster",
-        site.resource_id("Microsoft.ContainerService/managedClusters", site.names.cluster),
-        operations.get,
-        operations.begin_delete,
-        site.names.resource_group,
-        site.names.cluster,
-        expected_s=DELETE_S,
-        deadline_s=DEADLINE_S,
-        waits=False,
-        if_match=True,
-    )
+    """The cluster, for the end of its days."""
+    return KIND.gone(azure, site.resource_id(KIND.type, site.names.cluster))

@@ -14,8 +14,8 @@ from aks_postgres.arm.planned import PlannedBody
 from aks_postgres.arm.reconcile import ArmResource, arm_resource, ensure, look_at
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.errors import ProvisioningError
-from aks_postgres.preflight.lasting_states import is_stopped, stopped_cluster
 from aks_postgres.reports.outputs import UNCHANGED, Change, ClusterOutputs, FieldChange
+from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster
 from aks_postgres.resources.managed_cluster import DEADLINE_S, existing
 
 # Azure seconds; unverified: AKS documents neither a usual time nor a limit. A start brings all nodes up again.

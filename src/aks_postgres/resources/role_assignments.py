@@ -14,6 +14,7 @@ from azure.core.exceptions import HttpResponseError
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
+from aks_postgres.arm.kind import Kind, whole_id
 from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import ArmResource, ensure
 from aks_postgres.arm.responses import Answer, Json, wire_items
@@ -37,6 +38,20 @@ ROLE_NAMES = {
     MONITORING_READER: "Monitoring Reader",
     MONITORING_DATA_READER: "Monitoring Data Reader",
 }
+
+
+KIND = Kind(
+    "Microsoft.Authorization/roleAssignments",
+    "role assignment",
+    "Access",
+    lambda azure: azure.authorization.role_assignments,
+    get="get_by_id",
+    put="create",
+    delete="delete_by_id",
+    key=whole_id,
+    step="roles of the identity, of Grafana and its admins",
+    removal="roles of the identity and of Grafana",
+)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from aks_postgres.reports.outputs import FieldChange
 from aks_postgres.reports.plan import COMES_AFTER, Action, Plan, PlannedResource, PlannedStep
 from aks_postgres.reports.plan_view import (
     CLUSTER,
-    KINDS,
     ROLE,
     Chapter,
     Deed,
@@ -22,6 +21,7 @@ from aks_postgres.reports.plan_view import (
     Setting,
     SharedChange,
 )
+from aks_postgres.resources.kinds import WORDS, plan_words
 from aks_postgres.runs.plan_database import STEPS as DATABASE_STEPS
 from aks_postgres.runs.plan_database import database_items
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -98,7 +98,7 @@ def plan_view(spec: EnvironmentSpec, plan: Plan) -> PlanView:
         shared=tuple(shared),
         how=tuple(_how(spec, items)),
         warnings=plan.warnings,
-    ).in_order()
+    ).in_order(WORDS)
     if found.can_t:
         return found
     return found.model_copy(update={"cost": plan.cost, "cost_now": _cost_now(spec, plan, items)})
@@ -139,7 +139,7 @@ def _item(spec: EnvironmentSpec, same: list[PlannedResource], who: Mapping[str, 
     actions = {one.action for one in same}
     action: Action = next((one for one in ("can't", "create", "update") if one in actions), "nothing")
     kind = _ROLE if "/.../" in first.id else resource_type(first.id)
-    chapter, word = KINDS.get(kind, ("Other", first.label))
+    chapter, word = plan_words().get(kind, ("Other", first.label))
     name = first.id.rsplit("/", 1)[-1]
     also: list[str] = []
     if action == "create":

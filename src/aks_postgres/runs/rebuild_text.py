@@ -8,6 +8,7 @@ from aks_postgres.foreign_text import in_markdown
 from aks_postgres.reports.cost import cost_text
 from aks_postgres.reports.plan_view import PlanItem, PlanView
 from aks_postgres.reports.rebuild import Addresses, RebuildPlan, Rebuilt
+from aks_postgres.resources.kinds import WORDS
 from aks_postgres.runs.plan_lines import markdown, plan_lines
 from aks_postgres.runs.receipt_text import receipt_text
 
@@ -53,7 +54,7 @@ def rebuild_view(
     ]
     cost = {} if any(item.action == "can't" for item in items) else {"cost": made.cost}
     told = {"deed": "rebuild", "items": tuple(items), "warnings": warnings, "cost": None, "cost_now": None}
-    return made.model_copy(update=told | cost).in_order()
+    return made.model_copy(update=told | cost).in_order(WORDS)
 
 
 def addresses_text(plan: RebuildPlan) -> list[str]:

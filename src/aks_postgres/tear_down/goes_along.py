@@ -17,10 +17,10 @@ from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import Finding, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
-from aks_postgres.preflight.lasting_states import is_stopped, start_cluster_command
 from aks_postgres.reports.outputs import Site
 from aks_postgres.reports.receipt import Vault
 from aks_postgres.resources.group_contents import contents_of
+from aks_postgres.resources.lasting_states import is_stopped, start_cluster_command
 from aks_postgres.resources.managed_cluster import deletable_cluster
 from aks_postgres.spec.names import Names
 from aks_postgres.tear_down.live_data import ClusterData, judge_data

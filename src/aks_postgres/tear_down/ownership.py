@@ -7,30 +7,12 @@ from collections.abc import Sequence
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import Finding, NotOurs
 from aks_postgres.reports.outputs import Site
+from aks_postgres.resources import rule_group
+from aks_postgres.resources.kinds import owned_ids
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import ENVIRONMENT, MANAGED_BY, PRODUCT, environment_key, is_ours
 
-RULE_GROUPS = "Microsoft.AlertsManagement/prometheusRuleGroups"
 WAY_OUT = "Move it elsewhere or delete it, then run again."
-
-
-def owned_ids(spec: EnvironmentSpec, site: Site) -> frozenset[str]:
-    """The case-folded IDs of everything with tags that a generation may have in its resource group."""
-    names, region = site.names, spec.region
-    kinds = {
-        "Microsoft.ManagedIdentity/userAssignedIdentities": [names.identity, names.backup_identity],
-        "Microsoft.Dashboard/grafana": [names.grafana],
-        "Microsoft.Monitor/accounts": [names.monitor_workspace],
-        "Microsoft.OperationalInsights/workspaces": [names.log_workspace],
-        "Microsoft.ContainerService/managedClusters": [names.cluster],
-        "Microsoft.Insights/dataCollectionEndpoints": [names.metrics_endpoint(region)],
-        "Microsoft.Insights/dataCollectionRules": [names.metrics_rule(region), names.logs_rule(region)],
-    }
-    if names.backup_group == names.resource_group:
-        kinds["Microsoft.Storage/storageAccounts"] = [names.storage_account]
-    return frozenset(
-        site.resource_id(kind, name).casefold() for kind, found in kinds.items() for name in found
-    )
 
 
 def foreign(spec: EnvironmentSpec, site: Site, contents: Sequence[Json]) -> list[Finding]:
@@ -38,7 +20,7 @@ def foreign(spec: EnvironmentSpec, site: Site, contents: Sequence[Json]) -> list
     mine = owned_ids(spec, site)
     problems = []
     for resource in contents:
-        is_rule_group = str(resource["type"]).casefold() == RULE_GROUPS.casefold() and (
+        is_rule_group = str(resource["type"]).casefold() == rule_group.KIND.type.casefold() and (
             site.names.is_rule_group(str(resource["name"]))
         )
         is_known = str(resource["id"]).casefold() in mine or is_rule_group

@@ -7,19 +7,19 @@ which lists have no second way.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from azure.core.exceptions import HttpResponseError
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.reconcile import look_at
 from aks_postgres.arm.responses import Json, Turned, listing
 from aks_postgres.arm.retry import all_ended, read, read_list
 from aks_postgres.errors import Finding
 from aks_postgres.reports.outputs import Site
+from aks_postgres.resources.kinds import owned_ids
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
-from aks_postgres.tear_down.ownership import owned_ids
 
 # https://github.com/kubernetes-sigs/azuredisk-csi-driver/blob/master/docs/driver-parameters.md
 _CLAIM, _NAMESPACE = "kubernetes.io-created-for-pvc-name", "kubernetes.io-created-for-pvc-namespace"
@@ -64,8 +64,9 @@ async def hidden_resources(
 ) -> list[Finding]:
     """The resources of a generation that Azure knows by ID and doesn't list in its group."""
     listed = {str(resource["id"]).casefold() for resource in contents}
-    missing = sorted(owned_ids(spec, site) - listed)
-    found = await all_ended(_resource(azure, site, one) for one in missing)
+    owned = owned_ids(spec, site)
+    missing = sorted(set(owned) - listed)
+    found = await all_ended(look_at(owned[one].at(azure, one, label=one)) for one in missing)
     return [
         Finding(
             f"{one.rpartition('/providers/')[2]}: the list of what is in {site.names.resource_group} doesn't show it, "
@@ -120,21 +121,3 @@ async def locks_at(azure: Azure, group_id: str, api_version: str) -> list[Json]:
         return found
 
     return await read_list(f"locks of {group_id.rpartition('/')[2]}", fetch)
-
-
-async def _resource(azure: Azure, site: Site, resource_id: str) -> Json | None:
-    kind, _, name = resource_id.rpartition("/providers/")[2].rpartition("/")
-    return await read(resource_id, _operations(azure)[kind], site.names.resource_group, name)
-
-
-def _operations(azure: Azure) -> dict[str, Callable[..., Awaitable[Any]]]:
-    return {
-        "microsoft.managedidentity/userassignedidentities": azure.identities.user_assigned_identities.get,
-        "microsoft.dashboard/grafana": azure.dashboard.grafana.get,
-        "microsoft.monitor/accounts": azure.monitor.azure_monitor_workspaces.get,
-        "microsoft.operationalinsights/workspaces": azure.log_analytics.workspaces.get,
-        "microsoft.containerservice/managedclusters": azure.container_service.managed_clusters.get,
-        "microsoft.insights/datacollectionendpoints": azure.monitor.data_collection_endpoints.get,
-        "microsoft.insights/datacollectionrules": azure.monitor.data_collection_rules.get,
-        "microsoft.storage/storageaccounts": azure.storage.storage_accounts.get_properties,
-    }

@@ -175,7 +175,7 @@ def cluster_spec(env: Environment, server: str, instances: int = 1) -> Json:
     }
 
 
-STORE = {
+STORE: Json = {
     "configuration": {
         "destinationPath": "https://acc1.blob.core.windows.net/backups",
         "azureCredentials": {"inheritFromAzureAD": True},
@@ -255,3 +255,36 @@ def test_an_immediate_schedule_makes_a_backup_at_once(archived: Environment) -> 
     (backup,) = until(made)
     assert backup["metadata"]["ownerReferences"][0]["kind"] == "ScheduledBackup"
     assert until(lambda: archived.get("scheduledbackups", "daily").get("status"))["nextScheduleTime"]
+
+
+def test_a_pod_without_the_webhooks_label_gets_no_identity_and_archives_nothing(
+    archived: Environment,
+) -> None:
+    """https://learn.microsoft.com/azure/aks/workload-identity-overview#pod-labels"""
+    archived.trust("bare")
+    spec = cluster_spec(archived, "bare-1", 2)
+    del spec["inheritedMetadata"]
+    archived.make("clusters", "bare", spec)
+    found = until(lambda: archived.condition("bare", "ContinuousArchiving"))
+    assert (found["status"], found["reason"]) == ("False", "ContinuousArchivingFailing")
+    (container,) = archived.send("GET", "/api/v1/namespaces/db/pods/bare-1")["spec"]["containers"]
+    assert not [one for one in container["env"] if one["name"].startswith("AZURE_")]
+    assert not [name for name in archived.blobs() if name.startswith("bare-1/")]
+
+
+def test_in_tree_backups_go_to_the_same_place(archived: Environment) -> None:
+    archived.trust("tree")
+    spec = cluster_spec(archived, "unused")
+    del spec["plugins"]
+    spec["backup"] = {"barmanObjectStore": {**STORE["configuration"], "serverName": "tree-1"}}
+    archived.make("clusters", "tree", spec)
+    archived.make("backups", "tree", {"cluster": {"name": "tree"}})
+
+    def ended() -> Json | None:
+        status: Json = archived.get("backups", "tree").get("status") or {}
+        return status if status.get("phase") in ("completed", "failed") else None
+
+    status = until(ended)
+    assert (status["phase"], status["method"]) == ("completed", "barmanObjectStore"), status
+    assert f"tree-1/base/{status['backupId']}/backup.info" in archived.blobs()
+    assert archived.get("clusters", "tree")["status"]["lastSuccessfulBackup"]

@@ -6,9 +6,11 @@ import asyncio
 import base64
 import contextlib
 import os
+import shutil
 import signal
 import ssl
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -337,11 +339,6 @@ async def test_volumes_are_bound_to_the_zone_of_their_first_node(pg: Cluster) ->
     ("spec", "phase", "says"),
     [
         (
-            {"postgresql": {"parameters": {"archive_command": "true"}}},
-            "Invalid cluster definition",
-            "archive_command",
-        ),
-        (
             {"plugins": [{"name": "barman-cloud.cloudnative-pg.io"}]},
             "Cluster cannot proceed to reconciliation due to an unknown plugin being required",
             "Unknown plugin",
@@ -383,3 +380,58 @@ async def test_a_version_that_is_not_installed_can_not_be_pulled(cluster: Cluste
 
     assert await until(waiting) == "ImagePullBackOff"
     await cluster.done("DELETE", f"{CLUSTERS}/old")
+
+
+async def test_the_operators_webhook_refuses_what_it_would_not_take(pg: Cluster) -> None:
+    fixed = body("refused", postgresql={"parameters": {"archive_command": "true"}})
+    answer = await pg.send("POST", CLUSTERS, fixed)
+    assert answer.error == (422, "Invalid")
+    assert answer.body["message"].startswith(
+        'admission webhook "vcluster.cnpg.io" denied the request: Cluster.'
+    )
+    patch = {"spec": {"storage": {"size": "512Mi"}}}
+    answer = await pg.send("PATCH", f"{CLUSTERS}/pg", patch, "application/merge-patch+json")
+    assert (answer.status, "can't shrink existing storage from 1Gi" in answer.body["message"]) == (422, True)
+
+
+async def test_kubectl_opens_psql_with_and_without_a_terminal(pg: Cluster, tmp_path: Path) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl isn't installed")
+    primary = (await healthy(pg, "pg"))["status"]["currentPrimary"]
+    command = [
+        kubectl,
+        "--kubeconfig",
+        str(pg.kubeconfig(tmp_path)),
+        "-n",
+        "db",
+        "exec",
+        primary,
+        "-c",
+        "postgres",
+    ]
+
+    async def ask(*more: str, sent: bytes = b"") -> bytes:
+        pipe, merged = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
+        process = await asyncio.create_subprocess_exec(
+            *command, *more, stdin=pipe, stdout=pipe, stderr=merged
+        )
+        out, _ = await asyncio.wait_for(process.communicate(sent), 120)
+        return out
+
+    assert await ask("--", "psql", "-XAtc", "select 6 * 7") == b"42\n"
+    assert await ask("-i", "--", "psql", "-XAt", sent=b"select 'typed';\n") == b"typed\n"
+    assert b"executable file not found" in await ask("--", "bash", "-c", "id")
+    from kubernetes.stream import stream
+
+    def talk() -> str:
+        call = core(pg).connect_get_namespaced_pod_exec
+        options = {"stdout": True, "stderr": False, "stdin": True, "tty": True, "_preload_content": False}
+        running = stream(call, primary, "db", command=["psql", "-X"], container="postgres", **options)
+        running.write_stdin("select 'seen on ' || 'a terminal';\n\\q\n")
+        running.run_forever(timeout=60)
+        return str(running.read_stdout())
+
+    said = await asyncio.to_thread(talk)
+    assert "seen on a terminal" in said
+    assert "postgres=#" in said

@@ -8,6 +8,7 @@ from typing import Any
 from azure_sandbox.kubernetes.admission import Webhooks
 from azure_sandbox.kubernetes.controllers import Controllers
 from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
+from azure_sandbox.kubernetes.controllers.postgres.admission import ClusterRules
 from azure_sandbox.kubernetes.controllers.postgres.controller import PostgresClusters
 from azure_sandbox.kubernetes.controllers.postgres.streams import Streams
 from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
@@ -70,7 +71,7 @@ class KubernetesApi:
         self.registry = Registry()
         self.objects = Objects(self.store, self.registry, clock, f"{seed}/{name}")
         self.webhooks = Webhooks(self.objects)
-        self.objects.admission.append(self.webhooks)
+        self.objects.admission += [self.webhooks, ClusterRules(self.store)]
         self.app = Endpoint(name, version, clock, Verbs(self.objects, sign), {self.token: ADMIN}, on_request)
         self._controllers = Controllers(
             self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem, troubles, around

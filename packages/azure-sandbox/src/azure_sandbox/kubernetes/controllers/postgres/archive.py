@@ -151,7 +151,9 @@ class Archive:
             "PATH": "/usr/bin:/bin",
             "LC_ALL": "C.UTF-8",
             "HOME": str(server.folder),
+            # Both lead to the sandbox or nowhere: without an identity, barman would ask an address of Azure's VMs.
             "HTTPS_PROXY": work.host.proxy_url(),
+            "HTTP_PROXY": work.host.proxy_url(),
             "NO_PROXY": "localhost,127.0.0.1",
             "REQUESTS_CA_BUNDLE": bundle,
             "PGHOST": str(server.sockets),

@@ -67,6 +67,8 @@ class Kubelet:
         self._clock = controller.life.clock
         self.namespace = namespace
         self.instances: dict[str, Served] = {}
+        self.unpulled: dict[str, str] = {}
+        """Instances whose image isn't to be had, and why."""
 
     def pod(self, name: str) -> Json | None:
         """The Pod of an instance."""
@@ -94,7 +96,11 @@ class Kubelet:
         if not pod["spec"].get("nodeName"):
             return
         if served is None:
-            self._cannot_start(pod, "the volume's data ended with the sandbox that had it")
+            if name in self.unpulled:
+                self._cannot_start(pod, "ImagePullBackOff", self.unpulled[name])
+            else:
+                lost = "the volume's data ended with the sandbox that had it"
+                self._cannot_start(pod, "CreateContainerError", lost)
             return
         if served.pod_uid != pod["metadata"]["uid"]:
             served.pod_uid = pod["metadata"]["uid"]
@@ -242,8 +248,8 @@ class Kubelet:
             number += 1
         return address
 
-    def _cannot_start(self, pod: Json, why: str) -> None:
-        waiting = {"reason": "CreateContainerError", "message": why}
+    def _cannot_start(self, pod: Json, reason: str, why: str) -> None:
+        waiting = {"reason": reason, "message": why}
         statuses = [
             {
                 "name": item["name"],

@@ -525,43 +525,19 @@ class ClusterWork:
             here = ", ".join(self.host.programs.versions)
             text = f"Failed to pull image {self._image!r}: the sandbox has PostgreSQL {here}"
             self.event("Failed", text, "Warning")
-            self._show_unpulled(cluster, name, serial, text)
+            self.kubelet.unpulled[name] = f"Back-off pulling image {self._image!r}: {text}"
+            if self.kubelet.pod(name) is None:
+                pod = bodies.pod(cluster, name, serial, self._image, None, [])
+                self.controller.make("pods", pod, words.OPERATOR)
             return None
         server = self.servers.new(name, binaries)
         self.servers.certify(server, self._pairs["server"], self._pairs["replica"])
         return server
 
-    def _show_unpulled(self, cluster: Json, name: str, serial: int, text: str) -> None:
-        """A Pod whose image can't be pulled."""
-        if self.kubelet.pod(name) is None:
-            self.controller.make(
-                "pods", bodies.pod(cluster, name, serial, self._image, None, []), words.OPERATOR
-            )
-        pod = self.kubelet.pod(name)
-        if pod is None:
-            return
-        state = {
-            "waiting": {
-                "reason": "ImagePullBackOff",
-                "message": f"Back-off pulling image {self._image!r}: {text}",
-            }
-        }
-        container = {
-            "name": "postgres",
-            "image": self._image,
-            "imageID": "",
-            "ready": False,
-            "started": False,
-            "restartCount": 0,
-            "state": state,
-        }
-        self.controller.set_status(
-            "pods", pod, {"phase": "Pending", "containerStatuses": [container]}, "kubelet"
-        )
-
     def _take_in(self, cluster: Json, server: Instance, serial: int) -> None:
         """Make the Pod of a server whose data is there."""
         self.instances[server.name] = Served(server)
+        self.kubelet.unpulled.pop(server.name, None)
         pod = self.kubelet.pod(server.name)
         if pod is not None:  # One whose image couldn't be pulled, which can be by now.
             self.store.remove("pods", self.namespace, server.name)
@@ -862,6 +838,11 @@ class ClusterWork:
                 else f"Multiple differing system IDs reported by instances: {identifiers}"
             )
             self.set_condition("ConsistentSystemID", str(same), "Unique" if same else "Mismatch", text)
+        if status.get("currentPrimary") and not names:
+            # After a restart of the sandbox: the objects are there, the data isn't.
+            self.phase(words.UNRECOVERABLE, "The data ended with the sandbox that had it")
+            self.set_condition("Ready", "False", "ClusterIsNotReady", "Cluster Is Not Ready")
+            return
         moving = status.get("targetPrimary") != status.get("currentPrimary")
         if self._job is not None or moving or not status.get("currentPrimary"):
             if not ready:

@@ -8,18 +8,11 @@ them to end is of no use.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import Finding, LastingState
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.errors import LastingState
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 
-# https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states
-_TAKES_WRITES = ("enabled", "pastdue")
-_IN_THE_MAKING = ("creating", "deleting")
 # What `workspaceCapping.dataIngestionStatus` says of a workspace that takes nothing until a person acts, by the models
 # of azure-mgmt-loganalytics. OverQuota isn't among them: it ends at the next reset of the daily cap.
 _INGESTION_OFF = {
@@ -73,59 +66,6 @@ def stopped_here(spec: EnvironmentSpec, names: Names, cluster: Json | None) -> l
     if is_stopped(cluster):
         return [stopped_cluster(names.resource_group, names.cluster)]
     return [stopped_pool(names.resource_group, names.cluster, pool) for pool in stopped_pools(spec, cluster)]
-
-
-def judge_standing(
-    spec: EnvironmentSpec, names: Names, cluster: Json | None, groups: Sequence[Json]
-) -> Verdict:
-    """Whether the live cluster is in a state that no run gets it out of, or only one that was told to.
-
-    Args:
-        spec: the environment wanted.
-        names: its names.
-        cluster: the live cluster as ARM shows it; None when there is none.
-        groups: every resource group of the subscription, as ARM lists them.
-    """
-    if cluster is None:
-        return FINE
-    verdict = FINE
-    for found in stopped_here(spec, names, cluster):
-        if spec.cluster.if_stopped == "start":
-            verdict += warning("cluster.if_stopped", f"{found.label} is stopped; this run starts it.")
-        else:
-            verdict += problem("cluster.if_stopped", f"{found.label} is stopped.", found.way_out)
-    node_group = str((cluster.get("properties") or {}).get("nodeResourceGroup") or "")
-    known = {str(group["name"]).casefold() for group in groups}
-    if (
-        node_group
-        and node_group.casefold() not in known
-        and state_of(cluster).casefold() not in _IN_THE_MAKING
-    ):
-        lost = lost_node_group(names.cluster, node_group)
-        verdict += problem("name", str(lost).removesuffix(f" {lost.way_out}"), lost.way_out)
-    return verdict
-
-
-def lost_node_group(cluster: str, node_group: str) -> LastingState:
-    """The refusal for a cluster whose nodes, disks and addresses were deleted under it."""
-    return LastingState(
-        f"AKS cluster {cluster}",
-        f"has lost its node resource group {node_group}, with every node and disk in it; AKS can't bring that back",
-        "Make the environment anew from its backups: aks-postgres rebuild, or aks-postgres tear-down and then "
-        "aks-postgres provision.",
-    )
-
-
-def subscription_problem(found: Json) -> Finding | None:
-    """Why a subscription takes no writes, and the way out; None where it does."""
-    state = str(found.get("state") or "Enabled")
-    if state.casefold() in _TAKES_WRITES:
-        return None
-    return Finding(
-        f"subscription {found.get('subscriptionId')} ({found.get('displayName')}) is {state} and takes no writes.",
-        "Have its owner enable it "
-        "(https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled), then run again.",
-    )
 
 
 def refuse_ingestion_off(label: str, live: Json) -> None:

@@ -1,0 +1,200 @@
+"""What is known of one type of Azure resource, said once: writing, reading, deleting and judging it derive from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from aks_postgres.arm.client import Azure
+from aks_postgres.arm.deletion import Deletable, deletable
+from aks_postgres.arm.diff import Decision, decide
+from aks_postgres.arm.reconcile import ArmResource, arm_resource
+from aks_postgres.arm.responses import Json
+from aks_postgres.reports.plan_view import Chapter
+from aks_postgres.spec.names import Names
+
+
+def names_in(resource_id: str) -> tuple[str, ...]:
+    """Group and names, as most operations take them: `.../resourceGroups/g/providers/NS/a/x/b/y` is g, x, y."""
+    parts = resource_id.split("/")
+    # "", subscriptions, its ID, resourceGroups, the group, providers, the namespace, and then types and names.
+    return (parts[4], *parts[8::2])
+
+
+def whole_id(resource_id: str) -> tuple[str, ...]:
+    """The ID, as operations by ID take it."""
+    return (resource_id.lstrip("/"),)
+
+
+def scope_and_name(resource_id: str) -> tuple[str, ...]:
+    """The resource that this one extends, and its name."""
+    scope, _, own = resource_id.rpartition("/providers/")
+    return (scope.lstrip("/"), own.rpartition("/")[2])
+
+
+def _nothing(_names: Names, _region: str) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One type of Azure resource.
+
+    How it is called:
+
+    Args:
+        type: as ARM names it, such as `Microsoft.Dashboard/grafana`.
+        word: as messages and receipts name it, such as `Managed Grafana`.
+        chapter: of the plan.
+        plan_word: as plans name it, if not by `word`.
+
+    How it is reached, by the SDK client's operations:
+
+        operations: the group of operations.
+        get, put, update, delete: their names; without `update` the whole resource is sent, and without `delete` it goes
+            with something else.
+        key: what these take first, from the resource's ID.
+        api_version: for operations by ID.
+        if_match: whether writes and deletions say which version they are about.
+        waits: whether its deletion waits for other operations on it.
+        create_s, delete_s: how long these usually take, in Azure seconds.
+        create_deadline_s, delete_deadline_s: when to stop waiting.
+
+    How it is judged:
+
+        immutable: what Azure can't change in place.
+        way_out: of a refusal because of these.
+        is_foundation: whether it may be made before there is a lock: nothing in it can be lost.
+        is_regional: whether the region must have it.
+        owned: its names in an environment's own group, where it has tags.
+        step: for which step `read` and `write` are needed.
+        option: the same where an option of the spec alone needs them.
+        reads: the same for `read`, if another.
+        removal: for what `delete` is needed in a tear-down; empty where none deletes it.
+        linked: further actions, and for what.
+        permission: the type in actions, if another.
+    """
+
+    type: str
+    word: str
+    chapter: Chapter
+    operations: Callable[[Azure], Any]
+    plan_word: str = ""
+    get: str = "get"
+    put: str = "create_or_update"
+    update: str = ""
+    delete: str = ""
+    key: Callable[[str], tuple[str, ...]] = names_in
+    api_version: str = ""
+    if_match: bool = False
+    waits: bool = True
+    create_s: float = 2
+    create_deadline_s: float = 600
+    delete_s: float = 2
+    delete_deadline_s: float = 600
+    immutable: tuple[str, ...] = ("location",)
+    way_out: str = "Rebuild the environment, or change the spec back."
+    is_foundation: bool = False
+    is_regional: bool = False
+    owned: Callable[[Names, str], Iterable[str]] = _nothing
+    step: str = ""
+    option: str = ""
+    reads: str = ""
+    removal: str = ""
+    linked: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    permission: str = ""
+
+    def label(self, name: str) -> str:
+        """How messages call one of that name."""
+        return f"{self.word} {name}"
+
+    def _options(self) -> dict[str, str]:
+        return {"api_version": self.api_version} if self.api_version else {}
+
+    def at(self, azure: Azure, resource_id: str, *, label: str = "", **other: Any) -> ArmResource:
+        """The resource of that ID, to be written.
+
+        Args:
+            azure: the connection to Azure.
+            resource_id: its ARM ID.
+            label: as messages call it, if not by word and name.
+            other: for `arm_resource`, instead of what is said here; `put` and `update` by their names.
+        """
+        operations = self.operations(azure)
+        put, update = other.pop("put", self.put), other.pop("update", self.update)
+        options: dict[str, Any] = {
+            "update": getattr(operations, update) if update else None,
+            "expected_s": self.create_s,
+            "deadline_s": self.create_deadline_s,
+            "if_match": self.if_match,
+            "is_foundation": self.is_foundation,
+            **self._options(),
+            **other,
+        }
+        return arm_resource(
+            azure,
+            label or self.label(resource_id.rsplit("/", 1)[-1]),
+            resource_id,
+            options.pop("get", None) or getattr(operations, self.get),
+            getattr(operations, put),
+            *self.key(resource_id),
+            **options,
+        )
+
+    def gone(self, azure: Azure, resource_id: str, *, word: str = "") -> Deletable:
+        """The resource of that ID, to be deleted, or to be waited for until it is gone.
+
+        Args:
+            azure: the connection to Azure.
+            resource_id: its ARM ID.
+            word: as messages and receipts call it, if not by the kind's word.
+        """
+        operations = self.operations(azure)
+        return deletable(
+            azure,
+            word or self.word,
+            resource_id,
+            getattr(operations, self.get),
+            getattr(operations, self.delete),
+            *self.key(resource_id),
+            expected_s=self.delete_s,
+            deadline_s=self.delete_deadline_s,
+            waits=self.waits,
+            if_match=self.if_match,
+            **self._options(),
+        )
+
+    def decide(
+        self, label: str, wanted: Json, live: Json | None, *, only_at_creation: Json | None = None
+    ) -> Decision:
+        """What to do about a resource, given what is wanted; as `arm.diff.decide`.
+
+        Raises:
+            ImmutableChange: what Azure can't change in place differs.
+        """
+        return decide(
+            label,
+            wanted,
+            live,
+            only_at_creation=only_at_creation,
+            immutable=self.immutable,
+            way_out=self.way_out,
+        )
+
+
+def by_id(kind: str, word: str, chapter: Chapter, api_version: str, **other: Any) -> Kind:
+    """A type whose own SDK client isn't worth its import, reached by its ID."""
+    return Kind(
+        kind,
+        word,
+        chapter,
+        lambda azure: azure.resources.resources,
+        get="get_by_id",
+        put="begin_create_or_update_by_id",
+        delete="begin_delete_by_id",
+        key=whole_id,
+        api_version=api_version,
+        **other,
+    )

@@ -1,0 +1,182 @@
+"""A database from nothing to rows, on real PostgreSQL behind a sandbox: `make test-database`."""
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from prefect import get_client
+
+from aks_postgres.cli.psql import PSQL_VARIABLE, psql
+from aks_postgres.errors import NotThere, ProvisioningError
+from aks_postgres.exit_codes import CommandFailed
+from aks_postgres.flows.deploy_database import deploy_database
+from aks_postgres.flows.plan import make_plan
+from aks_postgres.reports.journal import Journal, use_journal
+from aks_postgres.reports.outputs import DatabaseOutputs
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess, start
+from azure_sandbox.postgres.programs import FOLDER, default_folder, found_in
+
+from ..conftest import point_at, spec_for
+from ..flows.conftest import Run, run_provision, writes
+from ..flows.stage import kube_for
+
+pytestmark = [pytest.mark.database, pytest.mark.timeout(900)]
+
+# Azure's seconds go by faster; PostgreSQL's don't.
+SPEED = 60
+NAMESPACE = "/api/v1/namespaces/cnpg-database"
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    """A sandbox with PostgreSQL, empty."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(FOLDER, raising=False)
+        if found_in(default_folder()) is None:
+            pytest.skip("no PostgreSQL is installed: azure-sandbox postgres install")
+        folder = tmp_path_factory.mktemp("sandbox") / "state"
+        process = start(folder, "--speed", str(SPEED), "--postgres", "auto")
+        sandbox = SandboxProcess(folder)
+        point_at(sandbox, patch)
+        patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
+        programs = default_folder() / "18.6.0"
+        client = tmp_path_factory.mktemp("client") / "psql"
+        client.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={programs}/lib exec {programs}/bin/psql "$@"\n')
+        client.chmod(0o700)
+        patch.setenv(PSQL_VARIABLE, str(client))
+        sandbox.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
+        try:
+            yield sandbox
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def with_database(azure: SandboxProcess, **database: Any) -> EnvironmentSpec:
+    components = {
+        f"{name}_manifest_{part}": azure.description[f"{name}_manifest_{part}"]
+        for name in ("cert_manager", "plugin")
+        for part in ("url", "sha256")
+    }
+    return spec_for(azure, database={"components": components, **database})
+
+
+@dataclass
+class Deployed:
+    """An environment whose database was deployed afterwards, and what that run said."""
+
+    spec: EnvironmentSpec
+    first: Run
+    outputs: DatabaseOutputs
+    journal: Journal
+    ledger: list[dict[str, Any]]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def deployed(azure: SandboxProcess, prefect_api: None) -> AsyncIterator[Deployed]:
+    spec = with_database(azure, databases=["appdb", "reports"])
+    with pytest.raises(NotThere):
+        await deploy_database(spec)
+    first = await run_provision(azure, spec_for(azure))
+    since = len(azure.ledger())
+    with use_journal(Journal()) as journal:
+        outputs = await deploy_database(spec)
+    yield Deployed(spec, first, outputs, journal, azure.ledger()[since:])
+
+
+async def asked(spec: EnvironmentSpec, query: str, capfd: pytest.CaptureFixture[str], **options: Any) -> str:
+    """What psql prints."""
+    capfd.readouterr()
+    arguments = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", query]
+    code = await psql(spec, **{"database": None, "replica": False, **options}, arguments=arguments)
+    out = capfd.readouterr().out.strip()
+    assert code == 0, out
+    return out
+
+
+async def test_the_owner_reads_and_writes_over_verified_tls(
+    deployed: Deployed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = deployed.spec
+    facts = (
+        "select current_user, current_database(), pg_is_in_recovery(), ssl from pg_stat_ssl "
+        "where pid = pg_backend_pid()"
+    )
+    assert await asked(spec, facts, capfd) == "app|appdb|f|t"
+    assert await asked(spec, "select current_database()", capfd, database="reports") == "reports"
+    await asked(spec, "create table kept as select generate_series(1, 500) as id", capfd)
+    # A commit waits for one of the replicas, not for both.
+    for _ in range(100):
+        if await asked(spec, "select to_regclass('kept') is not null", capfd, replica=True) == "t":
+            break
+    assert await asked(spec, "select pg_is_in_recovery(), count(*) from kept", capfd, replica=True) == "t|500"
+
+
+def test_backups_are_real_blobs_in_the_pods_own_name(deployed: Deployed) -> None:
+    assert "that a backup can be restored: no copy was made of one" in deployed.outputs.not_proven
+    assert any("base backup" in fact for fact in deployed.outputs.proven)
+    assert deployed.outputs.recoverable_since
+    assert {"PutBlock", "PutBlockList"} & {entry["operation"] for entry in deployed.ledger} or any(
+        entry["operation"] == "PutBlob" and f"/{deployed.outputs.lineage}/base/" in entry["path"]
+        for entry in deployed.ledger
+    )
+
+
+def test_on_azure_only_the_credential_is_written(deployed: Deployed) -> None:
+    found = [entry["operation"] for entry in writes(deployed.ledger) if entry["service"] == "arm"]
+    assert [name for name in found if name not in ("Tags_UpdateAtScope", "BlobContainers_Lease")] == [
+        "FederatedIdentityCredentials_CreateOrUpdate"
+    ]
+
+
+async def test_another_run_finds_everything_and_writes_nothing(
+    azure: SandboxProcess, deployed: Deployed
+) -> None:
+    again = await run_provision(azure, deployed.spec)
+    ours = [entry for entry in again.writes if entry["service"] == "arm" or "aks-postgres" in str(entry)]
+    assert ours == []
+    assert again.outputs.is_unchanged
+    assert again.outputs.database is not None
+    assert again.outputs.database.recoverable_since
+    assert (await make_plan(deployed.spec, recorded=False)).is_empty
+
+
+async def test_the_password_is_in_nothing_that_a_run_leaves(
+    azure: SandboxProcess, deployed: Deployed, tmp_path: Path
+) -> None:
+    secret = kube_for(azure, deployed.first.outputs, tmp_path).get(f"{NAMESPACE}/secrets/db-user-pass")
+    assert secret is not None
+    encoded = secret["data"]["password"]
+    password = base64.b64decode(encoded).decode()
+    async with get_client() as client:
+        artifacts = [artifact.data for artifact in await client.read_artifacts()]
+    left = [deployed.outputs.model_dump_json(), str(deployed.journal.events), str(artifacts)]
+    assert not any(word in text for word in (password, encoded) for text in left)
+
+
+async def test_psql_follows_the_primary(
+    azure: SandboxProcess, deployed: Deployed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = deployed.outputs.primary
+    instances = azure.control("GET", "postgres")["instances"]
+    (killed,) = [one for name, one in instances.items() if name.endswith(f"/{before}")]
+    os.kill(killed["pid"], 9)
+    seen = ""
+    for _ in range(120):
+        try:
+            seen = await asked(
+                deployed.spec, "select count(*) from kept where not pg_is_in_recovery()", capfd
+            )
+        except (AssertionError, ProvisioningError, CommandFailed):  # while nobody is the primary
+            seen = ""
+        if seen == "500":
+            break
+        await asyncio.sleep(1)
+    assert seen == "500"
