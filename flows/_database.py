@@ -15,6 +15,7 @@ from aks_postgres.reports.outputs import (
     ClusterOutputs,
     DatabaseOutputs,
     IdentityOutputs,
+    MonitorWorkspaceOutputs,
     NamespacesOutputs,
     OperatorOutputs,
     Place,
@@ -26,6 +27,7 @@ from aks_postgres.reports.outputs import (
 )
 from aks_postgres.runs.steps import Step, Steps
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.database.alerts import ensure_database_alerts
 from aks_postgres.tasks.database.backups import (
     ensure_backup_schedule,
     ensure_first_backup,
@@ -60,6 +62,7 @@ class Foundation:
     blob_roles: Step[RoleOutputs] | RoleOutputs
     cluster: Step[ClusterOutputs] | ClusterOutputs
     metrics_on: Step[StepOutputs] | StepOutputs
+    monitor_workspace: Step[MonitorWorkspaceOutputs] | MonitorWorkspaceOutputs
     namespaces: Step[NamespacesOutputs] | NamespacesOutputs
     cnpg_operator: Step[OperatorOutputs] | OperatorOutputs
 
@@ -122,7 +125,8 @@ def start_database(
     ready = start(wait_until_postgres_is_ready, spec, place, cluster, postgres)
     databases = start(ensure_databases, spec, place, cluster, ready)
     monitor = start(ensure_database_monitor, spec, place, cluster, on.namespaces, on.metrics_on)
-    last: list[Step[Any]] = [databases, monitor]
+    alerts = start(ensure_database_alerts, spec, place, cluster, on.monitor_workspace)
+    last: list[Step[Any]] = [databases, monitor, alerts]
     first: Step[BackupOutputs] | None = None
     proofs: list[Step[VerificationOutputs]] = []
     if credential is not None and proof is not None:

@@ -180,6 +180,7 @@ def start_environment(
         blob_roles=blob_roles,
         cluster=cluster,
         metrics_on=metrics_on,
+        monitor_workspace=monitor_workspace,
         namespaces=namespaces,
         cnpg_operator=cnpg_operator,
     )

@@ -24,7 +24,9 @@ from aks_postgres.tasks.database.components import ensure_operator_settings
 
 @flow(flow_run_name="deploy database of {spec.name} in {spec.region}")
 async def deploy_database(spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait") -> DatabaseOutputs:
-    """Make the database of a finished environment, or bring it to the spec; on Azure only its credential is written.
+    """Make the database of a finished environment, or bring it to the spec.
+
+    On Azure it writes the pods' credential and the alert rules; the rest is in the cluster.
 
     `provision` does the same at its end, and brings the environment to the spec first.
 

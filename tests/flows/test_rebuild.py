@@ -22,6 +22,7 @@ from aks_postgres.spec.names import Names
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
+from ..conftest import spec_for
 from .conftest import writes
 from .test_tear_down import OBJECT, blob, database, kube_for, make_neighbour, resources, until
 
@@ -305,6 +306,24 @@ async def test_refusals_come_before_the_first_write_and_all_at_once(
         entry for entry in writes(azure.ledger()[since:]) if not entry["path"].startswith("/apis/postgresql")
     ]
     assert [entry for entry in ours if entry["service"] != "kubernetes"] == []
+
+
+async def test_a_database_is_not_rebuilt_empty_unless_its_data_is_let_go(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    components = {
+        f"{name}_manifest_{part}": azure.description[f"{name}_manifest_{part}"]
+        for name in ("cert_manager", "plugin")
+        for part in ("url", "sha256")
+    }
+    with_one = spec_for(azure, database={"components": components})
+    since = len(azure.ledger())
+    with pytest.raises(
+        RebuildRefused, match=r"database would be empty, .* Type cnpg-canadacentral as discard_data"
+    ):
+        await rebuild(with_one, KEY)
+    assert writes(azure.ledger()[since:]) == []
+    assert (await make_rebuild_plan(with_one, "blue_green", KEY, KEY, 60)).refusals == ()
 
 
 async def test_while_another_run_writes_it_is_refused(

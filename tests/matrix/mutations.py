@@ -448,7 +448,7 @@ MUTATIONS = (
         "src/aks_postgres/tear_down/forbidden.py",
         "    if caller_id in excluded:",
         "    if False:",
-        "tests/tasks/test_forbidden.py::test_a_deny_assignment_that_would_be_met_half_way_is_named",
+        "tests/tasks/test_forbidden.py::test_a_deny_assignment_that_isnt_in_the_way_isnt_named[the caller is excluded]",
     ),
     Mutation(
         "an immutable container is seen before the first deletion",
@@ -1028,6 +1028,49 @@ MUTATIONS = (
         "isinstance(error, SpecError | UnknownRegion)",
         "isinstance(error, SpecError)",
         "tests/cli/test_spec_commands.py::test_a_region_that_isn_t_there_is_bad_input",
+    ),
+    Mutation(
+        "a database's volume never shrinks",
+        "src/aks_postgres/database/limits.py",
+        "        if new is None or (bytes_of(old) or 0) > (bytes_of(new) or 0):",
+        "        if new is None:",
+        "tests/tasks/test_database.py::test_a_volume_that_would_shrink_is_refused",
+    ),
+    Mutation(
+        "a Cluster that another made is left alone",
+        "tasks/database/postgres_cluster.py",
+        "    if has != wanted:",
+        "    if False:",
+        "tests/tasks/test_database.py::test_somebody_else_s_objects_are_left_alone",
+    ),
+    Mutation(
+        "an archive that was used is refused before there is a Cluster",
+        "tasks/database/credential.py",
+        "            await blobs.refuse_used(lineage(place))",
+        "            pass",
+        "tests/tasks/test_database.py::"
+        "test_an_archive_that_another_cluster_used_is_refused_before_there_is_a_cluster",
+    ),
+    Mutation(
+        "no two generations archive under one name",
+        "src/aks_postgres/database/objects.py",
+        '    return f"{site.names.postgres_cluster}-{site.generation}"',
+        '    return f"{site.names.postgres_cluster}"',
+        "tests/database/test_objects.py::test_no_two_generations_archive_under_one_name[shop-db]",
+    ),
+    Mutation(
+        "parameters that could lose acknowledged data are refused",
+        "src/aks_postgres/spec/database.py",
+        "    if name in _UNSAFE:",
+        "    if False:",
+        "tests/spec/test_database_spec.py::test_what_makes_no_database_is_refused_by_its_field",
+    ),
+    Mutation(
+        "a database isn't rebuilt empty unless its data is let go",
+        "flows/rebuild.py",
+        "        if spec.database is not None and going and discard_data is None:",
+        "        if False:",
+        "tests/flows/test_rebuild.py::test_a_database_is_not_rebuilt_empty_unless_its_data_is_let_go",
     ),
 )
 

@@ -1,6 +1,9 @@
 """Promises about how the code is built, looked for in its source."""
 
 import ast
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +86,27 @@ def test_an_errors_kind_is_told_by_its_class_and_not_by_its_module() -> None:
         and ast.unparse(node.value.func) == "type"
     ]
     assert found == []
+
+
+def test_provision_has_no_tear_down_in_it() -> None:
+    """In a process of its own, as the other tests import everything."""
+    code = "import sys, aks_postgres.flows.provision; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    words = ("tear_down", "clean_up", "_retirement", "inventory", "removal_plan")
+    ours = [name for name in loaded.split() if name.startswith("aks_postgres.")]
+    assert len(ours) > 50
+    assert [name for name in ours if any(word in name for word in words)] == []
+
+
+def test_the_diagram_of_provision_has_every_step_of_it() -> None:
+    shown = (ROOT / "CONTRIBUTING.md").read_text().partition("```mermaid")[2].partition("```")[0]
+    source = Path(_environment.__file__).read_text()
+    started = set(
+        re.findall(r"\b(?:ensure|register|reach|restart|mark)_\w+(?=,)", source.partition("def start_env")[2])
+    )
+    assert len(started) > 30
+    words = set(re.findall(r"\w+", shown))
+    assert {name for name in started if name.partition("_")[2] not in words} == set()
 
 
 def test_a_step_is_called_alike_in_the_flow_in_plans_and_in_prefect() -> None:

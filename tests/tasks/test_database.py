@@ -10,6 +10,7 @@ from aks_postgres.errors import ImmutableChange, LastingState, NotOurs
 from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.findings import FINE
 from aks_postgres.runs.session import run_session
+from aks_postgres.tasks.database.alerts import ensure_database_alerts
 from aks_postgres.tasks.database.backups import ensure_object_store
 from aks_postgres.tasks.database.components import (
     ensure_barman_plugin,
@@ -49,6 +50,7 @@ DATABASE_STEPS = STEPS | {
     ),
     "cert_manager": Step(ensure_cert_manager, ("spec", "cluster", "namespaces")),
     "plugin": Step(ensure_barman_plugin, ("spec", "cluster", "operator", "cert_manager")),
+    "alerts": Step(ensure_database_alerts, ("spec", "place", "cluster", "monitor_workspace")),
     "store": Step(ensure_object_store, ("spec", "place", "cluster", "plugin", "storage_account")),
     "postgres": Step(
         ensure_postgres_cluster,
