@@ -164,5 +164,8 @@ def _order(schema: Json) -> None:
 def _require_all(schema: Json) -> None:
     schema["required"] = list(schema["properties"])
     for field in schema["properties"].values():
+        if field.get("type") == "array":
+            # The form leaves out a required list with fewer items than this; unsaid, than one.
+            field.setdefault("minItems", 0)
         for choice in field.get("anyOf", []):
             choice["title"] = "Unset" if choice.get("type") == "null" else "Set"
