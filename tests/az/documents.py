@@ -39,7 +39,7 @@ def guide_map() -> str:
         "Headings without an article's name are of",
         "[Create infrastructure](https://learn.microsoft.com/azure/aks/create-postgresql-ha). Of the two articles",
         "after it, [Deploy](https://learn.microsoft.com/azure/aks/deploy-postgresql-ha) and",
-        "[Validate](https://learn.microsoft.com/azure/aks/validate-postgresql-ha), the az commands are here.",
+        "[Validate](https://learn.microsoft.com/azure/aks/validate-postgresql-ha), only the az commands are run.",
         "",
     ]
     for chapter in GUIDE:

@@ -1,6 +1,7 @@
 """The guide's commands, in its order: what each says, how it runs offline, and what of ours does the same.
 
-"Create infrastructure" is run from start to end; of the two articles after it, the az commands.
+"Create infrastructure" is run from start to end; of the two articles after it, the az commands. Their kubectl
+commands are shortened, and not run.
 https://learn.microsoft.com/azure/aks/create-postgresql-ha
 https://learn.microsoft.com/azure/aks/deploy-postgresql-ha
 https://learn.microsoft.com/azure/aks/validate-postgresql-ha
@@ -786,9 +787,71 @@ kubectl get deployment \
 )
 
 _DATABASE = "tests/tasks/test_database.py::test_everything_is_made_once"
-_LATER_ARTICLE = "Of a later article: the Postgres cluster isn't deployed yet."
+_REAL = "tests/database/test_real_postgres.py::test_backups_are_real_blobs_in_the_pods_own_name"
+_NO_OPERATOR = (
+    "With the real az no database is made; `make test-database` makes one on real PostgreSQL. Shortened here."
+)
+_NO_RESTORE = "A restore to a copy isn't done yet."
 
 AFTERWARDS = (
+    Chapter(
+        "Deploy: Create secret for bootstrap app user",
+        (
+            Command(
+                "Draw a password and create the secret",
+                r"""
+kubectl create secret generic db-user-pass \
+    --from-literal=username=app \
+    --from-literal=password="${PG_DATABASE_APPUSER_SECRET}" \
+    --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.secret.ensure_app_secret",),
+                tests=(_DATABASE,),
+            ),
+            Command(
+                "Validate that it is there",
+                r"""
+kubectl get secret db-user-pass --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.secret.ensure_app_secret",),
+                tests=(_DATABASE,),
+            ),
+        ),
+    ),
+    Chapter(
+        "Deploy: Set environment variables for the PostgreSQL cluster",
+        (
+            Command(
+                "Deploy a ConfigMap",
+                r"""
+kubectl apply --namespace $PG_NAMESPACE -f - # ConfigMap cnpg-controller-manager-config
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.components.ensure_operator_settings",),
+                tests=(_DATABASE,),
+            ),
+        ),
+    ),
+    Chapter(
+        "Deploy: Install the Prometheus PodMonitors",
+        (
+            Command(
+                "Install a Prometheus of its own",
+                r"""
+helm repo add prometheus-community https://prometheus-community.github.io/helm-charts
+helm upgrade --install prometheus-community
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                not_ours="Managed Prometheus reads the metrics; a second Prometheus would be one more thing to run.",
+            ),
+        ),
+    ),
     Chapter(
         "Deploy: Create a federated credential",
         (
@@ -821,8 +884,131 @@ az identity federated-credential create \
         ),
     ),
     Chapter(
+        "Deploy: Deploy a highly available PostgreSQL cluster",
+        (
+            Command(
+                "Deploy the cluster",
+                r"""
+kubectl apply --namespace $PG_NAMESPACE -f - # Cluster $PG_PRIMARY_CLUSTER_NAME
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=(
+                    "aks_postgres.tasks.database.postgres_cluster.ensure_postgres_cluster",
+                    "aks_postgres.tasks.database.backups.ensure_object_store",
+                ),
+                tests=(_DATABASE,),
+            ),
+            Command(
+                "Look at its pods",
+                r"""
+kubectl get pods --namespace $PG_NAMESPACE -l cnpg.io/cluster=$PG_PRIMARY_CLUSTER_NAME
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.postgres_cluster.wait_until_postgres_is_ready",),
+                tests=(_DATABASE,),
+            ),
+            Command(
+                "Look at the PodMonitor of the Prometheus of its own",
+                r"""
+kubectl get podmonitors.monitoring.coreos.com --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                not_ours="There is none: managed Prometheus has its own.",
+            ),
+            Command(
+                "Create and verify the PodMonitor of managed Prometheus",
+                r"""
+kubectl apply --namespace $PG_NAMESPACE -f - # PodMonitor cnpg-cluster-metrics-managed-prometheus
+kubectl get podmonitors.azmonitoring.coreos.com --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.monitoring.ensure_database_monitor",),
+                tests=(_DATABASE,),
+            ),
+        ),
+    ),
+    Chapter(
+        "Validate: Inspect the deployed PostgreSQL cluster",
+        (
+            Command(
+                "Look at the zones of its nodes",
+                r"""
+kubectl get nodes --output json
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                not_ours="The Cluster requires other nodes and other zones, so it isn't ready before it is so.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Validate: Connect to PostgreSQL and create a sample dataset",
+        (
+            Command(
+                "Open psql and make a table",
+                r"""
+kubectl cnpg psql $PG_PRIMARY_CLUSTER_NAME --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                not_ours="`aks-postgres psql`, as the databases' owner and not as the superuser. "
+                "A table is the application's.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Validate: Connect to PostgreSQL read-only replicas",
+        (
+            Command(
+                "Open psql on a replica",
+                r"""
+kubectl cnpg psql --replica $PG_PRIMARY_CLUSTER_NAME --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                not_ours="`aks-postgres psql --replica`.",
+            ),
+        ),
+    ),
+    Chapter(
         "Validate: Set up on-demand and scheduled PostgreSQL backups using Barman",
         (
+            Command(
+                "Validate that WAL is archived",
+                r"""
+kubectl cnpg status $PG_PRIMARY_CLUSTER_NAME 1 --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.backups.ensure_first_backup",),
+                tests=(_DATABASE,),
+            ),
+            Command(
+                "Take a backup, and look at it",
+                r"""
+kubectl apply --namespace $PG_NAMESPACE -f - # Backup on-demand-backup-1
+kubectl describe backup $BACKUP_ONDEMAND_NAME --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.backups.ensure_first_backup",),
+                tests=(_DATABASE,),
+            ),
+            Command(
+                "Configure a scheduled backup",
+                r"""
+kubectl apply --namespace $PG_NAMESPACE -f - # ScheduledBackup scheduled-backup-1
+kubectl describe scheduledbackup $BACKUP_SCHEDULED_NAME --namespace $PG_NAMESPACE
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.backups.ensure_backup_schedule",),
+                tests=(_DATABASE,),
+            ),
             Command(
                 "View the backup files",
                 r"""
@@ -832,7 +1018,8 @@ az storage blob list \
     --query "[*].name" \
     --only-show-errors
 """,
-                not_ours=_LATER_ARTICLE,
+                ours=("aks_postgres.tasks.database.backups.verify_archive",),
+                tests=(_REAL,),
             ),
         ),
     ),
@@ -852,7 +1039,7 @@ az identity federated-credential create \
     --subject system:serviceaccount:"${PG_NAMESPACE}":"${PG_PRIMARY_CLUSTER_NAME_RECOVERED}" \
     --audience api://AzureADTokenExchange
 """,
-                not_ours=_LATER_ARTICLE,
+                not_ours=_NO_RESTORE,
             ),
             Command(
                 "Delete it",
@@ -863,13 +1050,33 @@ az identity federated-credential delete \
     --resource-group $RESOURCE_GROUP_NAME \
     --yes
 """,
-                not_ours=_LATER_ARTICLE,
+                not_ours=_NO_RESTORE,
             ),
         ),
     ),
     Chapter(
         "Validate: Expose the PostgreSQL cluster using a public load balancer",
         (
+            Command(
+                "Get the Services",
+                r"""
+kubectl get services --namespace $PG_NAMESPACE -l cnpg.io/cluster=$PG_PRIMARY_CLUSTER_NAME
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.postgres_cluster.ensure_postgres_cluster",),
+                tests=(_DATABASE,),
+            ),
+            Command(
+                "Configure the load balancers",
+                r"""
+kubectl apply -f - # Services cnpg-cluster-load-balancer-rw and -ro
+""",
+                runs="",
+                because=_NO_OPERATOR,
+                ours=("aks_postgres.tasks.database.postgres_cluster.ensure_postgres_cluster",),
+                tests=(_DATABASE,),
+            ),
             Command(
                 "Get the DNS name of the load balancer",
                 r"""
@@ -880,7 +1087,7 @@ export AKS_PRIMARY_CLUSTER_ALB_DNSNAME="$(az network public-ip show \
 
 echo $AKS_PRIMARY_CLUSTER_ALB_DNSNAME
 """,
-                not_ours=_LATER_ARTICLE,
+                not_ours="`aks-postgres outputs` prints it; it is computed.",
             ),
         ),
     ),

@@ -72,7 +72,8 @@ def test_a_description_left_by_a_crash_is_no_sandbox(run: Run, tmp_path: Path) -
     left = {"pid": os.getpid(), "endpoint": "https://localhost:1", "speed": 1}
     texts = (
         "ca_file ca_bundle tenant_id subscription_id subscription_name client_id client_secret object_id "
-        "control_key egress_url operator_manifest_url operator_manifest_sha256 kubernetes proxy_url"
+        "control_key egress_url operator_manifest_url operator_manifest_sha256 cert_manager_manifest_url "
+        "cert_manager_manifest_sha256 plugin_manifest_url plugin_manifest_sha256 kubernetes proxy_url"
     )
     (tmp_path / "sandbox.json").write_text(json.dumps({**dict.fromkeys(texts.split(), ""), **left}))
     assert run("sandbox", "status", "--state", tmp_path).returncode == 4

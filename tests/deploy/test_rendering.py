@@ -11,7 +11,7 @@ from prefect.flows import load_flow_from_entrypoint
 from typer.testing import CliRunner
 
 from aks_postgres.cli.deployments import app
-from aks_postgres.deploy.regions import RebuildSchedule, read_regions
+from aks_postgres.deploy.regions import RebuildSchedule, Region, read_regions
 from aks_postgres.deploy.rendering import by_name, document, text_of
 from aks_postgres.exit_codes import CommandFailed
 from aks_postgres.spec.problems import SpecError
@@ -41,8 +41,9 @@ def test_prefect_yaml_is_what_the_regions_file_says() -> None:
 
 def test_every_region_has_a_deployment_of_every_flow_and_all_have_one_fleet() -> None:
     every = {name.replace("_", "-") for name in flows()} - {"provision-fleet"}
-    regions = [region.name for region in read_regions(REGIONS)]
-    wanted = {f"{flow}/{region}" for flow in every for region in regions} | {"provision-fleet/fleet"}
+    regions = read_regions(REGIONS)
+    wanted = {f"{flow}/{region.name}" for flow in every for region in regions} | {"provision-fleet/fleet"}
+    wanted -= {f"deploy-database/{region.name}" for region in regions if region.spec.database is None}
     document = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
     assert set(by_name(document["deployments"])) == wanted
     assert len(document["deployments"]) == len(wanted)
@@ -125,3 +126,12 @@ def test_a_bad_entry_writes_nothing(
     with pytest.raises(SpecError, match=r'entry 1 \(westus3\), spec.name: "\?" was given'):
         app(["render"], standalone_mode=False)
     assert not (tmp_path / "prefect.yaml").exists()
+
+
+def test_a_region_with_a_database_has_a_deployment_that_makes_it() -> None:
+    with_one = Region.model_validate({"spec": {"name": "cnpg", "region": "canadacentral", "database": {}}})
+    without = Region.model_validate({"spec": {"name": "cnpg", "region": "northeurope"}})
+    names = set(by_name(document([with_one, without])["deployments"]))
+    assert {name for name in names if name.startswith("deploy-database/")} == {
+        "deploy-database/canadacentral"
+    }

@@ -554,6 +554,7 @@ def make_database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg"
         "metadata": {"name": name},
         "spec": {
             "instances": 1,
+            "storage": {"size": "1Gi"},
             "backup": {"barmanObjectStore": {"destinationPath": DESTINATION}},
         },
     }

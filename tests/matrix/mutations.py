@@ -448,7 +448,7 @@ MUTATIONS = (
         "src/aks_postgres/tear_down/forbidden.py",
         "    if caller_id in excluded:",
         "    if False:",
-        "tests/tasks/test_forbidden.py::test_a_deny_assignment_that_would_be_met_half_way_is_named",
+        "tests/tasks/test_forbidden.py::test_a_deny_assignment_that_isnt_in_the_way_isnt_named[the caller is excluded]",
     ),
     Mutation(
         "an immutable container is seen before the first deletion",

@@ -29,8 +29,6 @@ OURS_ALONE = {
     "restart_stuck_agents",
     # An identity of the backups' own, where the spec asks for it.
     "ensure_backup_identity",
-    # Where the spec has a database; the guide has it in the wrong namespace.
-    "ensure_operator_settings",
     # Monitoring Reader on the node group, where the guide gives it on the whole subscription.
     "ensure_node_group_reader",
 }

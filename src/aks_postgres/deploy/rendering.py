@@ -28,6 +28,7 @@ _DESCRIPTIONS = {
     "plan": "What a run of provision would create and change in {key}; it writes nothing.",
     "tear_down": "Takes {key} away, with a receipt; backups stay. Whoever starts it types {key} in confirm.",
     "rebuild": "Makes {key} anew; backups stay. Whoever starts it types {key} in confirm.",
+    "deploy_database": "Makes the database of {key}, or brings it to the spec; provision does so at its end.",
 }
 
 
@@ -39,7 +40,10 @@ def document(regions: list[Region], *, one_pool: bool = False) -> dict[str, Any]
         one_pool: every run in one work pool, and so with one identity, instead of three.
     """
     deployments = [
-        _deployment(flow, region, _schedules(flow, region)) for region in regions for flow in _DESCRIPTIONS
+        _deployment(flow, region, _schedules(flow, region))
+        for region in regions
+        for flow in _DESCRIPTIONS
+        if flow != "deploy_database" or region.spec.database is not None
     ]
     # Nothing to pull: the flows are modules of a package that is installed wherever a worker runs.
     found: dict[str, Any] = {"name": PRODUCT, "pull": [], "deployments": [*deployments, _fleet(regions)]}

@@ -28,6 +28,7 @@ IDENTITY_OF: dict[str, Identity] = {
     "plan": "read",
     "provision": "write",
     "provision_fleet": "write",
+    "deploy_database": "write",
     "tear_down": "delete",
     "rebuild": "delete",
 }

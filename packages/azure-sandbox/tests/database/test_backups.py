@@ -228,6 +228,23 @@ def test_a_backup_is_in_the_account_before_it_is_completed(archived: Environment
     assert "PutBlockList" in {entry["operation"] for entry in archived.azure.ledger(service="blob")}
 
 
+def test_a_new_cluster_begins_with_the_data_of_a_backup(archived: Environment) -> None:
+    archived.trust("copy")
+    spec = cluster_spec(archived, "copy-1")
+    parameters = {"barmanObjectName": "store", "serverName": "pg-1"}
+    spec["bootstrap"] = {"recovery": {"source": "origin"}}
+    spec["externalClusters"] = [{"name": "origin", "plugin": {"name": PLUGIN, "parameters": parameters}}]
+    archived.make("clusters", "copy", spec)
+    until(
+        lambda: (
+            (archived.get("clusters", "copy").get("status") or {}).get("phase") == "Cluster in healthy state"
+        )
+    )
+    status, origin = (archived.get("clusters", name)["status"] for name in ("copy", "pg"))
+    assert status["systemID"] == origin["systemID"]
+    assert status["timelineID"] == origin["timelineID"] + 1
+
+
 def test_a_used_archive_is_refused(archived: Environment) -> None:
     """https://cloudnative-pg.io/documentation/current/recovery/#restoring-into-a-cluster-with-a-backup-section"""
     archived.trust("second")

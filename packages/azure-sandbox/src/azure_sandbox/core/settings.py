@@ -29,6 +29,9 @@ DEFAULTS: dict[str, Any] = {
     "associations_while_creating": True,
     # Whether a PATCH of a Grafana is 202 and then polled, as two of nine recorded ones were, or 200 at once.
     "grafana_patch_takes_time": False,
+    # Whether the workload identity webhook gives new pods their variables: its failure policy has been Ignore
+    # (https://github.com/Azure/azure-workload-identity/issues/790).
+    "identity_webhook": True,
     # The autoscaler brings idle pools to their minimum.
     "autoscaler": True,
     # vCPU that a size must have for a system pool.

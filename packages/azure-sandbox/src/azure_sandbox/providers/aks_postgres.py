@@ -25,7 +25,8 @@ def surroundings(sandbox: Sandbox, cluster: Resource, sign: Sign) -> Surrounding
     def tenant() -> str | None:
         has_identity = at(cluster.properties, "securityProfile.workloadIdentity.enabled")
         has_issuer = at(cluster.properties, "oidcIssuerProfile.enabled")
-        return sandbox.tenant_id if has_identity and has_issuer else None
+        works = has_identity and has_issuer and sandbox.settings["identity_webhook"]
+        return sandbox.tenant_id if works else None
 
     def public_address(service: Json) -> str | None:
         annotations = service["metadata"].get("annotations") or {}

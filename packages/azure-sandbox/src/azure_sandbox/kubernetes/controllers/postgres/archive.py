@@ -11,20 +11,21 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
+import signal
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.controllers.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
 from azure_sandbox.kubernetes.controllers.postgres.servers import secret_value
 from azure_sandbox.kubernetes.service_account_tokens import token_request
 from azure_sandbox.postgres.instance import Instance, PostgresError
-from azure_sandbox.postgres.programs import Done, run
+from azure_sandbox.postgres.programs import Done, end, run
 
 if TYPE_CHECKING:
-    from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
     from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
 
 Json = dict[str, Any]
@@ -69,6 +70,7 @@ class Archive:
         self._work = work
         self._check_empty = False
         self._tokens: dict[str, float] = {}
+        self._job_environment: list[Json] = []
 
     # Where.
 
@@ -159,7 +161,9 @@ class Archive:
             "PGHOST": str(server.sockets),
             "PGPORT": "5432",
         }
-        pod = work.kubelet.pod(server.name) or {"spec": {"containers": []}}
+        # While it is recovered there is no Pod yet, but a Job's, which the webhook treats alike.
+        job = {"spec": {"containers": [{"env": self._job_environment}]}}
+        pod = work.kubelet.pod(server.name) or job
         # The plugin's own container, or PostgreSQL's: both get the same from the webhook.
         for container in pod["spec"]["containers"]:
             for variable in container.get("env") or []:
@@ -220,8 +224,13 @@ class Archive:
         """Before the first segment the archive must be empty: another cluster's may be there."""
         self._check_empty = True
 
-    async def serve(self, served: Served) -> None:
-        """Answer what the server's archive_command and restore_command ask, one after the other."""
+    async def serve(self, served: Served, source: Place | None = None) -> None:
+        """Answer what the server's archive_command and restore_command ask, one after the other.
+
+        Args:
+            served: the server.
+            source: where it is recovered from; its Cluster's own archive by default.
+        """
         folder = served.server.requests
         while True:
             for ask in sorted(folder.glob("*.ask")):
@@ -230,7 +239,11 @@ class Archive:
                 what, segment, path = [*ask.read_text().splitlines(), "", "", ""][:3]
                 code = 1
                 try:
-                    code = await self._answer(served, what, segment, served.server.data / path)
+                    path_there = served.server.data / path
+                    if source is not None and what == "restore":
+                        code = await self._restore(served, source, segment, path_there)
+                    else:
+                        code = await self._answer(served, what, segment, path_there)
                 except PostgresError as error:
                     self._failing(str(error)) if what == "archive" else None
                 finally:
@@ -251,15 +264,7 @@ class Archive:
             return 1  # Only the primary archives; a former one keeps what it has.
         annotations = cluster["metadata"].get("annotations") or {}
         if self._check_empty and annotations.get(words.EMPTY_ARCHIVE_CHECK) != "enabled":
-            done = await self.barman(
-                served, place, "barman-cloud-check-wal-archive", *place.options, *place.where
-            )
-            if done.code != 0:
-                text = done.last_words
-                if "Expected empty archive" in text:
-                    text = f"WAL archive check failed for server {place.server}: Expected empty archive"
-                self._failing(text)
-                return 1
+            await self._check_destination(served, place)
             self._check_empty = False
         compression = (place.configuration.get("wal") or {}).get("compression")
         options = [f"--{compression}"] if compression else []
@@ -305,9 +310,78 @@ class Archive:
         Raises:
             PostgresError: the destination isn't empty, there is no backup, or recovery failed.
         """
-        raise PostgresError("bootstrap.recovery isn't emulated yet")
+        source, served = self.source(cluster), Served(server)
+        self._job_environment = self.identity(cluster)
+        wanted = cluster["spec"]["bootstrap"]["recovery"]
+        place = self.place(cluster)
+        if place is not None and self.archives(cluster):
+            # The destination first: a used one would be found out only after the whole restore.
+            await self._check_destination(served, place)
+        target = wanted.get("recoveryTarget") or {}
+        backup = _chosen(await self.list_backups(served, source), target)
+        done = await self.barman(
+            served, source, "barman-cloud-restore", *source.options, *source.where, backup, str(server.data)
+        )
+        if done.code != 0:
+            raise PostgresError(f"barman-cloud-restore: {done.last_words}")
+        for path in (server.data, *server.data.rglob("*")):
+            self._work.host.who.own(path)
+        server.data.chmod(0o700)
+        settings = {
+            f"recovery_target_{_TARGETS[name]}": str(value)
+            for name, value in target.items()
+            if name in _TARGETS
+        }
+        if target.get("targetImmediate"):
+            settings["recovery_target"] = "immediate"
+        settings["recovery_target_inclusive"] = "off" if target.get("exclusive") else "on"
+        settings |= {"recovery_target_action": "promote", "archive_mode": "off"}
+        server.write(server.data / "postgresql.auto.conf", "")
+        self._work.servers.configure(server, cluster["spec"], None, "", **settings)
+        server.write(server.data / "recovery.signal", "")
+        asking = asyncio.create_task(self.serve(served, source))
+        try:
+            await server.start()
+            await server.wait_until_it_answers(600)
+            while await server.sql("select pg_is_in_recovery()") == "t":
+                await asyncio.sleep(0.1)
+        finally:
+            await end([asking])
+        await server.stop(signal.SIGINT)
+
+    async def _check_destination(self, served: Served, place: Place) -> None:
+        done = await self.barman(
+            served, place, "barman-cloud-check-wal-archive", *place.options, *place.where
+        )
+        if done.code != 0:
+            text = done.last_words
+            if "Expected empty archive" in text:
+                text = f"WAL archive check failed for server {place.server}: Expected empty archive"
+            raise PostgresError(text)
 
 
-def remove(path: Path) -> None:
-    """Remove a folder and what is in it."""
-    shutil.rmtree(path, ignore_errors=True)
+_TARGETS = {"targetTime": "time", "targetLSN": "lsn", "targetName": "name", "targetXID": "xid"}
+
+
+def _chosen(listed: list[Json], target: Json) -> str:
+    """The ID of the backup to begin with: the one that is named, or the latest that ended before the target time."""
+    done = [one for one in listed if one.get("status") == "DONE"]
+    if named := target.get("backupID"):
+        done = [one for one in done if one["backup_id"] == named]
+    elif target.get("targetTime"):
+        moment = datetime.fromisoformat(target["targetTime"])
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        done = [one for one in done if barman_moment(one) <= moment]
+    if not done:
+        raise PostgresError("no target backup found")
+    return str(max(done, key=barman_moment)["backup_id"])
+
+
+def barman_moment(backup: Json) -> datetime:
+    """When a backup ended."""
+    text = backup.get("end_time_iso") or backup["end_time"]
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:  # Sun Nov 29 09:30:00 2026
+        found = datetime.strptime(text, "%a %b %d %H:%M:%S %Y")
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

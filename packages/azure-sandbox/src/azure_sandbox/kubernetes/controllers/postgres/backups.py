@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.controllers.life import owner_reference
 from azure_sandbox.kubernetes.controllers.postgres import words
-from azure_sandbox.kubernetes.controllers.postgres.archive import IN_TREE_METHOD, PLUGIN_METHOD, Place
+from azure_sandbox.kubernetes.controllers.postgres.archive import (
+    IN_TREE_METHOD,
+    PLUGIN_METHOD,
+    Place,
+    barman_moment,
+)
 from azure_sandbox.kubernetes.controllers.postgres.cron import Schedule
 from azure_sandbox.postgres.instance import PostgresError
 from azure_sandbox.postgres.programs import end
@@ -192,9 +197,7 @@ class Backups:
 
         The times are real, as barman-cloud's: PostgreSQL has no other clock.
         """
-        ends = sorted(
-            _moment(one["end_time_iso"] if "end_time_iso" in one else one["end_time"]) for one in listed
-        )
+        ends = sorted(barman_moment(one) for one in listed)
         first, last = (one.strftime("%Y-%m-%dT%H:%M:%SZ") for one in (ends[0], ends[-1]))
         if place.store is None:
             self._work.update(firstRecoverabilityPoint=first, lastSuccessfulBackup=last)
@@ -281,8 +284,5 @@ class Backups:
 
 
 def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:  # barman's own: Sun Nov 29 09:30:00 2026
-        found = datetime.strptime(text, "%a %b %d %H:%M:%S %Y")
+    found = datetime.fromisoformat(text)
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

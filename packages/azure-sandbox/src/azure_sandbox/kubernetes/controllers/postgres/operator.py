@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
+import shutil
 import signal
 from typing import Any
 
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 PASS_S = 1.0
 """Real seconds between two looks at a Cluster in which nothing changes."""
 BUSY_S = 0.2
+AGAIN_S = 5.0
+"""Real seconds until what failed is tried again."""
 DEFAULT_SECONDS = {
     "stopDelay": 1800.0,
     "smartShutdownTimeout": 180.0,
@@ -75,7 +78,7 @@ class ClusterWork:
         self._pairs: dict[str, tuple[bytes, bytes]] = {}
         self._passwords: dict[str, str] = {}
         self._image = ""
-        self._problem: tuple[str, str] | None = None
+        self._again_at_s = 0.0
 
     # What there is.
 
@@ -291,8 +294,11 @@ class ClusterWork:
                     "data": bodies.encoded(dict(data)),
                 }
                 self.controller.make("secrets", secret, words.OPERATOR)
-        wanted = (spec.get("bootstrap") or {}).get("initdb") or {}
-        if not (wanted.get("secret") or {}).get("name"):
+        bootstrap = spec.get("bootstrap") or {}
+        wanted = bootstrap.get("initdb") or bootstrap.get("recovery") or {}
+        # A recovered cluster has the roles that it had, unless its owner is named.
+        has_owner = "recovery" not in bootstrap or wanted.get("owner")
+        if has_owner and not (wanted.get("secret") or {}).get("name"):
             database = wanted.get("database") or "app"
             self._make_password(cluster, "app", wanted.get("owner") or database, database)
         if spec.get("enableSuperuserAccess") and not (spec.get("superuserSecret") or {}).get("name"):
@@ -397,9 +403,10 @@ class ClusterWork:
     async def _apply_passwords(self, cluster: Json, server: Instance) -> None:
         """A Secret's password becomes the role's, if the Secret is one that the operator watches."""
         spec = cluster["spec"]
-        wanted = (spec.get("bootstrap") or {}).get("initdb") or {}
-        owner = wanted.get("owner") or wanted.get("database") or "app"
-        found = [(owner, (wanted.get("secret") or {}).get("name") or f"{self.name}-app")]
+        bootstrap = spec.get("bootstrap") or {}
+        wanted = bootstrap.get("initdb") or bootstrap.get("recovery") or {}
+        owner = wanted.get("owner") or wanted.get("database") or ("" if "recovery" in bootstrap else "app")
+        found = [] if not owner else [(owner, (wanted.get("secret") or {}).get("name") or f"{self.name}-app")]
         if spec.get("enableSuperuserAccess"):
             found.append(
                 ("postgres", (spec.get("superuserSecret") or {}).get("name") or f"{self.name}-superuser")
@@ -416,7 +423,7 @@ class ClusterWork:
 
     async def _reconcile(self, cluster: Json) -> None:
         """Do the next great thing, if there is one and nothing else is being done."""
-        if self._job is not None:
+        if self._job is not None or asyncio.get_running_loop().time() < self._again_at_s:
             return
         spec, status = cluster["spec"], self.status
         wanted = int(spec.get("instances", 1))
@@ -457,10 +464,9 @@ class ClusterWork:
         async def done() -> None:
             try:
                 await job
-                self._problem = None
             except (PostgresError, OSError) as error:
-                logger.info("%s/%s: %s", self.namespace, self.name, error)
-                self._problem = ("Error", str(error))
+                self.event("Failed", str(error)[:1000], "Warning")
+                self._again_at_s = asyncio.get_running_loop().time() + AGAIN_S
             finally:
                 self.wake.set()
 
@@ -492,16 +498,11 @@ class ClusterWork:
         server = self._new_server(cluster, name)
         if server is None:
             return
-        if "recovery" in (cluster["spec"].get("bootstrap") or {}):
-            await self.archive.recover(cluster, server)
-        else:
-            wanted = (cluster["spec"].get("bootstrap") or {}).get("initdb") or {}
-            secret = (wanted.get("secret") or {}).get("name") or f"{self.name}-app"
-            password = secret_value(self.store, self.namespace, secret, "password")
-            if password is None and (wanted.get("secret") or {}).get("name"):
-                raise PostgresError(f"secret {secret} not found")
-            superuser = secret_value(self.store, self.namespace, f"{self.name}-superuser", "password")
-            await self.servers.initialize(server, cluster["spec"], password, superuser)
+        try:
+            await self._bootstrap(cluster, server)
+        except BaseException:
+            await self._discard(server)
+            raise
         self.archive.expect_empty()
         self.servers.configure(server, cluster["spec"], None, "")
         self._take_in(cluster, server, 1)
@@ -510,6 +511,33 @@ class ClusterWork:
             currentPrimary=name, targetPrimary=name, currentPrimaryTimestamp=now, targetPrimaryTimestamp=now
         )
         self._hold_lease(name)
+
+    async def _bootstrap(self, cluster: Json, server: Instance) -> None:
+        bootstrap = cluster["spec"].get("bootstrap") or {}
+        if "recovery" in bootstrap:
+            await self.archive.recover(cluster, server)
+            return
+        wanted = bootstrap.get("initdb") or {}
+        other = (
+            "pg_basebackup"
+            if "pg_basebackup" in bootstrap
+            else "initdb.import"
+            if "import" in wanted
+            else None
+        )
+        if other is not None:
+            raise PostgresError(f"bootstrap.{other} isn't emulated")
+        secret = (wanted.get("secret") or {}).get("name") or f"{self.name}-app"
+        password = secret_value(self.store, self.namespace, secret, "password")
+        if password is None and (wanted.get("secret") or {}).get("name"):
+            raise PostgresError(f"secret {secret} not found")
+        superuser = secret_value(self.store, self.namespace, f"{self.name}-superuser", "password")
+        await self.servers.initialize(server, cluster["spec"], password, superuser)
+
+    async def _discard(self, server: Instance) -> None:
+        """Leave nothing of a server that didn't come about."""
+        await server.kill()
+        shutil.rmtree(server.folder, ignore_errors=True)
 
     def _new_server(self, cluster: Json, name: str) -> Instance | None:
         """A server of the wanted image's version, with claims and certificates; None when there is no such image."""
@@ -567,9 +595,11 @@ class ClusterWork:
             "accessModes": ["ReadWriteOnce"],
             "capacity": size,
             "claimRef": {
+                "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",
                 "namespace": self.namespace,
                 "name": metadata["name"],
+                "uid": metadata["uid"],
             },
             "csi": {"driver": storage_class["provisioner"], "volumeHandle": name},
             "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),
@@ -582,6 +612,8 @@ class ClusterWork:
         self.controller.make(
             "persistentvolumes", {"metadata": {"name": name}, "spec": volume}, "csi-provisioner"
         )
+        if (made := self.store.get("persistentvolumes", "", name)) is not None:
+            self.controller.set_status("persistentvolumes", made, {"phase": "Bound"})
 
         def change(obj: Json) -> None:
             obj["spec"]["volumeName"] = name
@@ -609,7 +641,11 @@ class ClusterWork:
         server = self._new_server(cluster, name)
         if server is None:
             return
-        await self.servers.copy(server, primary.server, cluster["spec"], self.synchronous())
+        try:
+            await self.servers.copy(server, primary.server, cluster["spec"], self.synchronous())
+        except BaseException:
+            await self._discard(server)
+            raise
         self._take_in(cluster, server, serial)
 
     async def _remove_last(self, current: str) -> None:
