@@ -23,7 +23,7 @@ from aks_postgres.runs.run_name import environment_in, run_name
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.steps import Step, Steps
 from aks_postgres.runs.summary import summary
-from aks_postgres.runs.timeline import bars, show_timeline, timeline_table
+from aks_postgres.runs.timeline import bars, show_timeline, timeline_picture, timeline_table
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 
@@ -84,7 +84,7 @@ async def make_environment(
     timeline = bars(journal, steps.edges)
     await show_timeline(spec, timeline)
     await acreate_markdown_artifact(
-        summary(outputs, journal.events, timeline_table(timeline)),
+        summary(outputs, journal.events, timeline_table(timeline), timeline_picture(spec, timeline)),
         key=f"environment-{environment_key(spec)}",
         description=f"Environment {spec.name} in {spec.region}",
     )

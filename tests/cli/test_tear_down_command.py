@@ -31,7 +31,7 @@ def test_the_name_has_to_be_typed_and_nothing_pre_fills_it(
         PREFECT_API_URL=prefect_url,
     )
     failed(
-        wrong, 1, f"tear-down of {KEY} is refused for 2 problems", "confirm: 'cnpg'", "delete_backups: 'all'"
+        wrong, 2, f"tear-down of {KEY} is refused for 2 problems", "confirm: 'cnpg'", "delete_backups: 'all'"
     )
     assert writes(sandbox) == []
 
@@ -60,7 +60,7 @@ def test_a_word_typed_wrong_is_refused_with_no_server_looked_for_and_no_run_made
 ) -> None:
     # Nobody answers there, which is said of a run that would be made.
     wrong = run(*typed, *NAMED, "--state", state, PREFECT_API_URL="http://127.0.0.1:9/api", PYTHONVERBOSE="1")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert f"{typed[0]} of {KEY} is refused for 1 problem; nothing was deleted or written" in wrong.stderr
     # Both take seconds to import.
     for heavy in ("prefect", "azure.core", "aiohttp"):
@@ -113,5 +113,5 @@ def test_a_rebuild_whose_name_is_typed_wrong_is_refused_before_the_first_write(
         "replace",
         PREFECT_API_URL=prefect_url,
     )
-    failed(wrong, 1, f"rebuild of {KEY} is refused for 1 problem", f"confirm: 'cnpg' was given. Type {KEY}")
+    failed(wrong, 2, f"rebuild of {KEY} is refused for 1 problem", f"confirm: 'cnpg' was given. Type {KEY}")
     assert writes(sandbox) == []

@@ -18,7 +18,12 @@ from .stack import Stack
 SPEC, REGION = UI_SPEC, UI_SPEC["region"]
 KEY = f"{UI_SPEC['name']}-{UI_SPEC['region']}"
 # Steps that only another spec has.
-BY_CHOICE = {"request_cluster", "restart_stuck_agents", "ensure_backup_identity"}
+BY_CHOICE = {
+    "request_cluster",
+    "ensure_backup_immutability",
+    "restart_stuck_agents",
+    "ensure_backup_identity",
+}
 
 
 def fields(form: dict[str, Any], part: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -129,7 +134,7 @@ async def test_a_run_shows_its_graph_and_what_it_left(stack: Stack, pictures: Pa
     await stack.reaches(removed, "Completed")
 
     source = Path(_environment.__file__).read_text()
-    steps = set(re.findall(r"\bstart\((\w+),", source)) - BY_CHOICE
+    steps = set(re.findall(r"\bstart\(\s*(\w+),", source)) - BY_CHOICE
     async with stack.client() as client:
         graph = (await client._client.get(f"/flow_runs/{made}/graph-v2")).json()
     drawn = {node["label"].split()[0]: node for _, node in graph["nodes"]}

@@ -134,11 +134,11 @@ def _outputs(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return _terminal(text, lambda console: PlainProgress(console))
+    return _terminal(text, lambda console: PlainProgress(console, Journal(), verbose=True))
 
 
 def _live(text: str) -> str:
-    return _terminal(text, lambda console: LiveProgress(console))
+    return _terminal(text, lambda console: LiveProgress(console, Journal(), verbose=True))
 
 
 def _terminal(text: str, view: Callable[[Console], Any]) -> str:

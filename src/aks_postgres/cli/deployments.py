@@ -421,14 +421,14 @@ def role(
     """Print an identity's custom role for Azure, as `az role definition create` takes it."""
     import json
 
+    if not condition and not subscription:
+        raise CommandFailed("of which subscription? Give --subscription ID", ExitCode.BAD_INPUT)
     from aks_postgres.deploy import azure_roles
 
     if condition:
         print(azure_roles.condition())
-    elif subscription:
-        print(json.dumps(azure_roles.role_definition(identity, subscription), indent=2))
     else:
-        raise CommandFailed("of which subscription? Give --subscription ID", ExitCode.BAD_INPUT)
+        print(json.dumps(azure_roles.role_definition(identity, subscription), indent=2))
 
 
 @app.command()

@@ -51,7 +51,7 @@ def _refuse_wrong_words(
     from aks_postgres.spec.confirmation import refusal, word_problems
 
     if problems := word_problems(spec, confirm, delete_backups, discard_data):
-        raise CommandFailed(refusal(what, spec, problems))
+        raise CommandFailed(refusal(what, spec, problems), ExitCode.BAD_INPUT)
 
 
 @environment_command(app)

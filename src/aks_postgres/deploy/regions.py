@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from prefect.client.schemas.schedules import CronSchedule, is_valid_timezone
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -17,6 +16,9 @@ from aks_postgres.yaml_files import read_yaml
 
 
 def _cron(line: str) -> str:
+    # Imported here, as in the next: a file that can't be read is refused without Prefect's second.
+    from prefect.client.schemas.schedules import CronSchedule
+
     try:
         CronSchedule(cron=line)
     except ValidationError:
@@ -25,6 +27,8 @@ def _cron(line: str) -> str:
 
 
 def _timezone(name: str) -> str:
+    from prefect.client.schemas.schedules import is_valid_timezone
+
     if not is_valid_timezone(name):
         raise ValueError("the IANA name of a time zone is expected, such as America/Toronto")
     return name
@@ -86,8 +90,12 @@ class Region(Entry):
 
     spec: EnvironmentSpec
     tags: list[Tag] = []
-    drift: DriftSchedule = DriftSchedule(cron="0 6 * * *", timezone="UTC", active=False)
-    rebuild: RebuildSchedule = RebuildSchedule(cron="0 3 * * 0", timezone="UTC")
+    drift: DriftSchedule = Field(
+        default_factory=lambda: DriftSchedule(cron="0 6 * * *", timezone="UTC", active=False)
+    )
+    rebuild: RebuildSchedule = Field(
+        default_factory=lambda: RebuildSchedule(cron="0 3 * * 0", timezone="UTC")
+    )
 
     @property
     def name(self) -> str:

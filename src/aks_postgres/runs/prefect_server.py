@@ -104,7 +104,8 @@ async def summary_of(flow_run_id: UUID) -> str | None:
         found = await client.read_artifacts(artifact_filter=wanted)
     # A picture is nothing for a terminal.
     texts = [artifact for artifact in found if not str(artifact.key).startswith("timeline-")]
-    return str(texts[-1].data) if texts else None
+    lines = str(texts[-1].data).splitlines() if texts else []
+    return "\n".join(line for line in lines if not line.startswith("![")) or None
 
 
 def pages_of(flow_run_id: UUID) -> dict[str, str]:

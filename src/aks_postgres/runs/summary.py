@@ -10,26 +10,33 @@ from aks_postgres.reports.journal import Event
 from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs
 
 
-def summary(outputs: EnvironmentOutputs, events: Iterable[Event], critical_path: str) -> str:
+def summary(
+    outputs: EnvironmentOutputs, events: Iterable[Event], critical_path: str, picture: str = ""
+) -> str:
     """The summary as Markdown.
 
     Args:
         outputs: what the run returns.
         events: what it went through.
         critical_path: the steps that its length is made of, as Markdown.
+        picture: the timeline, as Markdown on one line.
     """
     events = list(events)
     return "\n\n".join(
         [
             f"# {outputs.spec.name} in {outputs.spec.region}",
             _headline(outputs),
+            _links(outputs),
             *(f"**Warning:** {in_markdown(warning)}" for warning in outputs.place.warnings),
+            "## What this run changed",
+            _changed(outputs),
             "## What exists",
             _resources(outputs),
             "## How to connect",
             _connect(outputs),
             *_database(outputs),
             "## What the time went into",
+            *([picture] if picture else []),
             critical_path,
             "## How long each step took",
             _timings(events),
@@ -50,6 +57,27 @@ def _headline(outputs: EnvironmentOutputs) -> str:
         f"Generation {place.generation}, Kubernetes {in_markdown(outputs.cluster.kubernetes_version)}. "
         f"Steps: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged."
     )
+
+
+def _links(outputs: EnvironmentOutputs) -> str:
+    """Where a person clicks first."""
+    portal = {"Resource group": outputs.resource_group.id, "AKS cluster": outputs.cluster.id}
+    links = [f"[{what}](<{_address(_portal(outputs, where))}>)" for what, where in portal.items()]
+    return " · ".join(["**Ready.**", f"[Managed Grafana](<{_address(outputs.grafana.endpoint)}>)", *links])
+
+
+def _changed(outputs: EnvironmentOutputs) -> str:
+    """What was created, by name, and every field that was changed."""
+    created = [noun for noun, change in outputs.changes.items() if change.kind == "created"]
+    lines = (
+        [f"- created: {in_markdown(', '.join(one.replace('_', ' ') for one in created))}"] if created else []
+    )
+    lines += [
+        f"- updated: **{in_markdown(noun.replace('_', ' '))}**: {in_markdown('; '.join(map(str, change.fields)))}"
+        for noun, change in outputs.changes.items()
+        if change.kind == "updated"
+    ]
+    return "\n".join(lines) or "Nothing: everything was as the spec says."
 
 
 def _portal(outputs: EnvironmentOutputs, resource_id: str) -> str:

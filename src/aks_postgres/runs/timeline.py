@@ -245,12 +245,18 @@ def _ticks(length_s: float) -> list[float]:
     return [round(step * index, 6) for index in range(int(length_s / step) + 1)]
 
 
+def timeline_picture(spec: EnvironmentSpec, found: Sequence[Bar]) -> str:
+    """The picture as Markdown, on one line."""
+    title = f"{spec.name} in {spec.region}"
+    picture = base64.b64encode(timeline_svg(found, title).encode()).decode()
+    return f"![Timeline of {title}](data:image/svg+xml;base64,{picture})"
+
+
 async def show_timeline(spec: EnvironmentSpec, found: Sequence[Bar]) -> None:
     """Leave the timeline as an artifact of the run: the picture, and every step in words."""
     title = f"{spec.name} in {spec.region}"
-    picture = base64.b64encode(timeline_svg(found, title).encode()).decode()
     await acreate_markdown_artifact(
-        f"![Timeline of {title}](data:image/svg+xml;base64,{picture})\n\n{timeline_table(found, every_step=True)}",
+        f"{timeline_picture(spec, found)}\n\n{timeline_table(found, every_step=True)}",
         key=f"timeline-{environment_key(spec)}",
         description=f"Timeline of {title}",
     )
