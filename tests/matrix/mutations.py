@@ -381,8 +381,8 @@ MUTATIONS = (
     Mutation(
         "a step of one generation waits for none of another's",
         "src/aks_postgres/runs/steps.py",
-        "for step in self.before]\n        return next",
-        "for step in self.before[1:]]\n        return next",
+        "Step[Any](task, [*_steps_in(arguments), *after])",
+        "Step[Any](task, [*after])",
         "tests/flows/test_steps.py::test_a_step_of_one_generation_is_none_of_another",
     ),
     Mutation(

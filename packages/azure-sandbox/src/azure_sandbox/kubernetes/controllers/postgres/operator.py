@@ -595,9 +595,11 @@ class ClusterWork:
             "accessModes": ["ReadWriteOnce"],
             "capacity": size,
             "claimRef": {
+                "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",
                 "namespace": self.namespace,
                 "name": metadata["name"],
+                "uid": metadata["uid"],
             },
             "csi": {"driver": storage_class["provisioner"], "volumeHandle": name},
             "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),
@@ -610,6 +612,8 @@ class ClusterWork:
         self.controller.make(
             "persistentvolumes", {"metadata": {"name": name}, "spec": volume}, "csi-provisioner"
         )
+        if (made := self.store.get("persistentvolumes", "", name)) is not None:
+            self.controller.set_status("persistentvolumes", made, {"phase": "Bound"})
 
         def change(obj: Json) -> None:
             obj["spec"]["volumeName"] = name
