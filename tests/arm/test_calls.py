@@ -291,3 +291,22 @@ async def test_a_budget_counts_waiting_and_not_what_an_attempt_takes(
             return await super().__call__()
 
     assert await persistently("AKS cluster", Slow(BUSY, BUSY, BUSY)) == "done"
+
+
+async def test_a_request_that_nobody_answers_is_waiting_too(
+    monkeypatch: pytest.MonkeyPatch, book: Journal
+) -> None:
+    """Else an API server behind a firewall, which takes a connection's whole time-out, would outlast the bound."""
+    now_s, asked = [0.0], 0
+    monkeypatch.setattr(clock, "now_s", lambda: now_s[0])
+
+    async def unanswered() -> str:
+        nonlocal asked
+        asked += 1
+        now_s[0] += 3600
+        raise ArmFault(None, "NoAnswer", "timed out")
+
+    with pytest.raises(AzureUnavailable, match="5 min"):
+        await persistently("API server", unanswered)
+    # A minute each, and the pauses between: 300 s.
+    assert asked == 5

@@ -10,6 +10,7 @@ from azure_sandbox.client import SandboxProcess
 from .conftest import NAMED, Run
 
 
+@pytest.mark.thorough
 def test_a_clean_subscription_is_a_table_and_exit_code_0(
     run: Run, sandbox: SandboxProcess, state: Path
 ) -> None:

@@ -47,6 +47,7 @@ def test_a_second_start_is_refused_and_names_the_first(run: Run, own_sandbox: Pa
     assert "Traceback" not in second.stderr
 
 
+@pytest.mark.thorough
 def test_a_start_beside_a_start_is_refused(run: Run, tmp_path: Path) -> None:
     import fcntl
 
@@ -116,6 +117,7 @@ def test_env_can_put_the_sandbox_in_the_public_clouds_place(
     assert "AZURE_AUTHORITY_HOST" not in printed
 
 
+@pytest.mark.thorough
 def test_faults_are_ordered_listed_and_cleared(run: Run, state: Path, tmp_path: Path) -> None:
     orders = [
         {"operation": "ManagedClusters_CreateOrUpdate", "do": {"status": 503, "code": "ServerBusy"}},
@@ -131,6 +133,7 @@ def test_faults_are_ordered_listed_and_cleared(run: Run, state: Path, tmp_path: 
     assert "No failure is ordered" in run("sandbox", "faults", "--state", state).stdout
 
 
+@pytest.mark.thorough
 def test_scenarios_are_listed_ordered_by_name_and_taken_back(
     run: Run, sandbox: SandboxProcess, state: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_scenarios_are_listed_ordered_by_name_and_taken_back(
     assert (unknown.returncode, "did you mean grafana-slow" in unknown.stderr) == (2, True)
 
 
+@pytest.mark.thorough
 def test_a_scenario_of_ones_own_is_a_file(
     run: Run, sandbox: SandboxProcess, state: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +170,7 @@ def test_the_scenarios_are_listed_without_a_sandbox(run: Run, tmp_path: Path) ->
     assert len(as_json["catalogue"]) >= 24
 
 
+@pytest.mark.thorough
 def test_a_start_with_an_unknown_scenario_says_so(run: Run, tmp_path: Path) -> None:
     refused = run("sandbox", "start", "--state", tmp_path / "s", "--scenario", "nothing-like-it")
     assert refused.returncode == 4

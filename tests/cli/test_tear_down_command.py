@@ -13,6 +13,7 @@ from .test_commands import failed, writes
 KEY = "cnpg-canadacentral"
 
 
+@pytest.mark.thorough
 def test_the_name_has_to_be_typed_and_nothing_pre_fills_it(
     run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
 ) -> None:

@@ -31,6 +31,7 @@ def roles_of(azure: SandboxProcess, principal_id: str) -> set[str]:
 
 
 @pytest.mark.parametrize("at_the_end", shown(["separate", "shared"], first=1))
+@pytest.mark.thorough
 async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(
     azure: SandboxProcess, at_the_end: str
 ) -> None:

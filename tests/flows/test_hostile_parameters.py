@@ -18,13 +18,14 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 from aks_postgres.tasks.inventory import judge_words
 
+from ..cases import shown
 from ..spec.test_problems import ANYTHING, UNHURRIED, almost
 
-FLOWS: tuple[Flow[Any, Any], ...] = (plan, provision, provision_fleet, rebuild, tear_down)
+FLOWS: tuple[Flow[Any, Any], ...] = (rebuild, provision_fleet, plan, provision, tear_down)
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 
 
-@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+@pytest.mark.parametrize("flow", shown(FLOWS), ids=lambda flow: flow.name)
 def test_any_parameters_are_taken_or_refused_by_name(flow: Flow[Any, Any]) -> None:
     names = list(flow.parameters.properties)
 

@@ -119,11 +119,9 @@ SHOWN = {
     ("ResourceGroups_List", "another key"),
     ("Resources_ListByResourceGroup", "{}"),
     ("ManagementLocks_ListByScope", "null entries"),
-    ("RoleAssignments_ListForScope", "{}"),
     ("list clusters.postgresql.cnpg.io", "first page only"),
     ("list backups.postgresql.cnpg.io", "another kind"),
     ("list persistentvolumeclaims", "{}"),
-    ("list persistentvolumes", "first page only"),
 }
 
 

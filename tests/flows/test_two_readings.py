@@ -36,6 +36,7 @@ def cluster_writes(ledger: list[dict[str, Any]]) -> list[int]:
         ("quoted", [412, 200]),
     ],
 )
+@pytest.mark.thorough
 async def test_a_cluster_is_written_whichever_form_of_if_match_aks_takes(
     stage: Stage, form: str, statuses: list[int]
 ) -> None:

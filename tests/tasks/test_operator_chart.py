@@ -291,6 +291,7 @@ class TestRelease:
         assert 900_000 < len(base64.b64decode(stored)) < 1_048_576
         assert (await other.run("operator")).change.kind == "unchanged"
 
+    @pytest.mark.thorough
     async def test_a_namespace_of_ones_own_holds_release_and_operator(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -308,6 +309,7 @@ class TestRelease:
             await moved.run("operator")
         assert moved.writes() == []
 
+    @pytest.mark.thorough
     async def test_the_installer_doesnt_change_either_way(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -316,6 +318,7 @@ class TestRelease:
             await world.run("operator")
         assert world.writes() == []
 
+    @pytest.mark.thorough
     @pytest.mark.thorough
     async def test_once_helm_has_uninstalled_it_the_manifest_goes_on_with_the_same_definitions(
         self, world: World, kube: Kube, tmp_path: Path
@@ -404,6 +407,7 @@ class TestInterruptedRelease:
         assert (kube.get(DEPLOYMENT) or {})["status"]["availableReplicas"] == 1
 
     @pytest.mark.thorough
+    @pytest.mark.thorough
     async def test_an_interrupted_upgrade_is_rolled_back_and_done_again(
         self, world: World, kube: Kube, tmp_path: Path
     ) -> None:
@@ -417,6 +421,7 @@ class TestInterruptedRelease:
         assert revisions(kube)[-2:] == [(3, "superseded"), (4, "deployed")]
         assert (kube.get(DEPLOYMENT) or {})["spec"]["replicas"] == 2
 
+    @pytest.mark.thorough
     @pytest.mark.thorough
     async def test_a_failed_first_installation_is_upgraded(
         self, world: World, kube: Kube, tmp_path: Path

@@ -40,6 +40,7 @@ async def test_a_stopped_pool_is_refused_without_a_write(world: World) -> None:
     assert world.writes() == []
 
 
+@pytest.mark.thorough
 async def test_an_api_server_that_is_away_because_the_cluster_was_stopped(world: World) -> None:
     world.made["cluster"] = await world.run("cluster")
     stop_cluster(world)

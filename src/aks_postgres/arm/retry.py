@@ -40,6 +40,8 @@ T = TypeVar("T")
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 # Pauses grow to this; longer ones, which rules ask for themselves, stay.
 _LONGEST_PAUSE_S = 30
+# What one request may take; an attempt is one or many.
+_REQUEST_S = 60
 
 BUSY_BUDGET_VARIABLE = "AKS_POSTGRES_BUSY_BUDGET_S"
 
@@ -111,8 +113,10 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
         AzureRefused: a person must act.
         TemporaryError: the budget for this fault is spent.
     """
-    # By the fault's code. An attempt in between may have got far, and worked for minutes: only waiting counts.
-    paused_s: dict[str, float] = {}
+    # By the fault's code. An attempt in between may have got far, and worked for minutes: only waiting counts, which
+    # a request without an answer is too.
+    waited_s: dict[str, float] = {}
+    began_s = clock.now_s()
 
     def rule_of(state: tenacity.RetryCallState) -> tuple[ArmFault, Rule]:
         fault = state.outcome.exception() if state.outcome else None
@@ -129,16 +133,19 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
 
     def is_spent(state: tenacity.RetryCallState) -> bool:
         fault, rule = rule_of(state)
-        return paused_s.get(fault.code, 0) >= budget_s(rule)
+        if fault.status is None:
+            took_s = min(clock.now_s() - began_s, _REQUEST_S)
+            waited_s[fault.code] = waited_s.get(fault.code, 0) + took_s
+        return waited_s.get(fault.code, 0) >= budget_s(rule)
 
     def note(state: tenacity.RetryCallState) -> None:
         fault, rule = rule_of(state)
         wait_s = state.next_action.sleep if state.next_action else 0
         journal().conflict(
             f"{label}: {rule.advice} ({fault}); again in {clock.minutes(wait_s)}, "
-            f"waited {clock.minutes(paused_s.get(fault.code, 0))} so far"
+            f"waited {clock.minutes(waited_s.get(fault.code, 0))} so far"
         )
-        paused_s[fault.code] = paused_s.get(fault.code, 0) + wait_s
+        waited_s[fault.code] = waited_s.get(fault.code, 0) + wait_s
 
     try:
         async for go in tenacity.AsyncRetrying(
@@ -152,6 +159,7 @@ async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
             reraise=True,
         ):
             with go:
+                began_s = clock.now_s()
                 return await attempt()
     except ArmFault as fault:
         raise refusal(label, fault) from fault

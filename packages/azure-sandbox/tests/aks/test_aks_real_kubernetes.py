@@ -84,6 +84,7 @@ def test_nodes_of_the_pools_are_there_and_what_is_written_goes_through_validatio
         assert len(control_planes(folder)) == 2
 
 
+@pytest.mark.thorough
 def test_the_processes_run_as_soon_as_the_creation_is_under_way_and_end_with_the_cluster(real_azure, folder):
     with real_azure() as azure:
         azure.begin_create()
