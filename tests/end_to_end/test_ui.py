@@ -23,6 +23,7 @@ BY_CHOICE = {
     "ensure_backup_immutability",
     "restart_stuck_agents",
     "ensure_backup_identity",
+    "ensure_operator_settings",
 }
 
 
