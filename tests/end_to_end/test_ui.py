@@ -151,7 +151,7 @@ async def test_a_run_shows_its_graph_and_what_it_left(stack: Stack, pictures: Pa
         for run_id, key, *texts in (
             (made, "environment", "What exists", "How to connect", "Managed Grafana"),
             (made, "timeline", "Critical path", "ensure_cluster"),
-            (planned, "plan", "resource_group", "nothing", "Cost a day"),
+            (planned, "plan", "nothing to do"),
             (planned, "cost", "fewest nodes"),
             (rebuilt, "rebuild", "OIDC issuer", "Deleted, and read as gone"),
             (removed, "receipt", "Deleted, and read as gone"),
