@@ -13,6 +13,7 @@ import ipaddress
 import logging
 
 from azure_sandbox.core.issuer import SUFFIX as ISSUER_SUFFIX
+from azure_sandbox.postgres.host import both_ways
 from azure_sandbox.server.app import ARM_HOST, BLOB_SUFFIX, GRAPH_HOST, LOGIN_HOSTS
 
 logger = logging.getLogger(__name__)
@@ -84,21 +85,6 @@ class Proxy:
         try:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             await writer.drain()
-            ways = {
-                asyncio.ensure_future(_pump(reader, inner_writer)),
-                asyncio.ensure_future(_pump(inner_reader, writer)),
-            }
-            try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+            await both_ways(reader, writer, inner_reader, inner_writer)
         finally:
             inner_writer.close()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(64 * 1024):
-        writer.write(data)
-        await writer.drain()
