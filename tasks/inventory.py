@@ -112,9 +112,15 @@ async def take_inventory(
     problems += await _judge_denials(azure, sites, vaults)
     problems += await _judge_vaults(azure, spec, vaults)
     lets_go = discard_data == key
+    tenant_id = str(subscription.get("tenantId", ""))
     going = {str(group["name"]).casefold() for group in groups if state_of(group).casefold() == "deleting"}
     for among_nodes, data in await all_ended(
-        [what_goes_along(azure, site, vaults, backup_age_min, going=going, lets_go=lets_go) for site in sites]
+        [
+            what_goes_along(
+                azure, site, vaults, backup_age_min, going=going, lets_go=lets_go, tenant_id=tenant_id
+            )
+            for site in sites
+        ]
     ):
         problems += among_nodes
         problems += [

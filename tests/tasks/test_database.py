@@ -27,6 +27,7 @@ from aks_postgres.tasks.database.postgres_cluster import (
     ensure_postgres_cluster,
 )
 from aks_postgres.tasks.database.secret import ensure_app_secret
+from aks_postgres.tasks.database.status import read_databases
 
 from .conftest import world_with
 from .kube import Kube
@@ -107,6 +108,21 @@ async def test_everything_is_made_once(database: World, tmp_path: Path) -> None:
     assert template is not None
     assert "kubectl.kubernetes.io/restartedAt" in template["spec"]["template"]["metadata"]["annotations"]
     assert (await database.run("operator")).change.kind == "unchanged"
+
+
+async def test_a_database_that_isnt_ready_is_seen_as_that(database: World) -> None:
+    await database.prepare("operator")
+    names = database.place.names
+    async with run_session(database.spec, read_only=True) as run:
+        assert await read_databases(run.azure, names) == ()
+    await database.prepare("store", "postgres")
+    async with run_session(database.spec, read_only=True) as run:
+        (found,) = await read_databases(run.azure, names)
+    assert (found.cluster, found.instances, found.owner) == (names.postgres_cluster, 3, "app")
+    assert found.backups == f"https://{names.storage_account}.blob.core.windows.net/backups/{found.cluster}-1"
+    assert "0 of 3 instances are ready" in found.problems[0]
+    assert "WAL isn't archived (nothing is said of it)" in found.problems[1]
+    assert found.problems[2].endswith("no backup is known")
 
 
 async def test_a_parameter_that_the_spec_has_no_more_is_taken_away(database: World, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from aks_postgres.cli.spec_options import (
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
+    from aks_postgres.reports.database_status import FoundDatabase
     from aks_postgres.reports.fleet import Fleet
     from aks_postgres.reports.listing import FoundEnvironment
     from aks_postgres.spec.environment import EnvironmentSpec
@@ -123,23 +124,32 @@ def status(
     prepare_prefect()
     from aks_postgres.flows._listing import status_of
 
-    found, addresses = asyncio.run(status_of(spec))
-    problems = [problem for one in found for problem in one.problems]
+    found = asyncio.run(status_of(spec))
+    problems = found.problems
     if as_json:
         whole = {
             "healthy": not problems,
             "problems": problems,
-            "generations": [one.model_dump(mode="json") for one in found],
-            "addresses": addresses.model_dump(mode="json"),
+            "generations": [one.model_dump(mode="json") for one in found.generations],
+            "addresses": found.addresses.model_dump(mode="json"),
+            "databases": None
+            if found.databases is None
+            else [one.model_dump(mode="json") for one in found.databases],
+            "databases_unknown": found.unknown,
         }
         print(json.dumps(whole, indent=2))
     else:
-        for one in found:
+        for one in found.generations:
             for what, shown in _lines(one):
                 print(f"{what:18} {shown}")
-        for field, value in addresses:
+        for field, value in found.addresses:
             if value and field not in ("generation", "cluster"):
                 print(f"{field.replace('_', ' '):18} {value}")
+        for database in found.databases or ():
+            for what, shown in _database_lines(spec, database):
+                print(f"{what:18} {shown}")
+        if found.unknown:
+            print(f"{'database':18} not known: {found.unknown}")
         print(f"{'health':18} {'; '.join(problems) or 'as it should be'}")
     if problems:
         raise typer.Exit(ExitCode.FAILED)
@@ -193,6 +203,29 @@ def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
     yield "writing now", one.writer or "nobody"
     if one.cost_low_usd is not None:
         yield "USD a day", f"at least {one.cost_low_usd:.2f} to {one.cost_high_usd:.2f}"
+
+
+def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple[str, str]]:
+    yield "database", f"{one.namespace}/{one.cluster}, {one.phase or 'no phase yet'}"
+    yield "instances", f"{one.ready} of {one.instances} ready, primary {one.primary or 'none'}, {one.image}"
+    yield "inside", f"{one.host}:5432, to read only {one.read_only_host}:5432"
+    if one.public_host:
+        yield "outside", f"{one.public_host}, port 5432, to read only 5433"
+    yield "databases", f"{', '.join(one.databases)}, role {one.owner}"
+    yield "password", f"Secret {one.namespace}/{one.password_secret}"
+    ends = f"{one.certificate_ends:%Y-%m-%d}" if one.certificate_ends else "at a time that isn't known"
+    yield "TLS", f"sslmode=verify-full, sslrootcert: ca.crt of Secret {one.ca_secret}; a certificate ends {ends}"
+    yield "psql", f"aks-postgres psql {spec.name} {spec.region}"
+    if one.backups is None:
+        yield "backups", "none"
+    else:
+        yield "backups", one.backups or "nowhere that is known"
+        yield "last backup", one.last_backup or "none that is known"
+        yield "back to", one.recoverable_since or "nothing that is known"
+        said = {"True": "works", "False": f"fails ({one.archiving_problem})"}
+        yield "WAL archive", said.get(one.archiving, "not known")
+    for fact in one.not_proven:
+        yield "not shown", fact
 
 
 @app.command()
