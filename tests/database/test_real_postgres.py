@@ -174,8 +174,7 @@ async def test_status_services_and_psql_follow_the_primary(
     """By a signal from outside to one postmaster."""
     kube = kube_for(azure, deployed.first.outputs, tmp_path)
     before = live(kube, deployed)["status"]["currentPrimary"]
-    found = azure.control("GET", "postgres")["instances"][f"cnpg-database/{before}"]["pid"]
-    os.kill(found, number)
+    os.kill(shown(azure, "instances", before)["pid"], number)
     seen = ""
     for _ in range(120):
         try:
@@ -199,6 +198,14 @@ async def test_status_services_and_psql_follow_the_primary(
     assert await asked_by_service(azure, kube, deployed, "ro") == ("t", 500)
 
 
+def shown(azure: SandboxProcess, what: str, name: str) -> Any:
+    """Where an instance or a Service is on this machine."""
+    (found,) = [
+        one for key, one in azure.control("GET", "postgres")[what].items() if key.endswith(f"/{name}")
+    ]
+    return found
+
+
 def live(kube: Kube, deployed: Deployed) -> dict[str, Any]:
     found = kube.get(f"{CLUSTERS}/{deployed.outputs.cluster}")
     assert found is not None
@@ -211,10 +218,7 @@ async def asked_by_service(
     """Whether a standby answers behind the Service, and how many rows it has."""
     secret = kube.get(f"{NAMESPACE}/secrets/db-user-pass")
     assert secret is not None
-    address = azure.control("GET", "postgres")["services"][
-        f"cnpg-database/{deployed.outputs.cluster}-{which}"
-    ]
-    host, _, port = address.rpartition(":")
+    host, _, port = shown(azure, "services", f"{deployed.outputs.cluster}-{which}").rpartition(":")
     query = "select pg_is_in_recovery()::text, count(*) from kept"
     done = subprocess.run(
         [os.environ[PSQL_VARIABLE], "-XAtq", "-h", host, "-p", port, "-U", "app", "-c", query, "appdb"],

@@ -167,7 +167,9 @@ def find_sandbox(state: Path) -> RunningSandbox | None:
     try:
         described = json.loads((state / "sandbox.json").read_text())
         known = {field.name for field in fields(RunningSandbox)} - {"state"}
-        found = RunningSandbox(**{name: described[name] for name in known}, state=state.absolute())
+        # What an earlier version doesn't say has a default.
+        said = {name: described[name] for name in known - {"postgres", "psql"} | (known & set(described))}
+        found = RunningSandbox(**said, state=state.absolute())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
