@@ -11,9 +11,9 @@ from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import (
+    CheckedTarget,
     ClusterOutputs,
     LogWorkspaceOutputs,
-    Place,
     ResourceOutputs,
     StepOutputs,
 )
@@ -32,9 +32,13 @@ from aks_postgres.spec.names import LOGS_ASSOCIATION
 _STREAM = "Microsoft-ContainerInsights-Group-Default"
 
 
-@arm_task("ensure_logs_rule {place.names.cluster}")
+@arm_task("ensure_logs_rule {target.names.cluster}")
 async def ensure_logs_rule(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, workspace: LogWorkspaceOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    target: CheckedTarget,
+    group: ResourceOutputs,
+    workspace: LogWorkspaceOutputs,
 ) -> ResourceOutputs:
     """Create the data collection rule that sends container logs to the Log Analytics workspace.
 
@@ -43,7 +47,7 @@ async def ensure_logs_rule(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         workspace: where the logs go; a new one's tables take a moment, which is waited for.
 
@@ -67,7 +71,7 @@ async def ensure_logs_rule(
         "destinations": {"logAnalytics": [{"workspaceResourceId": workspace.id, "name": "la-workspace"}]},
     }
     return await ensure_rule(
-        azure, spec, place, group, place.names.logs_rule(region), region, properties, workspace.customer_id
+        azure, spec, target, group, target.names.logs_rule(region), region, properties, workspace.customer_id
     )
 
 

@@ -14,11 +14,11 @@ from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
+    CheckedTarget,
     ClusterOutputs,
     FieldChange,
     GrafanaOutputs,
     MonitorWorkspaceOutputs,
-    Place,
     ResourceOutputs,
     RoleOutputs,
     StepOutputs,
@@ -36,9 +36,9 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-@arm_task("ensure_grafana {place.names.grafana}")
+@arm_task("ensure_grafana {target.names.grafana}")
 async def ensure_grafana(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, group: ResourceOutputs
 ) -> GrafanaOutputs:
     """Create the Managed Grafana instance, or bring it to the spec. Takes minutes, and holds up nothing else.
 
@@ -47,7 +47,7 @@ async def ensure_grafana(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the environment's resource group.
 
     Returns:
@@ -57,7 +57,7 @@ async def ensure_grafana(
         NotOurs: an instance of that name exists without our tags.
         ImmutableChange: it has another zone redundancy.
     """
-    resource_id = place.resource_id(grafana_resource.KIND.type, place.names.grafana)
+    resource_id = target.resource_id(grafana_resource.KIND.type, target.names.grafana)
     live, change = await ensure_ours(
         azure, grafana_resource.KIND, resource_id, spec, grafana_resource.desired(spec)
     )
@@ -72,7 +72,11 @@ async def ensure_grafana(
 
 @arm_task("ensure_grafana_roles {grafana.name}")
 async def ensure_grafana_roles(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, grafana: GrafanaOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    target: CheckedTarget,
+    group: ResourceOutputs,
+    grafana: GrafanaOutputs,
 ) -> RoleOutputs:
     """Give Grafana Admin to people and Monitoring Reader to Grafana.
 
@@ -82,7 +86,7 @@ async def ensure_grafana_roles(
     Args:
         spec: the environment wanted; `monitoring.grafana_admins` are the people, by default the caller (a plan's
             caller needn't be a run's: then whoever has the role will do).
-        place: who the caller is.
+        target: who the caller is.
         group: the environment's resource group.
         grafana: the instance.
 
@@ -94,9 +98,11 @@ async def ensure_grafana_roles(
         for admin in spec.monitoring.grafana_admins
     ]
     if not admins:
-        admins = [Grant(GRAFANA_ADMIN, grafana.id, place.caller_object_id, place.caller_type, or_anyone=True)]
+        admins = [
+            Grant(GRAFANA_ADMIN, grafana.id, target.caller_object_id, target.caller_type, or_anyone=True)
+        ]
     whole_subscription = spec.monitoring.monitoring_reader_scope == "subscription"
-    scope = f"/subscriptions/{place.subscription_id}" if whole_subscription else group.id
+    scope = f"/subscriptions/{target.subscription_id}" if whole_subscription else group.id
     reader = Grant(MONITORING_READER, scope, grafana.principal_id, "ServicePrincipal")
     return await ensure_grants(azure, [*admins, reader])
 

@@ -17,10 +17,10 @@ from aks_postgres.preflight.facts import pages
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
+    CheckedTarget,
     ClusterOutputs,
     FieldChange,
     MonitorWorkspaceOutputs,
-    Place,
     ResourceOutputs,
     RuleGroupsOutputs,
     StepOutputs,
@@ -41,11 +41,11 @@ from aks_postgres.spec.names import METRICS_ASSOCIATION, resource_tags
 _STREAM = "Microsoft-PrometheusMetrics"
 
 
-@arm_task("ensure_metrics_endpoint {place.names.cluster}")
+@arm_task("ensure_metrics_endpoint {target.names.cluster}")
 async def ensure_metrics_endpoint(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     group: ResourceOutputs,
     workspace: MonitorWorkspaceOutputs,
 ) -> ResourceOutputs:
@@ -56,7 +56,7 @@ async def ensure_metrics_endpoint(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         workspace: the Azure Monitor workspace, in whose region the endpoint is.
 
@@ -64,8 +64,8 @@ async def ensure_metrics_endpoint(
         ID and name of the endpoint.
     """
     region = plain_region(workspace.location)
-    name = place.names.metrics_endpoint(region)
-    resource = ENDPOINT.at(azure, place.resource_id(ENDPOINT.type, name))
+    name = target.names.metrics_endpoint(region)
+    resource = ENDPOINT.at(azure, target.resource_id(ENDPOINT.type, name))
     wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec)}
     once: Json = {"properties": {}}
     _, change = await ensure(
@@ -74,11 +74,11 @@ async def ensure_metrics_endpoint(
     return ResourceOutputs(id=resource.id, name=name, change=change)
 
 
-@arm_task("ensure_metrics_rule {place.names.cluster}")
+@arm_task("ensure_metrics_rule {target.names.cluster}")
 async def ensure_metrics_rule(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     group: ResourceOutputs,
     workspace: MonitorWorkspaceOutputs,
     endpoint: ResourceOutputs,
@@ -90,7 +90,7 @@ async def ensure_metrics_rule(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         workspace: where the metrics go.
         endpoint: the data collection endpoint they go through.
@@ -112,8 +112,8 @@ async def ensure_metrics_rule(
             "monitoringAccounts": [{"accountResourceId": workspace.id, "name": "MonitoringAccount1"}]
         },
     }
-    name = place.names.metrics_rule(region)
-    return await ensure_rule(azure, spec, place, group, name, region, properties, workspace.account_id)
+    name = target.names.metrics_rule(region)
+    return await ensure_rule(azure, spec, target, group, name, region, properties, workspace.account_id)
 
 
 @arm_task("ensure_metrics_association {cluster.name}")
@@ -187,7 +187,7 @@ def _planned_rule_groups(*_: Any) -> RuleGroupsOutputs:
 async def ensure_rule_groups(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     workspace: MonitorWorkspaceOutputs,
 ) -> RuleGroupsOutputs:
@@ -199,7 +199,7 @@ async def ensure_rule_groups(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster whose metrics the rules record.
         workspace: the Azure Monitor workspace that has them.
 
@@ -215,7 +215,7 @@ async def ensure_rule_groups(
         )
     )
     made = await all_ended(
-        _ensure_rule_group(azure, spec, place, cluster, workspace, name, rules)
+        _ensure_rule_group(azure, spec, target, cluster, workspace, name, rules)
         for name, rules in templates.items()
     )
     changed = tuple(
@@ -237,14 +237,14 @@ async def ensure_rule_groups(
 async def _ensure_rule_group(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     workspace: MonitorWorkspaceOutputs,
     template: str,
     rules: list[Json],
 ) -> tuple[str, Change]:
-    name = place.names.rule_group(template)
-    resource = rule_group.KIND.at(azure, place.resource_id(rule_group.KIND.type, name))
+    name = target.names.rule_group(template)
+    resource = rule_group.KIND.at(azure, target.resource_id(rule_group.KIND.type, name))
     wanted = {
         "location": plain_region(workspace.location),
         "tags": resource_tags(spec),

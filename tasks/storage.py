@@ -15,9 +15,9 @@ from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import (
     CREATED,
     UNCHANGED,
+    CheckedTarget,
     FieldChange,
     IdentityOutputs,
-    Place,
     ResourceOutputs,
     RoleOutputs,
     StorageAccountOutputs,
@@ -34,9 +34,9 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-@arm_task("ensure_storage_account {place.names.storage_account}")
+@arm_task("ensure_storage_account {target.names.storage_account}")
 async def ensure_storage_account(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, group: ResourceOutputs
 ) -> StorageAccountOutputs:
     """Create the storage account for backups, or bring it to the spec.
 
@@ -45,7 +45,7 @@ async def ensure_storage_account(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the group for backups.
 
     Returns:
@@ -55,7 +55,7 @@ async def ensure_storage_account(
         NotOurs: an account of that name exists in the group without our tags.
         ImmutableChange: it has another redundancy or kind.
     """
-    resource_id = place.resource_id(storage_account.KIND.type, place.names.storage_account, group.name)
+    resource_id = target.resource_id(storage_account.KIND.type, target.names.storage_account, group.name)
     live, change = await ensure_ours(
         azure, storage_account.KIND, resource_id, spec, lambda live: storage_account.desired(spec, live)
     )

@@ -162,7 +162,7 @@ async def test_a_download_that_drips_is_given_up_by_its_time(monkeypatch: pytest
             return response
 
     monkeypatch.setattr(download, "_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(download, "persistently", once)
+    monkeypatch.setattr(download, "with_retries", once)
     async with served(serve) as url:
         with pytest.raises(ArmFault, match=r"NotSent: GET http.*TimeoutError"):
             await fetch_pinned(current_azure(), FIELD, url, digest(DATA))

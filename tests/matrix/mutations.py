@@ -1046,7 +1046,7 @@ MUTATIONS = (
     Mutation(
         "an archive that was used is refused before there is a Cluster",
         "tasks/database/credential.py",
-        "            await blobs.refuse_used(lineage(place))",
+        "            await blobs.refuse_used(lineage(target))",
         "            pass",
         "tests/tasks/test_database.py::"
         "test_an_archive_that_another_cluster_used_is_refused_before_there_is_a_cluster",
@@ -1054,8 +1054,8 @@ MUTATIONS = (
     Mutation(
         "no two generations archive under one name",
         "src/aks_postgres/database/objects.py",
-        '    return f"{site.names.postgres_cluster}-{site.generation}"',
-        '    return f"{site.names.postgres_cluster}"',
+        '    return f"{target.names.postgres_cluster}-{target.generation}"',
+        '    return f"{target.names.postgres_cluster}"',
         "tests/database/test_objects.py::test_no_two_generations_archive_under_one_name[shop-db]",
     ),
     Mutation(

@@ -102,7 +102,7 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
         raise unreadable(f"{type(error).__name__}: {error}") from None
 
 
-async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
+async def with_retries(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
     """Run `attempt` until it works, its fault says stop, or the fault's budget is spent.
 
     Args:
@@ -193,7 +193,7 @@ async def all_ended(calls: Iterable[Awaitable[T]]) -> list[T]:
 async def read(
     label: str, operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
 ) -> Json | None:
-    """Read a resource, persistently; None when it isn't there."""
+    """Read a resource, with retries; None when it isn't there."""
 
     async def attempt() -> Json | None:
         try:
@@ -206,12 +206,12 @@ async def read(
                 return None
             raise
 
-    return await persistently(label, attempt)
+    return await with_retries(label, attempt)
 
 
 async def read_path(label: str, get: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Run a read that no SDK operation has (`Cloud.get`), persistently."""
-    return await persistently(label, lambda: _once(get))
+    """Run a read that no SDK operation has (`Azure.get`), with retries."""
+    return await with_retries(label, lambda: _once(get))
 
 
 async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -225,5 +225,5 @@ async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 async def read_list(label: str, fetch: Callable[[], Awaitable[T]]) -> T:
-    """Run a listing, persistently."""
-    return await persistently(label, lambda: _once(fetch))
+    """Run a listing, with retries."""
+    return await with_retries(label, lambda: _once(fetch))

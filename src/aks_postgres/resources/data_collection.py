@@ -15,7 +15,7 @@ from aks_postgres.arm.kind import Kind, scope_and_name
 from aks_postgres.arm.reconcile import ensure, look_at, settled, unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import Place, ResourceOutputs
+from aks_postgres.reports.outputs import CheckedTarget, ResourceOutputs
 from aks_postgres.resources.links import with_destinations
 from aks_postgres.resources.managed_cluster import CREATE_S, cluster_resource
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -70,7 +70,7 @@ def plain_region(location: str) -> str:
 async def ensure_rule(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     group: ResourceOutputs,
     name: str,
     region: str,
@@ -81,14 +81,14 @@ async def ensure_rule(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         name: the rule's.
         region: where it goes.
         properties: what it shall be.
         workspace: the internal ID of the workspace that it writes to now.
     """
-    resource = RULE.at(azure, place.resource_id(RULE.type, name))
+    resource = RULE.at(azure, target.resource_id(RULE.type, name))
     wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec), "properties": properties}
 
     def decision(live: Json | None) -> Decision:

@@ -10,7 +10,7 @@ from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.reconcile import ArmResource
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.errors import NotOurs
-from aks_postgres.reports.outputs import UNCHANGED, ClusterOutputs, Planned, Site, StepOutputs
+from aks_postgres.reports.outputs import UNCHANGED, ClusterOutputs, Planned, StepOutputs, Target
 from aks_postgres.spec.environment import EnvironmentSpec
 
 # Azure seconds, https://github.com/Azure/AKS/issues/1439 and recordings of Azure PowerShell: a create takes 4 to 13
@@ -105,6 +105,6 @@ def cluster_resource(azure: Azure, resource_id: str, expected_s: float) -> ArmRe
     return KIND.at(azure, resource_id, get=get, expected_s=expected_s)
 
 
-def deletable_cluster(azure: Azure, site: Site) -> Deletable:
+def deletable_cluster(azure: Azure, target: Target) -> Deletable:
     """The cluster, for the end of its days."""
-    return KIND.gone(azure, site.resource_id(KIND.type, site.names.cluster))
+    return KIND.gone(azure, target.resource_id(KIND.type, target.names.cluster))
