@@ -9,20 +9,16 @@ from email.utils import parsedate_to_datetime
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.clock import time_scale
 from aks_postgres.arm.credentials import caller
+from aks_postgres.arm.errors import AzureRefused, CredentialsRefused, WrongSetting
 from aks_postgres.arm.retry import read_path
 from aks_postgres.arm.way_to_azure import proxy_for
-from aks_postgres.errors import (
-    AzureRefused,
-    CredentialsRefused,
-    PermanentError,
-    PreflightFailed,
-    ProvisioningError,
-    WrongSetting,
-)
-from aks_postgres.exit_codes import CommandFailed, ExitCode, failure_of
+from aks_postgres.errors import PermanentError, ProvisioningError
+from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.preflight.findings import FINE, Findings
 from aks_postgres.preflight.kubernetes_versions import support_of
 from aks_postgres.reports.diagnosis import Check, Diagnosis
+from aks_postgres.runs.failures import failure_of
 from aks_postgres.runs.one_writer import lock_of
 from aks_postgres.runs.prefect_server import require_prefect_server
 from aks_postgres.runs.session import run_session

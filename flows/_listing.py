@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aks_postgres.errors import NotThere
+from aks_postgres.flows._errors import NotThere
 from aks_postgres.reports.listing import FoundEnvironment
 from aks_postgres.reports.rebuild import Addresses
 from aks_postgres.runs.session import run_session

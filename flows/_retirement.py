@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.errors import ProvisioningError, RebuildFailed
+from aks_postgres.errors import ProvisioningError
+from aks_postgres.flows._errors import RebuildFailed
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import Inventory, Receipt, Removal, Removals, str_of

@@ -13,8 +13,10 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from aks_postgres.errors import AzureRefused, ImmutableChange, PreflightFailed, UnknownRegion, is_permanent
+from aks_postgres.arm.errors import AzureRefused
+from aks_postgres.errors import ImmutableChange, is_permanent
 from aks_postgres.flows._environment import start_environment
+from aks_postgres.preflight.errors import PreflightFailed, UnknownRegion
 from aks_postgres.reports.cost import Cost, cost_of, cost_text
 from aks_postgres.reports.outputs import CheckedTarget
 from aks_postgres.reports.plan import COMES_AFTER, Action, Plan, PlannedStep

@@ -12,10 +12,11 @@ from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.cloud_metadata import CloudFacts, portal_page
 from aks_postgres.arm.diff import FINAL_STATES, Decision, decide, merged
+from aks_postgres.arm.errors import NotEffectiveYet
 from aks_postgres.arm.reconcile import begin, ensure, look_at
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.arm.retry import with_retries
-from aks_postgres.errors import NotEffectiveYet, TemporaryError
+from aks_postgres.errors import TemporaryError
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.preflight.kubernetes_versions import is_covered
 from aks_postgres.reports.outputs import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import Deletable, ensure_absent
+from aks_postgres.arm.errors import NotOurs, OperationNotDone
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import NotOurs, OperationNotDone
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount, Removal, Removals

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import ensure_absent
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.retry import all_ended, read
-from aks_postgres.errors import AzureRefused
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import Removal, Removals
 from aks_postgres.resources.role_assignments import (

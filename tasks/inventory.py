@@ -14,7 +14,7 @@ from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import all_ended, read, read_list
-from aks_postgres.errors import Finding, TearDownRefused
+from aks_postgres.errors import Finding
 from aks_postgres.preflight.facts import ask_about_subscription, pages
 from aks_postgres.preflight.generations import (
     deleted_generations,
@@ -34,6 +34,7 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.confirmation import confirm_problem, delete_backups_problem, discard_data_problem
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, environment_key, is_ours
+from aks_postgres.tear_down.errors import TearDownRefused
 from aks_postgres.tear_down.forbidden import judge_backup_account, judge_denials
 from aks_postgres.tear_down.goes_along import what_goes_along
 from aks_postgres.tear_down.locks import judge_locks

@@ -14,8 +14,9 @@ from typing import Literal
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.credentials import caller
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import AzureRefused, Finding, PreflightFailed, UnknownRegion
+from aks_postgres.errors import Finding
 from aks_postgres.kubernetes.helm import is_installed
 from aks_postgres.preflight.authorized_ranges import (
     address_that_counts,
@@ -25,6 +26,7 @@ from aks_postgres.preflight.authorized_ranges import (
 from aks_postgres.preflight.components_check import judge_components
 from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.egress import EgressUnknown, egress_address
+from aks_postgres.preflight.errors import PreflightFailed, UnknownRegion
 from aks_postgres.preflight.facts import (
     RegionFacts,
     ask_about_subscription,

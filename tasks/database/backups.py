@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import LastingState, NotEffectiveYet
 from aks_postgres.arm.responses import Json
 from aks_postgres.database.objects import (
     POSTGRES_API,
@@ -19,7 +20,6 @@ from aks_postgres.database.objects import (
     scheduled_backup,
 )
 from aks_postgres.database.status import SIDECAR, ClusterState, used_archive
-from aks_postgres.errors import LastingState, NotEffectiveYet
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import (
     UNCHANGED,

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import NotEffectiveYet
 from aks_postgres.database.objects import pod_monitor
-from aks_postgres.errors import NotEffectiveYet
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.reports.outputs import (
     CheckedTarget,

@@ -6,6 +6,7 @@ from typing import Any
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import LastingState, NotEffectiveYet, NotOurs
 from aks_postgres.arm.planned import UNKNOWN
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
@@ -20,7 +21,7 @@ from aks_postgres.database.objects import (
     storage_class,
 )
 from aks_postgres.database.status import ClusterState, used_archive, without_identity
-from aks_postgres.errors import ImmutableChange, LastingState, NotEffectiveYet, NotOurs
+from aks_postgres.errors import ImmutableChange
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_manifest import differing
 from aks_postgres.reports.outputs import (

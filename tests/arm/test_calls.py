@@ -17,17 +17,16 @@ from azure.core.exceptions import (
 )
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.responses import ArmFault
-from aks_postgres.arm.retry import BUSY_BUDGET_VARIABLE, read_list, refusal, send, with_retries
-from aks_postgres.errors import (
+from aks_postgres.arm.errors import (
     AzureRefused,
     AzureUnavailable,
     ClusterBusy,
     CredentialsRefused,
     NotEffectiveYet,
-    ProvisioningError,
-    is_temporary,
 )
+from aks_postgres.arm.responses import ArmFault
+from aks_postgres.arm.retry import BUSY_BUDGET_VARIABLE, read_list, refusal, send, with_retries
+from aks_postgres.errors import ProvisioningError, is_temporary
 from aks_postgres.reports.journal import Journal, use_journal
 
 BUSY = ArmFault(409, "OperationNotAllowed", "Another operation (Updating) is in progress.", "corr-1")

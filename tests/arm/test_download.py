@@ -16,8 +16,8 @@ from aiohttp import web
 
 from aks_postgres.arm import client as session
 from aks_postgres.arm.client import current_azure
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.errors import AzureRefused
 from aks_postgres.kubernetes import download
 from aks_postgres.kubernetes.download import fetch_pinned
 

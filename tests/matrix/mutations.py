@@ -828,7 +828,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a full disk is one line on the terminal",
-        "src/aks_postgres/exit_codes.py",
+        "src/aks_postgres/runs/failures.py",
         "    if isinstance(error, OSError) and (problem := disk_problem(error)):",
         "    if isinstance(error, OSError) and not (problem := disk_problem(error)):",
         "tests/cli/test_files_and_disks.py::test_output_that_nobody_can_take_is_one_line[arguments0]",
@@ -1024,7 +1024,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a region that isn't there is bad input",
-        "src/aks_postgres/exit_codes.py",
+        "src/aks_postgres/runs/failures.py",
         "isinstance(error, SpecError | UnknownRegion)",
         "isinstance(error, SpecError)",
         "tests/cli/test_spec_commands.py::test_a_region_that_isn_t_there_is_bad_input",

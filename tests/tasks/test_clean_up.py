@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aks_postgres.arm.diff import merged
-from aks_postgres.errors import NotOurs, WouldWrite
+from aks_postgres.arm.errors import NotOurs, WouldWrite
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount, Removals
 from aks_postgres.runs.session import run_session

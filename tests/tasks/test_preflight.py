@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from aks_postgres.arm.clock import time_scale
-from aks_postgres.errors import AzureUnavailable, CredentialsRefused, PreflightFailed
+from aks_postgres.arm.errors import AzureUnavailable, CredentialsRefused
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.journal import Journal
 from aks_postgres.reports.outputs import CheckedTarget
 from aks_postgres.runs.session import run_session

@@ -14,13 +14,13 @@ from typing import Any, Literal
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import FINAL_STATES, state_of
+from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.arm.if_match import send_if_unchanged
 from aks_postgres.arm.operation_status import fault_of_operation
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.reconcile import unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
 from aks_postgres.arm.retry import read_once, send, with_retries
-from aks_postgres.errors import OperationNotDone
 from aks_postgres.reports.journal import journal
 
 Outcome = Literal["deleted", "not found"]

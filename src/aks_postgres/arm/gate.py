@@ -29,7 +29,7 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
 from aks_postgres.arm import clock
-from aks_postgres.errors import WouldWrite
+from aks_postgres.arm.errors import WouldWrite
 
 Mode = Literal["write", "read", "plan"]
 Purpose = Literal["write", "foundation", "lock"]

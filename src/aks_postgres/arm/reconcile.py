@@ -19,6 +19,7 @@ from azure.core import MatchConditions
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import FINAL_STATES, Decision, merged, state_of
+from aks_postgres.arm.errors import LastingState, NotOurs, OperationNotDone
 from aks_postgres.arm.gate import purpose
 from aks_postgres.arm.if_match import send_if_unchanged
 from aks_postgres.arm.ignored import ignoring
@@ -29,13 +30,7 @@ from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json, clean
 from aks_postgres.arm.retry import read_once, read_path, send, with_retries
 from aks_postgres.arm.writable import patch_of, without_read_only
-from aks_postgres.errors import (
-    LastingState,
-    NotOurs,
-    OperationNotDone,
-    PermanentError,
-    ProvisioningError,
-)
+from aks_postgres.errors import PermanentError, ProvisioningError
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange
 

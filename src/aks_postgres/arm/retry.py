@@ -24,15 +24,10 @@ from azure.core.exceptions import (
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.error_codes import Rule, rule_for
+from aks_postgres.arm.errors import AzureRefused, ClusterBusy, CredentialsRefused
 from aks_postgres.arm.responses import Answer, ArmFault, Json, as_answer, clean, unreadable
 from aks_postgres.arm.way_to_azure import fault_on_the_way
-from aks_postgres.errors import (
-    AzureRefused,
-    ClusterBusy,
-    CredentialsRefused,
-    ProvisioningError,
-    TemporaryError,
-)
+from aks_postgres.errors import ProvisioningError, TemporaryError
 from aks_postgres.reports.journal import journal
 
 T = TypeVar("T")

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import Answer, ArmFault, Json, Turned, listing, wire_items
 from aks_postgres.arm.retry import read, read_list, read_path, refusal, send, with_retries
-from aks_postgres.errors import AzureRefused, Finding
+from aks_postgres.errors import Finding
 from aks_postgres.preflight.findings import FINE, Findings
 from aks_postgres.preflight.permissions import PROVIDERS
 from aks_postgres.spec.names import Names

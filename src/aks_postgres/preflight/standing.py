@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aks_postgres.arm.diff import state_of
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import Finding, LastingState
+from aks_postgres.errors import Finding
 from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.resources.lasting_states import stopped_here
 from aks_postgres.spec.environment import EnvironmentSpec

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 
+from aks_postgres.arm.errors import LastingState, NotEffectiveYet
 from aks_postgres.arm.gate import Write
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
@@ -24,7 +25,7 @@ from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.retry import with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.database.objects import AUDIENCE
-from aks_postgres.errors import LastingState, NotEffectiveYet, TemporaryError
+from aks_postgres.errors import TemporaryError
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.reports.journal import journal

@@ -6,10 +6,10 @@ from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import Deletable
+from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.reconcile import ArmResource
 from aks_postgres.arm.responses import Answer, Json
-from aks_postgres.errors import NotOurs
 from aks_postgres.reports.outputs import UNCHANGED, ClusterOutputs, Planned, StepOutputs, Target
 from aks_postgres.spec.environment import EnvironmentSpec
 

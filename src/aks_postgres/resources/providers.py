@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.retry import read, send, with_retries
-from aks_postgres.errors import OperationNotDone
 from aks_postgres.reports.journal import journal
 
 # Microsoft says minutes and no more;

@@ -24,11 +24,12 @@ from prefect.logging import get_run_logger
 from aks_postgres.arm.client import Azure, current_azure
 from aks_postgres.arm.clock import time_scale
 from aks_postgres.arm.responses import clean
-from aks_postgres.errors import NotUnderstood, PermanentError, is_temporary
+from aks_postgres.errors import PermanentError, is_temporary
 from aks_postgres.files.given_files import disk_problem
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Planned, StepOutputs, planned_outputs
 from aks_postgres.reports.receipt import Removals
+from aks_postgres.runs.errors import NotUnderstood
 from aks_postgres.runs.progress import progress_of
 from aks_postgres.spec.problems import SpecError
 

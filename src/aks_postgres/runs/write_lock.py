@@ -33,12 +33,14 @@ from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.error_codes import rule_for
+from aks_postgres.arm.errors import AzureUnavailable
 from aks_postgres.arm.gate import WRITE_LIMIT_S, Elapsed, Write, purpose
 from aks_postgres.arm.poll import LOCK, NotInTime, poll
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
 from aks_postgres.arm.retry import refusal, send, with_retries
-from aks_postgres.errors import AzureUnavailable, EnvironmentBusy, ProvisioningError
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.reports.journal import journal
+from aks_postgres.runs.errors import EnvironmentBusy
 
 CONTAINER = "aks-postgres-lock"
 HEARTBEAT = "aks-postgres-writer"

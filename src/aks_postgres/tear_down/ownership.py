@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import Finding, NotOurs
+from aks_postgres.errors import Finding
 from aks_postgres.reports.outputs import Target
 from aks_postgres.resources import rule_group
 from aks_postgres.resources.kinds import owned_ids
