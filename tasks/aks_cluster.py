@@ -6,19 +6,16 @@ insights, which az does inside the same commands, are chapters of their own.
 
 from __future__ import annotations
 
-import ipaddress
-
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.cloud_metadata import CloudFacts, portal_page
-from aks_postgres.arm.diff import FINAL_STATES, Decision, decide, merged
+from aks_postgres.arm.diff import FINAL_STATES, Decision
 from aks_postgres.arm.errors import NotEffectiveYet
 from aks_postgres.arm.reconcile import begin, ensure, look_at
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.arm.retry import with_retries
 from aks_postgres.errors import TemporaryError
 from aks_postgres.kubernetes.client import kubernetes_api
-from aks_postgres.preflight.kubernetes_versions import is_covered
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ApiServerOutputs,
@@ -30,202 +27,19 @@ from aks_postgres.reports.outputs import (
     NodePoolOutputs,
     ResourceOutputs,
 )
-from aks_postgres.resources import node_pool
-from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster, stopped_pool
+from aks_postgres.resources import managed_cluster, node_pool
+from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster
 from aks_postgres.resources.links import rebinding
 from aks_postgres.resources.managed_cluster import (
     CREATE_S,
     cluster_resource,
     comes_with_it,
-    insights_on,
-    metrics_on,
 )
 from aks_postgres.resources.managed_cluster import KIND as CLUSTER
 from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.resources.power import refuse_stopped, refuse_unstarted, start_if_stopped, together
 from aks_postgres.runs.step import arm_task
-from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
-from aks_postgres.spec.names import Names, resource_tags
-
-
-def cluster_body(
-    spec: EnvironmentSpec, target: CheckedTarget, identity_id: str, workspace_id: str | None = None
-) -> tuple[Json, Json]:
-    """What the cluster shall be, and what is only said when it is created.
-
-    Args:
-        spec: the environment wanted.
-        target: names, Kubernetes version and authorized ranges.
-        identity_id: the control plane's managed identity.
-        workspace_id: the Log Analytics workspace, where the first write brings all that later steps would add.
-
-    Returns:
-        The fields we own, and those that belong to AKS, the autoscaler or later steps once the cluster exists.
-    """
-    pool = spec.system_pool
-    wanted: Json = {
-        "location": spec.region,
-        "tags": resource_tags(spec),
-        "sku": {"name": "Base", "tier": spec.cluster.tier},
-        "identity": {"type": "UserAssigned", "userAssignedIdentities": {identity_id: {}}},
-        "properties": {
-            "nodeResourceGroup": target.names.node_resource_group,
-            "enableRBAC": True,
-            "networkProfile": {
-                "networkPlugin": "azure",
-                "networkPluginMode": "overlay",
-                "networkDataplane": "cilium",
-                "loadBalancerSku": "standard",
-                "outboundType": "loadBalancer",
-            },
-            "oidcIssuerProfile": {"enabled": True},
-            "securityProfile": {"workloadIdentity": {"enabled": True}},
-            "apiServerAccessProfile": {"authorizedIPRanges": list(target.authorized_ip_ranges)},
-            "agentPoolProfiles": [{"name": pool.name, **pool_properties(spec, pool, "System", target)}],
-        },
-    }
-    once: Json = {
-        "properties": {
-            "kubernetesVersion": target.kubernetes_version,
-            "dnsPrefix": dns_prefix(target.names, target.subscription_id),
-            "disableLocalAccounts": False,
-            "addonProfiles": {},
-            "storageProfile": {},
-            "bootstrapProfile": {"artifactSource": "Direct"},
-            # Metrics are switched on once their data collection rule is associated: the agent crash-loops before.
-            "azureMonitorProfile": {
-                "metrics": {
-                    "enabled": False,
-                    "kubeStateMetrics": {"metricLabelsAllowlist": "", "metricAnnotationsAllowList": ""},
-                }
-            },
-            "agentPoolProfiles": [{"name": pool.name, **first_pool_properties(target, pool)}],
-        }
-    }
-    if spec.cluster.kubernetes_version:
-        wanted["properties"]["kubernetesVersion"] = target.kubernetes_version
-    if spec.cluster.access == "entra":
-        wanted["properties"] |= {
-            "aadProfile": {"managed": True, "enableAzureRBAC": True},
-            "disableLocalAccounts": True,
-        }
-    if spec.cluster.tier == "Premium":
-        wanted["properties"]["supportPlan"] = "AKSLongTermSupport"
-    if spec.cluster.ssh_public_key:
-        keys = [{"keyData": spec.cluster.ssh_public_key}]
-        once["properties"]["linuxProfile"] = {"adminUsername": "azureuser", "ssh": {"publicKeys": keys}}
-    if workspace_id is not None:
-        once = merged(merged(once, metrics_on()), insights_on(workspace_id))
-        properties, first = postgres_pool_body(spec, target)
-        whole_pool = {"name": spec.postgres_pool.name, **first, **properties}
-        once["properties"]["agentPoolProfiles"].append(whole_pool)
-    return wanted, once
-
-
-def pool_properties(spec: EnvironmentSpec, pool: NodePoolSpec, mode: str, target: CheckedTarget) -> Json:
-    """The fields of a node pool that we own."""
-    properties: Json = {
-        "mode": mode,
-        "vmSize": pool.vm_size,
-        "osType": "Linux",
-        "type": "VirtualMachineScaleSets",
-        "enableAutoScaling": True,
-        "minCount": pool.min_count,
-        "maxCount": pool.max_count,
-        "availabilityZones": list(pool.zones),
-    }
-    if pool.labels:
-        properties["nodeLabels"] = dict(pool.labels)
-    if spec.cluster.kubernetes_version:
-        properties["orchestratorVersion"] = target.kubernetes_version
-    return properties
-
-
-def postgres_pool_body(spec: EnvironmentSpec, target: CheckedTarget) -> tuple[Json, Json]:
-    """The properties of PostgreSQL's node pool that we own, and those that are only said when it is created."""
-    pool = spec.postgres_pool
-    return pool_properties(spec, pool, "User", target), {
-        **first_pool_properties(target, pool),
-        "upgradeSettings": {"undrainableNodeBehavior": "Schedule"},
-        "scaleDownMode": "Delete",
-    }
-
-
-def to_compare(spec: EnvironmentSpec, properties: Json, live: Json | None) -> Json:
-    """The fields of a node pool that we own, without a version that the live pool has: AKS patches in its own time."""
-    version = (live or {}).get("currentOrchestratorVersion") or (live or {}).get("orchestratorVersion")
-    if spec.cluster.kubernetes_version and version and is_covered(spec.cluster.kubernetes_version, version):
-        return {key: value for key, value in properties.items() if key != "orchestratorVersion"}
-    return properties
-
-
-def first_pool_properties(target: CheckedTarget, pool: NodePoolSpec) -> Json:
-    """What is said of a node pool only when it is created: the count is the autoscaler's later on."""
-    return {
-        "count": pool.first_count,
-        "orchestratorVersion": target.kubernetes_version,
-        "scaleSetPriority": "Regular",
-        "enableNodePublicIP": False,
-        "enableEncryptionAtHost": False,
-        "enableUltraSSD": False,
-        "enableFIPS": False,
-    }
-
-
-def dns_prefix(names: Names, subscription_id: str) -> str:
-    """The cluster's DNS prefix by az's pattern: cluster, group, subscription, each cut."""
-    return f"{names.cluster[:10]}-{names.resource_group[:16]}-{subscription_id[:6]}"
-
-
-def as_ranges(live: Json) -> Json:
-    """The cluster with its authorized addresses as ranges; AKS reports a single address either way."""
-    access = (live.get("properties") or {}).get("apiServerAccessProfile") or {}
-    ranges = [
-        str(ipaddress.ip_network(given, strict=False)) for given in access.get("authorizedIPRanges") or []
-    ]
-    profile = {**access, "authorizedIPRanges": ranges}
-    return {**live, "properties": {**live["properties"], "apiServerAccessProfile": profile}}
-
-
-def cluster_decision(
-    spec: EnvironmentSpec,
-    target: CheckedTarget,
-    identity_id: str,
-    live: Json | None,
-    workspace_id: str | None = None,
-) -> Decision:
-    """Compare the cluster with the spec.
-
-    Args:
-        spec: the environment wanted.
-        target: names, Kubernetes version and authorized ranges.
-        identity_id: the control plane's managed identity.
-        live: the cluster as Azure answered it; None when absent.
-        workspace_id: as in `cluster_body`.
-
-    Raises:
-        NotOurs: it has no tags of ours.
-        ImmutableChange: VM size, zones, network, node group, identity or region differ.
-    """
-    label = f"AKS cluster {target.names.cluster}"
-    refuse_foreign(spec, label, live, target.names.resource_group)
-    wanted, once = cluster_body(spec, target, identity_id, workspace_id)
-    pool = f"properties.agentPoolProfiles[{spec.system_pool.name}]"
-    fixed = ["location", "properties.nodeResourceGroup", "properties.networkProfile"]
-    if live:
-        pools = live["properties"].get("agentPoolProfiles") or []
-        found = next((one for one in pools if one.get("name") == spec.system_pool.name), None)
-        if found is None:
-            fixed.append(pool)  # a cluster PUT can't bring a new pool
-        profiles = wanted["properties"]["agentPoolProfiles"]
-        wanted["properties"]["agentPoolProfiles"] = [to_compare(spec, one, found) for one in profiles]
-    return decide(
-        label,
-        wanted,
-        as_ranges(live) if live else None,
-        only_at_creation=once,
-        immutable=(*fixed, f"{pool}.vmSize", f"{pool}.availabilityZones"),
-    )
+from aks_postgres.spec.environment import EnvironmentSpec
 
 
 def cluster_outputs(
@@ -284,7 +98,7 @@ async def request_cluster(
         if live is not None:
             refuse_foreign(spec, resource.label, live, group.name)
             return Decision(UNCHANGED)
-        return cluster_decision(spec, target, identity.id, None, workspace.id)
+        return managed_cluster.decision(spec, target, identity.id, None, workspace.id)
 
     change, answer = await begin(resource, decision)
     return ClusterRequestOutputs(
@@ -340,7 +154,7 @@ async def ensure_cluster(
     def decision(live: Json | None) -> Decision:
         if is_stopped(live):
             raise stopped_cluster(group.name, target.names.cluster)
-        return rebound(cluster_decision(spec, target, identity.id, live), live)
+        return rebound(managed_cluster.decision(spec, target, identity.id, live), live)
 
     live, change = await ensure(resource, decision, begun)
     change = together(started, change)
@@ -373,7 +187,6 @@ async def ensure_node_pool(
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
     pool = spec.postgres_pool
-    properties, first = postgres_pool_body(spec, target)
     whole = cluster_resource(azure, cluster.id, CREATE_S)
 
     async def is_busy() -> bool:
@@ -388,14 +201,7 @@ async def ensure_node_pool(
     )
 
     def decision(live: Json | None) -> Decision:
-        compared = to_compare(spec, properties, live and live["properties"])
-        if is_stopped(live):
-            if spec.cluster.if_stopped == "refuse":
-                raise stopped_pool(cluster.resource_group, cluster.name, pool.name)
-            compared = {**compared, "powerState": {"code": "Running"}}
-        return node_pool.KIND.decide(
-            resource.label, {"properties": compared}, live, only_at_creation={"properties": first}
-        )
+        return node_pool.decision(resource.label, spec, target, cluster, live)
 
     live, change = await ensure(resource, decision)
     found = live["properties"]

@@ -11,6 +11,7 @@ from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import Removal, Removals
+from aks_postgres.resources import grafana, monitor_workspace, storage_account
 from aks_postgres.resources.role_assignments import (
     GRAFANA_ADMIN,
     KIND,
@@ -37,20 +38,20 @@ async def delete_grafana_roles(azure: Azure, target: Target) -> Removals:
         What became of them.
     """
     names = target.names
-    grafana = await read(
+    live = await read(
         f"Managed Grafana {names.grafana}", azure.dashboard.grafana.get, names.resource_group, names.grafana
     )
-    if grafana is None:
+    if live is None:
         return Removals(items=())
-    grafana_id = target.resource_id("Microsoft.Dashboard/grafana", names.grafana)
-    principal_id = str((grafana.get("identity") or {}).get("principalId") or "")
+    grafana_id = target.resource_id(grafana.KIND.type, names.grafana)
+    principal_id = str((live.get("identity") or {}).get("principalId") or "")
     readable = [
         f"/subscriptions/{target.subscription_id}",
         target.group_id(names.resource_group),
         target.group_id(names.node_resource_group),
     ]
     granted = {(MONITORING_READER, scope) for scope in readable} | {
-        (MONITORING_DATA_READER, target.resource_id("Microsoft.Monitor/accounts", names.monitor_workspace))
+        (MONITORING_DATA_READER, target.resource_id(monitor_workspace.KIND.type, names.monitor_workspace))
     }
     mine = await _delete_roles(azure, target, principal_id, granted) if principal_id else []
     if not azure.assigns_roles:
@@ -81,9 +82,7 @@ async def delete_identity_roles(azure: Azure, target: Target) -> Removals:
         read(f"managed identity {name}", operations.get, names.resource_group, name)
         for name in (names.identity, names.backup_identity)
     )
-    account_id = target.resource_id(
-        "Microsoft.Storage/storageAccounts", names.storage_account, names.backup_group
-    )
+    account_id = target.resource_id(storage_account.KIND.type, names.storage_account, names.backup_group)
     granted = {(STORAGE_BLOB_DATA_CONTRIBUTOR, account_id)}
     removed = await all_ended(
         _delete_roles(azure, target, str(identity["properties"]["principalId"]), granted)

@@ -17,7 +17,8 @@ from aks_postgres.reports.outputs import (
     ResourceOutputs,
     StepOutputs,
 )
-from aks_postgres.resources.data_collection import ensure_association, ensure_rule, plain_region
+from aks_postgres.resources import data_collection
+from aks_postgres.resources.data_collection import ensure_association, ensure_rule
 from aks_postgres.resources.managed_cluster import (
     UPDATE_S,
     cluster_resource,
@@ -27,9 +28,7 @@ from aks_postgres.resources.managed_cluster import (
 )
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import LOGS_ASSOCIATION
-
-_STREAM = "Microsoft-ContainerInsights-Group-Default"
+from aks_postgres.spec.names import LOGS_ASSOCIATION, plain_region
 
 
 @arm_task("ensure_logs_rule {target.names.cluster}")
@@ -55,21 +54,7 @@ async def ensure_logs_rule(
         ID and name of the rule.
     """
     region = plain_region(workspace.location)
-    settings = {"dataCollectionSettings": {"enableContainerLogV2": True}}
-    properties = {
-        "dataSources": {
-            "extensions": [
-                {
-                    "name": "ContainerInsightsExtension",
-                    "extensionName": "ContainerInsights",
-                    "streams": [_STREAM],
-                    "extensionSettings": settings,
-                }
-            ]
-        },
-        "dataFlows": [{"streams": [_STREAM], "destinations": ["la-workspace"]}],
-        "destinations": {"logAnalytics": [{"workspaceResourceId": workspace.id, "name": "la-workspace"}]},
-    }
+    properties = data_collection.logs_rule(workspace.id)
     return await ensure_rule(
         azure, spec, target, group, target.names.logs_rule(region), region, properties, workspace.customer_id
     )

@@ -7,16 +7,11 @@ own, and Monitoring Reader reaches the environment's groups only, unless the spe
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, state_of
-from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import ensure
-from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import (
     UNCHANGED,
-    Change,
     CheckedTarget,
     ClusterOutputs,
-    FieldChange,
     GrafanaOutputs,
     MonitorWorkspaceOutputs,
     ResourceOutputs,
@@ -154,16 +149,6 @@ async def ensure_metrics_reader(
     )
 
 
-def linked_workspaces(live: Json) -> list[str]:
-    """IDs of the Azure Monitor workspaces that a Grafana instance shows."""
-    integrations = live["properties"].get("grafanaIntegrations") or {}
-    return [
-        link["azureMonitorWorkspaceResourceId"]
-        for link in integrations.get("azureMonitorWorkspaceIntegrations") or []
-        if link.get("azureMonitorWorkspaceResourceId")
-    ]
-
-
 @arm_task("ensure_grafana_link {grafana.name}")
 async def ensure_grafana_link(
     azure: Azure, grafana: GrafanaOutputs, workspace: MonitorWorkspaceOutputs
@@ -183,24 +168,5 @@ async def ensure_grafana_link(
     # Its links alone, as az does it.
     resource = grafana_resource.KIND.at(azure, grafana.id, update="", put="begin_update", expected_s=30)
 
-    def decision(live: Json | None) -> Decision:
-        linked = linked_workspaces(live or {"properties": {}})
-        field = "properties.grafanaIntegrations.azureMonitorWorkspaceIntegrations"
-        is_linked = workspace.id.casefold() in map(str.casefold, linked) or is_ignored(field)
-        state = state_of(live or {})
-        fields: list[FieldChange] = []
-        if not is_linked:
-            fields.append(FieldChange(field=field, old=linked, new=[*linked, workspace.id]))
-        if state.casefold() in ("failed", "canceled"):  # as in `decide`; the update did it, or an earlier one
-            fields.append(FieldChange(field="provisioningState", old=state, new="Succeeded"))
-        if not fields:
-            return Decision(UNCHANGED)
-        wanted = linked if is_linked else [*linked, workspace.id]
-        links = [{"azureMonitorWorkspaceResourceId": link} for link in wanted]
-        return Decision(
-            Change(kind="updated", fields=tuple(fields)),
-            {"properties": {"grafanaIntegrations": {"azureMonitorWorkspaceIntegrations": links}}},
-        )
-
-    _, change = await ensure(resource, decision)
+    _, change = await ensure(resource, lambda live: grafana_resource.link_decision(workspace.id, live))
     return StepOutputs(change=change)

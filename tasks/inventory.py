@@ -29,6 +29,7 @@ from aks_postgres.preflight.standing import subscription_problem
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.rebuild import Addresses, Generations, LiveGeneration
 from aks_postgres.reports.receipt import BackupAccount, Inventory
+from aks_postgres.resources import storage_account
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.confirmation import confirm_problem, delete_backups_problem, discard_data_problem
@@ -250,7 +251,7 @@ def backup_accounts_of(
         group, account = names.backup_group, names.storage_account
         found[account] = BackupAccount(
             name=account,
-            id=target.resource_id("Microsoft.Storage/storageAccounts", account, group),
+            id=target.resource_id(storage_account.KIND.type, account, group),
             group=group,
             group_id=target.group_id(group),
             wanted=delete_backups == account,

@@ -25,8 +25,8 @@ from aks_postgres.reports.outputs import (
     RuleGroupsOutputs,
     StepOutputs,
 )
-from aks_postgres.resources import rule_group
-from aks_postgres.resources.data_collection import ENDPOINT, ensure_association, ensure_rule, plain_region
+from aks_postgres.resources import data_collection, rule_group
+from aks_postgres.resources.data_collection import ENDPOINT, ensure_association, ensure_rule
 from aks_postgres.resources.managed_cluster import (
     UPDATE_S,
     cluster_resource,
@@ -36,9 +36,7 @@ from aks_postgres.resources.managed_cluster import (
 )
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import METRICS_ASSOCIATION, resource_tags
-
-_STREAM = "Microsoft-PrometheusMetrics"
+from aks_postgres.spec.names import METRICS_ASSOCIATION, plain_region
 
 
 @arm_task("ensure_metrics_endpoint {target.names.cluster}")
@@ -66,10 +64,10 @@ async def ensure_metrics_endpoint(
     region = plain_region(workspace.location)
     name = target.names.metrics_endpoint(region)
     resource = ENDPOINT.at(azure, target.resource_id(ENDPOINT.type, name))
-    wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec)}
-    once: Json = {"properties": {}}
+    wanted, once = data_collection.endpoint(spec, region)
     _, change = await ensure(
-        resource, lambda live: ENDPOINT.decide(resource.label, wanted, live, only_at_creation=once)
+        resource,
+        lambda live: ENDPOINT.decide(resource.label, wanted, live, only_at_creation=once),
     )
     return ResourceOutputs(id=resource.id, name=name, change=change)
 
@@ -99,20 +97,8 @@ async def ensure_metrics_rule(
         ID and name of the rule.
     """
     region = plain_region(workspace.location)
-    properties = {
-        "description": "DCR description",
-        "dataCollectionEndpointId": endpoint.id,
-        "dataSources": {
-            "prometheusForwarder": [
-                {"name": "PrometheusDataSource", "streams": [_STREAM], "labelIncludeFilter": {}}
-            ]
-        },
-        "dataFlows": [{"streams": [_STREAM], "destinations": ["MonitoringAccount1"]}],
-        "destinations": {
-            "monitoringAccounts": [{"accountResourceId": workspace.id, "name": "MonitoringAccount1"}]
-        },
-    }
     name = target.names.metrics_rule(region)
+    properties = data_collection.metrics_rule(workspace.id, endpoint.id)
     return await ensure_rule(azure, spec, target, group, name, region, properties, workspace.account_id)
 
 
@@ -245,16 +231,6 @@ async def _ensure_rule_group(
 ) -> tuple[str, Change]:
     name = target.names.rule_group(template)
     resource = rule_group.KIND.at(azure, target.resource_id(rule_group.KIND.type, name))
-    wanted = {
-        "location": plain_region(workspace.location),
-        "tags": resource_tags(spec),
-        "properties": {
-            "scopes": [workspace.id, cluster.id],
-            "enabled": "win" not in template.lower(),
-            "clusterName": cluster.name,
-            "interval": "PT1M",
-            "rules": rules,
-        },
-    }
+    wanted = rule_group.desired(spec, cluster, workspace, rules, enabled="win" not in template.lower())
     _, change = await ensure(resource, lambda live: rule_group.KIND.decide(resource.label, wanted, live))
     return name, change

@@ -58,6 +58,7 @@ from aks_postgres.preflight.standing import judge_standing, subscription_problem
 from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CheckedTarget
+from aks_postgres.resources import storage_account
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -230,7 +231,7 @@ async def _judge_retired(azure: Azure, spec: EnvironmentSpec, groups: Sequence[J
     for name in (str(group["name"]) for group in groups if is_retired(group, spec)):
         listed = await contents_of(azure, name)
         others = [
-            one for one in listed if str(one.get("type")).casefold() != "microsoft.storage/storageaccounts"
+            one for one in listed if str(one.get("type")).casefold() != storage_account.KIND.type.casefold()
         ]
         if others:
             findings += problem(

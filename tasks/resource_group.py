@@ -48,14 +48,12 @@ async def _ensure_group(
     wanted_tags: dict[str, str],
     first_tags: dict[str, str],
 ) -> ResourceOutputs:
-    wanted = {"location": spec.region, "tags": wanted_tags}
-
     def decision(live: Json | None) -> Decision:
         refuse_foreign(spec, f"resource group {name}", live, name)
         adopted = live is not None and not is_ours(live.get("tags"), spec)
         return resource_group.KIND.decide(
             f"resource group {name}",
-            {**wanted, "tags": {**first_tags, **wanted_tags}} if adopted else wanted,
+            resource_group.desired(spec.region, {**first_tags, **wanted_tags} if adopted else wanted_tags),
             live,
             only_at_creation={"tags": first_tags},
         )
@@ -157,7 +155,7 @@ async def _mark_current(azure: Azure, spec: EnvironmentSpec, target: Target) -> 
     def decision(live: Json | None) -> Decision:
         refuse_foreign(spec, label, live, name)
         # The other tags are those of `ensure_resource_group`, and its to compare.
-        return decide(label, {"location": spec.region, "tags": {STATE: "current"}}, live)
+        return decide(label, resource_group.desired(spec.region, {STATE: "current"}), live)
 
     _, change = await ensure(_group(azure, name), decision, creates=False)
     return ResourceOutputs(id=target.group_id(name), name=name, change=change)
@@ -194,7 +192,7 @@ async def _tag_group(
         if live is None:
             raise _GroupGone
         refuse_foreign(spec, label, live, name)
-        return decide(label, {"location": live["location"], "tags": tags_for(live)}, live)
+        return decide(label, resource_group.desired(live["location"], tags_for(live)), live)
 
     live = await look_at(resource)
     if live is None or is_being_deleted(live):

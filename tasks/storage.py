@@ -7,16 +7,9 @@ Shared keys stay allowed by default, as the guide's next article lists blobs wit
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision
-from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import ensure
-from aks_postgres.arm.responses import Json
-from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import (
-    CREATED,
-    UNCHANGED,
     CheckedTarget,
-    FieldChange,
     IdentityOutputs,
     ResourceOutputs,
     RoleOutputs,
@@ -89,26 +82,7 @@ async def ensure_backup_container(
     """
     name = spec.storage.container
     resource = blob_container.KIND.at(azure, f"{account.id}/blobServices/default/containers/{name}")
-    immutable = "immutableStorageWithVersioning"
-
-    def decision(live: Json | None) -> Decision:
-        wanted: Json = (
-            {"properties": {immutable: {"enabled": True}}} if spec.storage.immutability_days else {}
-        )
-        if live is None:
-            return Decision(CREATED, wanted)
-        has = (live.get("properties") or {}).get(immutable)
-        path = f"properties.{immutable}.enabled"
-        if wanted and not (isinstance(has, dict) and has.get("enabled")) and not is_ignored(path):
-            field = FieldChange(field=path, old=False, new=True)
-            way_out = (
-                "Give another storage.container (the backups in this one stay), migrate it yourself (az storage "
-                "container-rm migrate-vlw), or leave storage.immutability_days out."
-            )
-            raise ImmutableChange(resource.label, [field], way_out)
-        return Decision(UNCHANGED)
-
-    _, change = await ensure(resource, decision)
+    _, change = await ensure(resource, lambda live: blob_container.decision(resource.label, spec, live))
     return ResourceOutputs(id=resource.id, name=name, change=change)
 
 

@@ -12,10 +12,8 @@ from aks_postgres.reports.outputs import (
     ResourceOutputs,
 )
 from aks_postgres.resources import rule_group
-from aks_postgres.resources.data_collection import plain_region
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import resource_tags
 
 
 @arm_task("ensure_database_alerts {target.names.postgres_cluster}")
@@ -42,16 +40,6 @@ async def ensure_database_alerts(
     """
     name = target.names.rule_group(GROUP)
     resource = rule_group.KIND.at(azure, target.resource_id(rule_group.KIND.type, name))
-    wanted = {
-        "location": plain_region(workspace.location),
-        "tags": resource_tags(spec),
-        "properties": {
-            "scopes": [workspace.id, cluster.id],
-            "enabled": True,
-            "clusterName": cluster.name,
-            "interval": "PT1M",
-            "rules": alert_rules(spec, target),
-        },
-    }
+    wanted = rule_group.desired(spec, cluster, workspace, alert_rules(spec, target))
     _, change = await ensure(resource, lambda live: rule_group.KIND.decide(resource.label, wanted, live))
     return ResourceOutputs(id=resource.id, name=name, change=change)

@@ -123,11 +123,10 @@ async def ensure_first_backup(
         change = UNCHANGED
         since = await recoverable_since(api, spec, target)
         if not since:
-            change = change_of([created(wanted)])
-            if azure.gate.lets(f"Backup {name}: there is no backup to go back to yet"):
-                await _archives(api, spec, target)
-                change = await _taken(api, path, wanted)
-                since = await recoverable_since(api, spec, target)
+            azure.gate.begin(f"Backup {name}: there is no backup to go back to yet")
+            await _archives(api, spec, target)
+            change = await _taken(api, path, wanted)
+            since = await recoverable_since(api, spec, target)
     return BackupOutputs(destination=_destination(spec, account), recoverable_since=since, change=change)
 
 

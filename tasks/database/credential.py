@@ -62,13 +62,7 @@ async def ensure_database_credential(
     """
     name = target.names.federated_credential
     resource = federated_credential.KIND.at(azure, f"{identity.id}/federatedIdentityCredentials/{name}")
-    wanted = {
-        "properties": {
-            "issuer": cluster.oidc_issuer_url,
-            "subject": subject(spec, target),
-            "audiences": [AUDIENCE],
-        }
-    }
+    wanted = federated_credential.desired(cluster.oidc_issuer_url, subject(spec, target), AUDIENCE)
 
     def decision(live: Json | None) -> Decision:
         return federated_credential.KIND.decide(resource.label, wanted, live)
@@ -156,10 +150,7 @@ async def verify_database_credential(
         live = await api.get(f"/apis/{POSTGRES_API}/namespaces/{namespace}/clusters/{name}")
         if live is not None and ClusterState.of(live).archives:
             return VerificationOutputs(facts=("the Postgres cluster archives",), change=UNCHANGED)
-        if not azure.gate.lets(
-            f"Postgres cluster {name}: whether its pods may write backups isn't shown yet"
-        ):
-            return VerificationOutputs(facts=(), change=UNCHANGED)
+        azure.gate.begin(f"Postgres cluster {name}: whether its pods may write backups isn't shown yet")
         blobs = BackupBlobs(api, spec, target, credential.client_id, account)
         facts = await blobs.prove_access(credential)
         if live is None:

@@ -239,8 +239,7 @@ async def wait_until_postgres_is_ready(
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         state = ClusterState.of(await live_cluster(api, spec, target) or {})
         if not state.is_ready:
-            if not azure.gate.lets(f"{label} isn't ready: {state}"):
-                return _not_there_yet(spec)
+            azure.gate.begin(f"{label} isn't ready: {state}")
             state = await _ready(api, spec, target, label)
         if required(spec).backup.engine == "plugin":
             await _see_identity(api, postgres)
@@ -345,21 +344,18 @@ async def ensure_databases(
 
 
 async def _applied(api: KubernetesApi, item: Json) -> None:
-    if not api.azure.gate.writes:
-        return  # it may not be there
-    path = await api.path_of(item)
     said = "nothing yet"
 
     async def look() -> Json | None:
         nonlocal said
-        live = await api.get(path) or {}
+        live = await api.get(await api.path_of(item)) or {}
         status = live.get("status") or {}
         said = str(status.get("message") or said)
         is_current = status.get("observedGeneration", 0) >= (live.get("metadata") or {}).get("generation", 0)
         return live if is_current and status.get("applied") is True else None
 
     try:
-        await api.wait(
+        await api.settle(
             f"{name_of(item)} isn't applied yet", look, deadline_s=_APPLIED_WITHIN_S, real_s=DATABASE_S
         )
     except TimeoutError as error:

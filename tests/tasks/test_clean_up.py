@@ -9,10 +9,10 @@ from aks_postgres.arm.diff import merged
 from aks_postgres.arm.errors import NotOurs, WouldWrite
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount, Removals
+from aks_postgres.resources import managed_cluster
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
-from aks_postgres.tasks.aks_cluster import cluster_body
 from aks_postgres.tasks.clean_up import (
     delete_associations,
     delete_cluster,
@@ -153,7 +153,7 @@ async def test_a_cluster_is_deleted_whatever_runs_on_it(world: World) -> None:
     await world.prepare("resource_group", "identity")
     world.azure.settings(durations={"aks_cluster_create": 100_000})
     place = world.place
-    wanted, once = cluster_body(world.spec, place, world.made["identity"].id)
+    wanted, once = managed_cluster.desired(world.spec, place, world.made["identity"].id)
     cluster = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
     world.begin_write(cluster, "2026-06-01", merged(once, wanted))
     world.mark()

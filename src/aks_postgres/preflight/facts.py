@@ -20,6 +20,7 @@ from aks_postgres.arm.retry import read, read_list, read_path, refusal, send, wi
 from aks_postgres.errors import Finding
 from aks_postgres.preflight.findings import FINE, Findings
 from aks_postgres.preflight.permissions import PROVIDERS
+from aks_postgres.resources import storage_account
 from aks_postgres.spec.names import Names
 
 T = TypeVar("T")
@@ -255,7 +256,7 @@ async def _kubernetes_versions(azure: Azure, region: str) -> Json:
 async def _storage_name(azure: Azure, names: Names) -> tuple[Json, Json | None]:
     """Whether the storage account's name is free, and the account if it is in the group for backups."""
     accounts, name = azure.storage.storage_accounts, names.storage_account
-    body = json.dumps({"name": name, "type": "Microsoft.Storage/storageAccounts"}).encode()
+    body = json.dumps({"name": name, "type": storage_account.KIND.type}).encode()
     label = f"storage account name {name}"
     answer = await with_retries(label, lambda: send(accounts.check_name_availability, body))
     if answer.body.get("nameAvailable"):

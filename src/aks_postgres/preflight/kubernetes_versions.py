@@ -16,6 +16,7 @@ from datetime import date
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.versions import minor_of, order
 
 COMMUNITY = "KubernetesOfficial"
 LONG_TERM = "AKSLongTermSupport"
@@ -39,21 +40,6 @@ class Offered:
     plans: frozenset[str]
     is_default: bool = False
     is_preview: bool = False
-
-
-def order(version: str) -> tuple[int, ...]:
-    """A version to compare."""
-    return tuple(int(part) for part in version.split("."))
-
-
-def minor_of(version: str) -> str:
-    """1.35 of 1.35.2."""
-    return ".".join(version.split(".")[:2])
-
-
-def is_covered(wanted: str, live: str) -> bool:
-    """Whether a live version is what was asked for: of that minor, and of that patch or a later one."""
-    return minor_of(wanted) == minor_of(live) and order(live) >= order(wanted)
 
 
 def offered_versions(listing: Json) -> list[Offered]:

@@ -26,8 +26,6 @@ Chapter = Literal[
     "Access",
     "Other",
 ]
-ROLE = "microsoft.authorization/roleassignments"
-CLUSTER = "microsoft.containerservice/managedclusters"
 ItemAction = Action | Literal["delete", "keep"]
 
 

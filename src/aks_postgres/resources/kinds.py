@@ -105,6 +105,11 @@ def plan_words(kinds: Iterable[Kind] = KINDS) -> Mapping[str, tuple[Chapter, str
     return {kind.type.casefold(): (kind.chapter, kind.plan_word or kind.word) for kind in kinds}
 
 
+def brings(kinds: Iterable[Kind] = KINDS) -> Mapping[str, tuple[str, ...]]:
+    """What happens beside the creation of each type, by its name in small letters."""
+    return {kind.type.casefold(): kind.brings for kind in kinds}
+
+
 def kind_of(resource_id: str) -> tuple[Chapter, str]:
     """Chapter and word of a resource; of one that no step makes, ARM's own word."""
     found = resource_type(resource_id)

@@ -19,6 +19,7 @@ from aks_postgres.errors import Finding, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount
+from aks_postgres.resources import public_ip
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.lasting_states import is_stopped, start_cluster_command
 from aks_postgres.resources.managed_cluster import deletable_cluster
@@ -73,7 +74,7 @@ async def what_goes_along(
         target.group_id(node_group),
         contents,
         live,
-        ours=[target.resource_id("Microsoft.Network/publicIPAddresses", names.public_ip, node_group)],
+        ours=[target.resource_id(public_ip.KIND.type, names.public_ip, node_group)],
     )
     if lets_go and not judge(None):
         return [], []
