@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aks_postgres.arm.responses import ArmFault, clean
-from aks_postgres.errors import NotThere, ProvisioningError
+from aks_postgres.errors import ProvisioningError
+from aks_postgres.flows._errors import NotThere
 from aks_postgres.reports.database_status import FoundDatabase
 from aks_postgres.reports.listing import FoundEnvironment
 from aks_postgres.reports.rebuild import Addresses
@@ -38,8 +39,8 @@ class Status:
     @property
     def problems(self) -> list[str]:
         """What isn't as it should be."""
-        found = [*self.generations, *(self.databases or ())]
-        return [problem for one in found for problem in one.problems]
+        found = [problem for one in self.generations for problem in one.problems]
+        return found + [problem for one in self.databases or () for problem in one.problems]
 
 
 async def status_of(spec: EnvironmentSpec) -> Status:
@@ -51,8 +52,10 @@ async def status_of(spec: EnvironmentSpec) -> Status:
     async with run_session(spec, read_only=True) as run:
         found = await list_environments(run.azure)
         mine = _those(spec, found)
-        sites = (await look_at_generations(run.azure, spec)).live
-        newest = next((site for site in reversed(sites) if site.generation == mine[-1].generation), sites[-1])
+        targets = (await look_at_generations(run.azure, spec)).live
+        newest = next(
+            (target for target in reversed(targets) if target.generation == mine[-1].generation), targets[-1]
+        )
         addresses = await read_addresses(run.azure, newest)
         if mine[-1].cluster is None or mine[-1].power not in (None, "Running"):
             return Status(mine, addresses, None, "there is no cluster that runs")

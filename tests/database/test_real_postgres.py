@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import os
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,11 @@ import pytest
 import pytest_asyncio
 from prefect import get_client
 
-from aks_postgres.cli.psql import PSQL_VARIABLE, psql
-from aks_postgres.errors import NotThere, ProvisioningError, TearDownRefused
+from aks_postgres.cli.psql import psql
+from aks_postgres.cli.sandbox_client import PSQL_VARIABLE
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.exit_codes import CommandFailed
+from aks_postgres.flows._errors import NotThere
 from aks_postgres.flows._listing import status_of
 from aks_postgres.flows.deploy_database import deploy_database
 from aks_postgres.flows.plan import make_plan
@@ -23,18 +27,22 @@ from aks_postgres.reports.outputs import DatabaseOutputs
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.tasks.inventory import take_inventory
+from aks_postgres.tear_down.errors import TearDownRefused
 from azure_sandbox.client import SandboxProcess, start
 from azure_sandbox.postgres.programs import FOLDER, default_folder, found_in
 
 from ..conftest import point_at, spec_for
 from ..flows.conftest import Run, run_provision, writes
 from ..flows.stage import kube_for
+from ..tasks.kube import Kube
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(900)]
 
 # Azure's seconds go by faster; PostgreSQL's don't.
 SPEED = 60
+READER = {"name": "reader", "in_roles": ["pg_read_all_data"]}
 NAMESPACE = "/api/v1/namespaces/cnpg-database"
+CLUSTERS = "/apis/postgresql.cnpg.io/v1/namespaces/cnpg-database/clusters"
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +57,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
         sandbox = SandboxProcess(folder)
         point_at(sandbox, patch)
         patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
-        programs = default_folder() / "18.6.0"
-        client = tmp_path_factory.mktemp("client") / "psql"
-        client.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={programs}/lib exec {programs}/bin/psql "$@"\n')
-        client.chmod(0o700)
-        patch.setenv(PSQL_VARIABLE, str(client))
+        patch.setenv(PSQL_VARIABLE, sandbox.description["psql"])
         sandbox.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
         try:
             yield sandbox
@@ -84,7 +88,7 @@ class Deployed:
 
 @pytest_asyncio.fixture(scope="module")
 async def deployed(azure: SandboxProcess, prefect_api: None) -> AsyncIterator[Deployed]:
-    spec = with_database(azure, databases=["appdb", "reports"])
+    spec = with_database(azure, databases=["appdb", "reports"], roles=[READER])
     with pytest.raises(NotThere):
         await deploy_database(spec)
     first = await run_provision(azure, spec_for(azure))
@@ -165,6 +169,20 @@ async def test_the_password_is_in_nothing_that_a_run_leaves(
     assert not any(word in text for word in (password, encoded) for text in left)
 
 
+async def test_a_role_of_the_spec_is_there_and_no_more_than_asked_for(
+    deployed: Deployed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    query = (
+        "select rolcanlogin, rolsuper, rolcreaterole, pg_has_role('reader', 'pg_read_all_data', 'usage') "
+        "from pg_roles where rolname = 'reader'"
+    )
+    seen = ""
+    for _ in range(60):
+        if seen := await asked(deployed.spec, query, capfd):
+            break
+    assert seen == "t|f|f|t"
+
+
 async def test_status_says_how_to_connect_and_where_backups_are(deployed: Deployed) -> None:
     status = await status_of(spec_for_status(deployed.spec))
     (found,) = status.databases or ()
@@ -197,19 +215,24 @@ async def test_a_backup_is_proven_by_blobs_that_the_pods_own_identity_shows(
     azure: SandboxProcess, deployed: Deployed
 ) -> None:
     since = len(azure.ledger())
-    assert await standing_against(deployed.spec) == []
+    assert "\n".join(await standing_against(deployed.spec)) == ""
     asked = [entry for entry in azure.ledger()[since:] if entry["operation"] in ("ListBlobs", "GetBlob")]
     # The run itself has no role on blobs.
     assert {403, 200} == {entry["status"] for entry in asked}
 
 
-async def test_psql_follows_the_primary(
-    azure: SandboxProcess, deployed: Deployed, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+async def test_status_services_and_psql_follow_the_primary(
+    azure: SandboxProcess,
+    deployed: Deployed,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
-    before = deployed.outputs.primary
-    instances = azure.control("GET", "postgres")["instances"]
-    (killed,) = [one for name, one in instances.items() if name.endswith(f"/{before}")]
-    os.kill(killed["pid"], 9)
+    """By a signal from outside to one postmaster."""
+    kube = kube_for(azure, deployed.first.outputs, tmp_path)
+    before = live(kube, deployed)["status"]["currentPrimary"]
+    os.kill(shown(azure, "instances", before)["pid"], number)
     seen = ""
     for _ in range(120):
         try:
@@ -222,3 +245,47 @@ async def test_psql_follows_the_primary(
             break
         await asyncio.sleep(1)
     assert seen == "500"
+    for _ in range(120):
+        status = live(kube, deployed)["status"]
+        if status["phase"] == "Cluster in healthy state" and status["readyInstances"] == 3:
+            break
+        await asyncio.sleep(1)
+    assert status["readyInstances"] == 3
+    assert status["currentPrimary"] != before
+    assert await asked_by_service(azure, kube, deployed, "rw") == ("f", 500)
+    assert await asked_by_service(azure, kube, deployed, "ro") == ("t", 500)
+
+
+def shown(azure: SandboxProcess, what: str, name: str) -> Any:
+    """Where an instance or a Service is on this machine."""
+    (found,) = [
+        one for key, one in azure.control("GET", "postgres")[what].items() if key.endswith(f"/{name}")
+    ]
+    return found
+
+
+def live(kube: Kube, deployed: Deployed) -> dict[str, Any]:
+    found = kube.get(f"{CLUSTERS}/{deployed.outputs.cluster}")
+    assert found is not None
+    return found
+
+
+async def asked_by_service(
+    azure: SandboxProcess, kube: Kube, deployed: Deployed, which: str
+) -> tuple[str, int]:
+    """Whether a standby answers behind the Service, and how many rows it has."""
+    secret = kube.get(f"{NAMESPACE}/secrets/db-user-pass")
+    assert secret is not None
+    host, _, port = shown(azure, "services", f"{deployed.outputs.cluster}-{which}").rpartition(":")
+    query = "select pg_is_in_recovery()::text, count(*) from kept"
+    done = subprocess.run(
+        [os.environ[PSQL_VARIABLE], "-XAtq", "-h", host, "-p", port, "-U", "app", "-c", query, "appdb"],
+        env={"PGPASSWORD": base64.b64decode(secret["data"]["password"]).decode(), "PGSSLMODE": "require"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    recovering, _, count = done.stdout.strip().partition("|")
+    return recovering[0], int(count)

@@ -214,7 +214,10 @@ def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple
     yield "databases", f"{', '.join(one.databases)}, role {one.owner}"
     yield "password", f"Secret {one.namespace}/{one.password_secret}"
     ends = f"{one.certificate_ends:%Y-%m-%d}" if one.certificate_ends else "at a time that isn't known"
-    yield "TLS", f"sslmode=verify-full, sslrootcert: ca.crt of Secret {one.ca_secret}; a certificate ends {ends}"
+    yield (
+        "TLS",
+        f"sslmode=verify-full, sslrootcert: ca.crt of Secret {one.ca_secret}; a certificate ends {ends}",
+    )
     yield "psql", f"aks-postgres psql {spec.name} {spec.region}"
     if one.backups is None:
         yield "backups", "none"

@@ -26,7 +26,11 @@ def found_database(cluster: Json, stores: Iterable[Json], databases: Iterable[Js
         stores: the ObjectStores of all namespaces.
         databases: the Database objects of all namespaces.
     """
-    metadata, spec, status = cluster["metadata"], _mapping(cluster.get("spec")), _mapping(cluster.get("status"))
+    metadata, spec, status = (
+        cluster["metadata"],
+        _mapping(cluster.get("spec")),
+        _mapping(cluster.get("status")),
+    )
     name, namespace = str(metadata["name"]), str(metadata.get("namespace", ""))
     state = ClusterState.of(cluster)
     first = _mapping(_mapping(spec.get("bootstrap")).get("initdb"))

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +29,7 @@ from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
-from aks_postgres.arm.retry import persistently, refusal, send
+from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
@@ -54,7 +55,7 @@ _AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 
 class KubernetesApi:
-    """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
+    """Requests to one cluster; `with_retries` repeats what passes: webhook or tunnel down, server busy."""
 
     def __init__(self, azure: Azure, client: ApiClient, cluster: str, *, by_entra: bool = False) -> None:
         self.azure = azure
@@ -155,7 +156,7 @@ class KubernetesApi:
             yield socket
 
     async def get(self, path: str, **query: str) -> Json | None:
-        """Read an object, persistently; None when it isn't there."""
+        """Read an object, with retries; None when it isn't there."""
 
         async def attempt() -> Json | None:
             try:
@@ -168,10 +169,10 @@ class KubernetesApi:
                 raise unreadable(problem)
             return found
 
-        return await persistently(f"{self.label}, GET {path}", attempt)
+        return await with_retries(f"{self.label}, GET {path}", attempt)
 
     async def list_of(self, path: str, kind: str, **query: str) -> list[Json] | None:
-        """Read all pages of a list, persistently; None when the API server doesn't know the kind.
+        """Read all pages of a list, with retries; None when the API server doesn't know the kind.
 
         Args:
             path: of the list.
@@ -201,13 +202,13 @@ class KubernetesApi:
                 turned.to(token)
                 page_of = {**query, "continue": token}
 
-        return await persistently(f"{self.label}, GET {path}", attempt)
+        return await with_retries(f"{self.label}, GET {path}", attempt)
 
     async def write(self, label: str, call: Callable[[], Awaitable[Json]]) -> Json:
-        """Run a write persistently, unless this run only reads; a plan takes it for done."""
+        """Run a write with retries, unless this run only reads; a plan takes it for done."""
         if not self.azure.gate.lets(f"{label}: would be written"):
             return {}
-        return await persistently(label, call)
+        return await with_retries(label, call)
 
     async def create(self, path: str, body: Json) -> Json:
         """POST an object; one that exists already is fine and is returned as it is."""
@@ -225,6 +226,33 @@ class KubernetesApi:
                 # It was being deleted, and has gone since.
 
         return await self.write(f"{body['kind']} {name}", attempt)
+
+    async def delete(self, label: str, path: str) -> None:
+        """Delete an object; one that isn't there is fine."""
+
+        async def attempt() -> Json:
+            try:
+                return await self.request("DELETE", path)
+            except ArmFault as fault:
+                if fault.status == 404:
+                    return {}
+                raise
+
+        await self.write(label, attempt)
+
+    async def merge(self, label: str, path: str, body: Json, *, field_manager: str = FIELD_MANAGER) -> None:
+        """Set these fields of an object that is there, and no others."""
+
+        async def attempt() -> Json:
+            return await self.request(
+                "PATCH",
+                path,
+                body,
+                content_type="application/merge-patch+json",
+                fieldManager=field_manager,
+            )
+
+        await self.write(label, attempt)
 
     async def apply(self, body: Json, live: Json | None) -> Json:
         """Apply an object on the server's side, once, taking over the fields that it sets.
@@ -279,7 +307,7 @@ class KubernetesApi:
             except (LookupError, TypeError):
                 raise unreadable("it isn't a list of types") from None
 
-        return await persistently(f"{self.label}, GET {base}", attempt)
+        return await with_retries(f"{self.label}, GET {base}", attempt)
 
     async def settle(
         self,
@@ -331,12 +359,16 @@ class KubernetesApi:
             raise TimeoutError(f"{label}: {late}") from None
 
 
+# A POST that changes nothing: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/
+_TOKEN_REQUEST = re.compile(r"/api/v1/namespaces/[^/]+/serviceaccounts/[^/]+/token")
+
+
 @asynccontextmanager
 async def _through_the_gate(
     gate: Gate, method: str, path: str, headers: dict[str, str]
 ) -> AsyncIterator[None]:
     """Let a read pass; let a write pass as the gate says, with an ID that the API server's audit log shows."""
-    if method == "GET":
+    if method == "GET" or (method == "POST" and _TOKEN_REQUEST.fullmatch(path)):
         yield
         return
     headers["Audit-ID"] = str(uuid.uuid4())
@@ -448,7 +480,7 @@ async def kubeconfig_of(azure: Azure, resource_group: str, cluster: str) -> byte
         keep_secret(base64.b64decode(str(user.get("client-key-data") or "")))
         return found
 
-    known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
+    known[key] = await with_retries(f"AKS cluster {cluster}, credentials", attempt)
     return known[key]
 
 

@@ -48,7 +48,9 @@ class FoundDatabase(Outputs):
             )
         if self.backups is not None:
             if self.archiving != "True":
-                found.append(f"{name}: WAL isn't archived ({self.archiving_problem or 'nothing is said of it'})")
+                found.append(
+                    f"{name}: WAL isn't archived ({self.archiving_problem or 'nothing is said of it'})"
+                )
             if not self.last_backup:
                 found.append(f"{name}: no backup is known")
         return tuple(found)

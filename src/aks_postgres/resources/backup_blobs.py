@@ -10,13 +10,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.arm.retry import persistently
-from aks_postgres.errors import LastingState, TemporaryError
+from aks_postgres.arm.retry import with_retries
+from aks_postgres.errors import TemporaryError
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import FederatedCredentialOutputs, Place, StorageAccountOutputs
+from aks_postgres.reports.outputs import CheckedTarget, FederatedCredentialOutputs, StorageAccountOutputs
 from aks_postgres.resources.blobs import Blob, BlobContainer
 from aks_postgres.resources.workload_identity import pods_token
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -35,12 +36,12 @@ class BackupBlobs:
         self,
         api: KubernetesApi,
         spec: EnvironmentSpec,
-        place: Place,
+        target: CheckedTarget,
         client_id: str,
         account: StorageAccountOutputs,
     ) -> None:
-        name = place.names.postgres_cluster
-        sign_in = partial(pods_token, api, spec.namespaces.database, name, client_id, place.tenant_id)
+        name = target.names.postgres_cluster
+        sign_in = partial(pods_token, api, spec.namespaces.database, name, client_id, target.tenant_id)
         url = f"{account.blob_endpoint.rstrip('/')}/{spec.storage.container}"
         self._container = BlobContainer(api.azure, url, sign_in)
         self._account_name = name
@@ -109,7 +110,7 @@ class BackupBlobs:
                     break
             return found
 
-        return await persistently(self._label, listed)
+        return await with_retries(self._label, listed)
 
     async def _granted(
         self, attempt: Callable[[], Awaitable[None]], code: str, within_s: float, way_out: str
@@ -129,7 +130,7 @@ class BackupBlobs:
         async def look() -> bool | None:
             nonlocal refused
             try:
-                await persistently(self._label, once)
+                await with_retries(self._label, once)
             except _Refused as no:
                 refused = str(no)
                 return None

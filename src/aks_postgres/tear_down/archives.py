@@ -14,7 +14,7 @@ from azure.core.exceptions import AzureError
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import ArmFault, clean
-from aks_postgres.arm.retry import all_ended, persistently
+from aks_postgres.arm.retry import all_ended, with_retries
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.resources.blobs import STORAGE_SCOPE, Blob, BlobContainer
@@ -50,7 +50,7 @@ async def _read(api: KubernetesApi, wanted: Wanted, ways: Mapping[str, str], ten
         ):
             container = BlobContainer(api.azure, url, sign_in)
             try:
-                return await persistently(
+                return await with_retries(
                     f"backups in {url}", partial(_read_all, container, f"{folder}{wanted.server}/", wanted)
                 )
             except _Refused as no:

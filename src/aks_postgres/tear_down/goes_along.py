@@ -17,8 +17,9 @@ from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import Finding, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
-from aks_postgres.reports.outputs import Site
-from aks_postgres.reports.receipt import Vault
+from aks_postgres.reports.outputs import Target
+from aks_postgres.reports.receipt import BackupAccount
+from aks_postgres.resources import public_ip
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.lasting_states import is_stopped, start_cluster_command
 from aks_postgres.resources.managed_cluster import deletable_cluster
@@ -40,8 +41,8 @@ _REACH_TRIES = 3
 
 async def what_goes_along(
     azure: Azure,
-    site: Site,
-    vaults: Sequence[Vault],
+    target: Target,
+    backup_accounts: Sequence[BackupAccount],
     backup_age_min: int,
     *,
     going: Collection[str],
@@ -51,18 +52,18 @@ async def what_goes_along(
     """What goes with a generation's cluster: foreign things among its nodes, and data; also what keeps us from knowing.
 
     Args:
-        site: the generation.
-        vaults: the storage accounts for backups.
+        target: the generation.
+        backup_accounts: the storage accounts for backups.
         backup_age_min: how old the newest backup may be.
         going: names of the groups that Azure is deleting.
         lets_go: whether the data may go.
         tenant_id: the subscription's tenant.
     """
-    names = site.names
+    names = target.names
     clusters = azure.container_service.managed_clusters
     live = await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
     if live is not None and state_of(live).casefold() == "creating":
-        live = await settled(deletable_cluster(azure, site))  # it has no API server yet
+        live = await settled(deletable_cluster(azure, target))  # it has no API server yet
     node_group = names.node_resource_group
     # Of a cluster that Azure is deleting, everything goes whatever is said here.
     if node_group.casefold() in going or (live is not None and is_being_deleted(live)):
@@ -72,16 +73,16 @@ async def what_goes_along(
         return without_cluster(node_group, contents, names.cluster), []
     judge = partial(
         foreign_among_nodes,
-        site.group_id(node_group),
+        target.group_id(node_group),
         contents,
         live,
-        ours=[site.resource_id("Microsoft.Network/publicIPAddresses", names.public_ip, node_group)],
+        ours=[target.resource_id(public_ip.KIND.type, names.public_ip, node_group)],
     )
     if lets_go and not judge(None):
         return [], []
     label = f"AKS cluster {names.cluster}"
     data, now, archives, unknown = None, None, {}, ""
-    accounts, ways = ({}, {}) if lets_go else await _blob_endpoints(azure, vaults)
+    accounts, ways = ({}, {}) if lets_go else await _blob_endpoints(azure, backup_accounts)
     if is_stopped(live):
         command = start_cluster_command(names.resource_group, names.cluster)
         unknown = f"{label} is stopped. Start it ({command})"
@@ -141,18 +142,20 @@ async def _objects_of(api: KubernetesApi) -> tuple[ClusterData, datetime]:
     return ClusterData(*found), api.time
 
 
-async def _blob_endpoints(azure: Azure, vaults: Sequence[Vault]) -> tuple[dict[str, bool], dict[str, str]]:
+async def _blob_endpoints(
+    azure: Azure, backup_accounts: Sequence[BackupAccount]
+) -> tuple[dict[str, bool], dict[str, str]]:
     """The blob endpoints of the accounts that are there, whether each is to be deleted, and how each is reached."""
     get = azure.storage.storage_accounts.get_properties
     found: dict[str, bool] = {}
     ways: dict[str, str] = {}
-    for vault in vaults:
-        live = await read(f"storage account {vault.account}", get, vault.group, vault.account)
+    for account in backup_accounts:
+        live = await read(f"storage account {account.name}", get, account.group, account.name)
         # Also under its public name, which is what a backup would name.
-        public = f"https://{vault.account}.blob.{azure.facts.storage_suffix}/"
-        found[public] = vault.wanted or live is None
+        public = f"https://{account.name}.blob.{azure.facts.storage_suffix}/"
+        found[public] = account.wanted or live is None
         if endpoint := (((live or {}).get("properties") or {}).get("primaryEndpoints") or {}).get("blob"):
-            found[str(endpoint)] = vault.wanted
+            found[str(endpoint)] = account.wanted
             ways |= {public: str(endpoint), str(endpoint): str(endpoint)}
     return found, ways
 

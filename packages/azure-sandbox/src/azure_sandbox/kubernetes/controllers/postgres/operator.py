@@ -14,6 +14,8 @@ import shutil
 import signal
 from typing import Any
 
+from cryptography import x509
+
 from azure_sandbox.kubernetes.conditions import condition, is_true
 from azure_sandbox.kubernetes.controllers import spreading
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
@@ -76,6 +78,7 @@ class ClusterWork:
         self.closing = False
         self._job: asyncio.Task[None] | None = None
         self._pairs: dict[str, tuple[bytes, bytes]] = {}
+        self._ends: dict[str, str] = {}
         self._passwords: dict[str, str] = {}
         self._image = ""
         self._again_at_s = 0.0
@@ -125,8 +128,9 @@ class ClusterWork:
         """Set a condition; its time changes only with its status."""
         live = self.status
         found = condition(kind, status, reason, message, self.controller.objects.now(), live)
-        others = [one for one in live.get("conditions") or [] if one["type"] != kind]
-        self.update(conditions=[*others, found])
+        # In its place: another order would be a change, which wakes this loop again.
+        conditions = {one["type"]: one for one in live.get("conditions") or []} | {kind: found}
+        self.update(conditions=list(conditions.values()))
 
     def phase(self, phase: str, reason: str = "") -> None:
         """Set the phase and its reason."""
@@ -274,6 +278,15 @@ class ClusterWork:
             self._pairs = {
                 "server": (certificate, key),
                 "replica": self.servers.authority.issue_client("streaming_replica"),
+            }
+            # As Go's Time.String() has it: https://github.com/cloudnative-pg/cloudnative-pg, cluster_pki.go.
+            self._ends = {
+                name: f"{x509.load_pem_x509_certificate(pem).not_valid_after_utc:%Y-%m-%d %H:%M:%S +0000 UTC}"
+                for name, pem in (
+                    ("ca", self.servers.authority.ca_pem),
+                    ("server", certificate),
+                    ("replication", self._pairs["replica"][0]),
+                )
             }
             authority = {
                 "ca.crt": self.servers.authority.ca_pem,
@@ -849,6 +862,7 @@ class ClusterWork:
                 "clientCASecret": f"{self.name}-ca",
                 "replicationTLSSecret": f"{self.name}-replication",
                 "serverAltDNSNames": list(bodies.server_names(cluster)),
+                "expirations": {f"{self.name}-{name}": end for name, end in self._ends.items()},
             },
             "managedRolesStatus": {},
             "topology": self._topology(),
