@@ -6,6 +6,7 @@ The outermost flow opens it and closes it; steps are given it (`runs.step`), and
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -82,7 +83,7 @@ class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
             response.http_response.status_code == 401
             and "expired" in str(json_of(await whole(request, response))).casefold()
         ):
-            journal().note("the access token had expired; going on with a new one")
+            journal().note("the access token had expired; going on with a new one", logging.INFO)
             await self._renewable.renew()
             self._token = None
             response = await super().send(request)

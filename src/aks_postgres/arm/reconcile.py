@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -460,7 +461,8 @@ async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]
         ) from None
     if foreign := states if whose == _EARLIER else states[1:]:
         waited = clock.minutes(clock.now_s() - began_s)
-        journal().note(f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})")
+        told = f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})"
+        journal().note(told, logging.INFO)
     return live
 
 

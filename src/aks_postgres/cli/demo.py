@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aks_postgres.cli.hints import pasted
+from aks_postgres.commands import pasted
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.files.given_files import writing
 from aks_postgres.files.own_folder import make_own_folder

@@ -22,6 +22,7 @@ from aks_postgres.cli import (
     sandbox,
     spec_text,
 )
+from aks_postgres.cli.hints import with_commands
 from aks_postgres.exit_codes import ExitCode, failure_of
 from aks_postgres.foreign_text import shown
 
@@ -91,7 +92,7 @@ def main() -> None:
         failure = failure_of(error)
         if failure is None:
             raise
-        print(shown(f"aks-postgres: {failure}"), file=sys.stderr)
+        print(with_commands(shown(f"aks-postgres: {failure}")), file=sys.stderr)
         sys.exit(failure.code)
 
 

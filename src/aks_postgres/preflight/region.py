@@ -180,7 +180,7 @@ def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Verdict:
         return FINE
     return warning(
         "monitoring.grafana_admins",
-        "empty, and the run's identity is no person: nobody will see the dashboards. Give object IDs of "
+        "empty, and the run signs in as an application, so no person gets access to the dashboards. Give object IDs of "
         "people or groups.",
     )
 

@@ -74,6 +74,13 @@ _HOW = {
     "operator.manifest_sha256": "the manifest's checksum; another file is refused",
     "operator.chart": "where the chart comes from; its checksum says what it is",
     "operator.chart_sha256": "the chart's checksum; another file is refused",
+    "database.not_highly_available": "says that fewer than three instances are meant",
+    "database.backup.data_may_be_lost": "says that no backups are meant",
+    "database.components.cert_manager_manifest_url": "where cert-manager comes from; its checksum says what it is",
+    "database.components.cert_manager_manifest_sha256": "its checksum; another file is refused",
+    "database.components.plugin_version": "what the file is said to hold; the file itself decides",
+    "database.components.plugin_manifest_url": "where the plugin comes from; its checksum says what it is",
+    "database.components.plugin_manifest_sha256": "its checksum; another file is refused",
 }
 
 
@@ -457,10 +464,14 @@ def _shared(items: Iterable[PlanItem]) -> list[SharedChange]:
 def _how(spec: EnvironmentSpec, items: Iterable[PlanItem]) -> Iterable[Deed]:
     told = {one.field for item in items if item.action != "nothing" for one in item.settings}
     for field, meaning in _HOW.items():
-        group, dot, name = field.partition(".")
-        holder = getattr(spec, group) if dot else spec
-        value = getattr(holder, name if dot else field)
-        if field not in told and value != type(holder).model_fields[name if dot else field].default:
+        *groups, name = field.split(".")
+        holder: Any = spec
+        for group in groups:
+            holder = holder and getattr(holder, group)
+        if holder is None or field in told:
+            continue
+        value = getattr(holder, name)
+        if value != type(holder).model_fields[name].default:
             yield Deed(field=field, value=value, meaning=meaning)
 
 

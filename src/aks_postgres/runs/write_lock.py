@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -445,7 +446,9 @@ class WriteLock:
                 )
             if holder != said:
                 said = holder
-                journal().note(f"{self._environment}: waiting for {holder}, which is writing to it")
+                journal().note(
+                    f"{self._environment}: waiting for {holder}, which is writing to it", logging.INFO
+                )
             return None
 
         has_remains = await poll(remains, every_s=LOOK_S, timer=LOCK)

@@ -66,6 +66,12 @@ _UNSAFE = frozenset(
 )
 # What another field says.
 _ELSEWHERE = {"archive_timeout": "database.backup.archive_timeout_s"}
+# The StorageClass of each kind of disk.
+CLASS_NAMES = {
+    "premium_ssd": "managed-csi-premium",
+    "premium_ssd_v2": "premium2-disk-sc",
+    "local_nvme": "acstor-ephemeraldisk-nvme-db",
+}
 _IDENTIFIER = r"^[a-z_][a-z0-9_]{0,62}$"
 _RESERVED_NAMES = ("postgres", "template0", "template1", "streaming_replica")
 # github.com/robfig/cron with seconds, as CloudNativePG reads it.
@@ -139,11 +145,7 @@ class DatabaseStorageSpec(DatabaseModel):
     @property
     def class_name(self) -> str:
         """The StorageClass that the volumes ask for."""
-        return {
-            "premium_ssd": "managed-csi-premium",
-            "premium_ssd_v2": "premium2-disk-sc",
-            "local_nvme": "acstor-ephemeraldisk-nvme-db",
-        }[self.storage_class]
+        return CLASS_NAMES[self.storage_class]
 
 
 class DatabaseBackupSpec(DatabaseModel):
