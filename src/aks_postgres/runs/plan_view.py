@@ -21,6 +21,7 @@ from aks_postgres.reports.plan_view import (
     Setting,
     SharedChange,
 )
+from aks_postgres.reports.step_titles import title_of_noun
 from aks_postgres.resources.kinds import WORDS, plan_words
 from aks_postgres.runs.plan_database import STEPS as DATABASE_STEPS
 from aks_postgres.runs.plan_database import database_items
@@ -423,19 +424,25 @@ def _stopped(plan: Plan) -> list[PlanItem]:
         if step.in_place and any(step.reason.startswith(label) for label in told):
             continue
         if step.reason.startswith(COMES_AFTER):
-            after.setdefault((step.reason, step.action), []).append(step.step.replace("_", " "))
+            after.setdefault((step.reason, step.action), []).append(title_of_noun(step.step))
             continue
         found.append(
             PlanItem(
                 chapter=_chapter(step.step),
                 action=step.action,
-                kind=step.step.replace("_", " "),
+                kind=title_of_noun(step.step),
                 name="",
                 reason=step.reason,
             )
         )
     found += [
-        PlanItem(chapter="Other", action=action, kind=reason, name=", ".join(steps))
+        PlanItem(
+            chapter="Other",
+            action=action,
+            kind=", ".join(steps),
+            name="",
+            reason=f"{COMES_AFTER} {title_of_noun(reason.removeprefix(f'{COMES_AFTER} '))}",
+        )
         for (reason, action), steps in after.items()
     ]
     return found

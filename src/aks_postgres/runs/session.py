@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
 
 from aks_postgres.arm.client import Azure, open_azure
 from aks_postgres.reports.journal import Journal, Log, use_journal
@@ -41,6 +39,13 @@ def subscription_of(spec: EnvironmentSpec) -> str:
 
 def run_log() -> Log:
     """Where a run's lines go: the log of the task or flow run, or Python's outside one."""
+    if (
+        "prefect" not in sys.modules
+    ):  # nothing runs, and a command that only reads needn't wait for its import
+        return logging.getLogger("aks_postgres").log
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
     try:
         return get_run_logger().log
     except MissingContextError:

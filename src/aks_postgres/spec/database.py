@@ -139,7 +139,7 @@ class DatabaseStorageSpec(DatabaseModel):
     def _of_that_class(cls, value: int | None, info: ValidationInfo) -> int | None:
         kind = info.data.get("storage_class")
         if value is not None and kind not in (None, "premium_ssd_v2"):
-            raise ValueError(f"is for storage_class premium_ssd_v2 and contradicts {kind}; leave it out")
+            raise ValueError(f"it is for storage_class premium_ssd_v2 and contradicts {kind}; leave it out")
         return value
 
     @property
@@ -199,9 +199,9 @@ class DatabaseBackupSpec(DatabaseModel):
     def _said(cls, is_said: bool, info: ValidationInfo) -> bool:
         engine = info.data.get("engine")
         if engine == "none" and not is_said:
-            raise ValueError("is needed with engine: none; without backups a lost disk is lost data")
+            raise ValueError("true is needed with engine: none; without backups a lost disk is lost data")
         if engine not in (None, "none") and is_said:
-            raise ValueError(f"is for engine: none and contradicts engine: {engine}; leave it out")
+            raise ValueError(f"it is for engine: none and contradicts engine: {engine}; leave it out")
         return is_said
 
     @field_validator("schedule")
@@ -255,10 +255,10 @@ class DatabaseAccessSpec(DatabaseModel):
             if network.prefixlen == 0:
                 raise ValueError(f"{given!r} is the whole internet; name the ranges that need the database")
         if kind == "none" and ranges:
-            raise ValueError("contradicts kind: none; leave it out, or choose a load balancer")
+            raise ValueError("it contradicts kind: none; leave it out, or choose a load balancer")
         if kind == "public_load_balancer" and not ranges:
             raise ValueError(
-                "is needed with kind: public_load_balancer; without a range the whole internet may knock"
+                "a range is needed with kind: public_load_balancer; without one the whole internet may knock"
             )
         return ranges
 
@@ -267,7 +267,9 @@ class DatabaseAccessSpec(DatabaseModel):
     def _of_a_public_address(cls, label: str | None, info: ValidationInfo) -> str | None:
         kind = info.data.get("kind")
         if label is not None and kind not in (None, "public_load_balancer"):
-            raise ValueError(f"is for kind: public_load_balancer and contradicts kind: {kind}; leave it out")
+            raise ValueError(
+                f"it is for kind: public_load_balancer and contradicts kind: {kind}; leave it out"
+            )
         return label
 
 
@@ -457,10 +459,10 @@ class DatabaseSpec(DatabaseModel):
         instances = info.data.get("instances")
         if instances is not None and instances < 3 and not is_said:
             raise ValueError(
-                f"is needed with instances: {instances}; a highly available database has at least 3"
+                f"true is needed with instances: {instances}; a highly available database has at least 3"
             )
         if instances is not None and instances >= 3 and is_said:
-            raise ValueError(f"contradicts instances: {instances}; leave it out")
+            raise ValueError(f"it contradicts instances: {instances}; leave it out")
         return is_said
 
     @field_validator("parameters")
@@ -492,7 +494,7 @@ class DatabaseSpec(DatabaseModel):
     @classmethod
     def _quorum_of_synchronous(cls, wanted: bool, info: ValidationInfo) -> bool:
         if wanted and info.data.get("durability") == "asynchronous":
-            raise ValueError("contradicts durability: asynchronous; set it to false")
+            raise ValueError("it contradicts durability: asynchronous; set it to false")
         return wanted
 
     @field_validator("databases")
