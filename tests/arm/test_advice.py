@@ -9,10 +9,12 @@ import pytest
 from aks_postgres.arm.client import open_azure
 from aks_postgres.arm.entra_codes import ADVICE, entra_advice
 from aks_postgres.arm.error_codes import CONDITION, RULES, rule_for
+from aks_postgres.arm.errors import AzureRefused, CredentialsRefused, NotEffectiveYet
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.errors import AzureRefused, CredentialsRefused, NotEffectiveYet, PermanentError
-from aks_postgres.exit_codes import CommandFailed, ExitCode, failure_of
+from aks_postgres.errors import PermanentError
+from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.kubernetes.helm import refusal
+from aks_postgres.runs.failures import failure_of
 from azure_sandbox.client import SandboxProcess
 
 JSON = {"content-type": "application/json"}
