@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aks_postgres.arm.error_codes import BUSY, QUOTA, RULES, THROTTLED, Rule, rule_for
+from aks_postgres.arm.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet, TemporaryError
+from aks_postgres.errors import TemporaryError
 
 # A busy machine is slow, not wrong.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -214,7 +215,7 @@ def test_every_stop_says_what_to_do_and_every_again_is_bounded() -> None:
             assert found.advice, code
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(
     st.none() | st.integers(200, 599),
     st.sampled_from([*RULES, "OperationNotAllowed"]) | st.text(max_size=8),

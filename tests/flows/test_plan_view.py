@@ -2,13 +2,14 @@
 
 import pytest
 
-from aks_postgres.errors import NotThere, PlanMoved
+from aks_postgres.flows._errors import NotThere
 from aks_postgres.flows._listing import require_there
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.cost import cost_of
 from aks_postgres.reports.outputs import FieldChange
 from aks_postgres.reports.plan import Action, Plan, PlannedResource, PlannedStep
 from aks_postgres.reports.plan_view import PlanView
+from aks_postgres.runs.errors import PlanMoved
 from aks_postgres.runs.plan_lines import markdown, plan_lines
 from aks_postgres.runs.plan_moves import refuse_moved
 from aks_postgres.runs.plan_view import plan_view
@@ -80,7 +81,7 @@ def test_steps_after_one_that_stopped_are_one_line() -> None:
         PlannedStep(step=f"s{n}", action="not looked at", reason="comes after cluster") for n in range(9)
     ]
     items = view(steps=tuple(steps)).items
-    assert [(item.kind, item.name.count(",")) for item in items] == [("comes after cluster", 8)]
+    assert [(item.kind.count(","), item.reason) for item in items] == [(8, "comes after AKS cluster")]
 
 
 def test_the_digest_is_of_what_would_be_done_and_not_of_its_order_or_price() -> None:

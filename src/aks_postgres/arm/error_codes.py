@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from aks_postgres.arm.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet, TemporaryError
+from aks_postgres.errors import TemporaryError
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ DELETING = _again("the cluster is being deleted", 3600, 30, ClusterBusy)
 CHANGED = _again("the resource was changed by someone else in between", 600, 2)
 SERVER_TROUBLE = _again("Azure had trouble answering", 300, 5)
 NO_ANSWER = _again("no answer came; it may have been acted on all the same", 300, 2)
+UNREADABLE = _again(
+    "an answer that can't be read counts as none; if it stays, look at what answers in Azure's place, such as a proxy",
+    300,
+    2,
+)
 THROTTLED = _again("Azure throttles this caller", 3600, 15)
 WEBHOOK = _again("an admission webhook isn't up yet", 300, 10, NotEffectiveYet)
 QUOTA = _stop(
@@ -101,6 +107,18 @@ RULES: dict[str, Rule] = {
     "Forbidden": _stop(
         "The caller lacks this right in the cluster. With Microsoft Entra ID, give it Azure Kubernetes Service RBAC "
         "Cluster Admin on the subscription (docs/permissions.md), which works some minutes later; then run again."
+    ),
+    # Our own (`aks_postgres.kubernetes.client`).
+    "KindUnknown": _stop(
+        "The definition (CRD) of that kind is missing: whoever deleted it has to install again what brings it; "
+        "provision does so for the operator's. Then run again."
+    ),
+    "NotKubernetes": _stop(
+        "That isn't how the cluster's API answers: look at what stands between (HTTPS_PROXY, a firewall, a gateway), "
+        "and have it let the API server's host through (NO_PROXY); then run again."
+    ),
+    "Invalid": _stop(
+        "The cluster doesn't take the object, for the reason above: change the spec; then run again."
     ),
     "Timeout": SERVER_TROUBLE,
     # A changed list of ranges takes up to 2 minutes
@@ -202,6 +220,11 @@ RULES: dict[str, Rule] = {
         "What answers shows a certificate that this machine doesn't trust, as a proxy does that looks into TLS. Set "
         "SSL_CERT_FILE to a file with its authority's certificate, then run again."
     ),
+    "NotAzure": _stop(
+        "That isn't how Azure answers: look at what stands between (HTTPS_PROXY, a firewall, a gateway), and have it "
+        "let Azure's hosts through (NO_PROXY); then run again."
+    ),
+    "UnreadableAnswer": UNREADABLE,
     "EndlessList": _stop("Look at what answers in Azure's place, such as a proxy; then run again."),
     "TooLarge": _stop("Look at what answers there, such as a proxy or another file; then run again."),
     "NotImplemented": _stop(

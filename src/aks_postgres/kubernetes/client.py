@@ -28,7 +28,7 @@ from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
-from aks_postgres.arm.retry import persistently, refusal, send
+from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
@@ -54,7 +54,7 @@ _AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 
 class KubernetesApi:
-    """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
+    """Requests to one cluster; `with_retries` repeats what passes: webhook or tunnel down, server busy."""
 
     def __init__(self, azure: Azure, client: ApiClient, cluster: str, *, by_entra: bool = False) -> None:
         self.azure = azure
@@ -123,6 +123,10 @@ class KubernetesApi:
         found = found if isinstance(found, dict) else {}
         if response.status < 400:
             return found
+        if found.get("kind") != "Status" and _is_somebody_elses(response.status, data):
+            message = f"status {response.status} without the API server's words"
+            # Without its status: a 404 of somebody else's doesn't say that an object isn't there.
+            raise ArmFault(None, "NotKubernetes", message)
         raise ArmFault(
             response.status,
             clean(str(found.get("reason") or f"HTTP{response.status}")),
@@ -155,7 +159,7 @@ class KubernetesApi:
             yield socket
 
     async def get(self, path: str, **query: str) -> Json | None:
-        """Read an object, persistently; None when it isn't there."""
+        """Read an object, with retries; None when it isn't there."""
 
         async def attempt() -> Json | None:
             try:
@@ -168,10 +172,10 @@ class KubernetesApi:
                 raise unreadable(problem)
             return found
 
-        return await persistently(f"{self.label}, GET {path}", attempt)
+        return await with_retries(f"{self.label}, GET {path}", attempt)
 
     async def list_of(self, path: str, kind: str, **query: str) -> list[Json] | None:
-        """Read all pages of a list, persistently; None when the API server doesn't know the kind.
+        """Read all pages of a list, with retries; None when the API server doesn't know the kind.
 
         Args:
             path: of the list.
@@ -201,13 +205,13 @@ class KubernetesApi:
                 turned.to(token)
                 page_of = {**query, "continue": token}
 
-        return await persistently(f"{self.label}, GET {path}", attempt)
+        return await with_retries(f"{self.label}, GET {path}", attempt)
 
     async def write(self, label: str, call: Callable[[], Awaitable[Json]]) -> Json:
-        """Run a write persistently, unless this run only reads; a plan takes it for done."""
+        """Run a write with retries, unless this run only reads; a plan takes it for done."""
         if not self.azure.gate.lets(f"{label}: would be written"):
             return {}
-        return await persistently(label, call)
+        return await with_retries(label, call)
 
     async def create(self, path: str, body: Json) -> Json:
         """POST an object; one that exists already is fine and is returned as it is."""
@@ -225,6 +229,33 @@ class KubernetesApi:
                 # It was being deleted, and has gone since.
 
         return await self.write(f"{body['kind']} {name}", attempt)
+
+    async def delete(self, label: str, path: str) -> None:
+        """Delete an object; one that isn't there is fine."""
+
+        async def attempt() -> Json:
+            try:
+                return await self.request("DELETE", path)
+            except ArmFault as fault:
+                if fault.status == 404:
+                    return {}
+                raise
+
+        await self.write(label, attempt)
+
+    async def merge(self, label: str, path: str, body: Json, *, field_manager: str = FIELD_MANAGER) -> None:
+        """Set these fields of an object that is there, and no others."""
+
+        async def attempt() -> Json:
+            return await self.request(
+                "PATCH",
+                path,
+                body,
+                content_type="application/merge-patch+json",
+                fieldManager=field_manager,
+            )
+
+        await self.write(label, attempt)
 
     async def apply(self, body: Json, live: Json | None) -> Json:
         """Apply an object on the server's side, once, taking over the fields that it sets.
@@ -253,7 +284,7 @@ class KubernetesApi:
             if body["kind"] not in self._plurals.get(version, {}):
                 self._plurals[version] = await self._types(base)
         if body["kind"] not in self._plurals[version]:
-            unknown = ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
+            unknown = ArmFault(404, "KindUnknown", f"the API server knows no {body['kind']} in {version}")
             raise refusal(self.label, unknown)
         plural, is_namespaced = self._plurals[version][body["kind"]]
         metadata = body["metadata"]
@@ -279,7 +310,7 @@ class KubernetesApi:
             except (LookupError, TypeError):
                 raise unreadable("it isn't a list of types") from None
 
-        return await persistently(f"{self.label}, GET {base}", attempt)
+        return await with_retries(f"{self.label}, GET {base}", attempt)
 
     async def settle(
         self,
@@ -342,6 +373,15 @@ async def _through_the_gate(
     headers["Audit-ID"] = str(uuid.uuid4())
     async with gate.opened(Write(method, path), headers["Audit-ID"]):
         yield
+
+
+def _is_somebody_elses(status: int, data: bytes) -> bool:
+    """Whether an error without a Status object is a proxy's or a gateway's, and says nothing of the cluster.
+
+    Below 500 the API server sends one with every error, but for a path that it has nothing at: Go's own line of text
+    (https://pkg.go.dev/net/http#NotFound). Whatever else passes by itself is left to its status.
+    """
+    return status not in (408, 429) and status < 500 and data.strip() != b"404 page not found"
 
 
 def _date_of(header: str | None) -> datetime | None:
@@ -448,7 +488,7 @@ async def kubeconfig_of(azure: Azure, resource_group: str, cluster: str) -> byte
         keep_secret(base64.b64decode(str(user.get("client-key-data") or "")))
         return found
 
-    known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
+    known[key] = await with_retries(f"AKS cluster {cluster}, credentials", attempt)
     return known[key]
 
 

@@ -220,7 +220,7 @@ class DatabaseAccessSpec(DatabaseModel):
     kind: Annotated[
         Literal["none", "internal_load_balancer", "public_load_balancer"],
         Field(
-            description="none: only pods, and aks-postgres psql. internal_load_balancer: an address of the virtual "
+            description="none: only pods, and `aks-postgres psql`. internal_load_balancer: an address of the virtual "
             "network. public_load_balancer: the environment's static public IP, for source_ranges only.",
             json_schema_extra=at(0),
         ),
