@@ -47,7 +47,7 @@ _BACKUP_WITHIN_S = 1800
 def _planned_store(
     spec: EnvironmentSpec, place: Place, _cluster: Any, _plugin: Any, account: StorageAccountOutputs
 ) -> ObjectsOutputs:
-    return new_objects(object_store(spec, place, _destination(spec, account)))
+    return new_objects(object_store(spec, place, _destination(spec, place, account)))
 
 
 @arm_task("ensure_object_store {place.names.postgres_cluster}", needs="cluster", planned=_planned_store)
@@ -74,18 +74,18 @@ async def ensure_object_store(
     Returns:
         Its name.
     """
-    return await ensure_objects(azure, cluster, object_store(spec, place, _destination(spec, account)))
+    return await ensure_objects(azure, cluster, object_store(spec, place, _destination(spec, place, account)))
 
 
-def _destination(spec: EnvironmentSpec, account: StorageAccountOutputs) -> str:
-    return backup_url(account.name, account.blob_endpoint, spec.storage.container)
+def _destination(spec: EnvironmentSpec, place: Place, account: StorageAccountOutputs) -> str:
+    return backup_url(account.name, account.blob_endpoint, spec.storage.container, place.storage_suffix)
 
 
 def _planned_backup(
     spec: EnvironmentSpec, place: Place, _cluster: Any, _ready: Any, account: StorageAccountOutputs
 ) -> BackupOutputs:
     change = change_of([created(first_backup(spec, place))])
-    return BackupOutputs(destination=_destination(spec, account), recoverable_since="", change=change)
+    return BackupOutputs(destination=_destination(spec, place, account), recoverable_since="", change=change)
 
 
 @arm_task("ensure_first_backup {place.names.postgres_cluster}", needs="cluster", planned=_planned_backup)
@@ -128,7 +128,9 @@ async def ensure_first_backup(
                 await _archives(api, spec, place)
                 change = await _taken(api, path, wanted)
                 since = await recoverable_since(api, spec, place)
-    return BackupOutputs(destination=_destination(spec, account), recoverable_since=since, change=change)
+    return BackupOutputs(
+        destination=_destination(spec, place, account), recoverable_since=since, change=change
+    )
 
 
 async def _taken(api: KubernetesApi, path: str, wanted: Json) -> Change:
