@@ -133,6 +133,8 @@ def pool_properties(spec: EnvironmentSpec, pool: NodePoolSpec, mode: str, place:
         "maxCount": pool.max_count,
         "availabilityZones": list(pool.zones),
     }
+    if spec.network.subnet_id:
+        properties["vnetSubnetID"] = spec.network.subnet_id
     if pool.labels:
         properties["nodeLabels"] = dict(pool.labels)
     if spec.cluster.kubernetes_version:
@@ -219,7 +221,7 @@ def cluster_decision(
         wanted,
         as_ranges(live) if live else None,
         only_at_creation=once,
-        immutable=(*fixed, f"{pool}.vmSize", f"{pool}.availabilityZones"),
+        immutable=(*fixed, *(f"{pool}.{name}" for name in ("vmSize", "availabilityZones", "vnetSubnetID"))),
     )
 
 

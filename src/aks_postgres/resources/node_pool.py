@@ -18,7 +18,12 @@ KIND = Kind(
     create_s=325,
     create_deadline_s=DEADLINE_S,
     if_match=True,
-    immutable=("properties.vmSize", "properties.availabilityZones", "properties.osType"),
+    immutable=(
+        "properties.vmSize",
+        "properties.availabilityZones",
+        "properties.osType",
+        "properties.vnetSubnetID",
+    ),
     way_out="Rename the pool in the spec to add a new one, then delete the old one.",
     step="postgres node pool",
 )
