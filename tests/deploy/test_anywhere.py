@@ -1,6 +1,7 @@
 """`aks-postgres deployments` in a folder that has nothing but a regions file of one's own."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from aks_postgres.cli.deployments import app
 from aks_postgres.deploy.regions import read_regions
+from aks_postgres.deploy.work_pools import POOLS
 from aks_postgres.exit_codes import CommandFailed
 
 from ..bench.processes import prefect_server
@@ -56,6 +58,25 @@ async def test_without_a_regions_file_it_says_how_to_get_one(folder: Path) -> No
     for command in ("render", "apply", "check", "prune"):
         code, said = await run(command)
         assert (code, "aks-postgres deployments init" in said) == (2, True), command
+
+
+async def test_the_workers_of_one_machine_say_how_they_are_at_a_port_each_and_to_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[tuple[str, str]] = []
+
+    def execve(_program: str, _command: list[str], environment: dict[str, str]) -> None:
+        server = "PREFECT_WORKER_WEBSERVER"
+        started.append((environment[f"{server}_HOST"], environment[f"{server}_PORT"]))
+
+    monkeypatch.setattr(os, "execve", execve)
+    for identity in POOLS:
+        await run("worker", identity)
+    monkeypatch.setenv("PREFECT_WORKER_WEBSERVER_HOST", "0.0.0.0")
+    monkeypatch.setenv("PREFECT_WORKER_WEBSERVER_PORT", "9000")
+    await run("worker", "delete")
+    here = "127.0.0.1"
+    assert started == [(here, "8080"), (here, "8081"), (here, "8082"), ("0.0.0.0", "9000")]
 
 
 @pytest.mark.thorough

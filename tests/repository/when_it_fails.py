@@ -131,6 +131,11 @@ SYMPTOMS = {
             "`NoAnswer`, `NoAnswerInTime`, `NotSent`",
         ),
         Symptom(
+            "An answer that can't be read",
+            "What came isn't JSON, or hasn't the shape that Azure or Kubernetes documents. It counts as no answer.",
+            ("UnreadableAnswer",),
+        ),
+        Symptom(
             "No capacity",
             "The region has no machines of this VM size to give right now.",
             (

@@ -33,6 +33,8 @@ ENV_FILE = FOLDER / ".env"
 _COMMAND = "aks-postgres deployments"
 # Events reach a server's automations within a second or two; a busy one takes longer.
 _SENT_WITHIN_S = 60.0
+# Prefect's own default.
+_HEALTH_PORT = 8080
 
 app = typer.Typer(
     help="Where and when the flows run: work pools, deployments, schedules, workers.", no_args_is_help=True
@@ -391,7 +393,13 @@ def worker(
     """Start a worker of one of the work pools, whose runs send a sign of life as often as the automations expect."""
     from aks_postgres.deploy.rendering import HEARTBEAT_S
 
-    environment = os.environ | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
+    environment = {
+        # Where it says how it is: for this machine only, and a port each, as one machine may have all three.
+        "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
+        "PREFECT_WORKER_WEBSERVER_PORT": str(_HEALTH_PORT + list(POOLS).index(identity)),
+        **os.environ,
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+    }
     command = [
         sys.executable,
         "-P",
