@@ -68,7 +68,7 @@ async def tear_down(
         one_writer(run.azure, spec, if_another_run) as lock,
     ):
         inventory = await take_inventory(spec, *words)
-        if inventory.sites or (inventory.vaults and delete_backups):
+        if inventory.targets or (inventory.backup_accounts and delete_backups):
             # What was refused left no trace; what goes on looks again once nobody else can write.
             await lock.secure()
             inventory = await take_inventory(spec, *words)

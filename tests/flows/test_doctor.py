@@ -15,11 +15,12 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from aks_postgres.database.objects import postgres_cluster
-from aks_postgres.errors import Finding, PreflightFailed
+from aks_postgres.errors import Finding
 from aks_postgres.flows._doctor import diagnose
 from aks_postgres.preflight import kubernetes_versions
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.diagnosis import Diagnosis
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.names import GENERATION, STATE, Names, resource_tags
 from aks_postgres.tasks.preflight import preflight
@@ -217,7 +218,7 @@ def as_it_is(_: Stage) -> None:
 def larger_database(here: Here) -> None:
     """A Postgres cluster with larger volumes than the spec's."""
     wanted = spec_for(here.azure, database={"storage": {"size_gib": 4000}})
-    site = Site(subscription_id=here.azure.subscription_id, generation=1, names=here.names)
+    site = Target(subscription_id=here.azure.subscription_id, generation=1, names=here.names)
     cluster = site.resource_id("Microsoft.ContainerService/managedClusters", here.names.cluster)
     kube = kube_for(here.azure, cast(Any, SimpleNamespace(cluster=SimpleNamespace(id=cluster))), here.folder)
     path = "/apis/postgresql.cnpg.io/v1/namespaces/cnpg-database/clusters"

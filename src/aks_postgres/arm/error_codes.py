@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from aks_postgres.arm.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet, TemporaryError
+from aks_postgres.errors import TemporaryError
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import ArmFault, Json
-from aks_postgres.arm.retry import persistently, read_once
-from aks_postgres.errors import AzureRefused, Finding
+from aks_postgres.arm.retry import read_once, with_retries
+from aks_postgres.errors import Finding
 from aks_postgres.preflight.facts import PERMISSIONS_VERSION, pages
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.preflight.permissions import ROLE_ASSIGNMENTS_WRITE
 from aks_postgres.resources.permitted import granting
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -44,7 +45,7 @@ class SubnetFacts:
 
     network: Json | None
     permissions: list[Json] | None
-    refused: Verdict
+    refused: Findings
 
 
 async def ask_subnet(azure: Azure, subnet_id: str) -> SubnetFacts:
@@ -67,7 +68,7 @@ async def ask_subnet(azure: Azure, subnet_id: str) -> SubnetFacts:
     if _subscription_of(subnet_id) != azure.subscription_id.casefold():
         return SubnetFacts(None, None, FINE)
     try:
-        network = await persistently(f"virtual network {network_id.rpartition('/')[2]}", read)
+        network = await with_retries(f"virtual network {network_id.rpartition('/')[2]}", read)
         if network is None:
             return SubnetFacts(None, None, FINE)
         permissions = await pages(
@@ -78,7 +79,7 @@ async def ask_subnet(azure: Azure, subnet_id: str) -> SubnetFacts:
         )
     except AzureRefused as error:
         text = f"{_FIELD}: {str(error).removesuffix(error.way_out).strip()}"
-        return SubnetFacts(network, None, Verdict(problems=(Finding(text, error.way_out),)))
+        return SubnetFacts(network, None, Findings(problems=(Finding(text, error.way_out),)))
     return SubnetFacts(network, permissions, FINE)
 
 
@@ -88,7 +89,7 @@ def _subscription_of(subnet_id: str) -> str:
 
 def judge_subnet(
     spec: EnvironmentSpec, subscription_id: str, facts: SubnetFacts, cluster: Json | None
-) -> Verdict:
+) -> Findings:
     """Whether AKS takes the subnet for the nodes of this environment.
 
     Args:
@@ -168,7 +169,7 @@ def _prefixes(subnet: Json) -> list[ipaddress.IPv4Network]:
     return found
 
 
-def _judge_room(spec: EnvironmentSpec, subnet: Json, cluster: Json | None) -> Verdict:
+def _judge_room(spec: EnvironmentSpec, subnet: Json, cluster: Json | None) -> Findings:
     """Each node takes an address; AKS counts the most that the autoscaler may make."""
     pools = (spec.system_pool, spec.postgres_pool)
     wanted = str(spec.network.subnet_id).casefold()
@@ -196,7 +197,7 @@ def _judge_room(spec: EnvironmentSpec, subnet: Json, cluster: Json | None) -> Ve
     return FINE
 
 
-def judge_subnet_rights(spec: EnvironmentSpec, caller: str, facts: SubnetFacts) -> Verdict:
+def judge_subnet_rights(spec: EnvironmentSpec, caller: str, facts: SubnetFacts) -> Findings:
     """Whether the caller may put nodes into the subnet, and give the cluster's identity its role there.
 
     Args:
