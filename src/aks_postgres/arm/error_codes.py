@@ -119,7 +119,7 @@ RULES: dict[str, Rule] = {
         "provision does so for the operator's. Then run again."
     ),
     "NotKubernetes": _stop(
-        "That isn't how the cluster's API answers: look at what stands between (HTTPS_PROXY, a firewall, a gateway), "
+        "That isn't how the cluster's API answers. Look at what stands between (HTTPS_PROXY, a firewall, a gateway), "
         "and have it let the API server's host through (NO_PROXY); then run again."
     ),
     "Invalid": _stop(
