@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,11 +92,12 @@ def watched(show: Callable[[], None], every_s: int | None) -> None:
     if every_s is None:
         show()
         return
-    while True:
-        if sys.stdout.isatty():
-            print("\033[H\033[2J", end="")
-        show()
-        time.sleep(every_s)
+    with suppress(KeyboardInterrupt):  # which is how a person ends it
+        while True:
+            if sys.stdout.isatty():
+                print("\033[H\033[2J", end="")
+            show()
+            time.sleep(every_s)
 
 
 def _row(one: FoundEnvironment) -> tuple[str, ...]:

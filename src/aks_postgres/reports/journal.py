@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -159,6 +159,25 @@ class Journal:
         for listener in self._listeners:
             listener(event)
         return event
+
+
+ENDS = ("created", "updated", "unchanged", "done", "failed")
+
+
+def without_plans(events: Sequence[Event]) -> list[Event]:
+    """The events without those of a step's plan where it was done later, as after an approval."""
+    done = {event.step for event in events if event.kind in ENDS and not event.is_planned}
+    dropped: set[int] = set()
+    since: dict[str, list[int]] = {}
+    for index, event in enumerate(events):
+        if event.kind == "started":
+            since[event.step] = []
+        since.setdefault(event.step, []).append(index)
+        if event.kind in ENDS:
+            if event.is_planned and event.step in done:
+                dropped.update(since[event.step])
+            since[event.step] = []
+    return [event for index, event in enumerate(events) if index not in dropped]
 
 
 def current_step() -> str:

@@ -140,7 +140,8 @@ def arm_task(
                     if azure.gate.plans and outputs.change.kind == "created":
                         return cast("R", planned_outputs(outputs))
                 else:
-                    journal().ended("done", str(outputs) if isinstance(outputs, Removals) else "")
+                    text = str(outputs) if isinstance(outputs, Removals) else ""
+                    journal().ended("done", text, planned=not azure.gate.writes)
                 return outputs
 
         step.__signature__ = signature  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aks_postgres.commands import in_a_sandbox
 from aks_postgres.foreign_text import in_code, in_markdown
-from aks_postgres.reports.journal import Event
+from aks_postgres.reports.journal import Event, without_plans
 from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs, FieldChange
 from aks_postgres.reports.step_titles import title_of_noun
 from aks_postgres.runs.plan_lines import value_text
@@ -187,7 +187,7 @@ def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:
     """Each step's last attempt: title, real seconds until it began, real seconds it took, how it ended."""
     began: dict[str, float] = {}
     found: dict[str, tuple[str, float, float, str]] = {}
-    for event in events:
+    for event in without_plans(list(events)):
         if not event.step:
             continue
         if event.kind == "started":

@@ -14,12 +14,11 @@ from html import escape
 from prefect.artifacts import acreate_markdown_artifact
 
 from aks_postgres.foreign_text import in_code, in_markdown
-from aks_postgres.reports.journal import Event, Journal
+from aks_postgres.reports.journal import ENDS, Event, Journal, without_plans
 from aks_postgres.reports.step_titles import title_of_step
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 
-_ENDS = ("created", "updated", "unchanged", "done", "failed")
 # Pixels.
 _WIDTH, _LABELS, _ROW, _TOP = 900, 230, 20, 48
 _COLOURS = {
@@ -81,10 +80,10 @@ def bars(journal: Journal, edges: Mapping[str, Sequence[str]]) -> list[Bar]:
     began: dict[str, float] = {}
     found: dict[str, Bar] = {}
     labels = _labels(event.step for event in journal.events)
-    for event in journal.events:
+    for event in without_plans(journal.events):
         if event.kind == "started":
             began.setdefault(event.step, event.at_s)
-        elif event.step and event.kind in _ENDS:
+        elif event.step and event.kind in ENDS:
             began_s = began.get(event.step, event.at_s)
             found[event.step] = Bar(labels[event.step], began_s, event.at_s, event.kind)
     for title, bar in found.items():
