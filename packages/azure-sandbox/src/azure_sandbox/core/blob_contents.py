@@ -76,7 +76,9 @@ class Contents:
             found = self.current.get(name)
         else:
             all_ = [*self.versions.get(name, ()), *([self.current[name]] if name in self.current else ())]
-            found = next((one for one in all_ if one["version"] == version and "deleted_s" not in one), None)
+            found = next(
+                (state for state in all_ if state["version"] == version and "deleted_s" not in state), None
+            )
         if found is None:
             raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
         return found
@@ -207,11 +209,11 @@ class Contents:
         for name in {*self.current, *self.versions, *self.deleted}:
             if "versions" in include:
                 old = [
-                    one
-                    for one in self.versions.get(name, ())
-                    if "deleted_s" not in one or "deleted" in include
+                    state
+                    for state in self.versions.get(name, ())
+                    if "deleted_s" not in state or "deleted" in include
                 ]
-                found += [(name, one, False) for one in old]
+                found += [(name, state, False) for state in old]
             if name in self.current:
                 found.append((name, self.current[name], True))
             elif name in self.deleted and "deleted" in include:
@@ -234,7 +236,7 @@ class Contents:
 
     def _version_id(self, name: str, now_s: float) -> str:
         at = self._sandbox.clock.at(now_s)
-        taken = {one["version"] for one in self.versions.get(name, ())}
+        taken = {state["version"] for state in self.versions.get(name, ())}
         taken.add((self.current.get(name) or {}).get("version"))
         for step in range(10 * len(taken) + 10):
             version = f"{at:%Y-%m-%dT%H:%M:%S.}{at.microsecond * 10 + step:07}Z"
@@ -255,7 +257,7 @@ class Contents:
         for name in [name for name, blob in self.deleted.items() if is_over(blob)]:
             del self.deleted[name]
         for name, versions in list(self.versions.items()):
-            versions[:] = [one for one in versions if not is_over(one)]
+            versions[:] = [state for state in versions if not is_over(state)]
             if not versions:
                 del self.versions[name]
 

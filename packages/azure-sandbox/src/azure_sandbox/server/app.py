@@ -15,14 +15,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import format_datetime
 from typing import Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.blobs import BlobService
+from azure_sandbox.core.connections import cut
 from azure_sandbox.core.entra import EntraError, error_document
 from azure_sandbox.core.faults import filled
 from azure_sandbox.core.issuer import PATH as ISSUER_PATH
 from azure_sandbox.core.issuer import SUFFIX as ISSUER_SUFFIX
 from azure_sandbox.core.json_text import read_json
 from azure_sandbox.core.metadata import metadata_endpoints
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.server.control import Control
 from azure_sandbox.server.gateway import Gateway, Request, shown
 from azure_sandbox.server.instance import Sandbox
@@ -81,7 +82,7 @@ class App:
         try:
             response = await self._dispatch(web)
         except Cut:
-            await _cut(receive, send)
+            await cut(receive, send)
             return
         except asyncio.CancelledError:
             raise
@@ -366,13 +367,3 @@ async def _read(receive: Receive) -> bytes:
         else:  # Read to its end, so that the answer gets through, but not kept.
             chunks = chunks[:1] if size - len(chunk) > MAX_BODY else [b" " * (MAX_BODY + 1)]
     return b"".join(chunks)
-
-
-async def _cut(receive: Receive, send: Send) -> None:
-    """Drop the connection: the client sees a reset, not an answer."""
-    cycle = getattr(send, "__self__", None)  # uvicorn's request/response cycle holds the transport.
-    transport = getattr(cycle, "transport", None)
-    if transport is not None:
-        transport.abort()
-    while (await receive())["type"] != "http.disconnect":
-        pass
