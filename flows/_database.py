@@ -12,13 +12,13 @@ from typing import Any
 from aks_postgres.database.objects import APP_SECRET, lineage, public_name
 from aks_postgres.reports.outputs import (
     BackupOutputs,
+    CheckedTarget,
     ClusterOutputs,
     DatabaseOutputs,
     IdentityOutputs,
     MonitorWorkspaceOutputs,
     NamespacesOutputs,
     OperatorOutputs,
-    Place,
     ResourceOutputs,
     RoleOutputs,
     StepOutputs,
@@ -54,7 +54,7 @@ from aks_postgres.tasks.database.secret import ensure_app_secret
 class Foundation:
     """What the database stands on: outputs of the environment's steps, or those steps under way."""
 
-    place: Step[Place] | Place
+    target: Step[CheckedTarget] | CheckedTarget
     resource_group: Step[ResourceOutputs] | ResourceOutputs
     backup_identity: Step[IdentityOutputs] | IdentityOutputs
     storage_account: Step[StorageAccountOutputs] | StorageAccountOutputs
@@ -103,7 +103,7 @@ def start_database(
     """
     wanted = spec.database
     assert wanted is not None
-    start, place, cluster = steps.start, on.place, on.cluster
+    start, target, cluster = steps.start, on.target, on.cluster
     identity, account = on.backup_identity, on.storage_account
     secret = start(ensure_app_secret, spec, cluster, on.namespaces)
     storage = start(ensure_database_storage_class, spec, cluster, on.namespaces)
@@ -111,32 +111,32 @@ def start_database(
     before = [*after, *_steps(on.cnpg_operator)]
     credential = proof = None
     if wanted.backup.engine == "plugin":
-        credential = start(ensure_database_credential, spec, place, on.resource_group, identity, cluster)
-        own_account = start(ensure_database_account, spec, place, cluster, on.namespaces, identity)
+        credential = start(ensure_database_credential, spec, target, on.resource_group, identity, cluster)
+        own_account = start(ensure_database_account, spec, target, cluster, on.namespaces, identity)
         # The pods' token is of that account, and its identity has to have the role on the container.
         granted = [own_account, *_steps(on.blob_roles, on.backup_container)]
-        proof = start(verify_database_credential, spec, place, cluster, credential, account, after=granted)
+        proof = start(verify_database_credential, spec, target, cluster, credential, account, after=granted)
         cert_manager = start(ensure_cert_manager, spec, cluster, on.namespaces)
         plugin = start(ensure_barman_plugin, spec, cluster, on.cnpg_operator, cert_manager)
-        store = start(ensure_object_store, spec, place, cluster, plugin, account)
+        store = start(ensure_object_store, spec, target, cluster, plugin, account)
         # A Cluster that can't archive fills its volume; so it is made once the archive is known to be there.
         before += [proof, store]
-    postgres = start(ensure_postgres_cluster, spec, place, cluster, identity, storage, secret, after=before)
-    ready = start(wait_until_postgres_is_ready, spec, place, cluster, postgres)
-    databases = start(ensure_databases, spec, place, cluster, ready)
-    monitor = start(ensure_database_monitor, spec, place, cluster, on.namespaces, on.metrics_on)
-    alerts = start(ensure_database_alerts, spec, place, cluster, on.monitor_workspace)
+    postgres = start(ensure_postgres_cluster, spec, target, cluster, identity, storage, secret, after=before)
+    ready = start(wait_until_postgres_is_ready, spec, target, cluster, postgres)
+    databases = start(ensure_databases, spec, target, cluster, ready)
+    monitor = start(ensure_database_monitor, spec, target, cluster, on.namespaces, on.metrics_on)
+    alerts = start(ensure_database_alerts, spec, target, cluster, on.monitor_workspace)
     last: list[Step[Any]] = [databases, monitor, alerts]
     first: Step[BackupOutputs] | None = None
     proofs: list[Step[VerificationOutputs]] = []
     if credential is not None and proof is not None:
-        first = start(ensure_first_backup, spec, place, cluster, ready, account)
-        archive = start(verify_archive, spec, place, cluster, credential, account, first)
-        last += [archive, start(ensure_backup_schedule, spec, place, cluster, first)]
+        first = start(ensure_first_backup, spec, target, cluster, ready, account)
+        archive = start(verify_archive, spec, target, cluster, credential, account, first)
+        last += [archive, start(ensure_backup_schedule, spec, target, cluster, first)]
         proofs = [proof, archive]
 
     async def outputs() -> DatabaseOutputs:
-        site = await _value(place)
+        checked = await _value(target)
         made, live = await postgres.result(), await ready.result()
         backup = await first.result() if first else None
         host = f"{made.name}-{{}}.{made.namespace}.svc.cluster.local"
@@ -149,12 +149,12 @@ def start_database(
             primary=live.primary,
             host=host.format("rw"),
             read_only_host=host.format("ro"),
-            public_host=public_name(spec, site),
+            public_host=public_name(spec, checked),
             databases=tuple(wanted.databases),
             owner=wanted.owner,
             password_secret=APP_SECRET,
             ca_secret=f"{made.name}-ca",
-            backups=f"{backup.destination}/{lineage(site)}" if backup else None,
+            backups=f"{backup.destination}/{lineage(checked)}" if backup else None,
             recoverable_since=backup.recoverable_since if backup else "",
             proven=tuple([fact for step in proofs for fact in (await step.result()).facts]),
             not_proven=(

@@ -9,20 +9,16 @@ from email.utils import parsedate_to_datetime
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.clock import time_scale
 from aks_postgres.arm.credentials import caller
+from aks_postgres.arm.errors import AzureRefused, CredentialsRefused, WrongSetting
 from aks_postgres.arm.retry import read_path
 from aks_postgres.arm.way_to_azure import proxy_for
-from aks_postgres.errors import (
-    AzureRefused,
-    CredentialsRefused,
-    PermanentError,
-    PreflightFailed,
-    ProvisioningError,
-    WrongSetting,
-)
-from aks_postgres.exit_codes import CommandFailed, ExitCode, failure_of
-from aks_postgres.preflight.findings import FINE, Verdict
+from aks_postgres.errors import PermanentError, ProvisioningError
+from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.preflight.errors import PreflightFailed
+from aks_postgres.preflight.findings import FINE, Findings
 from aks_postgres.preflight.kubernetes_versions import support_of
 from aks_postgres.reports.diagnosis import Check, Diagnosis
+from aks_postgres.runs.failures import failure_of
 from aks_postgres.runs.one_writer import lock_of
 from aks_postgres.runs.prefect_server import require_prefect_server
 from aks_postgres.runs.session import run_session
@@ -137,26 +133,25 @@ async def _lock(azure: Azure, spec: EnvironmentSpec) -> list[Check]:
 
 async def _preflight(azure: Azure, spec: EnvironmentSpec) -> list[Check]:
     looked = await look(azure, spec)
-    verdicts: dict[str, Verdict] = {}
-    for area, verdict in looked.verdicts:
-        verdicts[area] = verdicts.get(area, FINE) + verdict
-    code = ExitCode.FAILED if looked.place else ExitCode.BAD_INPUT
+    by_area: dict[str, Findings] = {}
+    for area, findings in looked.findings:
+        by_area[area] = by_area.get(area, FINE) + findings
+    code = ExitCode.FAILED if looked.target else ExitCode.BAD_INPUT
     found: list[Check] = []
-    for name in verdicts:
-        verdict = verdicts[name]
-        found += [_stop(name, problem.text, problem.way_out, code) for problem in verdict.problems]
-        found += [Check(name=name, verdict="look", found=text) for text in verdict.warnings]
-        if verdict == FINE and name != "Azure":
+    for name, findings in by_area.items():
+        found += [_stop(name, problem.text, problem.way_out, code) for problem in findings.problems]
+        found += [Check(name=name, verdict="look", found=text) for text in findings.warnings]
+        if findings == FINE and name != "Azure":
             found.append(Check(name=name, verdict="fine", found=_good(name, spec, looked)))
-    if looked.place:
-        found += _known_of(spec, looked, verdicts)
+    if looked.target:
+        found += _known_of(spec, looked, by_area)
     return found
 
 
-def _known_of(spec: EnvironmentSpec, looked: Looked, verdicts: dict[str, Verdict]) -> list[Check]:
-    """What only the place says: providers, and when versions end."""
-    assert looked.place is not None
-    missing = looked.place.missing_providers
+def _known_of(spec: EnvironmentSpec, looked: Looked, by_area: dict[str, Findings]) -> list[Check]:
+    """What only the target says: providers, and when versions end."""
+    assert looked.target is not None
+    missing = looked.target.missing_providers
     if missing:
         names = " and ".join(missing)
         providers = Check(
@@ -167,7 +162,7 @@ def _known_of(spec: EnvironmentSpec, looked: Looked, verdicts: dict[str, Verdict
         )
     else:
         providers = Check(name="providers", verdict="fine", found="all registered")
-    if verdicts.get("versions", FINE) == FINE:
+    if by_area.get("versions", FINE) == FINE:
         return [providers]
     versions = Check(name="versions", verdict="fine", found=_good("versions", spec, looked))
     return [providers, versions]
@@ -175,17 +170,17 @@ def _known_of(spec: EnvironmentSpec, looked: Looked, verdicts: dict[str, Verdict
 
 def _good(name: str, spec: EnvironmentSpec, looked: Looked) -> str:
     """What is so where nothing is wrong."""
-    place = looked.place
-    if place is None:
+    target = looked.target
+    if target is None:
         return "nothing is wrong with it"
     texts = {
-        "subscription": f"{place.subscription_name} ({place.subscription_id}) takes writes",
+        "subscription": f"{target.subscription_name} ({target.subscription_id}) takes writes",
         "rights": "every action that a run needs",
         "region": f"{spec.region} has what the environment is made of",
         "quota": "enough vCPUs and addresses",
-        "versions": support_of(spec, place.kubernetes_version),
-        "network": f"API server for {', '.join(place.authorized_ip_ranges) or 'everybody'}",
-        "names": f"generation {place.generation}, resource group {place.names.resource_group}",
+        "versions": support_of(spec, target.kubernetes_version),
+        "network": f"API server for {', '.join(target.authorized_ip_ranges) or 'everybody'}",
+        "names": f"generation {target.generation}, resource group {target.names.resource_group}",
         "cluster": "nothing is stopped or half gone",
         "operator": f"CloudNativePG {spec.operator.version} can be installed",
     }

@@ -11,10 +11,10 @@ from typing import Any
 
 from aks_postgres.flows._database import Foundation, start_database
 from aks_postgres.reports.outputs import (
+    CheckedTarget,
     ClusterRequestOutputs,
     EnvironmentOutputs,
     IdentityOutputs,
-    Place,
     ResourceOutputs,
 )
 from aks_postgres.runs.steps import Step, Steps, every
@@ -65,7 +65,7 @@ from aks_postgres.tasks.verify import verify_environment
 class Environment:
     """One environment under way."""
 
-    place: Step[Place]
+    target: Step[CheckedTarget]
     outputs: Callable[[], Awaitable[EnvironmentOutputs]]
     """What its steps report, once all of them are done."""
     foundation: Foundation
@@ -90,17 +90,17 @@ def start_environment(
         with_database: whether to make the database that the spec has.
     """
     start = steps.start
-    place = start(preflight, spec, generation)
-    providers = start(register_providers, place)
+    target = start(preflight, spec, generation)
+    providers = start(register_providers, target)
 
     # Storage, monitoring and identity side by side, ahead of the cluster.
-    resource_group = start(ensure_resource_group, spec, place, after=[providers])
-    managed_identity = start(ensure_managed_identity, spec, place, resource_group)
+    resource_group = start(ensure_resource_group, spec, target, after=[providers])
+    managed_identity = start(ensure_managed_identity, spec, target, resource_group)
     backup_identity: Step[IdentityOutputs] | None = None
     if spec.storage.identity == "separate":
-        backup_identity = start(ensure_backup_identity, spec, place, resource_group, managed_identity)
-    backup_group = start(ensure_backup_group, spec, place, resource_group)
-    storage_account = start(ensure_storage_account, spec, place, backup_group)
+        backup_identity = start(ensure_backup_identity, spec, target, resource_group, managed_identity)
+    backup_group = start(ensure_backup_group, spec, target, resource_group)
+    storage_account = start(ensure_storage_account, spec, target, backup_group)
     backup_protection = start(ensure_backup_protection, spec, storage_account)
     # Rules for versions, once there are versions.
     backup_lifecycle = start(ensure_backup_lifecycle, spec, storage_account, after=[backup_protection])
@@ -112,14 +112,14 @@ def start_environment(
         start(ensure_backup_immutability, spec, storage_account, backup_container) if immutable else None
     )
     blob_roles = start(ensure_blob_roles, spec, backup_identity or managed_identity, storage_account)
-    grafana = start(ensure_grafana, spec, place, resource_group)
-    monitor_workspace = start(ensure_monitor_workspace, spec, place, resource_group)
-    log_workspace = start(ensure_log_workspace, spec, place, resource_group)
-    metrics_endpoint = start(ensure_metrics_endpoint, spec, place, resource_group, monitor_workspace)
+    grafana = start(ensure_grafana, spec, target, resource_group)
+    monitor_workspace = start(ensure_monitor_workspace, spec, target, resource_group)
+    log_workspace = start(ensure_log_workspace, spec, target, resource_group)
+    metrics_endpoint = start(ensure_metrics_endpoint, spec, target, resource_group, monitor_workspace)
     metrics_rule = start(
-        ensure_metrics_rule, spec, place, resource_group, monitor_workspace, metrics_endpoint
+        ensure_metrics_rule, spec, target, resource_group, monitor_workspace, metrics_endpoint
     )
-    logs_rule = start(ensure_logs_rule, spec, place, resource_group, log_workspace)
+    logs_rule = start(ensure_logs_rule, spec, target, resource_group, log_workspace)
 
     # A fault in what is cheap costs no cluster. Grafana and the rules, which may wait, go on beside it.
     ahead: list[Step[Any]] = [
@@ -138,12 +138,12 @@ def start_environment(
         # The logs rule waits for its workspace's tables, up to a minute; nodes, and agents on them, come later.
         before = [*ahead, metrics_rule]
         requested = start(
-            request_cluster, spec, place, resource_group, managed_identity, log_workspace, after=before
+            request_cluster, spec, target, resource_group, managed_identity, log_workspace, after=before
         )
-        cluster = start(ensure_cluster, spec, place, resource_group, managed_identity, requested)
+        cluster = start(ensure_cluster, spec, target, resource_group, managed_identity, requested)
         associated = requested
     else:
-        cluster = start(ensure_cluster, spec, place, resource_group, managed_identity, after=ahead)
+        cluster = start(ensure_cluster, spec, target, resource_group, managed_identity, after=ahead)
         associated = cluster
 
     # The cluster's writes are one queue: AKS refuses a second operation while one is running. The guide has the pool
@@ -153,26 +153,26 @@ def start_environment(
     logs_association = start(ensure_logs_association, associated, logs_rule)
     queued: list[Step[Any]] = [logs_association, metrics_on]
     container_insights = start(ensure_container_insights, spec, cluster, log_workspace, after=queued)
-    node_pool = start(ensure_node_pool, spec, place, cluster, after=[container_insights])
+    node_pool = start(ensure_node_pool, spec, target, cluster, after=[container_insights])
 
     # Outside the queue.
-    rule_groups = start(ensure_rule_groups, spec, place, cluster, monitor_workspace)
-    grafana_roles = start(ensure_grafana_roles, spec, place, resource_group, grafana)
+    rule_groups = start(ensure_rule_groups, spec, target, cluster, monitor_workspace)
+    grafana_roles = start(ensure_grafana_roles, spec, target, resource_group, grafana)
     node_group_reader = start(ensure_node_group_reader, spec, cluster, grafana)
     metrics_reader = start(ensure_metrics_reader, grafana, monitor_workspace)
     # Linked once Grafana may read the workspace, as az does it.
     grafana_link = start(ensure_grafana_link, grafana, monitor_workspace, after=[metrics_reader])
-    public_ip = start(ensure_public_ip, spec, place, cluster)
+    public_ip = start(ensure_public_ip, spec, target, cluster)
     network_role = start(ensure_network_role, cluster, managed_identity)
 
-    api_server = start(reach_api_server, place, cluster)
+    api_server = start(reach_api_server, target, cluster)
     namespaces = start(ensure_namespaces, spec, cluster, api_server)
     has_database = with_database and spec.database is not None
     # An operator reads its settings when it starts.
     operator_settings = [start(ensure_operator_settings, spec, cluster, namespaces)] if has_database else []
     cnpg_operator = start(ensure_cnpg_operator, spec, cluster, namespaces, node_pool, after=operator_settings)
     foundation = Foundation(
-        place=place,
+        target=target,
         resource_group=resource_group,
         backup_identity=backup_identity or managed_identity,
         storage_account=storage_account,
@@ -215,12 +215,12 @@ def start_environment(
     finished: list[Step[Any]] = [verified] if verified else [resource_group]
     if verified and database:
         finished += database.last
-    start(mark_generation, spec, place, CURRENT, after=finished)
+    start(mark_generation, spec, target, CURRENT, after=finished)
 
     async def outputs() -> EnvironmentOutputs:
         return EnvironmentOutputs(
             spec=spec,
-            place=await place.result(),
+            place=await target.result(),
             resource_group=await resource_group.result(),
             backup_group=await backup_group.result(),
             identity=await managed_identity.result(),
@@ -239,4 +239,4 @@ def start_environment(
             changes=await steps.changes(),
         )
 
-    return Environment(place, outputs, foundation)
+    return Environment(target, outputs, foundation)

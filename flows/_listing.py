@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aks_postgres.errors import NotThere
+from aks_postgres.flows._errors import NotThere
 from aks_postgres.reports.listing import FoundEnvironment
 from aks_postgres.reports.rebuild import Addresses
 from aks_postgres.runs.session import run_session
@@ -27,8 +27,10 @@ async def status_of(spec: EnvironmentSpec) -> tuple[tuple[FoundEnvironment, ...]
     async with run_session(spec, read_only=True) as run:
         found = await list_environments(run.azure)
         mine = _those(spec, found)
-        sites = (await look_at_generations(run.azure, spec)).live
-        newest = next((site for site in reversed(sites) if site.generation == mine[-1].generation), sites[-1])
+        targets = (await look_at_generations(run.azure, spec)).live
+        newest = next(
+            (target for target in reversed(targets) if target.generation == mine[-1].generation), targets[-1]
+        )
         return mine, await read_addresses(run.azure, newest)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aks_postgres.errors import TearDownRefused
 from aks_postgres.reports.plan_view import PlanItem, PlanView
 from aks_postgres.resources.kinds import WORDS
 from aks_postgres.runs.session import run_session
@@ -10,6 +9,7 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks.inventory import look_at_generations, take_inventory
 from aks_postgres.tasks.removal_plan import what_would_go
+from aks_postgres.tear_down.errors import TearDownRefused
 
 
 async def make_tear_down_view(

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.errors import ProvisioningError, RebuildFailed
+from aks_postgres.errors import ProvisioningError
+from aks_postgres.flows._errors import RebuildFailed
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import Inventory, Receipt, Removal, Removals, str_of
 from aks_postgres.runs.steps import Step, Steps
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -44,45 +45,45 @@ def start_tear_down(steps: Steps, spec: EnvironmentSpec, inventory: Inventory) -
     """
     removing: list[Step[Removals]] = []
     ended: list[Step[Any]] = []
-    newest = max(inventory.sites, key=lambda site: site.generation, default=None)
+    newest = max(inventory.targets, key=lambda target: target.generation, default=None)
     # The next run must take the next generation, whatever becomes of this one.
     remembered = [steps.start(remember_generation, spec, newest)] if newest else []
-    inside = {vault.group: vault for vault in inventory.vaults if not vault.apart}
-    for site in inventory.sites:
-        marked = steps.start(mark_generation, spec, site, RETIRING, after=remembered)
-        before = _start_contents(steps, spec, site, marked)
-        vault = inside.get(site.names.resource_group)
-        if vault:
-            before.append(steps.start(see_to_backups, spec, vault, after=before))
-        group = steps.start(delete_resource_group, spec, site, after=before)
-        if vault:
-            steps.start(mark_generation, spec, site, RETIRED, after=[group])
+    inside = {account.group: account for account in inventory.backup_accounts if not account.apart}
+    for target in inventory.targets:
+        marked = steps.start(mark_generation, spec, target, RETIRING, after=remembered)
+        before = _start_contents(steps, spec, target, marked)
+        account = inside.get(target.names.resource_group)
+        if account:
+            before.append(steps.start(see_to_backups, spec, account, after=before))
+        group = steps.start(delete_resource_group, spec, target, after=before)
+        if account:
+            steps.start(mark_generation, spec, target, RETIRED, after=[group])
         removing += [*before, group]
         ended.append(group)
-    for vault in inventory.vaults:
-        if vault.apart:
+    for account in inventory.backup_accounts:
+        if account.apart:
             # Until then the databases may still write to it.
-            removing.append(steps.start(see_to_backups, spec, vault, after=ended))
+            removing.append(steps.start(see_to_backups, spec, account, after=ended))
     return removing
 
 
 def _start_contents(
-    steps: Steps, spec: EnvironmentSpec, site: Site, marked: Step[Any]
+    steps: Steps, spec: EnvironmentSpec, target: Target, marked: Step[Any]
 ) -> list[Step[Removals]]:
     start = steps.start
     # Rules and workspaces can't go while something refers to them.
-    associations = start(delete_associations, site, after=[marked])
-    rule_groups = start(delete_rule_groups, spec, site, after=[marked])
-    cluster = start(delete_cluster, spec, site, after=[associations])
+    associations = start(delete_associations, target, after=[marked])
+    rule_groups = start(delete_rule_groups, spec, target, after=[marked])
+    cluster = start(delete_cluster, spec, target, after=[associations])
     # Beside the cluster, as it takes minutes, too; an identity's roles go before it.
-    grafana_roles = start(delete_grafana_roles, site, after=[marked])
-    grafana = start(delete_grafana, spec, site, after=[grafana_roles])
+    grafana_roles = start(delete_grafana_roles, target, after=[marked])
+    grafana = start(delete_grafana, spec, target, after=[grafana_roles])
     # The cluster's databases archive with this role until the end.
-    identity_roles = start(delete_identity_roles, site, after=[cluster])
-    data_collection = start(delete_data_collection, spec, site, after=[cluster])
-    monitor = start(delete_monitor_workspace, spec, site, after=[data_collection, rule_groups, grafana])
-    logs = start(delete_log_workspace, spec, site, after=[data_collection])
-    identity = start(delete_managed_identities, spec, site, after=[identity_roles])
+    identity_roles = start(delete_identity_roles, target, after=[cluster])
+    data_collection = start(delete_data_collection, spec, target, after=[cluster])
+    monitor = start(delete_monitor_workspace, spec, target, after=[data_collection, rule_groups, grafana])
+    logs = start(delete_log_workspace, spec, target, after=[data_collection])
+    identity = start(delete_managed_identities, spec, target, after=[identity_roles])
     return [
         associations,
         rule_groups,
@@ -173,7 +174,7 @@ async def _unfinished(
     done = ("deleted", "soft-deleted")
     gone = [str_of(one) for one in await removals_of(started) if one.outcome in done]
     left = [step.noun.replace("_", " ") for step in started if await step.failure()]
-    generations = ", ".join(str(site.generation) for site in inventory.sites)
+    generations = ", ".join(str(target.generation) for target in inventory.targets)
     return (
         f"{error}\nThe tear-down of generation {generations} of {environment_key(spec)} has begun and isn't finished. "
         f"Gone: {', '.join(gone) or 'nothing yet'}. Left: {', '.join(left) or 'nothing'}. Backups stay. Mend what "

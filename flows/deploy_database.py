@@ -8,9 +8,10 @@ from __future__ import annotations
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 
-from aks_postgres.errors import NotThere, WouldWrite
+from aks_postgres.arm.errors import WouldWrite
 from aks_postgres.flows._database import Foundation, start_database
 from aks_postgres.flows._environment import start_environment
+from aks_postgres.flows._errors import NotThere
 from aks_postgres.reports.outputs import DatabaseOutputs
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.session import run_session

@@ -13,10 +13,12 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from aks_postgres.errors import AzureRefused, ImmutableChange, PreflightFailed, UnknownRegion, is_permanent
+from aks_postgres.arm.errors import AzureRefused
+from aks_postgres.errors import ImmutableChange, is_permanent
 from aks_postgres.flows._environment import start_environment
+from aks_postgres.preflight.errors import PreflightFailed, UnknownRegion
 from aks_postgres.reports.cost import Cost, cost_of, cost_text
-from aks_postgres.reports.outputs import Place
+from aks_postgres.reports.outputs import CheckedTarget
 from aks_postgres.reports.plan import COMES_AFTER, Action, Plan, PlannedStep
 from aks_postgres.reports.plan_view import PlanView
 from aks_postgres.runs.plan_lines import markdown, plan_lines
@@ -94,7 +96,7 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
     async with run_session(spec, planning=True) as run:
         async with Steps(recorded=recorded, collects_failures=True) as steps:
             started = start_environment(steps, spec, generation=generation, verify=False)
-        problem = await started.place.failure()
+        problem = await started.target.failure()
         if isinstance(problem, UnknownRegion) and not recorded:
             raise problem
         if isinstance(problem, PreflightFailed):
@@ -110,7 +112,7 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
             )
         if problem:
             raise problem
-        place: Place = await started.place.result()
+        target: CheckedTarget = await started.target.result()
         looked: dict[str, PlannedStep] = {}
         stopped: dict[str, PlannedStep] = {}
         for step in steps.changing:
@@ -122,11 +124,11 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
                 looked[name] = PlannedStep(step=name, action=_ACTIONS[change.kind], fields=change.fields)
         return Plan(
             environment=environment_key(spec),
-            subscription=place.subscription_name,
+            subscription=target.subscription_name,
             steps=tuple(looked.values()),
-            warnings=place.warnings,
+            warnings=target.warnings,
             cost=cost_of(spec),
-            generation=place.generation,
+            generation=target.generation,
             resources=tuple(run.azure.looked_at.values()),
         )
 

@@ -14,8 +14,8 @@ from aks_postgres.flows._environment import start_environment
 from aks_postgres.flows.plan import make_view
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.reports.outputs import (
+    CheckedTarget,
     EnvironmentOutputs,
-    Place,
 )
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.plan_moves import refuse_moved
@@ -76,7 +76,7 @@ async def make_environment(
     try:
         async with steps:
             started = start_environment(steps, spec, generation=generation)
-            await _name_run(spec, started.place)
+            await _name_run(spec, started.target)
     except Exception:
         await show_timeline(spec, bars(journal, steps.edges))
         raise
@@ -106,10 +106,10 @@ async def read_outputs(spec: EnvironmentSpec) -> EnvironmentOutputs:
         return await started.outputs()
 
 
-async def _name_run(spec: EnvironmentSpec, place: Step[Place]) -> None:
+async def _name_run(spec: EnvironmentSpec, target: Step[CheckedTarget]) -> None:
     """Put the subscription's name into the run's; it isn't known before the preflight."""
-    if (await place.state()).is_completed():
-        subscription = (await place.result()).subscription_name
+    if (await target.state()).is_completed():
+        subscription = (await target.result()).subscription_name
         # A name that a person typed stays.
         if flow_run.name == _NAME(spec):
             async with get_client() as client:

@@ -17,18 +17,13 @@ from prefect.states import Completed
 from pydantic import Field
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.errors import (
-    OperationNotDone,
-    PreflightFailed,
-    ProvisioningError,
-    RebuildFailed,
-    RebuildRefused,
-    TearDownRefused,
-    WouldWrite,
-)
+from aks_postgres.arm.errors import OperationNotDone, WouldWrite
+from aks_postgres.errors import ProvisioningError
+from aks_postgres.flows._errors import RebuildFailed, RebuildRefused
 from aks_postgres.flows._retirement import BACKUP_AGE_MIN, finish_tear_down, retire
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import make_environment, read_outputs
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.cost import cost_of
 from aks_postgres.reports.rebuild import Addresses, Generations, RebuildPlan, Rebuilt, Strategy
 from aks_postgres.reports.receipt import Receipt
@@ -43,6 +38,7 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks.inventory import look_at_generations, read_addresses, take_inventory
 from aks_postgres.tasks.removal_plan import what_would_go
+from aks_postgres.tear_down.errors import TearDownRefused
 
 _EMPTY_DATABASE = (
     "database: the new generation's database would be empty, as a rebuild doesn't carry data yet. Type {} as "

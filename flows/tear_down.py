@@ -65,7 +65,7 @@ async def tear_down(
     words = (confirm, delete_backups, discard_data, backup_age_min)
     async with run_session(spec) as run, one_writer(run.azure, spec, if_another_run) as lock:
         inventory = await take_inventory(spec, *words)
-        if inventory.sites or (inventory.vaults and delete_backups):
+        if inventory.targets or (inventory.backup_accounts and delete_backups):
             # What was refused left no trace; what goes on looks again once nobody else can write.
             await lock.secure()
             inventory = await take_inventory(spec, *words)

@@ -9,54 +9,15 @@ https://learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-pol
 
 from __future__ import annotations
 
-from typing import Any
-
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision
-from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import ensure
-from aks_postgres.arm.responses import Json
-from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import (
-    CREATED,
-    UNCHANGED,
-    Change,
-    FieldChange,
     ResourceOutputs,
     StorageAccountOutputs,
 )
 from aks_postgres.resources import blob_container
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-
-_DAYS = "immutabilityPeriodSinceCreationInDays"
-
-
-def immutability_decision(label: str, days: int, live: Json | None) -> Decision:
-    """Whether a policy has to be written; a longer one stays.
-
-    Args:
-        label: what it is called in messages.
-        days: how long versions are to be immutable, at least.
-        live: the policy as Azure shows it; with 0 days there is none.
-
-    Raises:
-        ImmutableChange: it is locked, and for fewer days.
-    """
-    properties: Any = (live or {}).get("properties") or {}
-    has = properties.get(_DAYS)
-    has = has if isinstance(has, int) else 0
-    if has >= days or (has and is_ignored(f"properties.{_DAYS}")):
-        return Decision(UNCHANGED)
-    field = FieldChange(field=f"properties.{_DAYS}", old=has, new=days)
-    if properties.get("state") == "Locked":
-        way_out = (
-            "Extend it yourself (az storage container immutability-policy extend), or lower "
-            "storage.immutability_days."
-        )
-        raise ImmutableChange(label, [field], way_out)
-    change = Change(kind="updated", fields=(field,)) if has else CREATED
-    return Decision(change, {"properties": {_DAYS: days}})
 
 
 @arm_task("ensure_backup_immutability {container.name}")
@@ -84,5 +45,5 @@ async def ensure_backup_immutability(
     resource = blob_container.IMMUTABILITY_POLICY.at(
         azure, f"{container.id}/immutabilityPolicies/default", label=label
     )
-    _, change = await ensure(resource, lambda live: immutability_decision(label, days, live))
+    _, change = await ensure(resource, lambda live: blob_container.immutability_decision(label, days, live))
     return ResourceOutputs(id=resource.id, name="default", change=change)

@@ -7,9 +7,7 @@ stays. Previous versions go by a rule of their own (`backup_lifecycle.py`).
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ensure
-from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import ResourceOutputs, StorageAccountOutputs
 from aks_postgres.resources import blob_service
 from aks_postgres.runs.step import arm_task
@@ -35,10 +33,5 @@ async def ensure_backup_protection(
     label = f"blob service of storage account {account.name}"
     resource = blob_service.KIND.at(azure, f"{account.id}/blobServices/default", label=label)
 
-    def decision(live: Json | None) -> Decision:
-        found = decide(label, blob_service.desired(spec, live), live)
-        # The rest of what it shows isn't the caller's to write.
-        return Decision(found.change, {"properties": found.body["properties"]} if found.body else {})
-
-    _, change = await ensure(resource, decision)
+    _, change = await ensure(resource, lambda live: blob_service.decision(label, spec, live))
     return ResourceOutputs(id=resource.id, name="default", change=change)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import Deletable, ensure_absent
+from aks_postgres.arm.errors import NotOurs, OperationNotDone
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import NotOurs, OperationNotDone
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import Site
-from aks_postgres.reports.receipt import Removal, Removals, Vault
+from aks_postgres.reports.outputs import Target
+from aks_postgres.reports.receipt import BackupAccount, Removal, Removals
 from aks_postgres.resources import resource_group, storage_account
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.runs.step import arm_task
@@ -23,44 +23,44 @@ from aks_postgres.tear_down.removal import is_there, removal, remove
 _LISTED_FOR_S = 600
 
 
-@arm_task("see_to_backups {vault.account}")
-async def see_to_backups(azure: Azure, spec: EnvironmentSpec, vault: Vault) -> Removals:
+@arm_task("see_to_backups {backup_account.name}")
+async def see_to_backups(azure: Azure, spec: EnvironmentSpec, backup_account: BackupAccount) -> Removals:
     """Delete the storage account with all backups where that was asked for in words; else see that it is kept.
 
     REST: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/delete
 
     Args:
         spec: the environment.
-        vault: the account, and whether it was asked for.
+        backup_account: the account, and whether it was asked for.
 
     Returns:
         What became of account and backup group.
     """
-    account = storage_account.KIND.gone(azure, vault.account_id)
-    group = resource_group.KIND.gone(azure, vault.group_id, word="backup resource group")
-    if vault.wanted:
+    account = storage_account.KIND.gone(azure, backup_account.id)
+    group = resource_group.KIND.gone(azure, backup_account.group_id, word="backup resource group")
+    if backup_account.wanted:
         if fence := azure.gate.fence:
-            await fence.let_go(vault.account)
+            await fence.let_go(backup_account.name)
         removed = await remove(spec, account)
-        if not vault.apart:
+        if not backup_account.apart:
             return removed
-        return Removals(items=(*removed.items, await _delete_group(azure, spec, group, None, vault)))
+        return Removals(items=(*removed.items, await _delete_group(azure, spec, group, None, backup_account)))
     kept = []
-    for one in (account, *([group] if vault.apart else [])):
+    for one in (account, *([group] if backup_account.apart else [])):
         if await is_there(one):
             kept.append(removal(one, "kept", "backups survive unless delete_backups names their account"))
     return Removals(items=tuple(kept))
 
 
-@arm_task("delete_resource_group {site.names.resource_group}")
-async def delete_resource_group(azure: Azure, spec: EnvironmentSpec, site: Site) -> Removals:
+@arm_task("delete_resource_group {target.names.resource_group}")
+async def delete_resource_group(azure: Azure, spec: EnvironmentSpec, target: Target) -> Removals:
     """Delete the environment's resource group once it is empty; with backups in it, it stays.
 
     REST: https://learn.microsoft.com/rest/api/resources/resource-groups/delete
 
     Args:
         spec: the environment.
-        site: the generation.
+        target: the generation.
 
     Returns:
         What became of it.
@@ -69,8 +69,8 @@ async def delete_resource_group(azure: Azure, spec: EnvironmentSpec, site: Site)
         NotOurs: something else is in it by now.
         OperationNotDone: what was deleted is still listed.
     """
-    group = resource_group.KIND.gone(azure, site.group_id(site.names.resource_group))
-    return Removals(items=(await _delete_group(azure, spec, group, site, None),))
+    group = resource_group.KIND.gone(azure, target.group_id(target.names.resource_group))
+    return Removals(items=(await _delete_group(azure, spec, group, target, None),))
 
 
 class _HoldsBackups(Exception):
@@ -78,12 +78,16 @@ class _HoldsBackups(Exception):
 
 
 async def _delete_group(
-    azure: Azure, spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None
+    azure: Azure,
+    spec: EnvironmentSpec,
+    group: Deletable,
+    target: Target | None,
+    backup_account: BackupAccount | None,
 ) -> Removal:
     async def check(live: Json) -> None:
         if not is_ours(live.get("tags"), spec):
             raise not_ours(spec, group.label)
-        await _emptied(azure, spec, group, site, vault)
+        await _emptied(azure, spec, group, target, backup_account)
 
     try:
         return removal(group, await ensure_absent(group, check))
@@ -92,7 +96,11 @@ async def _delete_group(
 
 
 async def _emptied(
-    azure: Azure, spec: EnvironmentSpec, group: Deletable, site: Site | None, vault: Vault | None
+    azure: Azure,
+    spec: EnvironmentSpec,
+    group: Deletable,
+    target: Target | None,
+    backup_account: BackupAccount | None,
 ) -> None:
     """Wait until nothing is listed in the group any more."""
     contents: list[Json] = []
@@ -101,11 +109,11 @@ async def _emptied(
         contents[:] = await contents_of(azure, group.name)
         if not contents:
             return True
-        others = foreign(spec, site, contents) if site else []
-        others += foreign_backups(spec, vault.account_id, contents) if vault else []
+        others = foreign(spec, target, contents) if target else []
+        others += foreign_backups(spec, backup_account.id, contents) if backup_account else []
         if others:
             raise NotOurs(f"{group.label} was kept: {' '.join(one.text for one in others)}", way_out=WAY_OUT)
-        if site and all(_is_backup(site, resource) for resource in contents):
+        if target and all(_is_backup(target, resource) for resource in contents):
             listed = ", ".join(map(described, contents))
             raise _HoldsBackups(f"{listed} is in it, and backups survive unless delete_backups names it")
         return None
@@ -126,9 +134,9 @@ async def _emptied(
         ) from None
 
 
-def _is_backup(site: Site, resource: Json) -> bool:
-    names = site.names
-    account_id = site.resource_id(storage_account.KIND.type, names.storage_account)
+def _is_backup(target: Target, resource: Json) -> bool:
+    names = target.names
+    account_id = target.resource_id(storage_account.KIND.type, names.storage_account)
     return (
         names.backup_group == names.resource_group and str(resource["id"]).casefold() == account_id.casefold()
     )

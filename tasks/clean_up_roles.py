@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import ensure_absent
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.retry import all_ended, read
-from aks_postgres.errors import AzureRefused
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import Removal, Removals
+from aks_postgres.resources import grafana, monitor_workspace, storage_account
 from aks_postgres.resources.role_assignments import (
     GRAFANA_ADMIN,
     KIND,
@@ -23,36 +24,36 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.tear_down.removal import removal
 
 
-@arm_task("delete_grafana_roles {site.names.grafana}")
-async def delete_grafana_roles(azure: Azure, site: Site) -> Removals:
+@arm_task("delete_grafana_roles {target.names.grafana}")
+async def delete_grafana_roles(azure: Azure, target: Target) -> Removals:
     """Take Grafana's identity its roles, wherever they are, and people theirs on Grafana.
 
     Nothing else would: the role on the subscription stays behind as "identity not found" when Grafana goes.
     REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/delete
 
     Args:
-        site: the generation.
+        target: the generation.
 
     Returns:
         What became of them.
     """
-    names = site.names
-    grafana = await read(
+    names = target.names
+    live = await read(
         f"Managed Grafana {names.grafana}", azure.dashboard.grafana.get, names.resource_group, names.grafana
     )
-    if grafana is None:
+    if live is None:
         return Removals(items=())
-    grafana_id = site.resource_id("Microsoft.Dashboard/grafana", names.grafana)
-    principal_id = str((grafana.get("identity") or {}).get("principalId") or "")
+    grafana_id = target.resource_id(grafana.KIND.type, names.grafana)
+    principal_id = str((live.get("identity") or {}).get("principalId") or "")
     readable = [
-        f"/subscriptions/{site.subscription_id}",
-        site.group_id(names.resource_group),
-        site.group_id(names.node_resource_group),
+        f"/subscriptions/{target.subscription_id}",
+        target.group_id(names.resource_group),
+        target.group_id(names.node_resource_group),
     ]
     granted = {(MONITORING_READER, scope) for scope in readable} | {
-        (MONITORING_DATA_READER, site.resource_id("Microsoft.Monitor/accounts", names.monitor_workspace))
+        (MONITORING_DATA_READER, target.resource_id(monitor_workspace.KIND.type, names.monitor_workspace))
     }
-    mine = await _delete_roles(azure, site, principal_id, granted) if principal_id else []
+    mine = await _delete_roles(azure, target, principal_id, granted) if principal_id else []
     if not azure.assigns_roles:
         return Removals(items=tuple(mine))  # people's go with the instance
     people = [
@@ -63,30 +64,28 @@ async def delete_grafana_roles(azure: Azure, site: Site) -> Removals:
     return Removals(items=(*mine, *await all_ended(_delete_role(azure, one.id, one.label) for one in people)))
 
 
-@arm_task("delete_identity_roles {site.names.identity}")
-async def delete_identity_roles(azure: Azure, site: Site) -> Removals:
+@arm_task("delete_identity_roles {target.names.identity}")
+async def delete_identity_roles(azure: Azure, target: Target) -> Removals:
     """Take the managed identities the role on the storage account, which outlives them.
 
     REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/delete
 
     Args:
-        site: the generation.
+        target: the generation.
 
     Returns:
         What became of it. One under a lock, as careful people put on backups, is kept.
     """
-    names = site.names
+    names = target.names
     operations = azure.identities.user_assigned_identities
     identities = await all_ended(
         read(f"managed identity {name}", operations.get, names.resource_group, name)
         for name in (names.identity, names.backup_identity)
     )
-    account_id = site.resource_id(
-        "Microsoft.Storage/storageAccounts", names.storage_account, names.backup_group
-    )
+    account_id = target.resource_id(storage_account.KIND.type, names.storage_account, names.backup_group)
     granted = {(STORAGE_BLOB_DATA_CONTRIBUTOR, account_id)}
     removed = await all_ended(
-        _delete_roles(azure, site, str(identity["properties"]["principalId"]), granted)
+        _delete_roles(azure, target, str(identity["properties"]["principalId"]), granted)
         for identity in identities
         if identity
     )
@@ -94,7 +93,7 @@ async def delete_identity_roles(azure: Azure, site: Site) -> Removals:
 
 
 async def _delete_roles(
-    azure: Azure, site: Site, principal_id: str, granted: set[tuple[str, str]]
+    azure: Azure, target: Target, principal_id: str, granted: set[tuple[str, str]]
 ) -> list[Removal]:
     """Delete the roles that we gave a principal; those that others gave it are theirs, and reported.
 
@@ -104,10 +103,10 @@ async def _delete_roles(
         granted = set()
     ours = {(role_id, scope.casefold()) for role_id, scope in granted}
     found = await assignments_of(
-        azure, f"/subscriptions/{site.subscription_id}", f"principalId eq '{principal_id}'"
+        azure, f"/subscriptions/{target.subscription_id}", f"principalId eq '{principal_id}'"
     )
     mine = [one for one in found if (one.role_id, one.scope.casefold()) in ours]
-    going = [site.group_id(site.names.resource_group), site.group_id(site.names.node_resource_group)]
+    going = [target.group_id(target.names.resource_group), target.group_id(target.names.node_resource_group)]
     theirs = [
         one
         for one in found

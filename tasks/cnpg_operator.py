@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.errors import NotOurs
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
 from aks_postgres.kubernetes.operator_manifest import ManifestWay

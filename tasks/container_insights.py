@@ -11,13 +11,14 @@ from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import (
+    CheckedTarget,
     ClusterOutputs,
     LogWorkspaceOutputs,
-    Place,
     ResourceOutputs,
     StepOutputs,
 )
-from aks_postgres.resources.data_collection import ensure_association, ensure_rule, plain_region
+from aks_postgres.resources import data_collection
+from aks_postgres.resources.data_collection import ensure_association, ensure_rule
 from aks_postgres.resources.managed_cluster import (
     UPDATE_S,
     cluster_resource,
@@ -27,14 +28,16 @@ from aks_postgres.resources.managed_cluster import (
 )
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import LOGS_ASSOCIATION
-
-_STREAM = "Microsoft-ContainerInsights-Group-Default"
+from aks_postgres.spec.names import LOGS_ASSOCIATION, plain_region
 
 
-@arm_task("ensure_logs_rule {place.names.cluster}")
+@arm_task("ensure_logs_rule {target.names.cluster}")
 async def ensure_logs_rule(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, workspace: LogWorkspaceOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    target: CheckedTarget,
+    group: ResourceOutputs,
+    workspace: LogWorkspaceOutputs,
 ) -> ResourceOutputs:
     """Create the data collection rule that sends container logs to the Log Analytics workspace.
 
@@ -43,7 +46,7 @@ async def ensure_logs_rule(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         workspace: where the logs go; a new one's tables take a moment, which is waited for.
 
@@ -51,23 +54,9 @@ async def ensure_logs_rule(
         ID and name of the rule.
     """
     region = plain_region(workspace.location)
-    settings = {"dataCollectionSettings": {"enableContainerLogV2": True}}
-    properties = {
-        "dataSources": {
-            "extensions": [
-                {
-                    "name": "ContainerInsightsExtension",
-                    "extensionName": "ContainerInsights",
-                    "streams": [_STREAM],
-                    "extensionSettings": settings,
-                }
-            ]
-        },
-        "dataFlows": [{"streams": [_STREAM], "destinations": ["la-workspace"]}],
-        "destinations": {"logAnalytics": [{"workspaceResourceId": workspace.id, "name": "la-workspace"}]},
-    }
+    properties = data_collection.logs_rule(workspace.id)
     return await ensure_rule(
-        azure, spec, place, group, place.names.logs_rule(region), region, properties, workspace.customer_id
+        azure, spec, target, group, target.names.logs_rule(region), region, properties, workspace.customer_id
     )
 
 

@@ -7,18 +7,13 @@ own, and Monitoring Reader reaches the environment's groups only, unless the spe
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, state_of
-from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import ensure
-from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import (
     UNCHANGED,
-    Change,
+    CheckedTarget,
     ClusterOutputs,
-    FieldChange,
     GrafanaOutputs,
     MonitorWorkspaceOutputs,
-    Place,
     ResourceOutputs,
     RoleOutputs,
     StepOutputs,
@@ -36,9 +31,9 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-@arm_task("ensure_grafana {place.names.grafana}")
+@arm_task("ensure_grafana {target.names.grafana}")
 async def ensure_grafana(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, group: ResourceOutputs
 ) -> GrafanaOutputs:
     """Create the Managed Grafana instance, or bring it to the spec. Takes minutes, and holds up nothing else.
 
@@ -47,7 +42,7 @@ async def ensure_grafana(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the environment's resource group.
 
     Returns:
@@ -57,7 +52,7 @@ async def ensure_grafana(
         NotOurs: an instance of that name exists without our tags.
         ImmutableChange: it has another zone redundancy.
     """
-    resource_id = place.resource_id(grafana_resource.KIND.type, place.names.grafana)
+    resource_id = target.resource_id(grafana_resource.KIND.type, target.names.grafana)
     live, change = await ensure_ours(
         azure, grafana_resource.KIND, resource_id, spec, grafana_resource.desired(spec)
     )
@@ -72,7 +67,11 @@ async def ensure_grafana(
 
 @arm_task("ensure_grafana_roles {grafana.name}")
 async def ensure_grafana_roles(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, grafana: GrafanaOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    target: CheckedTarget,
+    group: ResourceOutputs,
+    grafana: GrafanaOutputs,
 ) -> RoleOutputs:
     """Give Grafana Admin to people and Monitoring Reader to Grafana.
 
@@ -82,7 +81,7 @@ async def ensure_grafana_roles(
     Args:
         spec: the environment wanted; `monitoring.grafana_admins` are the people, by default the caller (a plan's
             caller needn't be a run's: then whoever has the role will do).
-        place: who the caller is.
+        target: who the caller is.
         group: the environment's resource group.
         grafana: the instance.
 
@@ -94,9 +93,11 @@ async def ensure_grafana_roles(
         for admin in spec.monitoring.grafana_admins
     ]
     if not admins:
-        admins = [Grant(GRAFANA_ADMIN, grafana.id, place.caller_object_id, place.caller_type, or_anyone=True)]
+        admins = [
+            Grant(GRAFANA_ADMIN, grafana.id, target.caller_object_id, target.caller_type, or_anyone=True)
+        ]
     whole_subscription = spec.monitoring.monitoring_reader_scope == "subscription"
-    scope = f"/subscriptions/{place.subscription_id}" if whole_subscription else group.id
+    scope = f"/subscriptions/{target.subscription_id}" if whole_subscription else group.id
     reader = Grant(MONITORING_READER, scope, grafana.principal_id, "ServicePrincipal")
     return await ensure_grants(azure, [*admins, reader])
 
@@ -148,16 +149,6 @@ async def ensure_metrics_reader(
     )
 
 
-def linked_workspaces(live: Json) -> list[str]:
-    """IDs of the Azure Monitor workspaces that a Grafana instance shows."""
-    integrations = live["properties"].get("grafanaIntegrations") or {}
-    return [
-        link["azureMonitorWorkspaceResourceId"]
-        for link in integrations.get("azureMonitorWorkspaceIntegrations") or []
-        if link.get("azureMonitorWorkspaceResourceId")
-    ]
-
-
 @arm_task("ensure_grafana_link {grafana.name}")
 async def ensure_grafana_link(
     azure: Azure, grafana: GrafanaOutputs, workspace: MonitorWorkspaceOutputs
@@ -177,24 +168,5 @@ async def ensure_grafana_link(
     # Its links alone, as az does it.
     resource = grafana_resource.KIND.at(azure, grafana.id, update="", put="begin_update", expected_s=30)
 
-    def decision(live: Json | None) -> Decision:
-        linked = linked_workspaces(live or {"properties": {}})
-        field = "properties.grafanaIntegrations.azureMonitorWorkspaceIntegrations"
-        is_linked = workspace.id.casefold() in map(str.casefold, linked) or is_ignored(field)
-        state = state_of(live or {})
-        fields: list[FieldChange] = []
-        if not is_linked:
-            fields.append(FieldChange(field=field, old=linked, new=[*linked, workspace.id]))
-        if state.casefold() in ("failed", "canceled"):  # as in `decide`; the update did it, or an earlier one
-            fields.append(FieldChange(field="provisioningState", old=state, new="Succeeded"))
-        if not fields:
-            return Decision(UNCHANGED)
-        wanted = linked if is_linked else [*linked, workspace.id]
-        links = [{"azureMonitorWorkspaceResourceId": link} for link in wanted]
-        return Decision(
-            Change(kind="updated", fields=tuple(fields)),
-            {"properties": {"grafanaIntegrations": {"azureMonitorWorkspaceIntegrations": links}}},
-        )
-
-    _, change = await ensure(resource, decision)
+    _, change = await ensure(resource, lambda live: grafana_resource.link_decision(workspace.id, live))
     return StepOutputs(change=change)

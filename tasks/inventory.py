@@ -14,7 +14,7 @@ from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import all_ended, read, read_list
-from aks_postgres.errors import Finding, TearDownRefused
+from aks_postgres.errors import Finding
 from aks_postgres.preflight.facts import ask_about_subscription, pages
 from aks_postgres.preflight.generations import (
     deleted_generations,
@@ -26,15 +26,17 @@ from aks_postgres.preflight.generations import (
 )
 from aks_postgres.preflight.permissions import DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS, lacking_for_tear_down
 from aks_postgres.preflight.standing import subscription_problem
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.rebuild import Addresses, Generations, LiveGeneration
-from aks_postgres.reports.receipt import Inventory, Vault
+from aks_postgres.reports.receipt import BackupAccount, Inventory
+from aks_postgres.resources import storage_account
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.confirmation import confirm_problem, delete_backups_problem, discard_data_problem
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, environment_key, is_ours
-from aks_postgres.tear_down.forbidden import judge_denials, judge_vault
+from aks_postgres.tear_down.errors import TearDownRefused
+from aks_postgres.tear_down.forbidden import judge_backup_account, judge_denials
 from aks_postgres.tear_down.goes_along import what_goes_along
 from aks_postgres.tear_down.locks import judge_locks
 from aks_postgres.tear_down.ownership import foreign, foreign_backups, untagged
@@ -85,14 +87,14 @@ async def take_inventory(
     groups, deleted = await all_ended([_groups(azure), deleted_workspaces(azure)])
     every = live_groups(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
     found = [one for one in every if only is None or one.generation in only]
-    sites = tuple(
-        Site(subscription_id=subscription_id, generation=one.generation, names=one.names)
+    targets = tuple(
+        Target(subscription_id=subscription_id, generation=one.generation, names=one.names)
         for one in found
         if one.is_ours
     )
-    vaults = vaults_of(spec, sites, groups, subscription_id, delete_backups)
+    backup_accounts = backup_accounts_of(spec, targets, groups, subscription_id, delete_backups)
 
-    problems = judge_words(key, vaults, confirm, delete_backups, discard_data)
+    problems = judge_words(key, backup_accounts, confirm, delete_backups, discard_data)
     problems += [text] if (text := subscription_problem(subscription)) else []
     problems += [untagged(spec, f"resource group {one.group['name']}") for one in found if not one.is_ours]
     problems += [
@@ -106,15 +108,20 @@ async def take_inventory(
     newest = next_generation(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
     problems += await hidden_groups(azure, spec, subscription_id, groups, newest)
     problems += await _judge_rights(
-        azure, subscription_id, deletes_backups=any(vault.wanted for vault in vaults)
+        azure,
+        subscription_id,
+        deletes_backups=any(account.wanted for account in backup_accounts),
     )
-    problems += await _judge_groups(azure, spec, sites, vaults, groups)
-    problems += await _judge_denials(azure, sites, vaults)
-    problems += await _judge_vaults(azure, spec, vaults)
+    problems += await _judge_groups(azure, spec, targets, backup_accounts, groups)
+    problems += await _judge_denials(azure, targets, backup_accounts)
+    problems += await _judge_backup_accounts(azure, spec, backup_accounts)
     lets_go = discard_data == key
     going = {str(group["name"]).casefold() for group in groups if state_of(group).casefold() == "deleting"}
     for among_nodes, data in await all_ended(
-        [what_goes_along(azure, site, vaults, backup_age_min, going=going, lets_go=lets_go) for site in sites]
+        [
+            what_goes_along(azure, target, backup_accounts, backup_age_min, going=going, lets_go=lets_go)
+            for target in targets
+        ]
     ):
         problems += among_nodes
         problems += [
@@ -127,8 +134,8 @@ async def take_inventory(
         raise TearDownRefused(key, problems)
     return Inventory(
         subscription=str(subscription.get("displayName", "")),
-        sites=sites,
-        vaults=vaults,
+        targets=targets,
+        backup_accounts=backup_accounts,
         soft_deleted=tuple(
             soft_deleted(workspace_id, "deleted before this run")
             for workspace_id in _ours_among(spec, subscription_id, deleted)
@@ -163,13 +170,13 @@ async def look_at_generations(azure: Azure, spec: EnvironmentSpec) -> Generation
     )
 
 
-async def read_addresses(azure: Azure, site: Site) -> Addresses:
+async def read_addresses(azure: Azure, target: Target) -> Addresses:
     """What others know a generation by; what isn't there is left out.
 
     Args:
-        site: the generation.
+        target: the generation.
     """
-    names = site.names
+    names = target.names
     group = names.resource_group
     cluster, address, grafana, shared, separate = await all_ended(
         [
@@ -194,7 +201,7 @@ async def read_addresses(azure: Azure, site: Site) -> Addresses:
     )
     live, about = _properties(cluster), _properties(separate or shared)
     return Addresses(
-        generation=site.generation,
+        generation=target.generation,
         cluster=names.cluster if cluster else None,
         api_server=live.get("fqdn"),
         oidc_issuer=(live.get("oidcIssuerProfile") or {}).get("issuerURL"),
@@ -212,41 +219,41 @@ def _properties(found: Json | None) -> Json:
 
 def judge_words(
     key: str,
-    vaults: Sequence[Vault],
+    backup_accounts: Sequence[BackupAccount],
     confirm: str,
     delete_backups: str | None,
     discard_data: str | None,
 ) -> list[Finding]:
     """What is wrong with the words that a person has to type."""
     problems = [confirm_problem(key, confirm)]
-    if delete_backups is not None and not any(vault.wanted for vault in vaults):
-        accounts = " or ".join(vault.account for vault in vaults)
+    if delete_backups is not None and not any(account.wanted for account in backup_accounts):
+        accounts = " or ".join(account.name for account in backup_accounts)
         problems.append(delete_backups_problem(delete_backups, accounts))
     problems.append(discard_data_problem(key, discard_data))
     return [Finding(problem.text, problem.way_out) for problem in problems if problem]
 
 
-def vaults_of(
+def backup_accounts_of(
     spec: EnvironmentSpec,
-    sites: Sequence[Site],
+    targets: Sequence[Target],
     groups: Sequence[Json],
     subscription_id: str,
     delete_backups: str | None,
-) -> tuple[Vault, ...]:
+) -> tuple[BackupAccount, ...]:
     """The storage accounts for backups: one for all generations, or one in each generation's group."""
     known = {str(group["name"]).casefold() for group in groups}
-    places = [(site, site.names) for site in sites]
+    places = [(target, target.names) for target in targets]
     if not places:
         names = Names.of(spec, subscription_id, 1)
-        places = [(Site(subscription_id=subscription_id, generation=1, names=names), names)]
+        places = [(Target(subscription_id=subscription_id, generation=1, names=names), names)]
     found = {}
-    for site, names in places:
+    for target, names in places:
         group, account = names.backup_group, names.storage_account
-        found[account] = Vault(
-            account=account,
-            account_id=site.resource_id("Microsoft.Storage/storageAccounts", account, group),
+        found[account] = BackupAccount(
+            name=account,
+            id=target.resource_id(storage_account.KIND.type, account, group),
             group=group,
-            group_id=site.group_id(group),
+            group_id=target.group_id(group),
             wanted=delete_backups == account,
             apart=group != names.resource_group,
             is_there=group.casefold() in known,
@@ -289,35 +296,37 @@ async def _judge_rights(azure: Azure, subscription_id: str, *, deletes_backups: 
 async def _judge_groups(
     azure: Azure,
     spec: EnvironmentSpec,
-    sites: Sequence[Site],
-    vaults: Sequence[Vault],
+    targets: Sequence[Target],
+    backup_accounts: Sequence[BackupAccount],
     groups: Sequence[Json],
 ) -> list[Finding]:
     """What in the groups isn't ours, and what is locked."""
     by_name = {str(group["name"]).casefold(): group for group in groups}
     problems = []
-    for site, contents in zip(
-        sites, await all_ended([contents_of(azure, site.names.resource_group) for site in sites]), strict=True
+    for target, contents in zip(
+        targets,
+        await all_ended([contents_of(azure, target.names.resource_group) for target in targets]),
+        strict=True,
     ):
-        problems += foreign(spec, site, contents)
-        problems += await hidden_resources(azure, spec, site, contents)
-    apart = [vault for vault in vaults if vault.apart and vault.is_there]
-    for vault in apart:
-        if not is_ours(by_name[vault.group.casefold()].get("tags"), spec):
-            problems.append(untagged(spec, f"resource group {vault.group}"))
-        elif vault.wanted:
-            problems += foreign_backups(spec, vault.account_id, await contents_of(azure, vault.group))
+        problems += foreign(spec, target, contents)
+        problems += await hidden_resources(azure, spec, target, contents)
+    apart = [account for account in backup_accounts if account.apart and account.is_there]
+    for account in apart:
+        if not is_ours(by_name[account.group.casefold()].get("tags"), spec):
+            problems.append(untagged(spec, f"resource group {account.group}"))
+        elif account.wanted:
+            problems += foreign_backups(spec, account.id, await contents_of(azure, account.group))
     doomed = [
-        site.group_id(name)
-        for site in sites
+        target.group_id(name)
+        for target in targets
         for name in (
-            site.names.resource_group,
-            site.names.node_resource_group,
-            site.names.monitor_group(spec.region),
+            target.names.resource_group,
+            target.names.node_resource_group,
+            target.names.monitor_group(spec.region),
         )
     ]
-    doomed += [vault.group_id for vault in apart if vault.wanted]
-    written = [vault.group_id for vault in apart if not vault.wanted]
+    doomed += [account.group_id for account in apart if account.wanted]
+    written = [account.group_id for account in apart if not account.wanted]
     if doomed:
         path = f"/subscriptions/{azure.subscription_id}/providers/Microsoft.Authorization/locks"
         locks = await pages(azure, "locks", path, _LOCKS_API)
@@ -329,10 +338,16 @@ async def _judge_groups(
     return problems
 
 
-async def _judge_denials(azure: Azure, sites: Sequence[Site], vaults: Sequence[Vault]) -> list[Finding]:
+async def _judge_denials(
+    azure: Azure, targets: Sequence[Target], backup_accounts: Sequence[BackupAccount]
+) -> list[Finding]:
     """What deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
-    doomed = [site.group_id(site.names.resource_group) for site in sites]
-    doomed += [vault.group_id for vault in vaults if vault.wanted and vault.apart and vault.is_there]
+    doomed = [target.group_id(target.names.resource_group) for target in targets]
+    doomed += [
+        account.group_id
+        for account in backup_accounts
+        if account.wanted and account.apart and account.is_there
+    ]
     if not doomed:
         return []
     caller_id, _, _ = await caller(azure.credential, azure.facts.audience)
@@ -345,28 +360,30 @@ async def _judge_denials(azure: Azure, sites: Sequence[Site], vaults: Sequence[V
         )
         for group in doomed
     )
-    wanted = any(vault.wanted for vault in vaults)
+    wanted = any(account.wanted for account in backup_accounts)
     return judge_denials(
         [denial for each in found for denial in each],
         caller_id,
         doomed,
-        [vault.account_id for vault in vaults if not vault.wanted],
+        [account.id for account in backup_accounts if not account.wanted],
         [*TEAR_DOWN_ACTIONS, *([DELETE_BACKUPS_ACTION] if wanted else [])],
     )
 
 
-async def _judge_vaults(azure: Azure, spec: EnvironmentSpec, vaults: Sequence[Vault]) -> list[Finding]:
+async def _judge_backup_accounts(
+    azure: Azure, spec: EnvironmentSpec, backup_accounts: Sequence[BackupAccount]
+) -> list[Finding]:
     """What in the storage accounts that go isn't ours, or mustn't go yet."""
     get = azure.storage.storage_accounts.get_properties
     problems = []
-    for vault in vaults:
+    for account in backup_accounts:
         live = (
-            await read(f"storage account {vault.account}", get, vault.group, vault.account)
-            if vault.wanted
+            await read(f"storage account {account.name}", get, account.group, account.name)
+            if account.wanted
             else None
         )
         if live is not None:
-            path = f"{vault.account_id}/blobServices/default/containers"
-            containers = await pages(azure, f"blob containers of {vault.account}", path, _CONTAINERS_API)
-            problems += judge_vault(live, spec.storage.container, containers)
+            path = f"{account.id}/blobServices/default/containers"
+            containers = await pages(azure, f"blob containers of {account.name}", path, _CONTAINERS_API)
+            problems += judge_backup_account(live, spec.storage.container, containers)
     return problems

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.retry import read
 from aks_postgres.errors import ImmutableChange
-from aks_postgres.reports.outputs import FieldChange, IdentityOutputs, Place, ResourceOutputs
+from aks_postgres.reports.outputs import CheckedTarget, FieldChange, IdentityOutputs, ResourceOutputs
 from aks_postgres.resources import managed_identity, storage_account
 from aks_postgres.resources.ensuring import ensure_ours
 from aks_postgres.resources.role_assignments import STORAGE_BLOB_DATA_CONTRIBUTOR, assignments_of
@@ -17,9 +17,9 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-@arm_task("ensure_managed_identity {place.names.identity}")
+@arm_task("ensure_managed_identity {target.names.identity}")
 async def ensure_managed_identity(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, group: ResourceOutputs
 ) -> IdentityOutputs:
     """Create the user-assigned managed identity, or bring its tags to the spec.
 
@@ -28,7 +28,7 @@ async def ensure_managed_identity(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the environment's resource group.
 
     Returns:
@@ -38,9 +38,9 @@ async def ensure_managed_identity(
         NotOurs: an identity of that name exists without our tags.
         ImmutableChange: the environment has an identity for backups, and the spec wants to share the cluster's.
     """
-    name = place.names.identity
+    name = target.names.identity
     if spec.storage.identity == "shared":
-        backup_name = place.names.backup_identity
+        backup_name = target.names.backup_identity
         operations = azure.identities.user_assigned_identities
         if await read(f"managed identity {backup_name}", operations.get, group.name, backup_name):
             raise _identity_change(
@@ -49,12 +49,16 @@ async def ensure_managed_identity(
                 "shared",
                 f"The databases use {backup_name}, and sharing would let the cluster's identity write backups.",
             )
-    return await _ensure_identity(azure, spec, place, name)
+    return await _ensure_identity(azure, spec, target, name)
 
 
-@arm_task("ensure_backup_identity {place.names.backup_identity}")
+@arm_task("ensure_backup_identity {target.names.backup_identity}")
 async def ensure_backup_identity(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs, identity: IdentityOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    target: CheckedTarget,
+    group: ResourceOutputs,
+    identity: IdentityOutputs,
 ) -> IdentityOutputs:
     """Create the managed identity that may write backups, or bring its tags to the spec.
 
@@ -63,7 +67,7 @@ async def ensure_backup_identity(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the environment's resource group.
         identity: the cluster's identity, which mustn't have the right already.
 
@@ -74,12 +78,12 @@ async def ensure_backup_identity(
         NotOurs: an identity of that name exists without our tags.
         ImmutableChange: the cluster's identity may write this environment's backups.
     """
-    account = place.resource_id(
-        storage_account.KIND.type, place.names.storage_account, place.names.backup_group
+    account = target.resource_id(
+        storage_account.KIND.type, target.names.storage_account, target.names.backup_group
     )
     # The account itself may not be there yet, and has no list of assignments then.
     assignments = await assignments_of(
-        azure, f"/subscriptions/{place.subscription_id}", f"principalId eq '{identity.principal_id}'"
+        azure, f"/subscriptions/{target.subscription_id}", f"principalId eq '{identity.principal_id}'"
     )
     if any(
         (one.role_id, one.scope.casefold()) == (STORAGE_BLOB_DATA_CONTRIBUTOR, account.casefold())
@@ -89,14 +93,16 @@ async def ensure_backup_identity(
             identity.name,
             "shared",
             "separate",
-            f"It has Storage Blob Data Contributor on {place.names.storage_account}, and the databases may be "
+            f"It has Storage Blob Data Contributor on {target.names.storage_account}, and the databases may be "
             "archiving with it.",
         )
-    return await _ensure_identity(azure, spec, place, place.names.backup_identity)
+    return await _ensure_identity(azure, spec, target, target.names.backup_identity)
 
 
-async def _ensure_identity(azure: Azure, spec: EnvironmentSpec, place: Place, name: str) -> IdentityOutputs:
-    resource_id = place.resource_id(managed_identity.KIND.type, name)
+async def _ensure_identity(
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, name: str
+) -> IdentityOutputs:
+    resource_id = target.resource_id(managed_identity.KIND.type, name)
     live, change = await ensure_ours(
         azure, managed_identity.KIND, resource_id, spec, managed_identity.desired(spec)
     )

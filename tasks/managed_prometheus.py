@@ -17,16 +17,16 @@ from aks_postgres.preflight.facts import pages
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
+    CheckedTarget,
     ClusterOutputs,
     FieldChange,
     MonitorWorkspaceOutputs,
-    Place,
     ResourceOutputs,
     RuleGroupsOutputs,
     StepOutputs,
 )
-from aks_postgres.resources import rule_group
-from aks_postgres.resources.data_collection import ENDPOINT, ensure_association, ensure_rule, plain_region
+from aks_postgres.resources import data_collection, rule_group
+from aks_postgres.resources.data_collection import ENDPOINT, ensure_association, ensure_rule
 from aks_postgres.resources.managed_cluster import (
     UPDATE_S,
     cluster_resource,
@@ -36,16 +36,14 @@ from aks_postgres.resources.managed_cluster import (
 )
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import METRICS_ASSOCIATION, resource_tags
-
-_STREAM = "Microsoft-PrometheusMetrics"
+from aks_postgres.spec.names import METRICS_ASSOCIATION, plain_region
 
 
-@arm_task("ensure_metrics_endpoint {place.names.cluster}")
+@arm_task("ensure_metrics_endpoint {target.names.cluster}")
 async def ensure_metrics_endpoint(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     group: ResourceOutputs,
     workspace: MonitorWorkspaceOutputs,
 ) -> ResourceOutputs:
@@ -56,7 +54,7 @@ async def ensure_metrics_endpoint(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         workspace: the Azure Monitor workspace, in whose region the endpoint is.
 
@@ -64,21 +62,21 @@ async def ensure_metrics_endpoint(
         ID and name of the endpoint.
     """
     region = plain_region(workspace.location)
-    name = place.names.metrics_endpoint(region)
-    resource = ENDPOINT.at(azure, place.resource_id(ENDPOINT.type, name))
-    wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec)}
-    once: Json = {"properties": {}}
+    name = target.names.metrics_endpoint(region)
+    resource = ENDPOINT.at(azure, target.resource_id(ENDPOINT.type, name))
+    wanted, once = data_collection.endpoint(spec, region)
     _, change = await ensure(
-        resource, lambda live: ENDPOINT.decide(resource.label, wanted, live, only_at_creation=once)
+        resource,
+        lambda live: ENDPOINT.decide(resource.label, wanted, live, only_at_creation=once),
     )
     return ResourceOutputs(id=resource.id, name=name, change=change)
 
 
-@arm_task("ensure_metrics_rule {place.names.cluster}")
+@arm_task("ensure_metrics_rule {target.names.cluster}")
 async def ensure_metrics_rule(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     group: ResourceOutputs,
     workspace: MonitorWorkspaceOutputs,
     endpoint: ResourceOutputs,
@@ -90,7 +88,7 @@ async def ensure_metrics_rule(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         workspace: where the metrics go.
         endpoint: the data collection endpoint they go through.
@@ -99,21 +97,9 @@ async def ensure_metrics_rule(
         ID and name of the rule.
     """
     region = plain_region(workspace.location)
-    properties = {
-        "description": "DCR description",
-        "dataCollectionEndpointId": endpoint.id,
-        "dataSources": {
-            "prometheusForwarder": [
-                {"name": "PrometheusDataSource", "streams": [_STREAM], "labelIncludeFilter": {}}
-            ]
-        },
-        "dataFlows": [{"streams": [_STREAM], "destinations": ["MonitoringAccount1"]}],
-        "destinations": {
-            "monitoringAccounts": [{"accountResourceId": workspace.id, "name": "MonitoringAccount1"}]
-        },
-    }
-    name = place.names.metrics_rule(region)
-    return await ensure_rule(azure, spec, place, group, name, region, properties, workspace.account_id)
+    name = target.names.metrics_rule(region)
+    properties = data_collection.metrics_rule(workspace.id, endpoint.id)
+    return await ensure_rule(azure, spec, target, group, name, region, properties, workspace.account_id)
 
 
 @arm_task("ensure_metrics_association {cluster.name}")
@@ -187,7 +173,7 @@ def _planned_rule_groups(*_: Any) -> RuleGroupsOutputs:
 async def ensure_rule_groups(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     workspace: MonitorWorkspaceOutputs,
 ) -> RuleGroupsOutputs:
@@ -199,7 +185,7 @@ async def ensure_rule_groups(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster whose metrics the rules record.
         workspace: the Azure Monitor workspace that has them.
 
@@ -215,7 +201,7 @@ async def ensure_rule_groups(
         )
     )
     made = await all_ended(
-        _ensure_rule_group(azure, spec, place, cluster, workspace, name, rules)
+        _ensure_rule_group(azure, spec, target, cluster, workspace, name, rules)
         for name, rules in templates.items()
     )
     changed = tuple(
@@ -237,24 +223,14 @@ async def ensure_rule_groups(
 async def _ensure_rule_group(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     workspace: MonitorWorkspaceOutputs,
     template: str,
     rules: list[Json],
 ) -> tuple[str, Change]:
-    name = place.names.rule_group(template)
-    resource = rule_group.KIND.at(azure, place.resource_id(rule_group.KIND.type, name))
-    wanted = {
-        "location": plain_region(workspace.location),
-        "tags": resource_tags(spec),
-        "properties": {
-            "scopes": [workspace.id, cluster.id],
-            "enabled": "win" not in template.lower(),
-            "clusterName": cluster.name,
-            "interval": "PT1M",
-            "rules": rules,
-        },
-    }
+    name = target.names.rule_group(template)
+    resource = rule_group.KIND.at(azure, target.resource_id(rule_group.KIND.type, name))
+    wanted = rule_group.desired(spec, cluster, workspace, rules, enabled="win" not in template.lower())
     _, change = await ensure(resource, lambda live: rule_group.KIND.decide(resource.label, wanted, live))
     return name, change

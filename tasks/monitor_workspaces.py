@@ -6,7 +6,12 @@ The managed group `MA_...` that Azure makes for the monitor workspace is Azure's
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.reports.outputs import LogWorkspaceOutputs, MonitorWorkspaceOutputs, Place, ResourceOutputs
+from aks_postgres.reports.outputs import (
+    CheckedTarget,
+    LogWorkspaceOutputs,
+    MonitorWorkspaceOutputs,
+    ResourceOutputs,
+)
 from aks_postgres.resources import log_workspace, monitor_workspace
 from aks_postgres.resources.ensuring import ensure_ours
 from aks_postgres.resources.lasting_states import refuse_ingestion_off
@@ -15,9 +20,9 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-@arm_task("ensure_monitor_workspace {place.names.monitor_workspace}")
+@arm_task("ensure_monitor_workspace {target.names.monitor_workspace}")
 async def ensure_monitor_workspace(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, group: ResourceOutputs
 ) -> MonitorWorkspaceOutputs:
     """Create the Azure Monitor workspace that managed Prometheus writes to, or bring its tags to the spec.
 
@@ -26,7 +31,7 @@ async def ensure_monitor_workspace(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the environment's resource group.
 
     Returns:
@@ -35,7 +40,7 @@ async def ensure_monitor_workspace(
     Raises:
         NotOurs: a workspace of that name exists without our tags.
     """
-    resource_id = place.resource_id(monitor_workspace.KIND.type, place.names.monitor_workspace)
+    resource_id = target.resource_id(monitor_workspace.KIND.type, target.names.monitor_workspace)
     live, change = await ensure_ours(
         azure, monitor_workspace.KIND, resource_id, spec, monitor_workspace.desired(spec)
     )
@@ -49,9 +54,9 @@ async def ensure_monitor_workspace(
     )
 
 
-@arm_task("ensure_log_workspace {place.names.log_workspace}")
+@arm_task("ensure_log_workspace {target.names.log_workspace}")
 async def ensure_log_workspace(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, group: ResourceOutputs
 ) -> LogWorkspaceOutputs:
     """Create the Log Analytics workspace that Container insights writes to, or bring it to the spec.
 
@@ -60,7 +65,7 @@ async def ensure_log_workspace(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the environment's resource group.
 
     Returns:
@@ -71,8 +76,8 @@ async def ensure_log_workspace(
         AzureRefused: the name is held by a soft-deleted workspace elsewhere.
         LastingState: it takes no data, and won't by waiting.
     """
-    name = place.names.log_workspace
-    resource_id = place.resource_id(log_workspace.KIND.type, name)
+    name = target.names.log_workspace
+    resource_id = target.resource_id(log_workspace.KIND.type, name)
     live, change = await ensure_ours(
         azure, log_workspace.KIND, resource_id, spec, log_workspace.desired(spec)
     )

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import NotEffectiveYet
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import NotEffectiveYet
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import (
     UNCHANGED,

@@ -14,8 +14,9 @@ from typing import Literal
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.credentials import caller
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import AzureRefused, Finding, PreflightFailed, UnknownRegion
+from aks_postgres.errors import Finding
 from aks_postgres.kubernetes.helm import is_installed
 from aks_postgres.preflight.authorized_ranges import (
     address_that_counts,
@@ -25,6 +26,7 @@ from aks_postgres.preflight.authorized_ranges import (
 from aks_postgres.preflight.components_check import judge_components
 from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.egress import EgressUnknown, egress_address
+from aks_postgres.preflight.errors import PreflightFailed, UnknownRegion
 from aks_postgres.preflight.facts import (
     RegionFacts,
     ask_about_subscription,
@@ -32,7 +34,7 @@ from aks_postgres.preflight.facts import (
     ask_subscription,
     together,
 )
-from aks_postgres.preflight.findings import FINE, Verdict, about_rights, problem, warning
+from aks_postgres.preflight.findings import FINE, Findings, about_rights, problem, warning
 from aks_postgres.preflight.generations import find_generation, is_retired
 from aks_postgres.preflight.kubernetes_versions import (
     choose_version,
@@ -55,13 +57,14 @@ from aks_postgres.preflight.region import (
 from aks_postgres.preflight.standing import judge_standing, subscription_problem
 from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import Place
+from aks_postgres.reports.outputs import CheckedTarget
+from aks_postgres.resources import storage_account
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import STATE, Names, environment_key
 
-# What a verdict is about, for whoever shows them in a table (`doctor`).
+# What findings are about, for whoever shows them in a table (`doctor`).
 Area = Literal[
     "Azure",
     "subscription",
@@ -77,7 +80,9 @@ Area = Literal[
 
 
 @arm_task("preflight {spec.name} in {spec.region}", looks=True)
-async def preflight(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | None = None) -> Place:
+async def preflight(
+    azure: Azure, spec: EnvironmentSpec, wanted_generation: int | None = None
+) -> CheckedTarget:
     """Find out where the environment goes, and everything that would stop it; write nothing.
 
     Guide: Create infrastructure, "Before you begin", "Set environment variables", and the address lookup of
@@ -100,30 +105,30 @@ async def preflight(azure: Azure, spec: EnvironmentSpec, wanted_generation: int 
         TemporaryError: Azure couldn't be asked for now.
     """
     looked = await look(azure, spec, wanted_generation)
-    verdict = looked.whole
-    if looked.place is None:
-        raise UnknownRegion(verdict.problems)  # a region that isn't there can't be asked anything
-    if verdict.problems:
-        raise PreflightFailed(verdict.problems)
-    for text in verdict.warnings:
+    findings = looked.whole
+    if looked.target is None:
+        raise UnknownRegion(findings.problems)  # a region that isn't there can't be asked anything
+    if findings.problems:
+        raise PreflightFailed(findings.problems)
+    for text in findings.warnings:
         journal().note(text)
-    return looked.place.model_copy(update={"warnings": verdict.warnings})
+    return looked.target.model_copy(update={"warnings": findings.warnings})
 
 
 @dataclass(frozen=True)
 class Looked:
     """What the preflight found: verdicts by what they are about, in its order, and where the environment goes.
 
-    There is no place where the subscription has no such region.
+    There is no target where the subscription has no such region.
     """
 
-    verdicts: tuple[tuple[Area, Verdict], ...]
-    place: Place | None
+    findings: tuple[tuple[Area, Findings], ...]
+    target: CheckedTarget | None
 
     @property
-    def whole(self) -> Verdict:
+    def whole(self) -> Findings:
         """All of it."""
-        return sum((verdict for _, verdict in self.verdicts), FINE)
+        return sum((findings for _, findings in self.findings), FINE)
 
 
 async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | None = None) -> Looked:
@@ -137,7 +142,7 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         PreflightFailed: the subscription can't be seen, so nothing else can be asked.
         TemporaryError: Azure couldn't be asked for now.
     """
-    found: list[tuple[Area, Verdict]] = []
+    found: list[tuple[Area, Findings]] = []
     subscription_id = azure.subscription_id
     subscription_name, more = await _subscription(azure, subscription_id)
     found.append(("subscription", more))
@@ -187,7 +192,7 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         ("rights", judge_admins(spec, caller_type)),
         ("operator", judge_installer(spec, has_helm=is_installed())),
     ]
-    place = Place(
+    target = CheckedTarget(
         subscription_id=subscription_id,
         subscription_name=subscription_name,
         tenant_id=tenant_id,
@@ -201,8 +206,8 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         missing_providers=unregistered,
         warnings=(),
     )
-    found.append(("cluster", await judge_database(azure, spec, place, region.cluster)))
-    return Looked(tuple(found), place)
+    found.append(("cluster", await judge_database(azure, spec, target, region.cluster)))
+    return Looked(tuple(found), target)
 
 
 async def locate(azure: Azure, spec: EnvironmentSpec) -> Names:
@@ -212,32 +217,34 @@ async def locate(azure: Azure, spec: EnvironmentSpec) -> Names:
         PreflightFailed: the names belong to something that isn't ours.
     """
     facts = await ask_subscription(azure, azure.subscription_id)
-    generation, verdict = find_generation(spec, azure.subscription_id, facts.groups, facts.deleted_workspaces)
-    if verdict.problems:
-        raise PreflightFailed(verdict.problems)
+    generation, findings = find_generation(
+        spec, azure.subscription_id, facts.groups, facts.deleted_workspaces
+    )
+    if findings.problems:
+        raise PreflightFailed(findings.problems)
     return generation.names
 
 
-async def _judge_retired(azure: Azure, spec: EnvironmentSpec, groups: Sequence[Json]) -> Verdict:
+async def _judge_retired(azure: Azure, spec: EnvironmentSpec, groups: Sequence[Json]) -> Findings:
     """A group that is tagged as torn down holds nothing but backups; anything else says that the tag is wrong."""
-    verdict = FINE
+    findings = FINE
     for name in (str(group["name"]) for group in groups if is_retired(group, spec)):
         listed = await contents_of(azure, name)
         others = [
-            one for one in listed if str(one.get("type")).casefold() != "microsoft.storage/storageaccounts"
+            one for one in listed if str(one.get("type")).casefold() != storage_account.KIND.type.casefold()
         ]
         if others:
-            verdict += problem(
+            findings += problem(
                 "name",
                 f"resource group {name} is tagged {STATE}: retired, and {len(others)} resources are in it, such as "
                 f"{others[0].get('name')} ({others[0].get('type')}).",
                 "Set the tag back to current if the environment "
                 f"lives, or take it away with tear_down and confirm {environment_key(spec)}; then run again.",
             )
-    return verdict
+    return findings
 
 
-async def _subscription(azure: Azure, subscription_id: str) -> tuple[str, Verdict]:
+async def _subscription(azure: Azure, subscription_id: str) -> tuple[str, Findings]:
     """The subscription's name, if the credential sees it, and whether it takes writes."""
     try:
         found = await ask_about_subscription(azure, subscription_id)
@@ -257,7 +264,7 @@ async def _subscription(azure: Azure, subscription_id: str) -> tuple[str, Verdic
     ) if text else FINE
 
 
-async def _worker_address(azure: Azure, spec: EnvironmentSpec) -> tuple[str | None, Verdict]:
+async def _worker_address(azure: Azure, spec: EnvironmentSpec) -> tuple[str | None, Findings]:
     if not needs_worker_address(spec.network):
         return None, FINE
     if spec.network.worker_address:
@@ -275,7 +282,7 @@ async def _worker_address(azure: Azure, spec: EnvironmentSpec) -> tuple[str | No
 
 def judge_region_facts(
     spec: EnvironmentSpec, names: Names, facts: RegionFacts, unregistered: tuple[str, ...], *, today: date
-) -> tuple[str, list[tuple[Area, Verdict]]]:
+) -> tuple[str, list[tuple[Area, Findings]]]:
     """Judge what the region offers.
 
     Args:
@@ -288,7 +295,7 @@ def judge_region_facts(
     Returns:
         The Kubernetes version to ask for, and what is wrong, by what it is about.
     """
-    found: list[tuple[Area, Verdict]] = [("Azure", facts.refused)]
+    found: list[tuple[Area, Findings]] = [("Azure", facts.refused)]
     cluster = facts.cluster or {}
     if facts.kubernetes_versions is None:
         version = unasked_version(spec)

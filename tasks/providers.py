@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.reports.outputs import UNCHANGED, Change, FieldChange, Place, ProvidersOutputs
+from aks_postgres.reports.outputs import UNCHANGED, Change, CheckedTarget, FieldChange, ProvidersOutputs
 from aks_postgres.resources.providers import registered
 from aks_postgres.runs.step import arm_task
 
 
 @arm_task("register_providers")
-async def register_providers(azure: Azure, place: Place) -> ProvidersOutputs:
+async def register_providers(azure: Azure, target: CheckedTarget) -> ProvidersOutputs:
     """Register the resource providers that the preflight found missing, and wait until they are.
 
     Guide: none (az does it on the side). REST:
     https://learn.microsoft.com/rest/api/resources/providers/register
 
     Args:
-        place: the preflight's findings.
+        target: the preflight's findings.
 
     Returns:
         The providers registered by this run.
@@ -30,10 +30,10 @@ async def register_providers(azure: Azure, place: Place) -> ProvidersOutputs:
         AzureRefused: the caller may not register.
         OperationNotDone: not registered within 15 minutes; a rerun goes on waiting.
     """
-    states = await all_ended(registered(azure, namespace) for namespace in place.missing_providers)
+    states = await all_ended(registered(azure, namespace) for namespace in target.missing_providers)
     fields = tuple(
         FieldChange(field=namespace, old=old, new="Registered")
-        for namespace, old in zip(place.missing_providers, states, strict=True)
+        for namespace, old in zip(target.missing_providers, states, strict=True)
         if old not in ("Registered", "Registering")
     )
     return ProvidersOutputs(

@@ -13,9 +13,9 @@ from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import (
     CREATED,
     UNCHANGED,
+    CheckedTarget,
     ClusterOutputs,
     IdentityOutputs,
-    Place,
     PublicIpOutputs,
     RoleOutputs,
 )
@@ -25,9 +25,9 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-@arm_task("ensure_public_ip {place.names.public_ip}")
+@arm_task("ensure_public_ip {target.names.public_ip}")
 async def ensure_public_ip(
-    azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, cluster: ClusterOutputs
 ) -> PublicIpOutputs:
     """Create the static, zone-redundant public IP in the node resource group.
 
@@ -36,15 +36,15 @@ async def ensure_public_ip(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster, whose node resource group the address goes to.
 
     Returns:
         ID, name and address.
     """
-    name = place.names.public_ip
+    name = target.names.public_ip
     resource = public_ip.KIND.at(
-        azure, place.resource_id(public_ip.KIND.type, name, cluster.node_resource_group)
+        azure, target.resource_id(public_ip.KIND.type, name, cluster.node_resource_group)
     )
 
     def decision(live: Json | None) -> Decision:

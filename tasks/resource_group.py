@@ -14,7 +14,7 @@ from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.reconcile import ArmResource, ensure, look_at
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.generations import is_retired, last_generation
-from aks_postgres.reports.outputs import UNCHANGED, Place, ResourceOutputs, Site
+from aks_postgres.reports.outputs import UNCHANGED, CheckedTarget, ResourceOutputs, Target
 from aks_postgres.resources import resource_group
 from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.runs.step import arm_task
@@ -43,29 +43,29 @@ def _group(azure: Azure, name: str) -> ArmResource:
 async def _ensure_group(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Site,
+    target: Target,
     name: str,
     wanted_tags: dict[str, str],
     first_tags: dict[str, str],
 ) -> ResourceOutputs:
-    wanted = {"location": spec.region, "tags": wanted_tags}
-
     def decision(live: Json | None) -> Decision:
         refuse_foreign(spec, f"resource group {name}", live, name)
         adopted = live is not None and not is_ours(live.get("tags"), spec)
         return resource_group.KIND.decide(
             f"resource group {name}",
-            {**wanted, "tags": {**first_tags, **wanted_tags}} if adopted else wanted,
+            resource_group.desired(spec.region, {**first_tags, **wanted_tags} if adopted else wanted_tags),
             live,
             only_at_creation={"tags": first_tags},
         )
 
     live, change = await ensure(_group(azure, name), decision)
-    return ResourceOutputs(id=place.group_id(name), name=live["name"], change=change)
+    return ResourceOutputs(id=target.group_id(name), name=live["name"], change=change)
 
 
-@arm_task("ensure_resource_group {place.names.resource_group}")
-async def ensure_resource_group(azure: Azure, spec: EnvironmentSpec, place: Place) -> ResourceOutputs:
+@arm_task("ensure_resource_group {target.names.resource_group}")
+async def ensure_resource_group(
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget
+) -> ResourceOutputs:
     """Create the environment's resource group, or bring its tags to the spec.
 
     Its tags are the environment's state: which generation it is and whether it is still being built. The worker's
@@ -76,7 +76,7 @@ async def ensure_resource_group(azure: Azure, spec: EnvironmentSpec, place: Plac
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
 
     Returns:
         ID and name of the group.
@@ -86,15 +86,15 @@ async def ensure_resource_group(azure: Azure, spec: EnvironmentSpec, place: Plac
         ImmutableChange: it exists in another region.
     """
     tags = resource_tags(spec)
-    if place.worker_address:
-        tags[WORKER_ADDRESS] = place.worker_address
-    first = {STATE: "building", GENERATION: str(place.generation), VERSION: product_version()}
-    return await _ensure_group(azure, spec, place, place.names.resource_group, tags, first)
+    if target.worker_address:
+        tags[WORKER_ADDRESS] = target.worker_address
+    first = {STATE: "building", GENERATION: str(target.generation), VERSION: product_version()}
+    return await _ensure_group(azure, spec, target, target.names.resource_group, tags, first)
 
 
-@arm_task("ensure_backup_group {place.names.backup_group}")
+@arm_task("ensure_backup_group {target.names.backup_group}")
 async def ensure_backup_group(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, group: ResourceOutputs
 ) -> ResourceOutputs:
     """Create the resource group that keeps the backups apart from everything that is torn down and rebuilt.
 
@@ -104,23 +104,23 @@ async def ensure_backup_group(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the environment's own group.
 
     Returns:
         ID and name of the group that the storage account goes to.
     """
-    if place.names.backup_group == group.name:
+    if target.names.backup_group == group.name:
         return group.model_copy(
             update={"change": group.change.model_copy(update={"kind": "unchanged", "fields": ()})}
         )
-    first = {LAST_GENERATION: str(place.generation), VERSION: product_version()}
-    return await _ensure_group(azure, spec, place, place.names.backup_group, resource_tags(spec), first)
+    first = {LAST_GENERATION: str(target.generation), VERSION: product_version()}
+    return await _ensure_group(azure, spec, target, target.names.backup_group, resource_tags(spec), first)
 
 
-@arm_task("mark_generation {place.generation} {state}")
+@arm_task("mark_generation {target.generation} {state}")
 async def mark_generation(
-    azure: Azure, spec: EnvironmentSpec, place: Site, state: GenerationState
+    azure: Azure, spec: EnvironmentSpec, target: Target, state: GenerationState
 ) -> ResourceOutputs:
     """Write on the environment's group how far this generation is; `current` once everything is verified.
 
@@ -130,7 +130,7 @@ async def mark_generation(
 
     Args:
         spec: the environment wanted.
-        place: where it is.
+        target: where it is.
         state: current, retiring or, of a group that stays for the backups in it, retired.
 
     Returns:
@@ -140,59 +140,59 @@ async def mark_generation(
         NotEffectiveYet: `current`, and for two minutes the group isn't there: it is never made by this step.
     """
     if state == CURRENT:
-        return await _mark_current(azure, spec, place)
+        return await _mark_current(azure, spec, target)
 
     def state_for(live: Json) -> dict[str, str]:
         return {} if is_retired(live, spec) else {STATE: state}
 
-    return await _tag_group(azure, spec, place, place.names.resource_group, state_for)
+    return await _tag_group(azure, spec, target, target.names.resource_group, state_for)
 
 
-async def _mark_current(azure: Azure, spec: EnvironmentSpec, place: Site) -> ResourceOutputs:
-    name = place.names.resource_group
+async def _mark_current(azure: Azure, spec: EnvironmentSpec, target: Target) -> ResourceOutputs:
+    name = target.names.resource_group
     label = f"resource group {name}"
 
     def decision(live: Json | None) -> Decision:
         refuse_foreign(spec, label, live, name)
         # The other tags are those of `ensure_resource_group`, and its to compare.
-        return decide(label, {"location": spec.region, "tags": {STATE: "current"}}, live)
+        return decide(label, resource_group.desired(spec.region, {STATE: "current"}), live)
 
     _, change = await ensure(_group(azure, name), decision, creates=False)
-    return ResourceOutputs(id=place.group_id(name), name=name, change=change)
+    return ResourceOutputs(id=target.group_id(name), name=name, change=change)
 
 
-@arm_task("remember_generation {site.generation}")
-async def remember_generation(azure: Azure, spec: EnvironmentSpec, site: Site) -> ResourceOutputs:
+@arm_task("remember_generation {target.generation}")
+async def remember_generation(azure: Azure, spec: EnvironmentSpec, target: Target) -> ResourceOutputs:
     """Write on the backup group which generation is the last so far, so that the next run takes the next one.
 
     Guide: none. REST: https://learn.microsoft.com/rest/api/resources/resource-groups/create-or-update
 
     Args:
         spec: the environment.
-        site: the newest generation that is torn down.
+        target: the newest generation that is torn down.
 
     Returns:
         ID and name of the group.
     """
 
     def tags(live: Json) -> dict[str, str]:
-        return {LAST_GENERATION: str(max(site.generation, last_generation(live)))}
+        return {LAST_GENERATION: str(max(target.generation, last_generation(live)))}
 
-    return await _tag_group(azure, spec, site, site.names.backup_group, tags)
+    return await _tag_group(azure, spec, target, target.names.backup_group, tags)
 
 
 async def _tag_group(
-    azure: Azure, spec: EnvironmentSpec, site: Site, name: str, tags_for: Callable[[Json], dict[str, str]]
+    azure: Azure, spec: EnvironmentSpec, target: Target, name: str, tags_for: Callable[[Json], dict[str, str]]
 ) -> ResourceOutputs:
     """Write tags on a group that is there; one that isn't, or is going, stays as it is."""
     resource, label = _group(azure, name), f"resource group {name}"
-    unchanged = ResourceOutputs(id=site.group_id(name), name=name, change=UNCHANGED)
+    unchanged = ResourceOutputs(id=target.group_id(name), name=name, change=UNCHANGED)
 
     def decision(live: Json | None) -> Decision:
         if live is None:
             raise _GroupGone
         refuse_foreign(spec, label, live, name)
-        return decide(label, {"location": live["location"], "tags": tags_for(live)}, live)
+        return decide(label, resource_group.desired(live["location"], tags_for(live)), live)
 
     live = await look_at(resource)
     if live is None or is_being_deleted(live):

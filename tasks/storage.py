@@ -7,17 +7,10 @@ Shared keys stay allowed by default, as the guide's next article lists blobs wit
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision
-from aks_postgres.arm.ignored import is_ignored
 from aks_postgres.arm.reconcile import ensure
-from aks_postgres.arm.responses import Json
-from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import (
-    CREATED,
-    UNCHANGED,
-    FieldChange,
+    CheckedTarget,
     IdentityOutputs,
-    Place,
     ResourceOutputs,
     RoleOutputs,
     StorageAccountOutputs,
@@ -34,9 +27,9 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-@arm_task("ensure_storage_account {place.names.storage_account}")
+@arm_task("ensure_storage_account {target.names.storage_account}")
 async def ensure_storage_account(
-    azure: Azure, spec: EnvironmentSpec, place: Place, group: ResourceOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, group: ResourceOutputs
 ) -> StorageAccountOutputs:
     """Create the storage account for backups, or bring it to the spec.
 
@@ -45,7 +38,7 @@ async def ensure_storage_account(
 
     Args:
         spec: the environment wanted.
-        place: where it goes, as the preflight found.
+        target: where it goes, as the preflight found.
         group: the group for backups.
 
     Returns:
@@ -55,7 +48,7 @@ async def ensure_storage_account(
         NotOurs: an account of that name exists in the group without our tags.
         ImmutableChange: it has another redundancy or kind.
     """
-    resource_id = place.resource_id(storage_account.KIND.type, place.names.storage_account, group.name)
+    resource_id = target.resource_id(storage_account.KIND.type, target.names.storage_account, group.name)
     live, change = await ensure_ours(
         azure, storage_account.KIND, resource_id, spec, lambda live: storage_account.desired(spec, live)
     )
@@ -89,26 +82,7 @@ async def ensure_backup_container(
     """
     name = spec.storage.container
     resource = blob_container.KIND.at(azure, f"{account.id}/blobServices/default/containers/{name}")
-    immutable = "immutableStorageWithVersioning"
-
-    def decision(live: Json | None) -> Decision:
-        wanted: Json = (
-            {"properties": {immutable: {"enabled": True}}} if spec.storage.immutability_days else {}
-        )
-        if live is None:
-            return Decision(CREATED, wanted)
-        has = (live.get("properties") or {}).get(immutable)
-        path = f"properties.{immutable}.enabled"
-        if wanted and not (isinstance(has, dict) and has.get("enabled")) and not is_ignored(path):
-            field = FieldChange(field=path, old=False, new=True)
-            way_out = (
-                "Give another storage.container (the backups in this one stay), migrate it yourself (az storage "
-                "container-rm migrate-vlw), or leave storage.immutability_days out."
-            )
-            raise ImmutableChange(resource.label, [field], way_out)
-        return Decision(UNCHANGED)
-
-    _, change = await ensure(resource, decision)
+    _, change = await ensure(resource, lambda live: blob_container.decision(resource.label, spec, live))
     return ResourceOutputs(id=resource.id, name=name, change=change)
 
 

@@ -14,7 +14,7 @@ from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.reconcile import look_at
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended, read
-from aks_postgres.errors import RolesMissing, VerificationFailed
+from aks_postgres.errors import PermanentError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import (
     UNCHANGED,
@@ -38,6 +38,24 @@ LOGS_AGENT = "ama-logs"
 _AGENTS_WITHIN_S = 900
 # A role assignment may be invisible for a moment after the write that made it, as any resource: 10 s between looks.
 _LOOKS_FOR_ROLES = 6
+
+
+class VerificationFailed(PermanentError):
+    """The environment isn't what it should be after everything was sent."""
+
+
+class RolesMissing(PermanentError):
+    """Roles that `roles: verify` looked for and didn't find; `commands` are az's, one each."""
+
+    def __init__(self, commands: Sequence[str]) -> None:
+        self.commands = tuple(dict.fromkeys(commands))
+        count = len(self.commands)
+        lines = "".join(f"\n  {command}" for command in self.commands)
+        super().__init__(
+            f"roles: verify was given, and {count} {'role is' if count == 1 else 'roles are'} missing; everything "
+            "else was made.",
+            way_out=f"Let somebody who may assign roles carry this out, then run again:{lines}",
+        )
 
 
 def cluster_problems(spec: EnvironmentSpec, live: Json | None, workspace_id: str) -> list[str]:

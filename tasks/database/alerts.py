@@ -5,19 +5,22 @@ from __future__ import annotations
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.reconcile import ensure
 from aks_postgres.database.alerts import GROUP, alert_rules
-from aks_postgres.reports.outputs import ClusterOutputs, MonitorWorkspaceOutputs, Place, ResourceOutputs
+from aks_postgres.reports.outputs import (
+    CheckedTarget,
+    ClusterOutputs,
+    MonitorWorkspaceOutputs,
+    ResourceOutputs,
+)
 from aks_postgres.resources import rule_group
-from aks_postgres.resources.data_collection import plain_region
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.names import resource_tags
 
 
-@arm_task("ensure_database_alerts {place.names.postgres_cluster}")
+@arm_task("ensure_database_alerts {target.names.postgres_cluster}")
 async def ensure_database_alerts(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     workspace: MonitorWorkspaceOutputs,
 ) -> ResourceOutputs:
@@ -28,25 +31,15 @@ async def ensure_database_alerts(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster whose metrics are watched.
         workspace: the Azure Monitor workspace that has them.
 
     Returns:
         ID and name of the rule group.
     """
-    name = place.names.rule_group(GROUP)
-    resource = rule_group.KIND.at(azure, place.resource_id(rule_group.KIND.type, name))
-    wanted = {
-        "location": plain_region(workspace.location),
-        "tags": resource_tags(spec),
-        "properties": {
-            "scopes": [workspace.id, cluster.id],
-            "enabled": True,
-            "clusterName": cluster.name,
-            "interval": "PT1M",
-            "rules": alert_rules(spec, place),
-        },
-    }
+    name = target.names.rule_group(GROUP)
+    resource = rule_group.KIND.at(azure, target.resource_id(rule_group.KIND.type, name))
+    wanted = rule_group.desired(spec, cluster, workspace, alert_rules(spec, target))
     _, change = await ensure(resource, lambda live: rule_group.KIND.decide(resource.label, wanted, live))
     return ResourceOutputs(id=resource.id, name=name, change=change)

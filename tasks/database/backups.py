@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import LastingState, NotEffectiveYet
 from aks_postgres.arm.responses import Json
 from aks_postgres.database.objects import (
     POSTGRES_API,
@@ -19,16 +20,15 @@ from aks_postgres.database.objects import (
     scheduled_backup,
 )
 from aks_postgres.database.status import SIDECAR, ClusterState, used_archive
-from aks_postgres.errors import LastingState, NotEffectiveYet
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     BackupOutputs,
     Change,
+    CheckedTarget,
     ClusterOutputs,
     FederatedCredentialOutputs,
     ObjectsOutputs,
-    Place,
     PostgresReadyOutputs,
     StorageAccountOutputs,
     VerificationOutputs,
@@ -45,16 +45,16 @@ _BACKUP_WITHIN_S = 1800
 
 
 def _planned_store(
-    spec: EnvironmentSpec, place: Place, _cluster: Any, _plugin: Any, account: StorageAccountOutputs
+    spec: EnvironmentSpec, target: CheckedTarget, _cluster: Any, _plugin: Any, account: StorageAccountOutputs
 ) -> ObjectsOutputs:
-    return new_objects(object_store(spec, place, _destination(spec, account)))
+    return new_objects(object_store(spec, target, _destination(spec, account)))
 
 
-@arm_task("ensure_object_store {place.names.postgres_cluster}", needs="cluster", planned=_planned_store)
+@arm_task("ensure_object_store {target.names.postgres_cluster}", needs="cluster", planned=_planned_store)
 async def ensure_object_store(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     plugin: ObjectsOutputs,
     account: StorageAccountOutputs,
@@ -66,7 +66,7 @@ async def ensure_object_store(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster.
         plugin: whose kind it is.
         account: the storage account.
@@ -74,7 +74,7 @@ async def ensure_object_store(
     Returns:
         Its name.
     """
-    return await ensure_objects(azure, cluster, object_store(spec, place, _destination(spec, account)))
+    return await ensure_objects(azure, cluster, object_store(spec, target, _destination(spec, account)))
 
 
 def _destination(spec: EnvironmentSpec, account: StorageAccountOutputs) -> str:
@@ -82,17 +82,17 @@ def _destination(spec: EnvironmentSpec, account: StorageAccountOutputs) -> str:
 
 
 def _planned_backup(
-    spec: EnvironmentSpec, place: Place, _cluster: Any, _ready: Any, account: StorageAccountOutputs
+    spec: EnvironmentSpec, target: CheckedTarget, _cluster: Any, _ready: Any, account: StorageAccountOutputs
 ) -> BackupOutputs:
-    change = change_of([created(first_backup(spec, place))])
+    change = change_of([created(first_backup(spec, target))])
     return BackupOutputs(destination=_destination(spec, account), recoverable_since="", change=change)
 
 
-@arm_task("ensure_first_backup {place.names.postgres_cluster}", needs="cluster", planned=_planned_backup)
+@arm_task("ensure_first_backup {target.names.postgres_cluster}", needs="cluster", planned=_planned_backup)
 async def ensure_first_backup(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     ready: PostgresReadyOutputs,
     account: StorageAccountOutputs,
@@ -104,7 +104,7 @@ async def ensure_first_backup(
 
     Args:
         spec: the environment wanted.
-        place: names and generation.
+        target: names and generation.
         cluster: the cluster.
         ready: the Postgres cluster, once it takes connections.
         account: the storage account.
@@ -116,18 +116,17 @@ async def ensure_first_backup(
         LastingState: archiving or the backup fails; with the operator's words.
         NotEffectiveYet: not done in time, and nobody says why.
     """
-    wanted = first_backup(spec, place)
+    wanted = first_backup(spec, target)
     name = wanted["metadata"]["name"]
     path = f"/apis/{POSTGRES_API}/namespaces/{spec.namespaces.database}/backups"
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         change = UNCHANGED
-        since = await recoverable_since(api, spec, place)
+        since = await recoverable_since(api, spec, target)
         if not since:
-            change = change_of([created(wanted)])
-            if azure.gate.lets(f"Backup {name}: there is no backup to go back to yet"):
-                await _archives(api, spec, place)
-                change = await _taken(api, path, wanted)
-                since = await recoverable_since(api, spec, place)
+            azure.gate.begin(f"Backup {name}: there is no backup to go back to yet")
+            await _archives(api, spec, target)
+            change = await _taken(api, path, wanted)
+            since = await recoverable_since(api, spec, target)
     return BackupOutputs(destination=_destination(spec, account), recoverable_since=since, change=change)
 
 
@@ -144,22 +143,22 @@ async def _taken(api: KubernetesApi, path: str, wanted: Json) -> Change:
     return UNCHANGED if live else change_of([created(wanted)])
 
 
-async def recoverable_since(api: KubernetesApi, spec: EnvironmentSpec, place: Place) -> str:
+async def recoverable_since(api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTarget) -> str:
     """The first moment that can be gone back to, as the plugin says; empty where it says none."""
     path = f"/apis/barmancloud.cnpg.io/v1/namespaces/{spec.namespaces.database}/objectstores"
-    live = await api.get(f"{path}/{object_store_name(place)}") or {}
-    window = ((live.get("status") or {}).get("serverRecoveryWindow") or {}).get(lineage(place)) or {}
+    live = await api.get(f"{path}/{object_store_name(target)}") or {}
+    window = ((live.get("status") or {}).get("serverRecoveryWindow") or {}).get(lineage(target)) or {}
     return str(window.get("firstRecoverabilityPoint") or "")
 
 
-async def _archives(api: KubernetesApi, spec: EnvironmentSpec, place: Place) -> None:
+async def _archives(api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTarget) -> None:
     """Wait until the operator says that WAL files are archived.
 
     Raises:
         LastingState: it says that they aren't.
         NotEffectiveYet: it says nothing.
     """
-    name, namespace = place.names.postgres_cluster, spec.namespaces.database
+    name, namespace = target.names.postgres_cluster, spec.namespaces.database
     path = f"/apis/postgresql.cnpg.io/v1/namespaces/{namespace}/clusters/{name}"
     label = f"Postgres cluster {namespace}/{name}"
     state = ClusterState.of({})
@@ -168,7 +167,7 @@ async def _archives(api: KubernetesApi, spec: EnvironmentSpec, place: Place) -> 
         nonlocal state
         state = ClusterState.of(await api.get(path) or {})
         if used_archive(state.archiving_problem):
-            raise _used(label, place)
+            raise _used(label, target)
         return state if state.archives else None
 
     try:
@@ -185,10 +184,10 @@ async def _archives(api: KubernetesApi, spec: EnvironmentSpec, place: Place) -> 
         raise NotEffectiveYet(f"{label}: {error}; the operator says: {state}. Run again.") from None
 
 
-def _used(label: str, place: Place) -> LastingState:
+def _used(label: str, target: CheckedTarget) -> LastingState:
     return LastingState(
         f"{label}:",
-        f"another cluster archived as {lineage(place)} before, and the operator refuses to write there",
+        f"another cluster archived as {lineage(target)} before, and the operator refuses to write there",
         "Set database.name to another name, or rebuild for the next generation; then run again. Never delete what is "
         "there unless you know that nobody needs it.",
     )
@@ -226,11 +225,11 @@ def _nothing_seen(*_: Any) -> VerificationOutputs:
     return VerificationOutputs(facts=(), change=UNCHANGED)
 
 
-@arm_task("verify_archive {place.names.postgres_cluster}", looks=True, needs="backup", planned=_nothing_seen)
+@arm_task("verify_archive {target.names.postgres_cluster}", looks=True, needs="backup", planned=_nothing_seen)
 async def verify_archive(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     credential: FederatedCredentialOutputs,
     account: StorageAccountOutputs,
@@ -243,7 +242,7 @@ async def verify_archive(
 
     Args:
         spec: the environment wanted.
-        place: names and generation.
+        target: names and generation.
         cluster: the cluster.
         credential: in whose name the pods write.
         account: the storage account.
@@ -257,9 +256,9 @@ async def verify_archive(
     """
     if backup.change.kind == "unchanged":
         return VerificationOutputs(facts=(), change=UNCHANGED)
-    archive = lineage(place)
+    archive = lineage(target)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        blobs = await BackupBlobs(api, spec, place, credential.client_id, account).blobs(f"{archive}/")
+        blobs = await BackupBlobs(api, spec, target, credential.client_id, account).blobs(f"{archive}/")
     bases = [one for one in blobs if one.name.endswith("/backup.info") and one.size]
     data = [one for one in blobs if "/base/" in one.name and "/data.tar" in one.name and one.size]
     wal = [one for one in blobs if one.name.startswith(f"{archive}/wals/") and one.size]
@@ -279,13 +278,15 @@ async def verify_archive(
     )
 
 
-def _planned_schedule(spec: EnvironmentSpec, place: Place, *_: Any) -> ObjectsOutputs:
-    return new_objects(scheduled_backup(spec, place))
+def _planned_schedule(spec: EnvironmentSpec, target: CheckedTarget, *_: Any) -> ObjectsOutputs:
+    return new_objects(scheduled_backup(spec, target))
 
 
-@arm_task("ensure_backup_schedule {place.names.postgres_cluster}", needs="cluster", planned=_planned_schedule)
+@arm_task(
+    "ensure_backup_schedule {target.names.postgres_cluster}", needs="cluster", planned=_planned_schedule
+)
 async def ensure_backup_schedule(
-    azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, backup: BackupOutputs
+    azure: Azure, spec: EnvironmentSpec, target: CheckedTarget, cluster: ClusterOutputs, backup: BackupOutputs
 ) -> ObjectsOutputs:
     """Have base backups taken by the clock, once the first one is there.
 
@@ -294,11 +295,11 @@ async def ensure_backup_schedule(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster.
         backup: the first backup.
 
     Returns:
         Its name.
     """
-    return await ensure_objects(azure, cluster, scheduled_backup(spec, place))
+    return await ensure_objects(azure, cluster, scheduled_backup(spec, target))

@@ -16,12 +16,12 @@ from aks_postgres.database.status import ClusterState
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.reports.outputs import (
     UNCHANGED,
+    CheckedTarget,
     ClusterOutputs,
     FederatedCredentialOutputs,
     IdentityOutputs,
     NamespacesOutputs,
     ObjectsOutputs,
-    Place,
     ResourceOutputs,
     StorageAccountOutputs,
     VerificationOutputs,
@@ -33,11 +33,11 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-@arm_task("ensure_database_credential {place.names.federated_credential}")
+@arm_task("ensure_database_credential {target.names.federated_credential}")
 async def ensure_database_credential(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     group: ResourceOutputs,
     identity: IdentityOutputs,
     cluster: ClusterOutputs,
@@ -49,7 +49,7 @@ async def ensure_database_credential(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         identity: that may write backups.
         cluster: the cluster, whose issuer signs the tokens.
@@ -60,15 +60,9 @@ async def ensure_database_credential(
     Raises:
         AzureRefused: the identity has 20 of them already, or one with the same issuer and subject.
     """
-    name = place.names.federated_credential
+    name = target.names.federated_credential
     resource = federated_credential.KIND.at(azure, f"{identity.id}/federatedIdentityCredentials/{name}")
-    wanted = {
-        "properties": {
-            "issuer": cluster.oidc_issuer_url,
-            "subject": subject(spec, place),
-            "audiences": [AUDIENCE],
-        }
-    }
+    wanted = federated_credential.desired(cluster.oidc_issuer_url, subject(spec, target), AUDIENCE)
 
     def decision(live: Json | None) -> Decision:
         return federated_credential.KIND.decide(resource.label, wanted, live)
@@ -85,16 +79,18 @@ async def ensure_database_credential(
 
 
 def _planned_account(
-    spec: EnvironmentSpec, place: Place, _cluster: Any, _namespaces: Any, identity: IdentityOutputs
+    spec: EnvironmentSpec, target: CheckedTarget, _cluster: Any, _namespaces: Any, identity: IdentityOutputs
 ) -> ObjectsOutputs:
-    return new_objects(service_account(spec, place, identity.client_id))
+    return new_objects(service_account(spec, target, identity.client_id))
 
 
-@arm_task("ensure_database_account {place.names.postgres_cluster}", needs="cluster", planned=_planned_account)
+@arm_task(
+    "ensure_database_account {target.names.postgres_cluster}", needs="cluster", planned=_planned_account
+)
 async def ensure_database_account(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     namespaces: NamespacesOutputs,
     identity: IdentityOutputs,
@@ -106,7 +102,7 @@ async def ensure_database_account(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster.
         namespaces: both namespaces.
         identity: that may write backups.
@@ -114,7 +110,7 @@ async def ensure_database_account(
     Returns:
         Its name.
     """
-    return await ensure_objects(azure, cluster, service_account(spec, place, identity.client_id))
+    return await ensure_objects(azure, cluster, service_account(spec, target, identity.client_id))
 
 
 def _nothing_to_try(*_: Any) -> VerificationOutputs:
@@ -127,7 +123,7 @@ def _nothing_to_try(*_: Any) -> VerificationOutputs:
 async def verify_database_credential(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     credential: FederatedCredentialOutputs,
     account: StorageAccountOutputs,
@@ -138,7 +134,7 @@ async def verify_database_credential(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster.
         credential: the federated credential.
         account: the storage account.
@@ -149,17 +145,14 @@ async def verify_database_credential(
     Raises:
         LastingState: Entra or the storage account refuses for good, or the archive was used by somebody else.
     """
-    name, namespace = place.names.postgres_cluster, spec.namespaces.database
+    name, namespace = target.names.postgres_cluster, spec.namespaces.database
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await api.get(f"/apis/{POSTGRES_API}/namespaces/{namespace}/clusters/{name}")
         if live is not None and ClusterState.of(live).archives:
             return VerificationOutputs(facts=("the Postgres cluster archives",), change=UNCHANGED)
-        if not azure.gate.lets(
-            f"Postgres cluster {name}: whether its pods may write backups isn't shown yet"
-        ):
-            return VerificationOutputs(facts=(), change=UNCHANGED)
-        blobs = BackupBlobs(api, spec, place, credential.client_id, account)
+        azure.gate.begin(f"Postgres cluster {name}: whether its pods may write backups isn't shown yet")
+        blobs = BackupBlobs(api, spec, target, credential.client_id, account)
         facts = await blobs.prove_access(credential)
         if live is None:
-            await blobs.refuse_used(lineage(place))
+            await blobs.refuse_used(lineage(target))
     return VerificationOutputs(facts=tuple(facts), change=UNCHANGED)

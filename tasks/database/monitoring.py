@@ -6,10 +6,16 @@ from functools import partial
 from typing import Any
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import NotEffectiveYet
 from aks_postgres.database.objects import pod_monitor
-from aks_postgres.errors import NotEffectiveYet
 from aks_postgres.kubernetes.client import kubernetes_api
-from aks_postgres.reports.outputs import ClusterOutputs, NamespacesOutputs, ObjectsOutputs, Place, StepOutputs
+from aks_postgres.reports.outputs import (
+    CheckedTarget,
+    ClusterOutputs,
+    NamespacesOutputs,
+    ObjectsOutputs,
+    StepOutputs,
+)
 from aks_postgres.resources.objects import bring, new_objects, outputs_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -19,15 +25,17 @@ _DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podmonito
 _DEFINED_WITHIN_S = 900
 
 
-def _planned_monitor(spec: EnvironmentSpec, place: Place, *_: Any) -> ObjectsOutputs:
-    return new_objects(pod_monitor(spec, place))
+def _planned_monitor(spec: EnvironmentSpec, target: CheckedTarget, *_: Any) -> ObjectsOutputs:
+    return new_objects(pod_monitor(spec, target))
 
 
-@arm_task("ensure_database_monitor {place.names.postgres_cluster}", needs="cluster", planned=_planned_monitor)
+@arm_task(
+    "ensure_database_monitor {target.names.postgres_cluster}", needs="cluster", planned=_planned_monitor
+)
 async def ensure_database_monitor(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     namespaces: NamespacesOutputs,
     metrics_on: StepOutputs,
@@ -40,7 +48,7 @@ async def ensure_database_monitor(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster.
         namespaces: both namespaces.
         metrics_on: managed Prometheus, whose kind it is.
@@ -62,5 +70,5 @@ async def ensure_database_monitor(
             raise NotEffectiveYet(
                 f"{error}. kubectl -n kube-system get pods -l rsName=ama-metrics says more. Run again."
             ) from None
-        wanted = [pod_monitor(spec, place)]
+        wanted = [pod_monitor(spec, target)]
         return outputs_of(wanted, await bring(api, wanted))

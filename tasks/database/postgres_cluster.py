@@ -6,6 +6,7 @@ from typing import Any
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import LastingState, NotEffectiveYet, NotOurs
 from aks_postgres.arm.planned import UNKNOWN
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
@@ -20,17 +21,17 @@ from aks_postgres.database.objects import (
     storage_class,
 )
 from aks_postgres.database.status import ClusterState, used_archive, without_identity
-from aks_postgres.errors import ImmutableChange, LastingState, NotEffectiveYet, NotOurs
+from aks_postgres.errors import ImmutableChange
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_manifest import differing
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
+    CheckedTarget,
     ClusterOutputs,
     IdentityOutputs,
     NamespacesOutputs,
     ObjectsOutputs,
-    Place,
     PostgresClusterOutputs,
     PostgresReadyOutputs,
 )
@@ -111,38 +112,40 @@ async def ensure_database_storage_class(
         return ObjectsOutputs(names=names, change=await bring(api, [wanted]))
 
 
-def _asked_for(spec: EnvironmentSpec, place: Place, change: Change) -> PostgresClusterOutputs:
+def _asked_for(spec: EnvironmentSpec, target: CheckedTarget, change: Change) -> PostgresClusterOutputs:
     return PostgresClusterOutputs(
         namespace=spec.namespaces.database,
-        name=place.names.postgres_cluster,
-        lineage=lineage(place),
+        name=target.names.postgres_cluster,
+        lineage=lineage(target),
         image=required(spec).image_name,
         change=change,
     )
 
 
 def _wanted(
-    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, identity: IdentityOutputs
+    spec: EnvironmentSpec, target: CheckedTarget, cluster: ClusterOutputs, identity: IdentityOutputs
 ) -> list[Json]:
     """The catalog first: a Cluster without one is refused."""
     return [
-        image_catalog(spec, place),
-        postgres_cluster(spec, place, identity.client_id, cluster.node_resource_group),
+        image_catalog(spec, target),
+        postgres_cluster(spec, target, identity.client_id, cluster.node_resource_group),
     ]
 
 
 def _planned_cluster(
-    spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, identity: IdentityOutputs, *_: Any
+    spec: EnvironmentSpec, target: CheckedTarget, cluster: ClusterOutputs, identity: IdentityOutputs, *_: Any
 ) -> PostgresClusterOutputs:
-    wanted = _wanted(spec, place, cluster, identity)
-    return _asked_for(spec, place, change_of(created(item) for item in wanted))
+    wanted = _wanted(spec, target, cluster, identity)
+    return _asked_for(spec, target, change_of(created(item) for item in wanted))
 
 
-@arm_task("ensure_postgres_cluster {place.names.postgres_cluster}", needs="cluster", planned=_planned_cluster)
+@arm_task(
+    "ensure_postgres_cluster {target.names.postgres_cluster}", needs="cluster", planned=_planned_cluster
+)
 async def ensure_postgres_cluster(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     identity: IdentityOutputs,
     storage: ObjectsOutputs,
@@ -155,7 +158,7 @@ async def ensure_postgres_cluster(
 
     Args:
         spec: the environment wanted.
-        place: names and generation.
+        target: names and generation.
         cluster: the cluster.
         identity: that may write backups.
         storage: the storage class.
@@ -168,20 +171,20 @@ async def ensure_postgres_cluster(
         ImmutableChange: a volume would shrink, or the spec wants what only another cluster can have.
         NotOurs: a Cluster of that name is there that another made.
     """
-    catalog, wanted = _wanted(spec, place, cluster, identity)
+    catalog, wanted = _wanted(spec, target, cluster, identity)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        live = await live_cluster(api, spec, place)
+        live = await live_cluster(api, spec, target)
         if live is not None:
-            refuse_foreign(live, lineage(place))
+            refuse_foreign(live, lineage(target))
             refuse_impossible(live, wanted)
         changes = [field for item in (catalog, wanted) for field in (await bring(api, [item])).fields]
-    return _asked_for(spec, place, change_of(changes))
+    return _asked_for(spec, target, change_of(changes))
 
 
-async def live_cluster(api: KubernetesApi, spec: EnvironmentSpec, place: Place) -> Json | None:
+async def live_cluster(api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTarget) -> Json | None:
     """The Cluster as its API shows it; None where it isn't there."""
     path = f"/apis/postgresql.cnpg.io/v1/namespaces/{spec.namespaces.database}/clusters"
-    return await api.get(f"{path}/{place.names.postgres_cluster}")
+    return await api.get(f"{path}/{target.names.postgres_cluster}")
 
 
 def refuse_foreign(live: Json, wanted: str) -> None:
@@ -210,7 +213,7 @@ def _not_there_yet(spec: EnvironmentSpec, *_: Any) -> PostgresReadyOutputs:
 async def wait_until_postgres_is_ready(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     cluster: ClusterOutputs,
     postgres: PostgresClusterOutputs,
 ) -> PostgresReadyOutputs:
@@ -221,7 +224,7 @@ async def wait_until_postgres_is_ready(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster.
         postgres: the Postgres cluster.
 
@@ -234,23 +237,24 @@ async def wait_until_postgres_is_ready(
     """
     label = f"Postgres cluster {postgres.namespace}/{postgres.name}"
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        state = ClusterState.of(await live_cluster(api, spec, place) or {})
+        state = ClusterState.of(await live_cluster(api, spec, target) or {})
         if not state.is_ready:
-            if not azure.gate.lets(f"{label} isn't ready: {state}"):
-                return _not_there_yet(spec)
-            state = await _ready(api, spec, place, label)
+            azure.gate.begin(f"{label} isn't ready: {state}")
+            state = await _ready(api, spec, target, label)
         if required(spec).backup.engine == "plugin":
             await _see_identity(api, postgres)
     return PostgresReadyOutputs(primary=state.primary, instances=state.ready, change=UNCHANGED)
 
 
-async def _ready(api: KubernetesApi, spec: EnvironmentSpec, place: Place, label: str) -> ClusterState:
+async def _ready(
+    api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTarget, label: str
+) -> ClusterState:
     last = ClusterState.of({})
     since_s = clock.now_s()
 
     async def look() -> ClusterState | None:
         nonlocal last, since_s
-        found = ClusterState.of(await live_cluster(api, spec, place) or {})
+        found = ClusterState.of(await live_cluster(api, spec, target) or {})
         if found.phase != last.phase:
             since_s = clock.now_s()
         last = found
@@ -262,7 +266,7 @@ async def _ready(api: KubernetesApi, spec: EnvironmentSpec, place: Place, label:
     try:
         return await api.wait(f"{label} isn't ready yet", look, deadline_s=_READY_WITHIN_S, real_s=DATABASE_S)
     except TimeoutError as error:
-        said = await cluster_troubles(api, spec.namespaces.database, place.names.postgres_cluster)
+        said = await cluster_troubles(api, spec.namespaces.database, target.names.postgres_cluster)
         if used_archive(said):
             raise LastingState(
                 f"{label}:",
@@ -301,13 +305,17 @@ async def _see_identity(api: KubernetesApi, postgres: PostgresClusterOutputs) ->
         )
 
 
-def _planned_databases(spec: EnvironmentSpec, place: Place, *_: Any) -> ObjectsOutputs:
-    return new_objects(*more_databases(spec, place))
+def _planned_databases(spec: EnvironmentSpec, target: CheckedTarget, *_: Any) -> ObjectsOutputs:
+    return new_objects(*more_databases(spec, target))
 
 
 @arm_task("ensure_databases {spec.database.owner}", needs="cluster", planned=_planned_databases)
 async def ensure_databases(
-    azure: Azure, spec: EnvironmentSpec, place: Place, cluster: ClusterOutputs, ready: PostgresReadyOutputs
+    azure: Azure,
+    spec: EnvironmentSpec,
+    target: CheckedTarget,
+    cluster: ClusterOutputs,
+    ready: PostgresReadyOutputs,
 ) -> ObjectsOutputs:
     """Make the databases after the first, and wait until the operator has; removing one from the spec removes nothing.
 
@@ -316,7 +324,7 @@ async def ensure_databases(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         cluster: the cluster.
         ready: the Postgres cluster, once it takes connections.
 
@@ -326,7 +334,7 @@ async def ensure_databases(
     Raises:
         LastingState: the operator can't make one; with its words.
     """
-    objects = more_databases(spec, place)
+    objects = more_databases(spec, target)
     if not objects:
         return ObjectsOutputs(names=(), change=UNCHANGED)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
@@ -336,21 +344,18 @@ async def ensure_databases(
 
 
 async def _applied(api: KubernetesApi, item: Json) -> None:
-    if not api.azure.gate.writes:
-        return  # it may not be there
-    path = await api.path_of(item)
     said = "nothing yet"
 
     async def look() -> Json | None:
         nonlocal said
-        live = await api.get(path) or {}
+        live = await api.get(await api.path_of(item)) or {}
         status = live.get("status") or {}
         said = str(status.get("message") or said)
         is_current = status.get("observedGeneration", 0) >= (live.get("metadata") or {}).get("generation", 0)
         return live if is_current and status.get("applied") is True else None
 
     try:
-        await api.wait(
+        await api.settle(
             f"{name_of(item)} isn't applied yet", look, deadline_s=_APPLIED_WITHIN_S, real_s=DATABASE_S
         )
     except TimeoutError as error:

@@ -7,8 +7,8 @@ import secrets
 from typing import Any
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.database.objects import APP_SECRET, app_secret, required
-from aks_postgres.errors import LastingState
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.reports.outputs import (

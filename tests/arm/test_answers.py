@@ -17,7 +17,7 @@ from azure.core.rest import HttpRequest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aks_postgres.arm.error_codes import NO_ANSWER, SERVER_TROUBLE, rule_for
+from aks_postgres.arm.error_codes import SERVER_TROUBLE, UNREADABLE, rule_for
 from aks_postgres.arm.responses import Answer, ArmFault, answer_of, clean, retry_after_of
 from aks_postgres.arm.retry import _once
 
@@ -131,7 +131,7 @@ async def test_a_success_that_is_no_json_is_as_good_as_no_answer(
 ) -> None:
     fault = await fault_of(fetch, 200, body, {"Content-Type": content_type}, earlier=earlier)
     assert (fault.status, fault.code) == (None, "UnreadableAnswer")
-    assert rule_for(fault) is NO_ANSWER
+    assert rule_for(fault) is UNREADABLE
 
 
 @pytest.mark.parametrize("earlier", [False, True])

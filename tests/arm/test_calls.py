@@ -17,17 +17,16 @@ from azure.core.exceptions import (
 )
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.responses import ArmFault
-from aks_postgres.arm.retry import BUSY_BUDGET_VARIABLE, persistently, read_list, refusal, send
-from aks_postgres.errors import (
+from aks_postgres.arm.errors import (
     AzureRefused,
     AzureUnavailable,
     ClusterBusy,
     CredentialsRefused,
     NotEffectiveYet,
-    ProvisioningError,
-    is_temporary,
 )
+from aks_postgres.arm.responses import ArmFault
+from aks_postgres.arm.retry import BUSY_BUDGET_VARIABLE, read_list, refusal, send, with_retries
+from aks_postgres.errors import ProvisioningError, is_temporary
 from aks_postgres.reports.journal import Journal, use_journal
 
 BUSY = ArmFault(409, "OperationNotAllowed", "Another operation (Updating) is in progress.", "corr-1")
@@ -69,7 +68,7 @@ def conflicts(book: Journal) -> list[str]:
 
 async def test_what_works_at_once_is_done_once_and_not_worth_a_line(book: Journal) -> None:
     attempts = Attempts()
-    assert await persistently("AKS cluster", attempts) == "done"
+    assert await with_retries("AKS cluster", attempts) == "done"
     assert len(attempts.made_at_s) == 1
     assert book.events == []
 
@@ -77,7 +76,7 @@ async def test_what_works_at_once_is_done_once_and_not_worth_a_line(book: Journa
 async def test_what_passes_is_tried_again_and_every_pause_is_in_the_journal(book: Journal) -> None:
     attempts = Attempts(BUSY, CONFLICT)
     with book.step("ensure_cluster"):
-        assert await persistently("AKS cluster aks-1", attempts) == "done"
+        assert await with_retries("AKS cluster aks-1", attempts) == "done"
     assert len(attempts.made_at_s) == 3
     first, second = conflicts(book)
     assert first == (
@@ -91,7 +90,7 @@ async def test_what_passes_is_tried_again_and_every_pause_is_in_the_journal(book
 async def test_what_a_person_must_mend_is_attempted_once(book: Journal) -> None:
     attempts = Attempts(REFUSED)
     with pytest.raises(AzureRefused) as caught:
-        await persistently("AKS cluster aks-1", attempts)
+        await with_retries("AKS cluster aks-1", attempts)
     assert len(attempts.made_at_s) == 1
     assert caught.value.code == "K8sVersionNotSupported"
     assert str(caught.value) == (
@@ -119,7 +118,7 @@ async def test_a_fault_that_stays_ends_the_step_when_its_budget_is_spent(
     attempts = Attempts(fault, works=False)
     began_s = clock.now_s()
     with pytest.raises(gives_up_as) as caught:
-        await persistently("AKS cluster aks-1", attempts)
+        await with_retries("AKS cluster aks-1", attempts)
     assert type(caught.value) is gives_up_as
     assert f"waited and tried again for {budget}. Run again to go on." in str(caught.value)
     assert is_temporary(caught.value)
@@ -133,7 +132,7 @@ async def test_each_code_has_a_budget_of_its_own() -> None:
     unknown = ArmFault(400, "PrincipalNotFound", "")
     # Four times 240 of Azure's seconds: more than the others' budgets before they are first seen.
     attempts = Attempts(*[busy] * 4, CONFLICT, unknown)
-    assert await persistently("storage account", attempts) == "done"
+    assert await with_retries("storage account", attempts) == "done"
     assert len(attempts.made_at_s) == 7
 
 
@@ -149,14 +148,14 @@ async def test_trouble_on_the_way_doesnt_count_what_the_attempt_in_between_waite
             raise trouble
         return "done"
 
-    assert await persistently("storage account", attempt) == "done"
+    assert await with_retries("storage account", attempt) == "done"
     assert seen[2] - seen[0] > 400
 
 
 async def test_a_stop_ends_what_began_with_a_fault_that_passes() -> None:
     attempts = Attempts(CONFLICT, REFUSED)
     with pytest.raises(AzureRefused):
-        await persistently("AKS cluster", attempts)
+        await with_retries("AKS cluster", attempts)
     assert len(attempts.made_at_s) == 2
 
 
@@ -166,35 +165,35 @@ async def test_the_environment_can_say_how_long_a_busy_cluster_is_worth(
     monkeypatch.setenv(BUSY_BUDGET_VARIABLE, "0")
     attempts = Attempts(BUSY, works=False)
     with pytest.raises(ClusterBusy, match="tried again for 0 s"):
-        await persistently("AKS cluster", attempts)
+        await with_retries("AKS cluster", attempts)
     assert len(attempts.made_at_s) == 1
 
 
 async def test_pauses_grow_up_to_half_a_minute(book: Journal) -> None:
     attempts = Attempts(BUSY, works=False)
     with pytest.raises(ClusterBusy):
-        await persistently("AKS cluster", attempts)
+        await with_retries("AKS cluster", attempts)
     pauses = [re.search(r"again in (.+), waited", text) for text in conflicts(book)]
     assert [pause and pause.group(1) for pause in pauses][:5] == ["10 s", "15 s", "22 s", "30 s", "30 s"]
 
 
 async def test_a_pause_that_a_rule_makes_longer_stays_as_it_is(book: Journal) -> None:
     with pytest.raises(NotEffectiveYet):
-        await persistently("AKS cluster", Attempts(CAPACITY, works=False))
+        await with_retries("AKS cluster", Attempts(CAPACITY, works=False))
     assert all("again in 5 min 0 s" in text for text in conflicts(book))
 
 
 async def test_retry_after_is_waited_for_in_full_and_in_real_seconds(book: Journal) -> None:
     throttled = ArmFault(429, "TooManyRequests", "slow down", retry_after_s=0.15)
     attempts = Attempts(throttled)
-    assert await persistently("AKS cluster", attempts) == "done"
+    assert await with_retries("AKS cluster", attempts) == "done"
     first, second = attempts.made_at_s
     assert second - first >= 0.15
     assert "again in 5 min 0 s" in conflicts(book)[0]  # 0.15 s at 2,000 times Azure's speed
 
 
 async def test_a_retry_after_of_zero_leaves_the_rules_own_pause(book: Journal) -> None:
-    await persistently("AKS cluster", Attempts(ArmFault(429, "TooManyRequests", "", retry_after_s=0.0)))
+    await with_retries("AKS cluster", Attempts(ArmFault(429, "TooManyRequests", "", retry_after_s=0.0)))
     assert "again in 15 s" in conflicts(book)[0]
 
 
@@ -202,7 +201,7 @@ async def test_a_retry_after_of_zero_leaves_the_rules_own_pause(book: Journal) -
 async def test_what_is_no_answer_of_azures_passes_through_at_once(error: Exception) -> None:
     attempts = Attempts(error)
     with pytest.raises(type(error)) as caught:
-        await persistently("AKS cluster", attempts)
+        await with_retries("AKS cluster", attempts)
     assert caught.value is error
     assert len(attempts.made_at_s) == 1
 
@@ -216,7 +215,7 @@ async def test_a_cancelled_run_doesnt_wait_for_its_pause(
     monkeypatch.setattr(clock, "sleep", for_ever)
     pausing = asyncio.Event()
     book.subscribe(lambda event: pausing.set())
-    run = asyncio.create_task(persistently("AKS cluster", Attempts(BUSY)))
+    run = asyncio.create_task(with_retries("AKS cluster", Attempts(BUSY)))
     await pausing.wait()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -264,7 +263,7 @@ async def test_a_credential_that_gives_no_token_any_more_stops_the_run() -> None
         "AADSTS700024: the assertion has expired. client_assertion=eyJ0eXAi.x.y"
     )
     with pytest.raises(CredentialsRefused, match="AADSTS700024") as caught:
-        await persistently("AKS cluster", lambda: send(raising(error)))
+        await with_retries("AKS cluster", lambda: send(raising(error)))
     assert "Sign in again" in str(caught.value)
     assert "eyJ0eXAi" not in str(caught.value)
 
@@ -290,7 +289,7 @@ async def test_a_budget_counts_waiting_and_not_what_an_attempt_takes(
             now_s[0] += 3600
             return await super().__call__()
 
-    assert await persistently("AKS cluster", Slow(BUSY, BUSY, BUSY)) == "done"
+    assert await with_retries("AKS cluster", Slow(BUSY, BUSY, BUSY)) == "done"
 
 
 async def test_a_request_that_nobody_answers_is_waiting_too(
@@ -307,6 +306,6 @@ async def test_a_request_that_nobody_answers_is_waiting_too(
         raise ArmFault(None, "NoAnswer", "timed out")
 
     with pytest.raises(AzureUnavailable, match="5 min"):
-        await persistently("API server", unanswered)
+        await with_retries("API server", unanswered)
     # A minute each, and the pauses between: 300 s.
     assert asked == 5

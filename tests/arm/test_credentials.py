@@ -11,8 +11,8 @@ import pytest
 
 from aks_postgres.arm.client import current_azure, open_azure
 from aks_postgres.arm.credentials import _FIRST_TOKEN_S, arm_endpoint, caller
+from aks_postgres.arm.errors import AzureUnavailable, CredentialsRefused, WrongSetting
 from aks_postgres.arm.way_to_azure import refuse_unusable_proxy
-from aks_postgres.errors import AzureUnavailable, CredentialsRefused, WrongSetting
 from azure_sandbox.client import SandboxProcess
 
 from ..files.test_given_files import NO_FILES

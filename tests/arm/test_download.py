@@ -16,8 +16,8 @@ from aiohttp import web
 
 from aks_postgres.arm import client as session
 from aks_postgres.arm.client import current_azure
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.errors import AzureRefused
 from aks_postgres.kubernetes import download
 from aks_postgres.kubernetes.download import fetch_pinned
 
@@ -162,7 +162,7 @@ async def test_a_download_that_drips_is_given_up_by_its_time(monkeypatch: pytest
             return response
 
     monkeypatch.setattr(download, "_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(download, "persistently", once)
+    monkeypatch.setattr(download, "with_retries", once)
     async with served(serve) as url:
         with pytest.raises(ArmFault, match=r"NotSent: GET http.*TimeoutError"):
             await fetch_pinned(current_azure(), FIELD, url, digest(DATA))

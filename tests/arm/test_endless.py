@@ -17,11 +17,11 @@ from aks_postgres.arm import response_checks as responses
 from aks_postgres.arm import responses as answers
 from aks_postgres.arm.client import Azure, open_azure
 from aks_postgres.arm.error_codes import rule_for
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.gate import Gate
 from aks_postgres.arm.response_checks import is_list, list_problem, problem_of
 from aks_postgres.arm.responses import ArmFault, wire_items
 from aks_postgres.arm.retry import _once, send
-from aks_postgres.errors import AzureRefused
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.preflight.facts import pages
 from azure_sandbox.client import SandboxProcess

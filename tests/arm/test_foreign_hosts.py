@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 from aks_postgres.arm.client import Azure, open_azure
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.response_checks import is_below
 from aks_postgres.arm.responses import ArmFault, wire_items
 from aks_postgres.arm.retry import _once
-from aks_postgres.errors import AzureRefused
 from aks_postgres.preflight.facts import pages
 from azure_sandbox.client import SandboxProcess
 

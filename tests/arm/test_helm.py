@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs
 from aks_postgres.arm.gate import Gate
-from aks_postgres.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs, ProvisioningError
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.helm import helm, refusal
 
 needs_helm = pytest.mark.helm

@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aks_postgres.arm.error_codes import BUSY, QUOTA, RULES, THROTTLED, Rule, rule_for
+from aks_postgres.arm.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet, TemporaryError
+from aks_postgres.errors import TemporaryError
 
 # A busy machine is slow, not wrong.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from aks_postgres.arm.client import Azure, current_azure, open_azure
-from aks_postgres.arm.error_codes import NO_ANSWER, SERVER_TROUBLE, rule_for
+from aks_postgres.arm.error_codes import SERVER_TROUBLE, UNREADABLE, rule_for
 from aks_postgres.arm.reconcile import _start, arm_resource, look_at
 from aks_postgres.arm.responses import ArmFault, FirstAnswer
 from aks_postgres.arm.retry import read, read_path, send
@@ -104,7 +104,7 @@ async def test_a_page_with_status_200_is_no_resource(
     azure.fault({"status": 200, "raw_body": page}, path="/subscriptions/")
     fault = await fault_of_read(opened, client)
     assert (fault.status, fault.code) == (None, "UnreadableAnswer")
-    assert rule_for(fault) is NO_ANSWER
+    assert rule_for(fault) is UNREADABLE
 
 
 @pytest.mark.parametrize("client", ["identities", "authorization", "monitor"])
@@ -122,7 +122,7 @@ async def test_a_page_with_status_200_doesnt_end_a_write(
     azure.fault({"status": 200, "raw_body": PAGE}, method="PUT", path="/subscriptions/")
     fault = await fault_of_write(opened, client)
     assert (fault.status, fault.code, fault.reached) == (None, "UnreadableAnswer", True)
-    assert rule_for(fault) is NO_ANSWER
+    assert rule_for(fault) is UNREADABLE
 
 
 @pytest.mark.parametrize("client", READS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.errors import CredentialsRefused
+from aks_postgres.arm.errors import CredentialsRefused
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.spec.environment import EnvironmentSpec

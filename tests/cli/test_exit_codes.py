@@ -7,7 +7,8 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from aks_postgres.exit_codes import ExitCode, failure_of
+from aks_postgres.exit_codes import ExitCode
+from aks_postgres.runs.failures import failure_of
 
 
 class Unauthorized(BaseHTTPRequestHandler):

@@ -12,7 +12,8 @@ import pytest
 
 from aks_postgres.cli import demo
 from aks_postgres.cli.kubeconfig_file import write_kubeconfig
-from aks_postgres.exit_codes import CommandFailed, ExitCode, failure_of
+from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.runs.failures import failure_of
 from aks_postgres.yaml_files import read_yaml
 
 from ..files.test_given_files import NO_FILES, fifo

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 from aks_postgres.cli.main import app
 from aks_postgres.cli.spec_options import spec_fields
 from aks_postgres.cli.spec_text import spec_lines
-from aks_postgres.errors import Finding, PreflightFailed, UnknownRegion
-from aks_postgres.exit_codes import CommandFailed, ExitCode, failure_of
+from aks_postgres.errors import Finding
+from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.preflight.errors import PreflightFailed, UnknownRegion
+from aks_postgres.runs.failures import failure_of
 from aks_postgres.spec.environment import EnvironmentSpec
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from aks_postgres.database import objects
 from aks_postgres.database.parameters import parameters
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 
@@ -23,8 +23,8 @@ def spec_of(**database: Any) -> EnvironmentSpec:
     return EnvironmentSpec.model_validate({"database": database})
 
 
-def site_of(spec: EnvironmentSpec, generation: int = 2) -> Site:
-    return Site(subscription_id="s", generation=generation, names=Names.of(spec, "s", generation))
+def site_of(spec: EnvironmentSpec, generation: int = 2) -> Target:
+    return Target(subscription_id="s", generation=generation, names=Names.of(spec, "s", generation))
 
 
 def cluster_of(**database: Any) -> Json:

@@ -13,8 +13,9 @@ import pytest_asyncio
 from prefect import get_client
 
 from aks_postgres.cli.psql import PSQL_VARIABLE, psql
-from aks_postgres.errors import NotThere, ProvisioningError
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.exit_codes import CommandFailed
+from aks_postgres.flows._errors import NotThere
 from aks_postgres.flows.deploy_database import deploy_database
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.reports.journal import Journal, use_journal

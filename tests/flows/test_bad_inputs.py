@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.errors import PreflightFailed, RebuildRefused
+from aks_postgres.flows._errors import RebuildRefused
 from aks_postgres.flows.plan import plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.preflight.egress import EGRESS_URL_VARIABLE
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec
 from azure_sandbox.client import SandboxProcess

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from aks_postgres.errors import PreflightFailed
 from aks_postgres.flows._doctor import diagnose
 from aks_postgres.preflight import kubernetes_versions
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.diagnosis import Diagnosis
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.names import GENERATION, STATE, Names, resource_tags

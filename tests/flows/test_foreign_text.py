@@ -12,10 +12,11 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from aks_postgres import errors
 from aks_postgres.arm.responses import ArmFault
 from aks_postgres.arm.retry import refusal
 from aks_postgres.cli.progress import LiveProgress, PlainProgress
+from aks_postgres.errors import Finding, ImmutableChange
+from aks_postgres.preflight.errors import PreflightFailed, UnknownRegion
 from aks_postgres.reports import outputs as outputs_module
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.reports.outputs import Change, EnvironmentOutputs, FieldChange, Outputs
@@ -26,6 +27,9 @@ from aks_postgres.runs.rebuild_text import _table
 from aks_postgres.runs.receipt_text import receipt_text
 from aks_postgres.runs.summary import summary
 from aks_postgres.runs.timeline import Bar, timeline_svg, timeline_table
+from aks_postgres.tear_down.errors import TearDownRefused
+
+from ..repository.our_errors import every_error
 
 SIGNS = {
     "colour": "\x1b[31m",
@@ -90,16 +94,14 @@ def _keywords_of(kind: type[Exception]) -> list[str]:
 def _error(text: str) -> str:
     return "".join(
         str(kind(*[text] * _texts_of(kind), **dict.fromkeys(_keywords_of(kind), text)))
-        for _, kind in inspect.getmembers(errors, inspect.isclass)
-        if issubclass(kind, errors.ProvisioningError)
-        and kind
-        not in (errors.PreflightFailed, errors.UnknownRegion, errors.TearDownRefused, errors.ImmutableChange)
+        for kind in every_error().values()
+        if kind not in (PreflightFailed, UnknownRegion, TearDownRefused, ImmutableChange)
     ) + "".join(
         [
-            str(errors.PreflightFailed([errors.Finding(text, text)])),
-            str(errors.UnknownRegion([errors.Finding(text, text)])),
-            str(errors.TearDownRefused("x", [errors.Finding(text, text)])),
-            str(errors.ImmutableChange(text, [FieldChange(field=text, old=text, new=text)], text)),
+            str(PreflightFailed([Finding(text, text)])),
+            str(UnknownRegion([Finding(text, text)])),
+            str(TearDownRefused("x", [Finding(text, text)])),
+            str(ImmutableChange(text, [FieldChange(field=text, old=text, new=text)], text)),
         ]
     )
 

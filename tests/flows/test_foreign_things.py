@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.errors import TearDownRefused
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.tear_down.errors import TearDownRefused
 
 from ..conftest import spec_for
 from ..tasks.test_node_group import TAGS, THEIRS

@@ -13,7 +13,7 @@ from aks_postgres.flows.provision import provision
 from aks_postgres.flows.provision_fleet import provision_fleet
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
-from aks_postgres.reports.receipt import Vault
+from aks_postgres.reports.receipt import BackupAccount
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 from aks_postgres.tasks.inventory import judge_words
@@ -45,12 +45,12 @@ def test_any_parameters_are_taken_or_refused_by_name(flow: Flow[Any, Any]) -> No
     check()
 
 
-def vault_of(spec: EnvironmentSpec, wanted: bool) -> Vault:
+def vault_of(spec: EnvironmentSpec, wanted: bool) -> BackupAccount:
     names = Names.of(spec, SUBSCRIPTION, 1)
     group_id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{names.backup_group}"
-    return Vault(
-        account=names.storage_account,
-        account_id=f"{group_id}/providers/Microsoft.Storage/storageAccounts/{names.storage_account}",
+    return BackupAccount(
+        name=names.storage_account,
+        id=f"{group_id}/providers/Microsoft.Storage/storageAccounts/{names.storage_account}",
         group=names.backup_group,
         group_id=group_id,
         wanted=wanted,
@@ -77,5 +77,5 @@ def test_no_word_but_the_exact_one_says_yes(confirm: str, delete_backups: str, d
         "discard_data",
     ]
     assert "Type cnpg-canadacentral" in problems[0]
-    assert vault.account in problems[1]
+    assert vault.name in problems[1]
     assert judge_words("cnpg-canadacentral", [vault], "cnpg-canadacentral", None, None) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.errors import LastingState
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.flows.plan import make_plan, make_view
 from aks_postgres.flows.provision import provision
 from aks_postgres.resources.kinds import plan_words

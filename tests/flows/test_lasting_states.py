@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from aks_postgres.errors import PreflightFailed, TearDownRefused
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.journal import Journal, use_journal
+from aks_postgres.tear_down.errors import TearDownRefused
 
 from ..cases import shown
 from ..conftest import spec_for

@@ -2,14 +2,15 @@
 
 import pytest
 
-from aks_postgres.errors import RebuildFailed, RolesMissing
 from aks_postgres.flows._doctor import diagnose
+from aks_postgres.flows._errors import RebuildFailed
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
 from aks_postgres.resources.role_assignments import ROLE_NAMES
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.verify import RolesMissing
 from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for

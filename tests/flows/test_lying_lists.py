@@ -13,7 +13,7 @@ import pytest
 
 from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.response_checks import is_list
-from aks_postgres.errors import PermanentError, ProvisioningError, TearDownRefused
+from aks_postgres.errors import PermanentError, ProvisioningError
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
@@ -21,6 +21,7 @@ from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.role_assignments import ROLE_NAMES, Grant, assigned
 from aks_postgres.runs.session import run_session
+from aks_postgres.tear_down.errors import TearDownRefused
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.errors import LastingState, VerificationFailed
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.tasks.verify import VerificationFailed
 from azure_sandbox.client import SandboxProcess
 from azure_sandbox.core.pod_reasons import REASONS
 from azure_sandbox.core.scenarios import catalogue

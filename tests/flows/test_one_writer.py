@@ -13,10 +13,11 @@ from prefect import flow
 
 from aks_postgres.arm import clock, gate
 from aks_postgres.arm.client import current_azure
+from aks_postgres.arm.errors import WouldWrite
 from aks_postgres.arm.gate import Elapsed, Gate, Write
 from aks_postgres.arm.responses import ArmFault
 from aks_postgres.arm.retry import send
-from aks_postgres.errors import EnvironmentBusy, PermanentError, WouldWrite
+from aks_postgres.errors import PermanentError
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
@@ -25,6 +26,7 @@ from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.resources.kinds import is_foundation
 from aks_postgres.runs import write_lock
+from aks_postgres.runs.errors import EnvironmentBusy
 from aks_postgres.runs.one_writer import IfAnotherRun, lock_of, one_writer
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.write_lock import CONTAINER, HEARTBEAT, WriteLock

@@ -2,13 +2,14 @@
 
 import pytest
 
-from aks_postgres.errors import NotThere, PlanMoved
+from aks_postgres.flows._errors import NotThere
 from aks_postgres.flows._listing import require_there
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.cost import cost_of
 from aks_postgres.reports.outputs import FieldChange
 from aks_postgres.reports.plan import Action, Plan, PlannedResource, PlannedStep
 from aks_postgres.reports.plan_view import PlanView
+from aks_postgres.runs.errors import PlanMoved
 from aks_postgres.runs.plan_lines import markdown, plan_lines
 from aks_postgres.runs.plan_moves import refuse_moved
 from aks_postgres.runs.plan_view import plan_view

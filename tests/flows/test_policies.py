@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.errors import LastingState, TearDownRefused
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.tear_down import tear_down
 from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.tear_down.errors import TearDownRefused
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown

@@ -10,11 +10,13 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
 
-from aks_postgres.errors import AzureRefused, EnvironmentBusy, RebuildFailed, RebuildRefused
+from aks_postgres.arm.errors import AzureRefused
+from aks_postgres.flows._errors import RebuildFailed, RebuildRefused
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import make_rebuild_plan, rebuild
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.reports.rebuild import Rebuilt
+from aks_postgres.runs.errors import EnvironmentBusy
 from aks_postgres.runs.one_writer import one_writer
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from aks_postgres.arm.client import current_azure
-from aks_postgres.errors import PreflightFailed, RolesMissing
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.journal import Journal
 from aks_postgres.reports.outputs import UNCHANGED
 from aks_postgres.resources.role_assignments import (
@@ -21,6 +21,7 @@ from aks_postgres.resources.role_assignments import (
     ensure_grants,
 )
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.verify import RolesMissing
 from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, NotEffectiveYet, PreflightFailed
+from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from azure_sandbox.client import SandboxProcess
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.errors import EnvironmentBusy
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
 from aks_postgres.reports.rebuild import Rebuilt
 from aks_postgres.reports.receipt import Receipt
+from aks_postgres.runs.errors import EnvironmentBusy
 from aks_postgres.runs.one_writer import one_writer
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.write_lock import CONTAINER

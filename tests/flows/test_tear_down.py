@@ -16,11 +16,12 @@ import pytest_asyncio
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from aks_postgres.errors import NotOurs, PreflightFailed, TearDownRefused
+from aks_postgres.arm.errors import NotOurs
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.preflight.permissions import ACTIONS, DELETE_BACKUPS_ACTION, TEAR_DOWN_ACTIONS
 from aks_postgres.reports.journal import Event, Journal, use_journal
 from aks_postgres.reports.outputs import EnvironmentOutputs
@@ -29,6 +30,7 @@ from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, resource_tags
 from aks_postgres.tasks.inventory import take_inventory
+from aks_postgres.tear_down.errors import TearDownRefused
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown

@@ -12,8 +12,9 @@ from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import State
 
-from aks_postgres.errors import AzureRefused, CredentialsRefused, PreflightFailed
+from aks_postgres.arm.errors import AzureRefused, CredentialsRefused
 from aks_postgres.flows.provision import provision
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
 

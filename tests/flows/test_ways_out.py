@@ -2,9 +2,9 @@
 
 import pytest
 
-from aks_postgres.errors import PreflightFailed
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
+from aks_postgres.preflight.errors import PreflightFailed
 
 from ..conftest import spec_for
 from .stage import GRAFANA, Stage

@@ -317,7 +317,7 @@ MUTATIONS = (
     ),
     Mutation(
         "Grafana's link is written again when its update was canceled",
-        "tasks/grafana.py",
+        "src/aks_postgres/resources/grafana.py",
         'if state.casefold() in ("failed", "canceled"):',
         "if False:",
         "tests/tasks/test_grafana.py::test_an_update_that_was_canceled_is_sent_again_though_the_link_is_there",
@@ -587,35 +587,35 @@ MUTATIONS = (
     ),
     Mutation(
         "rules of others stay in the account's lifecycle policy",
-        "tasks/backup_lifecycle.py",
+        "src/aks_postgres/resources/lifecycle_policy.py",
         '{"rules": [*others, rule]}',
         '{"rules": [rule]}',
         "tests/tasks/test_backup_lifecycle.py::test_rules_of_others_stay_and_the_spec_says_how_long",
     ),
     Mutation(
         "somebody else's rule for versions is enough",
-        "tasks/backup_lifecycle.py",
+        "src/aks_postgres/resources/lifecycle_policy.py",
         "        for rule in others\n",
         "        for rule in others[:0]\n",
         "tests/tasks/test_backup_lifecycle.py::test_somebody_elses_rule_for_versions_is_enough",
     ),
     Mutation(
         "a container that is there isn't taken for one with immutable versions",
-        "tasks/storage.py",
-        '        if wanted and not (isinstance(has, dict) and has.get("enabled")) and',
-        "        if wanted and has == 0 and",
+        "src/aks_postgres/resources/blob_container.py",
+        '    if wanted and not (isinstance(has, dict) and has.get("enabled")) and',
+        "    if wanted and has == 0 and",
         "tests/tasks/test_backup_immutability.py::test_a_container_that_is_there_is_refused_with_the_ways_out",
     ),
     Mutation(
         "a locked immutability policy is a person's to extend",
-        "tasks/backup_immutability.py",
+        "src/aks_postgres/resources/blob_container.py",
         '    if properties.get("state") == "Locked":',
         '    if properties.get("state") == "locked":',
         "tests/tasks/test_backup_immutability.py::test_a_locked_policy_of_fewer_days_is_a_persons_to_extend",
     ),
     Mutation(
         "a longer immutability stays",
-        "tasks/backup_immutability.py",
+        "src/aks_postgres/resources/blob_container.py",
         "    if has >= days or",
         "    if has == days or",
         "tests/tasks/test_backup_immutability.py::test_more_days_are_written_and_fewer_are_not",
@@ -828,7 +828,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a full disk is one line on the terminal",
-        "src/aks_postgres/exit_codes.py",
+        "src/aks_postgres/runs/failures.py",
         "    if isinstance(error, OSError) and (problem := disk_problem(error)):",
         "    if isinstance(error, OSError) and not (problem := disk_problem(error)):",
         "tests/cli/test_files_and_disks.py::test_output_that_nobody_can_take_is_one_line[arguments0]",
@@ -1024,7 +1024,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a region that isn't there is bad input",
-        "src/aks_postgres/exit_codes.py",
+        "src/aks_postgres/runs/failures.py",
         "isinstance(error, SpecError | UnknownRegion)",
         "isinstance(error, SpecError)",
         "tests/cli/test_spec_commands.py::test_a_region_that_isn_t_there_is_bad_input",
@@ -1046,7 +1046,7 @@ MUTATIONS = (
     Mutation(
         "an archive that was used is refused before there is a Cluster",
         "tasks/database/credential.py",
-        "            await blobs.refuse_used(lineage(place))",
+        "            await blobs.refuse_used(lineage(target))",
         "            pass",
         "tests/tasks/test_database.py::"
         "test_an_archive_that_another_cluster_used_is_refused_before_there_is_a_cluster",
@@ -1054,8 +1054,8 @@ MUTATIONS = (
     Mutation(
         "no two generations archive under one name",
         "src/aks_postgres/database/objects.py",
-        '    return f"{site.names.postgres_cluster}-{site.generation}"',
-        '    return f"{site.names.postgres_cluster}"',
+        '    return f"{target.names.postgres_cluster}-{target.generation}"',
+        '    return f"{target.names.postgres_cluster}"',
         "tests/database/test_objects.py::test_no_two_generations_archive_under_one_name[shop-db]",
     ),
     Mutation(

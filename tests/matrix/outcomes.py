@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from aks_postgres.errors import OperationNotDone, ProvisioningError, TemporaryError
+from aks_postgres.arm.errors import OperationNotDone
+from aks_postgres.errors import ProvisioningError, TemporaryError
 
 from .end_state import unlike
 from .faults import REFUSED, Case, Hit

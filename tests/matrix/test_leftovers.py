@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.errors import AzureRefused
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from aks_postgres.errors import EnvironmentBusy
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.runs.errors import EnvironmentBusy
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from azure_sandbox.client import SandboxProcess

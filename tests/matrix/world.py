@@ -23,7 +23,8 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from aks_postgres.arm import clock
-from aks_postgres.errors import OperationNotDone, TemporaryError
+from aks_postgres.arm.errors import OperationNotDone
+from aks_postgres.errors import TemporaryError
 from aks_postgres.runs.write_lock import LIVES_S
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess, start

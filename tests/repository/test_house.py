@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from aks_postgres.flows import _environment
+from aks_postgres.resources import kinds
+from aks_postgres.resources.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ROOT / "src" / "aks_postgres"
-TASKS = sorted((ROOT / "tasks").glob("*.py"))
+TASKS = sorted((ROOT / "tasks").rglob("*.py"))
 # How a run's mode, and what is only planned, can be asked for.
 MODES = {"plans", "planning", "writes", "lets", "read_only", "Planned", "PlannedBody", "is_planned"}
 MODES |= {"is_unknown", "UNKNOWN", "planned_outputs"}
@@ -30,11 +32,20 @@ def names_in(tree: ast.AST) -> set[str]:
     return found | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
-@pytest.mark.parametrize("file", TASKS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", TASKS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_step_asks_whether_the_run_plans_or_only_reads(file: Path) -> None:
-    source = file.read_text()
-    assert names_in(ast.parse(source)) & MODES == set()
-    assert "gate.mode" not in source
+    tree = ast.parse(file.read_text())
+    # What `planned=` names says what a plan would report, which only the decorator asks for.
+    planned = {
+        keyword.value.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "planned" and isinstance(keyword.value, ast.Name)
+    }
+    rest = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name in planned)]
+    assert set().union(*map(names_in, rest)) & MODES == set()
+    assert "gate.mode" not in file.read_text()
 
 
 def test_the_connection_is_asked_for_at_one_place() -> None:
@@ -45,6 +56,30 @@ def test_the_connection_is_asked_for_at_one_place() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "current_azure"
     ]
     assert calls == ["step.py"]
+
+
+def test_a_resource_has_one_home() -> None:
+    """Its type stands in no other file, and no step says what is sent; `spec/` knows its own fields in ARM's words."""
+    types = {kind.type.casefold() for kind in KINDS}
+    elsewhere, bodies = [], []
+    for file, tree in sources():
+        if file.parent.name in ("resources", "spec"):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and str(node.value).casefold() in types:
+                elsewhere.append(f"{file.name}:{node.lineno}: {node.value}")
+            if isinstance(node, ast.Dict) and file.is_relative_to(ROOT / "tasks"):
+                fields = {key.value for key in node.keys if isinstance(key, ast.Constant)}
+                bodies += [f"{file.name}:{node.lineno}" for _ in fields & {"properties", "location", "sku"}]
+    assert elsewhere == []
+    assert bodies == []
+    homes = {
+        name for name, module in vars(kinds).items() if hasattr(module, "KIND") or hasattr(module, "RULE")
+    }
+    assert len(homes) == 16
+    assert len(types) == len(KINDS) == 19
+    says = ("desired", "decision", "association")
+    assert [name for name in sorted(homes) if not any(hasattr(vars(kinds)[name], one) for one in says)] == []
 
 
 # They aren't waits: each does something again and again for as long as something lives, or pauses once.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import shlex
@@ -17,10 +16,13 @@ import pytest
 import typer.main
 import yaml
 
-from aks_postgres import errors
 from aks_postgres.arm.error_codes import RULES
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.cli.main import app
+from aks_postgres.errors import PermanentError, ProvisioningError, TemporaryError
+from aks_postgres.preflight.errors import UnknownRegion
 
+from .our_errors import every_error
 from .when_it_fails import FILE, OURS, SYMPTOMS, document
 
 REPOSITORY = Path(__file__).parents[2]
@@ -98,13 +100,9 @@ def test_when_it_fails_is_up_to_date() -> None:
 def test_every_code_has_one_symptom_and_every_error_a_row() -> None:
     codes = Counter(code for chapter in SYMPTOMS.values() for symptom in chapter for code in symptom.codes)
     assert codes == Counter(RULES.keys())
-    kinds = {
-        kind
-        for _, kind in inspect.getmembers(errors, inspect.isclass)
-        if issubclass(kind, errors.ProvisioningError) and kind is not errors.UnknownRegion
-    }
+    kinds = {*every_error().values()} - {UnknownRegion}
     # Azure's refusals are the codes; a root has no message of its own.
-    roots = {errors.ProvisioningError, errors.TemporaryError, errors.PermanentError, errors.AzureRefused}
+    roots = {ProvisioningError, TemporaryError, PermanentError, AzureRefused}
     assert kinds - roots <= set(OURS)
 
 

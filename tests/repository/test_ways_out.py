@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres import errors
 from aks_postgres.arm.error_codes import RULES, STOPPED
+from aks_postgres.errors import Finding, PermanentError
 from aks_postgres.preflight.egress import EgressUnknown
+
+from .our_errors import every_error
 
 REPOSITORY = Path(__file__).parents[2]
 # The two links in the package aren't followed.
 FOLDERS = ("src/aks_postgres", "flows", "tasks")
-PERMANENT = [
-    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PermanentError)
-]
+PERMANENT = [kind for kind in every_error().values() if issubclass(kind, PermanentError)]
 # Made without a way out of their own: it is their class's, or that of the findings in them.
 OF_THE_CLASS = {
     "PreflightFailed",
@@ -72,12 +72,12 @@ def test_every_permanent_error_and_every_finding_has_a_way_out() -> None:
 
 
 @pytest.mark.parametrize("kind", PERMANENT, ids=lambda kind: kind.__name__)
-def test_a_permanent_error_holds_its_way_out(kind: type[errors.PermanentError]) -> None:
+def test_a_permanent_error_holds_its_way_out(kind: type[PermanentError]) -> None:
     way = "Do this."
     made_of = {
-        "TearDownRefused": ("cnpg", [errors.Finding("x", way)]),
-        "PreflightFailed": ([errors.Finding("x", way)],),
-        "UnknownRegion": ([errors.Finding("x", way)],),
+        "TearDownRefused": ("cnpg", [Finding("x", way)]),
+        "PreflightFailed": ([Finding("x", way)],),
+        "UnknownRegion": ([Finding("x", way)],),
         "ImmutableChange": ("x", [], way),
         "LastingState": ("x", "is off", way),
         "AzureRefused": ("x", "Code"),

@@ -8,11 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from aks_postgres import errors
 from aks_postgres.arm import error_codes
 from aks_postgres.arm.error_codes import RULES, Rule
+from aks_postgres.arm.errors import (
+    AzureUnavailable,
+    ClusterBusy,
+    CredentialsRefused,
+    LastingState,
+    NotEffectiveYet,
+    NotOurs,
+    OperationNotDone,
+    WouldWrite,
+    WrongSetting,
+)
+from aks_postgres.errors import ImmutableChange, ProvisioningError, TemporaryError
+from aks_postgres.flows._errors import NotThere, RebuildFailed, RebuildRefused
 from aks_postgres.preflight.egress import EgressUnknown
+from aks_postgres.preflight.errors import PreflightFailed
+from aks_postgres.runs.errors import EnvironmentBusy, NotUnderstood, PlanMoved
 from aks_postgres.runs.step import RETRIES
+from aks_postgres.tasks.verify import RolesMissing, VerificationFailed
+from aks_postgres.tear_down.errors import TearDownRefused
 
 FILE = Path(__file__).parents[2] / "docs" / "when-it-fails.md"
 
@@ -128,6 +144,11 @@ SYMPTOMS = {
             (),
             (error_codes.NO_ANSWER,),
             "`NoAnswer`, `NoAnswerInTime`, `NotSent`",
+        ),
+        Symptom(
+            "An answer that can't be read",
+            "What came isn't JSON, or hasn't the shape that Azure or Kubernetes documents. It counts as no answer.",
+            ("UnreadableAnswer",),
         ),
         Symptom(
             "No capacity",
@@ -263,64 +284,64 @@ SYMPTOMS = {
 }
 
 # Our own errors: what a person sees, and what to do. Their causes are their docstrings.
-OURS: dict[type[errors.ProvisioningError], tuple[str, str]] = {
-    errors.PreflightFailed: ("preflight found N problems", "Each line names a field and says what to do."),
+OURS: dict[type[ProvisioningError], tuple[str, str]] = {
+    PreflightFailed: ("preflight found N problems", "Each line names a field and says what to do."),
     EgressUnknown: (
         "this machine's address isn't known",
         "Set network.worker_address, or AKS_POSTGRES_EGRESS_URL to a URL that answers with it.",
     ),
-    errors.ImmutableChange: (
+    ImmutableChange: (
         "Azure can't change that in place",
         "The message names field, both values and the way out. Take the change back, or rebuild.",
     ),
-    errors.NotOurs: (
+    NotOurs: (
         "exists without this environment's tags",
         "If it is yours, type its group into `adopt`. Otherwise choose another name or suffix.",
     ),
-    errors.LastingState: (
+    LastingState: (
         "is stopped, disabled or half gone",
         "Do what the message says; waiting doesn't help.",
     ),
-    errors.CredentialsRefused: ("no access token could be had", "Sign in again, then run again."),
-    errors.WrongSetting: ("an environment variable can't be used", "Correct the variable that is named."),
-    errors.VerificationFailed: (
+    CredentialsRefused: ("no access token could be had", "Sign in again, then run again."),
+    WrongSetting: ("an environment variable can't be used", "Correct the variable that is named."),
+    VerificationFailed: (
         "verification found",
         "Do what the message says, then run again. It writes only what still differs.",
     ),
-    errors.RolesMissing: (
+    RolesMissing: (
         "roles: verify was given, and N roles are missing",
         "Have somebody who may assign roles carry out the commands that follow, then run again.",
     ),
-    errors.TearDownRefused: (
+    TearDownRefused: (
         "tear-down is refused for N problems",
         "Do what each line says, then run again.",
     ),
-    errors.RebuildRefused: (
+    RebuildRefused: (
         "the rebuild is refused, or wasn't approved",
         "Do what the message says, then start it again.",
     ),
-    errors.RebuildFailed: (
+    RebuildFailed: (
         "the rebuild stopped half-way",
         "Read what is left of both generations, then run rebuild again: it goes on.",
     ),
-    errors.NotThere: ("there is no such environment", "Choose one of those that the message lists."),
-    errors.PlanMoved: ("the plan has moved", "Make the plan again, look at it, and carry that one out."),
-    errors.EnvironmentBusy: (
+    NotThere: ("there is no such environment", "Choose one of those that the message lists."),
+    PlanMoved: ("the plan has moved", "Make the plan again, look at it, and carry that one out."),
+    EnvironmentBusy: (
         "another run is writing to this environment",
         "Wait for the run that is named, then run again.",
     ),
-    errors.WouldWrite: (
+    WouldWrite: (
         "the environment isn't finished",
         "Run provision, or give the spec that the environment was provisioned with.",
     ),
-    errors.ClusterBusy: ("AKS stayed busy", "See who changes the cluster, then run again."),
-    errors.AzureUnavailable: ("Azure didn't answer", "Look at Azure's status page, then run again."),
-    errors.NotEffectiveYet: ("something new isn't known everywhere yet", "Run again in some minutes."),
-    errors.NotUnderstood: (
+    ClusterBusy: ("AKS stayed busy", "See who changes the cluster, then run again."),
+    AzureUnavailable: ("Azure didn't answer", "Look at Azure's status page, then run again."),
+    NotEffectiveYet: ("something new isn't known everywhere yet", "Run again in some minutes."),
+    NotUnderstood: (
         "an answer wasn't understood",
         "Run again. If it stays so, report it with the message.",
     ),
-    errors.OperationNotDone: ("the operation still runs at its deadline", "Run again: it goes on waiting."),
+    OperationNotDone: ("the operation still runs at its deadline", "Run again: it goes on waiting."),
 }
 
 
@@ -398,9 +419,9 @@ def _you_do(symptom: Symptom, rules: list[Rule]) -> list[str]:
     return ["- **You do:**", *(f"    - `{code}`: {RULES[code].advice}" for code in symptom.codes)]
 
 
-def _row(kind: type[errors.ProvisioningError], message: str, way_out: str) -> str:
+def _row(kind: type[ProvisioningError], message: str, way_out: str) -> str:
     cause = " ".join(str(kind.__doc__).split())
-    again = "yes" if issubclass(kind, errors.TemporaryError) else "no"
+    again = "yes" if issubclass(kind, TemporaryError) else "no"
     return f"| `{kind.__name__}` | {message} | {cause} | {way_out} | {again} |"
 
 

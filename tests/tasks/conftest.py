@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aks_postgres.reports.journal import Journal
-from aks_postgres.reports.outputs import Place
+from aks_postgres.reports.outputs import CheckedTarget
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 from azure_sandbox.client import SandboxProcess
@@ -41,7 +41,7 @@ def azure(azure: SandboxProcess) -> SandboxProcess:
     return azure
 
 
-def place_for(azure: SandboxProcess, spec: EnvironmentSpec, **other: Any) -> Place:
+def place_for(azure: SandboxProcess, spec: EnvironmentSpec, **other: Any) -> CheckedTarget:
     """What the preflight finds in an empty sandbox."""
     facts: dict[str, Any] = {
         "subscription_id": azure.subscription_id,
@@ -57,7 +57,7 @@ def place_for(azure: SandboxProcess, spec: EnvironmentSpec, **other: Any) -> Pla
         "missing_providers": (),
         "warnings": (),
     }
-    return Place(**facts | other)
+    return CheckedTarget(**facts | other)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from aks_postgres.preflight.authorized_ranges import authorized_ranges, needs_worker_address
-from aks_postgres.preflight.findings import Verdict
+from aks_postgres.preflight.findings import Findings
 from aks_postgres.spec.environment import NetworkSpec
 
 
@@ -24,13 +24,13 @@ def network(**fields: object) -> NetworkSpec:
 def test_worker_is_added_only_where_no_range_covers_it(
     given: list[str], address: str | None, ranges: tuple[str, ...], added: str | None
 ) -> None:
-    assert authorized_ranges(network(authorized_ip_ranges=given), address) == (ranges, added, Verdict())
+    assert authorized_ranges(network(authorized_ip_ranges=given), address) == (ranges, added, Findings())
 
 
 def test_open_to_the_internet_has_no_ranges_and_asks_for_no_address() -> None:
     is_open = network(open_to_internet=True)
     assert not needs_worker_address(is_open)
-    assert authorized_ranges(is_open, None) == ((), None, Verdict())
+    assert authorized_ranges(is_open, None) == ((), None, Findings())
 
 
 def test_address_is_not_asked_for_where_it_is_not_added() -> None:

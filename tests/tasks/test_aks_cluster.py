@@ -5,8 +5,9 @@ What every writer of the cluster shares with the others is in `test_cluster_writ
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, ImmutableChange, NotEffectiveYet
-from aks_postgres.tasks.aks_cluster import as_ranges
+from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet
+from aks_postgres.errors import ImmutableChange
+from aks_postgres.resources.managed_cluster import as_ranges
 
 from .conftest import place_for, world_with
 from .resources import cluster as cluster_body

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from aks_postgres.errors import ImmutableChange
+from aks_postgres.resources.blob_container import immutability_decision
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.tasks.backup_immutability import immutability_decision
 
 from .conftest import world_with
 from .world import World

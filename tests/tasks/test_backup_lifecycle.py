@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from aks_postgres.resources.lifecycle_policy import RULE, decision
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.tasks.backup_lifecycle import RULE, lifecycle_decision
 
 from .conftest import world_with
 from .world import World
@@ -91,7 +91,7 @@ LESS: dict[str, tuple[Json, Json]] = {
 
 @pytest.mark.parametrize(("before", "after"), LESS.values(), ids=LESS)
 def test_less_than_wanted_is_drift(before: Json, after: Json) -> None:
-    found = lifecycle_decision("x", SPEC, live(TIERS, before))
+    found = decision("x", SPEC, live(TIERS, before))
     assert found.change.kind == "updated"
     assert rules_of(found.body) == [TIERS, after]
 
@@ -103,15 +103,15 @@ def test_less_than_wanted_is_drift(before: Json, after: Json) -> None:
 def test_more_than_wanted_stays(kept: Json) -> None:
     if kept["enabled"] is None:  # left out, it is on
         del kept["enabled"]
-    assert lifecycle_decision("x", SPEC, live(kept)).change.kind == "unchanged"
+    assert decision("x", SPEC, live(kept)).change.kind == "unchanged"
 
 
 def test_somebody_elses_rule_that_is_off_is_not_enough() -> None:
     off = rule("theirs", 90, enabled=False)
-    assert rules_of(lifecycle_decision("x", SPEC, live(off)).body) == [off, rule(RULE)]
+    assert rules_of(decision("x", SPEC, live(off)).body) == [off, rule(RULE)]
 
 
 @pytest.mark.parametrize("odd", [None, 7, [], {}, {"rules": None}, {"rules": [None, "x", 1]}])
 def test_an_odd_policy_has_no_rule(odd: Any) -> None:
-    found = lifecycle_decision("x", SPEC, {"properties": {"policy": odd}})
+    found = decision("x", SPEC, {"properties": {"policy": odd}})
     assert rules_of(found.body) == [rule(RULE)]

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from aks_postgres.arm.diff import merged
-from aks_postgres.errors import NotOurs, WouldWrite
-from aks_postgres.reports.outputs import Site
-from aks_postgres.reports.receipt import Removals, Vault
+from aks_postgres.arm.errors import NotOurs, WouldWrite
+from aks_postgres.reports.outputs import Target
+from aks_postgres.reports.receipt import BackupAccount, Removals
+from aks_postgres.resources import managed_cluster
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
-from aks_postgres.tasks.aks_cluster import cluster_body
 from aks_postgres.tasks.clean_up import (
     delete_associations,
     delete_cluster,
@@ -31,7 +31,7 @@ from azure_sandbox.client import SandboxProcess
 from .conftest import place_for
 from .world import World
 
-Step = Callable[[EnvironmentSpec, Site], Coroutine[Any, Any, Removals]]
+Step = Callable[[EnvironmentSpec, Target], Coroutine[Any, Any, Removals]]
 
 GROUPS, IDENTITIES = "2024-11-01", "2024-11-30"
 
@@ -51,13 +51,11 @@ STEPS: dict[str, Step] = {
 }
 
 
-def vault(site: Site, *, wanted: bool) -> Vault:
+def vault(site: Target, *, wanted: bool) -> BackupAccount:
     names = site.names
-    return Vault(
-        account=names.storage_account,
-        account_id=site.resource_id(
-            "Microsoft.Storage/storageAccounts", names.storage_account, names.backup_group
-        ),
+    return BackupAccount(
+        name=names.storage_account,
+        id=site.resource_id("Microsoft.Storage/storageAccounts", names.storage_account, names.backup_group),
         group=names.backup_group,
         group_id=site.group_id(names.backup_group),
         wanted=wanted,
@@ -155,7 +153,7 @@ async def test_a_cluster_is_deleted_whatever_runs_on_it(world: World) -> None:
     await world.prepare("resource_group", "identity")
     world.azure.settings(durations={"aks_cluster_create": 100_000})
     place = world.place
-    wanted, once = cluster_body(world.spec, place, world.made["identity"].id)
+    wanted, once = managed_cluster.desired(world.spec, place, world.made["identity"].id)
     cluster = place.resource_id("Microsoft.ContainerService/managedClusters", place.names.cluster)
     world.begin_write(cluster, "2026-06-01", merged(once, wanted))
     world.mark()
@@ -178,9 +176,9 @@ async def test_kept_backups_are_read_and_not_written(world: World) -> None:
 # The group's tags.
 
 
-def later(world: World, generation: int) -> Site:
+def later(world: World, generation: int) -> Target:
     names = Names.of(world.spec, world.azure.subscription_id, generation)
-    return Site(subscription_id=world.azure.subscription_id, generation=generation, names=names)
+    return Target(subscription_id=world.azure.subscription_id, generation=generation, names=names)
 
 
 async def remembered(world: World, generation: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, ClusterBusy, NotOurs
+from aks_postgres.arm.errors import AzureRefused, ClusterBusy, NotOurs
 
 from ..cases import shown
 from .conftest import world_with

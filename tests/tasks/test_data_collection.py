@@ -5,7 +5,7 @@ Bodies of endpoint, rules and associations are in `resources`; switching both on
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, NotEffectiveYet
+from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet
 
 from .resources import tags
 from .world import LONG_S, Json, World, at, lasting, put_at

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import requests
 
-from aks_postgres.errors import ImmutableChange, LastingState, NotOurs
+from aks_postgres.arm.errors import LastingState, NotOurs
+from aks_postgres.errors import ImmutableChange
 from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.findings import FINE
 from aks_postgres.runs.session import run_session

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from aks_postgres.arm.client import current_azure
-from aks_postgres.errors import AzureRefused, PreflightFailed
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.kubernetes.client import kubeconfig_of, kubeconfig_with_token
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.tasks.preflight import preflight
 
 from ..conftest import spec_for

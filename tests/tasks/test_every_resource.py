@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, ImmutableChange, NotOurs
+from aks_postgres.arm.errors import AzureRefused, NotOurs
+from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import FieldChange
 
 from .resources import RESOURCES, Fixed, Resource

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aks_postgres.preflight.permissions import TEAR_DOWN_ACTIONS
-from aks_postgres.tear_down.forbidden import judge_denials, judge_vault
+from aks_postgres.tear_down.forbidden import judge_backup_account, judge_denials
 
 Json = dict[str, Any]
 
@@ -107,15 +107,20 @@ KEEPS = {
 @pytest.mark.parametrize("name", KEEPS)
 def test_what_is_kept_in_an_account_is_named(name: str) -> None:
     one, words = KEEPS[name]
-    (problem,) = judge_vault({"name": "hacnpg"}, "backups", [container("$logs"), one])
+    (problem,) = judge_backup_account({"name": "hacnpg"}, "backups", [container("$logs"), one])
     assert words in problem
 
 
 def test_backups_lock_and_azures_own_are_nothing_foreign() -> None:
     names = ("backups", "aks-postgres-lock", "$logs", "$blobchangefeed")
-    assert judge_vault({"name": "hacnpg", "properties": {}}, "backups", list(map(container, names))) == []
+    assert (
+        judge_backup_account({"name": "hacnpg", "properties": {}}, "backups", list(map(container, names)))
+        == []
+    )
 
 
 def test_an_account_that_keeps_versions_is_named() -> None:
     account = {"name": "hacnpg", "properties": {"immutableStorageWithVersioning": {"enabled": True}}}
-    assert "storage account hacnpg keeps versions immutable" in judge_vault(account, "backups", [])[0]
+    assert (
+        "storage account hacnpg keeps versions immutable" in judge_backup_account(account, "backups", [])[0]
+    )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.errors import OperationNotDone
+from aks_postgres.arm.errors import OperationNotDone
 
 from .world import World
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aks_postgres.errors import AzureRefused, LastingState, NotEffectiveYet, NotOurs
+from aks_postgres.arm.errors import AzureRefused, LastingState, NotEffectiveYet, NotOurs
 from aks_postgres.kubernetes.operator_manifest import in_order, manifest_objects
 from aks_postgres.reports.journal import Journal
 from aks_postgres.spec.environment import EnvironmentSpec

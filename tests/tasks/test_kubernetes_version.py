@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.preflight.findings import Verdict
+from aks_postgres.preflight.findings import Findings
 from aks_postgres.preflight.kubernetes_versions import (
     COMMUNITY,
     LONG_TERM,
@@ -52,7 +52,7 @@ def choose(
     default: str = "1.35",
     operator: str = "1.30.0",
     **cluster: Any,
-) -> tuple[str, Verdict]:
+) -> tuple[str, Findings]:
     spec = EnvironmentSpec.model_validate({"cluster": cluster, "operator": release(operator)})
     return choose_version(spec, offered_versions(listing(default)), live, live_patch)
 
@@ -78,7 +78,7 @@ def choose(
 def test_version_chosen(case: dict[str, Any], version: str) -> None:
     chosen, verdict = choose(**case)
     assert chosen == version
-    assert verdict == Verdict()
+    assert verdict == Findings()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aks_postgres.errors import AzureRefused
+from aks_postgres.arm.errors import AzureRefused
 
 from .resources import log_workspace
 from .world import World

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from aks_postgres.arm.client import current_azure
+from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.kind import by_id
 from aks_postgres.arm.planned import PlannedBody
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import NotOurs
 from aks_postgres.preflight.region import judge_region
 from aks_postgres.reports.receipt import Removals
 from aks_postgres.resources.ensuring import ensure_ours

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, NotOurs
+from aks_postgres.arm.errors import AzureRefused, NotOurs
 
 from . import resources
 from .conftest import world_with

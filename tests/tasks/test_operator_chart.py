@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from aks_postgres.arm.client import current_azure
-from aks_postgres.errors import AzureRefused, AzureUnavailable, LastingState, NotOurs, WouldWrite
+from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, LastingState, NotOurs, WouldWrite
 from aks_postgres.kubernetes.client import kubeconfig_of
 from aks_postgres.kubernetes.helm import helm
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL

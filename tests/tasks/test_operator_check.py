@@ -11,7 +11,7 @@ import yaml
 import azure_sandbox.data
 from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.kubernetes_types import wrong_types
-from aks_postgres.errors import PreflightFailed
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.preflight.operator_check import judge_operator
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aks_postgres.errors import LastingState
+from aks_postgres.arm.errors import LastingState
 
 from .conftest import world_with
 from .world import World

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, resource_tags
 from aks_postgres.tear_down.ownership import foreign, foreign_backups
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 SPEC = EnvironmentSpec()
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
-SITE = Site(subscription_id=SUBSCRIPTION, generation=2, names=Names.of(SPEC, SUBSCRIPTION, 2))
+SITE = Target(subscription_id=SUBSCRIPTION, generation=2, names=Names.of(SPEC, SUBSCRIPTION, 2))
 NAMES = SITE.names
 
 

@@ -16,7 +16,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import exception_to_failed_state
 
 import aks_postgres.tasks
-from aks_postgres.errors import AzureRefused, ClusterBusy, OperationNotDone, PermanentError, ProvisioningError
+from aks_postgres.arm.errors import AzureRefused, ClusterBusy, OperationNotDone
+from aks_postgres.errors import PermanentError, ProvisioningError
 from aks_postgres.runs.step import understanding, worth_another_attempt
 
 from .steps import STEPS

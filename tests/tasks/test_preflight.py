@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from aks_postgres.arm.clock import time_scale
-from aks_postgres.errors import AzureUnavailable, CredentialsRefused, PreflightFailed
+from aks_postgres.arm.errors import AzureUnavailable, CredentialsRefused
+from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.journal import Journal
-from aks_postgres.reports.outputs import Place
+from aks_postgres.reports.outputs import CheckedTarget
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import GENERATION, STATE, resource_tags
@@ -57,7 +58,7 @@ async def test_fresh_subscription_has_a_place_and_nothing_is_written(
     azure: Any, journal: Journal, spec: EnvironmentSpec
 ) -> None:
     place = await preflight.fn(spec)
-    assert isinstance(place, Place)
+    assert isinstance(place, CheckedTarget)
     assert (place.subscription_id, place.tenant_id) == (azure.subscription_id, azure.tenant_id)
     assert place.subscription_name == azure.description["subscription_name"]
     assert (place.caller_object_id, place.caller_type) == (azure.object_id, "ServicePrincipal")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, OperationNotDone, WouldWrite
+from aks_postgres.arm.errors import AzureRefused, OperationNotDone, WouldWrite
 from aks_postgres.reports.journal import Journal
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec

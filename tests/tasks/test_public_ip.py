@@ -2,7 +2,7 @@
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, OperationNotDone
+from aks_postgres.arm.errors import AzureRefused, OperationNotDone
 
 from .resources import public_ip_id
 from .world import LONG_S, World

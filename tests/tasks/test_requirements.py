@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.preflight.findings import Verdict
+from aks_postgres.preflight.findings import Findings
 from aks_postgres.preflight.permissions import (
     ACTIONS,
     PROVIDERS,
@@ -37,7 +37,7 @@ RBAC_ADMINISTRATOR: dict[str, Any] = {
 }
 
 
-def judged(*permissions: dict[str, Any], unregistered: tuple[str, ...] = ()) -> Verdict:
+def judged(*permissions: dict[str, Any], unregistered: tuple[str, ...] = ()) -> Findings:
     return judge_permissions("the caller", "/subscriptions/s", permissions, unregistered)
 
 
@@ -45,7 +45,7 @@ def judged(*permissions: dict[str, Any], unregistered: tuple[str, ...] = ()) -> 
     "roles", [[OWNER], [CONTRIBUTOR, RBAC_ADMINISTRATOR], [RBAC_ADMINISTRATOR, CONTRIBUTOR]]
 )
 def test_roles_that_are_enough(roles: list[dict[str, Any]]) -> None:
-    assert judged(*roles, unregistered=PROVIDERS) == Verdict()
+    assert judged(*roles, unregistered=PROVIDERS) == Findings()
 
 
 def test_contributor_alone_lacks_role_assignments_and_nothing_else() -> None:
@@ -57,10 +57,10 @@ def test_contributor_alone_lacks_role_assignments_and_nothing_else() -> None:
 
 def test_who_only_verifies_roles_needs_no_right_to_assign_them() -> None:
     found = judge_permissions("the caller", "/subscriptions/s", [CONTRIBUTOR], (), assigns_roles=False)
-    assert found == Verdict()
+    assert found == Findings()
     conditional = {**RBAC_ADMINISTRATOR, "condition": "(...)"}
     found = judge_permissions("x", "/subscriptions/s", [CONTRIBUTOR, conditional], (), assigns_roles=False)
-    assert found == Verdict()
+    assert found == Findings()
     (problem,) = judge_permissions("x", "/subscriptions/s", [READER], (), assigns_roles=False).problems
     assert "Give it Contributor there" in problem
     assert "roleAssignments" not in problem
@@ -81,7 +81,7 @@ def test_who_only_verifies_roles_needs_no_right_to_assign_them() -> None:
 def test_who_gets_into_a_cluster_with_entra(data: list[str], refused: list[str], is_fine: bool) -> None:
     role = {"actions": [], "dataActions": data, "notDataActions": refused}
     found = judge_entra("11111111-2222-4333-8444-555555555555", "User", "/subscriptions/s", [OWNER, role])
-    assert (found == Verdict()) is is_fine
+    assert (found == Findings()) is is_fine
     assert is_fine or "--assignee-object-id 11111111-" in found.problems[0].way_out
 
 
@@ -120,7 +120,7 @@ def test_role_assignments_under_a_condition_are_a_warning() -> None:
     found = judged(CONTRIBUTOR, conditional)
     assert found.problems == ()
     assert "under a condition" in found.warnings[0]
-    assert judged(CONTRIBUTOR, conditional, OWNER) == Verdict()
+    assert judged(CONTRIBUTOR, conditional, OWNER) == Findings()
 
 
 def test_provider_that_is_registering_still_is_missing() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aks_postgres.errors import NotEffectiveYet, NotOurs
+from aks_postgres.arm.errors import NotEffectiveYet, NotOurs
 from aks_postgres.tasks.resource_group import mark_generation
 
 from .conftest import world_with

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from aks_postgres.errors import AzureRefused, NotEffectiveYet
+from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet
 
 from .conftest import world_with
 from .world import LONG_S, World

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aks_postgres.preflight.findings import Verdict
+from aks_postgres.preflight.findings import Findings
 from aks_postgres.preflight.region import (
     REGIONAL_TYPES,
     judge_addresses,
@@ -18,7 +18,7 @@ from aks_postgres.preflight.region import (
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, resource_tags
 
-FINE = Verdict()
+FINE = Findings()
 SPEC = EnvironmentSpec()
 NAMES = Names.of(SPEC, "11111111-2222-3333-4444-555555555555", 1)
 LOCATIONS = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aks_postgres.errors import LastingState
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.tasks.verify import verify_environment
 
 from .conftest import world_with

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aks_postgres.errors import AzureRefused
+from aks_postgres.arm.errors import AzureRefused
 
 from .conftest import world_with
 from .resources import storage_account, storage_account_id

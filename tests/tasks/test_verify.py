@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.errors import VerificationFailed
 from aks_postgres.reports.outputs import VerificationOutputs
 from aks_postgres.spec.environment import PostgresPoolSpec
-from aks_postgres.tasks.verify import agent_problem, cluster_problems, pool_problems, verify_environment
+from aks_postgres.tasks.verify import (
+    VerificationFailed,
+    agent_problem,
+    cluster_problems,
+    pool_problems,
+    verify_environment,
+)
 
 from .kube import Kube
 from .world import Json, World

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import Task
 
 from aks_postgres.reports.journal import Event, Journal
-from aks_postgres.reports.outputs import Place
+from aks_postgres.reports.outputs import CheckedTarget
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
 
@@ -28,7 +28,7 @@ class World:
     azure: SandboxProcess
     journal: Journal
     spec: EnvironmentSpec
-    place: Place
+    place: CheckedTarget
     steps: dict[str, "Step"]
     made: dict[str, Any] = field(default_factory=dict)
     _since: int = 0

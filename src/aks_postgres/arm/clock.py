@@ -11,7 +11,7 @@ import math
 import os
 import time
 
-from aks_postgres.errors import WrongSetting
+from aks_postgres.arm.errors import WrongSetting
 
 TIME_SCALE_VARIABLE = "AKS_POSTGRES_TIME_SCALE"
 # Below this a waiting loop would only burn CPU; it matters at a scale of 100 and more.

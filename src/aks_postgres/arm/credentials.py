@@ -20,9 +20,9 @@ from azure.core.exceptions import (
 
 from aks_postgres.arm.cloud_metadata import CloudFacts
 from aks_postgres.arm.error_codes import RULES
+from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, CredentialsRefused
 from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.way_to_azure import fault_on_the_way, refuse_unusable_proxy
-from aks_postgres.errors import AzureRefused, AzureUnavailable, CredentialsRefused
 from aks_postgres.files.given_files import FileRefused, read_given
 from aks_postgres.foreign_text import keep_secret
 

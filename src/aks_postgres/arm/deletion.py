@@ -14,13 +14,13 @@ from typing import Any, Literal
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import FINAL_STATES, state_of
+from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.arm.if_match import send_if_unchanged
 from aks_postgres.arm.operation_status import fault_of_operation
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.reconcile import unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
-from aks_postgres.arm.retry import persistently, read_once, send
-from aks_postgres.errors import OperationNotDone
+from aks_postgres.arm.retry import read_once, send, with_retries
 from aks_postgres.reports.journal import journal
 
 Outcome = Literal["deleted", "not found"]
@@ -143,7 +143,7 @@ async def ensure_absent(resource: Deletable, check: Check | None = None) -> Outc
             raise
         await _gone(resource, answer)
 
-    await persistently(resource.label, attempt)
+    await with_retries(resource.label, attempt)
     return "deleted" if was_there else "not found"
 
 
@@ -153,10 +153,10 @@ async def wait_until_absent(resource: Deletable) -> Outcome:
     Raises:
         OperationNotDone: still there at the deadline.
     """
-    was_there = await persistently(resource.label, lambda: _look(resource)) is not None
+    was_there = await with_retries(resource.label, lambda: _look(resource)) is not None
 
     async def is_absent() -> bool | None:
-        return True if await persistently(resource.label, lambda: _look(resource)) is None else None
+        return True if await with_retries(resource.label, lambda: _look(resource)) is None else None
 
     await _wait(resource, is_absent)
     return "deleted" if was_there else "not found"
@@ -169,7 +169,7 @@ def is_being_deleted(live: Json) -> bool:
 
 async def settled(resource: Deletable) -> Json | None:
     """The resource once nothing but its deletion runs on it; None when absent."""
-    return await persistently(resource.label, lambda: _settled(resource))
+    return await with_retries(resource.label, lambda: _settled(resource))
 
 
 async def _look(resource: Deletable) -> Json | None:
@@ -209,7 +209,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
     started_s = clock.now_s()
 
     async def is_gone() -> bool | None:
-        live = await persistently(resource.label, lambda: _look(resource))
+        live = await with_retries(resource.label, lambda: _look(resource))
         if live is None:
             return True
         if not is_being_deleted(live):

@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from aks_postgres.arm.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet
 from aks_postgres.arm.responses import ArmFault
-from aks_postgres.errors import AzureUnavailable, ClusterBusy, NotEffectiveYet, TemporaryError
+from aks_postgres.errors import TemporaryError
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ DELETING = _again("the cluster is being deleted", 3600, 30, ClusterBusy)
 CHANGED = _again("the resource was changed by someone else in between", 600, 2)
 SERVER_TROUBLE = _again("Azure had trouble answering", 300, 5)
 NO_ANSWER = _again("no answer came; it may have been acted on all the same", 300, 2)
+UNREADABLE = _again(
+    "an answer that can't be read counts as none; if it stays, look at what answers in Azure's place, such as a proxy",
+    300,
+    2,
+)
 THROTTLED = _again("Azure throttles this caller", 3600, 15)
 WEBHOOK = _again("an admission webhook isn't up yet", 300, 10, NotEffectiveYet)
 QUOTA = _stop(
@@ -202,6 +208,7 @@ RULES: dict[str, Rule] = {
         "What answers shows a certificate that this machine doesn't trust, as a proxy does that looks into TLS. Set "
         "SSL_CERT_FILE to a file with its authority's certificate, then run again."
     ),
+    "UnreadableAnswer": UNREADABLE,
     "EndlessList": _stop("Look at what answers in Azure's place, such as a proxy; then run again."),
     "TooLarge": _stop("Look at what answers there, such as a proxy or another file; then run again."),
     "NotImplemented": _stop(

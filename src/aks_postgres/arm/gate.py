@@ -29,7 +29,7 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
 from aks_postgres.arm import clock
-from aks_postgres.errors import WouldWrite
+from aks_postgres.arm.errors import WouldWrite
 
 Mode = Literal["write", "read", "plan"]
 Purpose = Literal["write", "foundation", "lock"]
@@ -109,6 +109,10 @@ class Fence(Protocol):
         """Release the lease on an account that is to be deleted."""
 
 
+class PlanEnds(Exception):
+    """A plan can't see further into a step; the step's decorator says what it would do from here."""
+
+
 class Gate:
     """The gate of one run."""
 
@@ -141,6 +145,19 @@ class Gate:
         if not self.plans:
             self.require(would)
         return self.writes
+
+    def begin(self, would: str) -> None:
+        """See that this run writes, before what only a run that writes can wait for and look at.
+
+        Args:
+            would: the write, such as `Backup first: there is none yet`.
+
+        Raises:
+            PlanEnds: it plans.
+            WouldWrite: it only reads.
+        """
+        if not self.lets(would):
+            raise PlanEnds(would)
 
     def require(self, would: str) -> None:
         """See that this run writes.

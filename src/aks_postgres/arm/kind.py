@@ -68,6 +68,7 @@ class Kind:
         way_out: of a refusal because of these.
         is_foundation: whether it may be made before there is a lock: nothing in it can be lost.
         is_regional: whether the region must have it.
+        brings: what happens beside its creation, Azure's doing first; for plans.
         owned: its names in an environment's own group, where it has tags.
         step: for which step `read` and `write` are needed.
         option: the same where an option of the spec alone needs them.
@@ -98,6 +99,7 @@ class Kind:
     way_out: str = "Rebuild the environment, or change the spec back."
     is_foundation: bool = False
     is_regional: bool = False
+    brings: tuple[str, ...] = ()
     owned: Callable[[Names, str], Iterable[str]] = _nothing
     step: str = ""
     option: str = ""

@@ -19,6 +19,7 @@ from azure.core import MatchConditions
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import FINAL_STATES, Decision, merged, state_of
+from aks_postgres.arm.errors import LastingState, NotOurs, OperationNotDone
 from aks_postgres.arm.gate import purpose
 from aks_postgres.arm.if_match import send_if_unchanged
 from aks_postgres.arm.ignored import ignoring
@@ -27,15 +28,9 @@ from aks_postgres.arm.plan_record import decide_in_plan
 from aks_postgres.arm.planned import planned
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json, clean
-from aks_postgres.arm.retry import persistently, read_once, read_path, send
+from aks_postgres.arm.retry import read_once, read_path, send, with_retries
 from aks_postgres.arm.writable import patch_of, without_read_only
-from aks_postgres.errors import (
-    LastingState,
-    NotOurs,
-    OperationNotDone,
-    PermanentError,
-    ProvisioningError,
-)
+from aks_postgres.errors import PermanentError, ProvisioningError
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange
 
@@ -231,7 +226,7 @@ async def ensure(
             )
         return live
 
-    live = await persistently(resource.label, attempt)
+    live = await with_retries(resource.label, attempt)
     return live, intended[0] if intended else UNCHANGED
 
 
@@ -296,7 +291,7 @@ async def begin(
             return None
         return await _put(resource, decision, None, intended)
 
-    answer = await persistently(resource.label, attempt)
+    answer = await with_retries(resource.label, attempt)
     return intended[0] if intended else UNCHANGED, answer
 
 
@@ -324,12 +319,12 @@ async def _put(
 
 
 async def look_at(resource: ArmResource) -> Json | None:
-    """Read a resource, persistently; None when it isn't there."""
+    """Read a resource, with retries; None when it isn't there."""
 
     async def attempt() -> Json | None:
         return await _look(resource)
 
-    return await persistently(resource.label, attempt)
+    return await with_retries(resource.label, attempt)
 
 
 async def _look(resource: ArmResource) -> Json | None:
@@ -376,7 +371,7 @@ async def _finished(resource: ArmResource, answer: Answer) -> Json:
         return live
 
     try:
-        live = await _wait(resource, lambda: persistently(resource.label, look), _OURS)
+        live = await _wait(resource, lambda: with_retries(resource.label, look), _OURS)
     except OperationNotDone as late:
         raise OperationNotDone(f"{late}{await _said_of(resource, answer)}") from None
     if live is None:

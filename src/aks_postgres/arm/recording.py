@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
+from aks_postgres.arm.errors import WrongSetting
 from aks_postgres.arm.redaction import Redaction
 from aks_postgres.arm.response_checks import whole
 from aks_postgres.arm.responses import Json, json_of
-from aks_postgres.errors import WrongSetting
 from aks_postgres.files.given_files import disk_problem
 from aks_postgres.files.own_folder import make_own_folder
 from aks_postgres.version import product_version

@@ -24,15 +24,10 @@ from azure.core.exceptions import (
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.error_codes import Rule, rule_for
+from aks_postgres.arm.errors import AzureRefused, ClusterBusy, CredentialsRefused
 from aks_postgres.arm.responses import Answer, ArmFault, Json, as_answer, clean, unreadable
 from aks_postgres.arm.way_to_azure import fault_on_the_way
-from aks_postgres.errors import (
-    AzureRefused,
-    ClusterBusy,
-    CredentialsRefused,
-    ProvisioningError,
-    TemporaryError,
-)
+from aks_postgres.errors import ProvisioningError, TemporaryError
 from aks_postgres.reports.journal import journal
 
 T = TypeVar("T")
@@ -102,7 +97,7 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
         raise unreadable(f"{type(error).__name__}: {error}") from None
 
 
-async def persistently(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
+async def with_retries(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
     """Run `attempt` until it works, its fault says stop, or the fault's budget is spent.
 
     Args:
@@ -193,7 +188,7 @@ async def all_ended(calls: Iterable[Awaitable[T]]) -> list[T]:
 async def read(
     label: str, operation: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
 ) -> Json | None:
-    """Read a resource, persistently; None when it isn't there."""
+    """Read a resource, with retries; None when it isn't there."""
 
     async def attempt() -> Json | None:
         try:
@@ -206,12 +201,12 @@ async def read(
                 return None
             raise
 
-    return await persistently(label, attempt)
+    return await with_retries(label, attempt)
 
 
 async def read_path(label: str, get: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Run a read that no SDK operation has (`Cloud.get`), persistently."""
-    return await persistently(label, lambda: _once(get))
+    """Run a read that no SDK operation has (`Azure.get`), with retries."""
+    return await with_retries(label, lambda: _once(get))
 
 
 async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -225,5 +220,5 @@ async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 async def read_list(label: str, fetch: Callable[[], Awaitable[T]]) -> T:
-    """Run a listing, persistently."""
-    return await persistently(label, lambda: _once(fetch))
+    """Run a listing, with retries."""
+    return await with_retries(label, lambda: _once(fetch))

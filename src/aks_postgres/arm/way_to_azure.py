@@ -8,8 +8,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from aks_postgres.arm.errors import WrongSetting
 from aks_postgres.arm.responses import ArmFault, clean
-from aks_postgres.errors import WrongSetting
 
 
 def refuse_unusable_proxy(*urls: str) -> None:

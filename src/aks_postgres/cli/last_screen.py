@@ -23,7 +23,7 @@ def last_screen(outputs: EnvironmentOutputs, pages: dict[str, str]) -> str:
 
 
 def _lines(outputs: EnvironmentOutputs, pages: dict[str, str]) -> Iterator[str]:
-    spec, place = outputs.spec, outputs.place
+    spec, target = outputs.spec, outputs.place
     kinds = [change.kind for change in outputs.changes.values()]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("created", "updated", "unchanged"))
     yield f"{spec.name} in {spec.region}: {counts}."
@@ -31,7 +31,7 @@ def _lines(outputs: EnvironmentOutputs, pages: dict[str, str]) -> Iterator[str]:
     yield "What exists"
     yield from _table(
         {
-            "Subscription": f"{place.subscription_name} ({place.subscription_id})",
+            "Subscription": f"{target.subscription_name} ({target.subscription_id})",
             "Resource group": outputs.resource_group.name,
             "Backup resource group": outputs.backup_group.name,
             "AKS cluster": f"{outputs.cluster.name}, Kubernetes {outputs.cluster.kubernetes_version}",
@@ -49,7 +49,7 @@ def _lines(outputs: EnvironmentOutputs, pages: dict[str, str]) -> Iterator[str]:
     )
     yield f"  {pasted_here('kubeconfig', '--file', 'cluster.kubeconfig')}"
     yield f"  {pasted_here('outputs', '--format', 'env')}"
-    for warning in place.warnings:
+    for warning in target.warnings:
         yield ""
         yield f"Warning: {warning}"
 

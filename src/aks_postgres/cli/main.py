@@ -22,8 +22,9 @@ from aks_postgres.cli import (
     sandbox,
     spec_text,
 )
-from aks_postgres.exit_codes import ExitCode, failure_of
+from aks_postgres.exit_codes import ExitCode
 from aks_postgres.foreign_text import shown
+from aks_postgres.runs.failures import failure_of
 
 app = typer.Typer(
     name="aks-postgres",

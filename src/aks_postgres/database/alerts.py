@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from aks_postgres.database.objects import required
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.spec.environment import EnvironmentSpec
 
 Json = dict[str, Any]
@@ -24,9 +24,9 @@ _DAY_S = 86_400
 _LATE_S = 2 * 3600
 
 
-def alert_rules(spec: EnvironmentSpec, site: Site) -> list[Json]:
+def alert_rules(spec: EnvironmentSpec, target: Target) -> list[Json]:
     """The rules of the database's group, as ARM takes them."""
-    database, cluster = required(spec), site.names.postgres_cluster
+    database, cluster = required(spec), target.names.postgres_cluster
     # managed Prometheus writes the AKS cluster's name into the label `cluster`, where the operator has its own.
     of = f'namespace="{spec.namespaces.database}",pod=~"{cluster}-[0-9]+"'
     volumes = f'namespace="{spec.namespaces.database}",persistentvolumeclaim=~"{cluster}-[0-9]+(-wal)?"'

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aks_postgres.database.parameters import parameters
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.spec.database import DatabaseSpec
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -39,14 +39,14 @@ def required(spec: EnvironmentSpec) -> DatabaseSpec:
     return spec.database
 
 
-def lineage(site: Site) -> str:
+def lineage(target: Target) -> str:
     """The name under which a generation archives. No other one ever archives under it, so nothing is overwritten."""
-    return f"{site.names.postgres_cluster}-{site.generation}"
+    return f"{target.names.postgres_cluster}-{target.generation}"
 
 
-def object_store_name(site: Site) -> str:
+def object_store_name(target: Target) -> str:
     """Name of the ObjectStore."""
-    return f"{site.names.postgres_cluster}-backups"
+    return f"{target.names.postgres_cluster}-backups"
 
 
 def backup_url(account: str, blob_endpoint: str, container: str) -> str:
@@ -62,25 +62,25 @@ def backup_url(account: str, blob_endpoint: str, container: str) -> str:
     return f"{base.rstrip('/')}/{container}"
 
 
-def subject(spec: EnvironmentSpec, site: Site) -> str:
+def subject(spec: EnvironmentSpec, target: Target) -> str:
     """Who the pods are for Microsoft Entra ID: the operator names the service account after the Cluster."""
-    return f"system:serviceaccount:{spec.namespaces.database}:{site.names.postgres_cluster}"
+    return f"system:serviceaccount:{spec.namespaces.database}:{target.names.postgres_cluster}"
 
 
-def public_name(spec: EnvironmentSpec, site: Site) -> str | None:
+def public_name(spec: EnvironmentSpec, target: Target) -> str | None:
     """The DNS name under which the internet finds the database; None where it has none."""
     if required(spec).access.kind != "public_load_balancer":
         return None
-    return f"{site.names.postgres_dns_prefix}.{spec.region}.cloudapp.azure.com"
+    return f"{target.names.postgres_dns_prefix}.{spec.region}.cloudapp.azure.com"
 
 
-def service_account(spec: EnvironmentSpec, site: Site, client_id: str) -> Json:
+def service_account(spec: EnvironmentSpec, target: Target, client_id: str) -> Json:
     """The pods' service account, made ahead so that its token can be tried; the operator takes it over by its name."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": {
-            **_named(spec, site.names.postgres_cluster),
+            **_named(spec, target.names.postgres_cluster),
             "annotations": {"azure.workload.identity/client-id": client_id},
             "labels": _WORKLOAD_IDENTITY,
         },
@@ -146,25 +146,25 @@ def storage_class(database: DatabaseSpec) -> Json | None:
     return None
 
 
-def image_catalog(spec: EnvironmentSpec, site: Site) -> Json:
+def image_catalog(spec: EnvironmentSpec, target: Target) -> Json:
     """The image of each major. Through it an image changes without an edit of the Cluster."""
     database = required(spec)
     return {
         "apiVersion": POSTGRES_API,
         "kind": "ImageCatalog",
-        "metadata": _named(spec, site.names.postgres_cluster),
+        "metadata": _named(spec, target.names.postgres_cluster),
         "spec": {"images": [{"major": database.major, "image": database.image_name}]},
     }
 
 
-def object_store(spec: EnvironmentSpec, site: Site, destination: str) -> Json:
+def object_store(spec: EnvironmentSpec, target: Target, destination: str) -> Json:
     """Where the plugin archives to, with whose identity, and for how long."""
     backup = required(spec).backup
     compressed = {} if backup.compression == "none" else {"compression": backup.compression}
     return {
         "apiVersion": "barmancloud.cnpg.io/v1",
         "kind": "ObjectStore",
-        "metadata": _named(spec, object_store_name(site)),
+        "metadata": _named(spec, object_store_name(target)),
         "spec": {
             "configuration": {
                 "destinationPath": destination,
@@ -177,17 +177,17 @@ def object_store(spec: EnvironmentSpec, site: Site, destination: str) -> Json:
     }
 
 
-def postgres_cluster(spec: EnvironmentSpec, site: Site, client_id: str, node_group: str) -> Json:
+def postgres_cluster(spec: EnvironmentSpec, target: Target, client_id: str, node_group: str) -> Json:
     """The Cluster.
 
     Args:
         spec: the environment wanted.
-        site: the generation.
+        target: the generation.
         client_id: of the identity that may write backups.
         node_group: name of the node resource group, where the public IP is.
     """
     database = required(spec)
-    name = site.names.postgres_cluster
+    name = target.names.postgres_cluster
     archives = database.backup.engine == "plugin"
     is_local = database.storage.storage_class == "local_nvme"
     inherited = {
@@ -284,17 +284,17 @@ def postgres_cluster(spec: EnvironmentSpec, site: Site, client_id: str, node_gro
                 "name": PLUGIN,
                 "enabled": True,
                 "isWALArchiver": True,
-                "parameters": {"barmanObjectName": object_store_name(site), "serverName": lineage(site)},
+                "parameters": {"barmanObjectName": object_store_name(target), "serverName": lineage(target)},
             }
         ]
-    if (host := public_name(spec, site)) is not None:
+    if (host := public_name(spec, target)) is not None:
         wanted["certificates"] = {"serverAltDNSNames": [host]}
-    if services := _load_balancers(spec, site, node_group):
+    if services := _load_balancers(spec, target, node_group):
         wanted["managed"] = {"services": {"additional": services}}
     return {
         "apiVersion": POSTGRES_API,
         "kind": "Cluster",
-        "metadata": {**_named(spec, name), "labels": {LINEAGE: lineage(site)}},
+        "metadata": {**_named(spec, name), "labels": {LINEAGE: lineage(target)}},
         "spec": wanted,
     }
 
@@ -304,7 +304,7 @@ def _node_selector(spec: EnvironmentSpec) -> dict[str, str]:
     return spec.postgres_pool.labels or {"kubernetes.azure.com/agentpool": spec.postgres_pool.name}
 
 
-def _load_balancers(spec: EnvironmentSpec, site: Site, node_group: str) -> list[Json]:
+def _load_balancers(spec: EnvironmentSpec, target: Target, node_group: str) -> list[Json]:
     """The Services that the operator keeps for outside clients: their selectors are its own, and select one Cluster."""
     access = required(spec).access
     if access.kind == "none":
@@ -314,8 +314,8 @@ def _load_balancers(spec: EnvironmentSpec, site: Site, node_group: str) -> list[
     else:
         annotations = {
             f"{_SERVICE}/azure-load-balancer-resource-group": node_group,
-            f"{_SERVICE}/azure-pip-name": site.names.public_ip,
-            f"{_SERVICE}/azure-dns-label-name": site.names.postgres_dns_prefix,
+            f"{_SERVICE}/azure-pip-name": target.names.public_ip,
+            f"{_SERVICE}/azure-dns-label-name": target.names.postgres_dns_prefix,
         }
     ranges = {"loadBalancerSourceRanges": list(access.source_ranges)} if access.source_ranges else {}
     return [
@@ -335,39 +335,39 @@ def _load_balancers(spec: EnvironmentSpec, site: Site, node_group: str) -> list[
     ]
 
 
-def first_backup(spec: EnvironmentSpec, site: Site) -> Json:
+def first_backup(spec: EnvironmentSpec, target: Target) -> Json:
     """A base backup at once: without one, archived WAL can't be gone back to."""
     return {
         "apiVersion": POSTGRES_API,
         "kind": "Backup",
-        "metadata": _named(spec, f"{site.names.postgres_cluster}-first"),
-        "spec": _by_plugin(site),
+        "metadata": _named(spec, f"{target.names.postgres_cluster}-first"),
+        "spec": _by_plugin(target),
     }
 
 
-def scheduled_backup(spec: EnvironmentSpec, site: Site) -> Json:
+def scheduled_backup(spec: EnvironmentSpec, target: Target) -> Json:
     """Base backups by the clock; their records go with the Cluster, their blobs don't."""
     return {
         "apiVersion": POSTGRES_API,
         "kind": "ScheduledBackup",
-        "metadata": _named(spec, f"{site.names.postgres_cluster}-schedule"),
+        "metadata": _named(spec, f"{target.names.postgres_cluster}-schedule"),
         "spec": {
-            **_by_plugin(site),
+            **_by_plugin(target),
             "schedule": required(spec).backup.schedule,
             "backupOwnerReference": "cluster",
         },
     }
 
 
-def _by_plugin(site: Site) -> Json:
+def _by_plugin(target: Target) -> Json:
     return {
-        "cluster": {"name": site.names.postgres_cluster},
+        "cluster": {"name": target.names.postgres_cluster},
         "method": "plugin",
         "pluginConfiguration": {"name": PLUGIN},
     }
 
 
-def pod_monitor(spec: EnvironmentSpec, site: Site) -> Json:
+def pod_monitor(spec: EnvironmentSpec, target: Target) -> Json:
     """Has managed Prometheus read the instances' metrics; `podRole` leaves poolers and backup jobs out."""
     return {
         "apiVersion": "azmonitoring.coreos.com/v1",
@@ -376,7 +376,7 @@ def pod_monitor(spec: EnvironmentSpec, site: Site) -> Json:
         "spec": {
             "selector": {
                 "matchLabels": {
-                    "cnpg.io/cluster": site.names.postgres_cluster,
+                    "cnpg.io/cluster": target.names.postgres_cluster,
                     "cnpg.io/podRole": "instance",
                 }
             },
@@ -385,10 +385,10 @@ def pod_monitor(spec: EnvironmentSpec, site: Site) -> Json:
     }
 
 
-def more_databases(spec: EnvironmentSpec, site: Site) -> list[Json]:
+def more_databases(spec: EnvironmentSpec, target: Target) -> list[Json]:
     """The databases after the first, which comes with the Cluster. Deleting an object leaves its database."""
     database = required(spec)
-    cluster = site.names.postgres_cluster
+    cluster = target.names.postgres_cluster
     return [
         {
             "apiVersion": POSTGRES_API,

@@ -28,7 +28,7 @@ from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
-from aks_postgres.arm.retry import persistently, refusal, send
+from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
@@ -54,7 +54,7 @@ _AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 
 class KubernetesApi:
-    """Requests to one cluster; `persistently` repeats what passes: webhook or tunnel down, server busy."""
+    """Requests to one cluster; `with_retries` repeats what passes: webhook or tunnel down, server busy."""
 
     def __init__(self, azure: Azure, client: ApiClient, cluster: str, *, by_entra: bool = False) -> None:
         self.azure = azure
@@ -155,7 +155,7 @@ class KubernetesApi:
             yield socket
 
     async def get(self, path: str, **query: str) -> Json | None:
-        """Read an object, persistently; None when it isn't there."""
+        """Read an object, with retries; None when it isn't there."""
 
         async def attempt() -> Json | None:
             try:
@@ -168,10 +168,10 @@ class KubernetesApi:
                 raise unreadable(problem)
             return found
 
-        return await persistently(f"{self.label}, GET {path}", attempt)
+        return await with_retries(f"{self.label}, GET {path}", attempt)
 
     async def list_of(self, path: str, kind: str, **query: str) -> list[Json] | None:
-        """Read all pages of a list, persistently; None when the API server doesn't know the kind.
+        """Read all pages of a list, with retries; None when the API server doesn't know the kind.
 
         Args:
             path: of the list.
@@ -201,13 +201,13 @@ class KubernetesApi:
                 turned.to(token)
                 page_of = {**query, "continue": token}
 
-        return await persistently(f"{self.label}, GET {path}", attempt)
+        return await with_retries(f"{self.label}, GET {path}", attempt)
 
     async def write(self, label: str, call: Callable[[], Awaitable[Json]]) -> Json:
-        """Run a write persistently, unless this run only reads; a plan takes it for done."""
+        """Run a write with retries, unless this run only reads; a plan takes it for done."""
         if not self.azure.gate.lets(f"{label}: would be written"):
             return {}
-        return await persistently(label, call)
+        return await with_retries(label, call)
 
     async def create(self, path: str, body: Json) -> Json:
         """POST an object; one that exists already is fine and is returned as it is."""
@@ -279,7 +279,7 @@ class KubernetesApi:
             except (LookupError, TypeError):
                 raise unreadable("it isn't a list of types") from None
 
-        return await persistently(f"{self.label}, GET {base}", attempt)
+        return await with_retries(f"{self.label}, GET {base}", attempt)
 
     async def settle(
         self,
@@ -448,7 +448,7 @@ async def kubeconfig_of(azure: Azure, resource_group: str, cluster: str) -> byte
         keep_secret(base64.b64decode(str(user.get("client-key-data") or "")))
         return found
 
-    known[key] = await persistently(f"AKS cluster {cluster}, credentials", attempt)
+    known[key] = await with_retries(f"AKS cluster {cluster}, credentials", attempt)
     return known[key]
 
 

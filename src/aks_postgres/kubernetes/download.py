@@ -8,10 +8,10 @@ import hashlib
 import aiohttp
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import ArmFault, clean
-from aks_postgres.arm.retry import persistently
+from aks_postgres.arm.retry import with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
-from aks_postgres.errors import AzureRefused
 from aks_postgres.files.given_files import FileRefused, read_given
 
 _LARGEST_BYTES = 32 * 1024 * 1024
@@ -81,4 +81,4 @@ async def _download(azure: Azure, field: str, url: str) -> bytes:
             ) from None
         return bytes(data)
 
-    return await persistently(field, attempt)
+    return await with_retries(field, attempt)

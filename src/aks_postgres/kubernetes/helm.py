@@ -25,15 +25,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs
 from aks_postgres.arm.gate import Gate, Write
 from aks_postgres.arm.responses import Json, clean
-from aks_postgres.errors import (
-    AzureRefused,
-    AzureUnavailable,
-    NotEffectiveYet,
-    NotOurs,
-    ProvisioningError,
-)
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL, Chart, Release
 
 PACKAGE = "helm_python"

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet, NotOurs
 from aks_postgres.arm.poll import poll
 from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.errors import AzureRefused, NotEffectiveYet, NotOurs
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.kubernetes.client import KubernetesApi, kubeconfig_with_token
 from aks_postgres.kubernetes.download import fetch_pinned

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.errors import AzureRefused, NotEffectiveYet
 from aks_postgres.files.yaml_text import NotYaml, yaml_documents
 from aks_postgres.kubernetes.client import FIELD_MANAGER, KubernetesApi
 from aks_postgres.kubernetes.download import fetch_pinned

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
+from aks_postgres.arm.errors import AzureUnavailable
 from aks_postgres.arm.responses import clean
-from aks_postgres.errors import AzureUnavailable
 from aks_postgres.kubernetes.client import KubernetesApi
 
 _PROTOCOL = "v4.channel.k8s.io"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aks_postgres.arm.gate import Gate
 from aks_postgres.arm.responses import Json
-from aks_postgres.preflight.findings import FINE, Verdict, problem
+from aks_postgres.preflight.findings import FINE, Findings, problem
 from aks_postgres.spec.environment import NetworkSpec, range_problem
 from aks_postgres.spec.names import WORKER_ADDRESS, Names
 
@@ -34,7 +34,7 @@ def _recorded_address(groups: Sequence[Json], names: Names) -> str | None:
 
 def authorized_ranges(
     network: NetworkSpec, address: str | None
-) -> tuple[tuple[str, ...], str | None, Verdict]:
+) -> tuple[tuple[str, ...], str | None, Findings]:
     """The authorized ranges, the worker's address if it was added to them, and what is wrong.
 
     Args:

@@ -9,23 +9,23 @@ from aks_postgres.arm.kubernetes_types import wrong_types
 from aks_postgres.errors import Finding, PermanentError, TemporaryError
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.kubernetes.operator_manifest import manifest_objects
-from aks_postgres.preflight.findings import FINE, Verdict, problem
+from aks_postgres.preflight.findings import FINE, Findings, problem
 from aks_postgres.spec.environment import EnvironmentSpec
 
 _COMPONENTS = "database.components"
 
 
-async def judge_components(azure: Azure, spec: EnvironmentSpec) -> Verdict:
+async def judge_components(azure: Azure, spec: EnvironmentSpec) -> Findings:
     """Whether the manifests of cert-manager and the plugin are there and are what the spec says."""
     if spec.database is None or spec.database.backup.engine != "plugin":
         return FINE
-    verdict = FINE
+    findings = FINE
     for name in ("cert_manager", "plugin"):
-        verdict += await _judge(azure, spec, f"{name}_manifest_url", f"{name}_manifest_sha256")
-    return verdict
+        findings += await _judge(azure, spec, f"{name}_manifest_url", f"{name}_manifest_sha256")
+    return findings
 
 
-async def _judge(azure: Azure, spec: EnvironmentSpec, url: str, sha256: str) -> Verdict:
+async def _judge(azure: Azure, spec: EnvironmentSpec, url: str, sha256: str) -> Findings:
     assert spec.database is not None
     given = spec.database.components
     field = f"{_COMPONENTS}.{url} and {_COMPONENTS}.{sha256}"
@@ -39,9 +39,9 @@ async def _judge(azure: Azure, spec: EnvironmentSpec, url: str, sha256: str) -> 
             way_out="Set them to a release of it; then run again.",
         )
     except PermanentError as failed:
-        return Verdict(problems=(Finding(failed.text, failed.way_out),))  # begins with the fields
+        return Findings(problems=(Finding(failed.text, failed.way_out),))  # begins with the fields
     except TemporaryError as failed:
-        return Verdict(
+        return Findings(
             problems=(Finding(str(failed), "Run again; if it stays so, see that this worker reaches it."),)
         )
     for item in objects:

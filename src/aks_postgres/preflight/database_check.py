@@ -9,13 +9,15 @@ from aks_postgres.database.limits import impossible
 from aks_postgres.database.objects import POSTGRES_API, postgres_cluster
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.client import kubernetes_api, object_problem
-from aks_postgres.preflight.findings import FINE, Verdict, problem
-from aks_postgres.reports.outputs import Site
+from aks_postgres.preflight.findings import FINE, Findings, problem
+from aks_postgres.reports.outputs import Target
 from aks_postgres.resources.lasting_states import is_stopped
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
-async def judge_database(azure: Azure, spec: EnvironmentSpec, site: Site, cluster: Json | None) -> Verdict:
+async def judge_database(
+    azure: Azure, spec: EnvironmentSpec, target: Target, cluster: Json | None
+) -> Findings:
     """Whether the live Postgres cluster can become what the spec wants; asked once.
 
     What can't be asked now is refused by the step itself, before it writes.
@@ -23,14 +25,14 @@ async def judge_database(azure: Azure, spec: EnvironmentSpec, site: Site, cluste
     Args:
         azure: the run's connection.
         spec: the environment wanted.
-        site: the generation.
+        target: the generation.
         cluster: the AKS cluster as ARM shows it; None when there is none.
     """
     if spec.database is None or cluster is None or is_stopped(cluster):
         return FINE
     if state_of(cluster).casefold() in ("creating", "deleting"):
         return FINE
-    names, namespace = site.names, spec.namespaces.database
+    names, namespace = target.names, spec.namespaces.database
     path = f"/apis/{POSTGRES_API}/namespaces/{namespace}/clusters/{names.postgres_cluster}"
     try:
         async with kubernetes_api(azure, names.resource_group, names.cluster) as api:
@@ -39,12 +41,12 @@ async def judge_database(azure: Azure, spec: EnvironmentSpec, site: Site, cluste
         return FINE
     if object_problem(live, path):
         return FINE
-    verdict = FINE
-    for found in impossible(live, postgres_cluster(spec, site, "", "")):
-        verdict += problem(
+    findings = FINE
+    for found in impossible(live, postgres_cluster(spec, target, "", "")):
+        findings += problem(
             found.field,
             f"{found.new} is wanted, and the Postgres cluster {names.postgres_cluster} has {found.old}; that can't be "
             "changed in place.",
             "Set it back, or make another cluster (another database.name) and move the data.",
         )
-    return verdict
+    return findings

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import Answer, ArmFault, Json, Turned, listing, wire_items
-from aks_postgres.arm.retry import persistently, read, read_list, read_path, refusal, send
-from aks_postgres.errors import AzureRefused, Finding
-from aks_postgres.preflight.findings import FINE, Verdict
+from aks_postgres.arm.retry import read, read_list, read_path, refusal, send, with_retries
+from aks_postgres.errors import Finding
+from aks_postgres.preflight.findings import FINE, Findings
 from aks_postgres.preflight.permissions import PROVIDERS
+from aks_postgres.resources import storage_account
 from aks_postgres.spec.names import Names
 
 T = TypeVar("T")
@@ -43,7 +45,7 @@ class SubscriptionFacts:
     providers: list[Json]
     permissions: list[Json] | None
     locations: list[Json] | None
-    refused: Verdict
+    refused: Findings
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class RegionFacts:
     compute_skus: list[Json] | None
     compute_usages: list[Json] | None
     network_usages: list[Json] | None
-    refused: Verdict
+    refused: Findings
 
 
 async def ask_subscription(azure: Azure, subscription_id: str) -> SubscriptionFacts:
@@ -178,7 +180,7 @@ class _Asked:
             # Of a provider that isn't registered there is nothing yet; this run registers it, and the report
             # says which checks that leaves to Azure.
             if refused.code not in _NOT_REGISTERED:
-                self.refused += Verdict(
+                self.refused += Findings(
                     problems=(Finding(str(refused).removesuffix(refused.way_out).strip(), refused.way_out),)
                 )
             return None
@@ -245,7 +247,7 @@ async def _grafana(azure: Azure, names: Names) -> Json | None:
 
 async def _kubernetes_versions(azure: Azure, region: str) -> Json:
     clusters = azure.container_service.managed_clusters
-    answer: Answer = await persistently(
+    answer: Answer = await with_retries(
         f"Kubernetes versions of {region}", lambda: send(clusters.list_kubernetes_versions, region)
     )
     return answer.body
@@ -254,9 +256,9 @@ async def _kubernetes_versions(azure: Azure, region: str) -> Json:
 async def _storage_name(azure: Azure, names: Names) -> tuple[Json, Json | None]:
     """Whether the storage account's name is free, and the account if it is in the group for backups."""
     accounts, name = azure.storage.storage_accounts, names.storage_account
-    body = json.dumps({"name": name, "type": "Microsoft.Storage/storageAccounts"}).encode()
+    body = json.dumps({"name": name, "type": storage_account.KIND.type}).encode()
     label = f"storage account name {name}"
-    answer = await persistently(label, lambda: send(accounts.check_name_availability, body))
+    answer = await with_retries(label, lambda: send(accounts.check_name_availability, body))
     if answer.body.get("nameAvailable"):
         return answer.body, None
     return answer.body, await read(

@@ -9,29 +9,29 @@ from aks_postgres.errors import Finding
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Findings:
     """Texts for people; each starts with the spec field to look at, and a problem ends with its way out."""
 
     problems: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def __add__(self, other: Verdict) -> Verdict:
-        return Verdict(self.problems + other.problems, self.warnings + other.warnings)
+    def __add__(self, other: Findings) -> Findings:
+        return Findings(self.problems + other.problems, self.warnings + other.warnings)
 
 
-FINE = Verdict()
+FINE = Findings()
 
 
-def about_rights(gate: Gate, verdict: Verdict) -> Verdict:
+def about_rights(gate: Gate, findings: Findings) -> Findings:
     """What rights are lacking, as it concerns this run: a plan writes nothing, and says what a run would lack."""
-    return Verdict(warnings=verdict.problems + verdict.warnings) if gate.plans else verdict
+    return Findings(warnings=findings.problems + findings.warnings) if gate.plans else findings
 
 
-def problem(field: str, text: str, way_out: str) -> Verdict:
+def problem(field: str, text: str, way_out: str) -> Findings:
     """The run can't start; `text` says what was given and what is allowed, `way_out` what to do."""
-    return Verdict(problems=(Finding(f"{field}: {text}", way_out),))
+    return Findings(problems=(Finding(f"{field}: {text}", way_out),))
 
 
-def warning(field: str, text: str) -> Verdict:
+def warning(field: str, text: str) -> Findings:
     """The run starts all the same, and the reader should know."""
-    return Verdict(warnings=(f"{field}: {text}",))
+    return Findings(warnings=(f"{field}: {text}",))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aks_postgres.arm.responses import Json
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.resources.ownership import to_adopt
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import (
@@ -77,7 +77,7 @@ def find_generation(
     groups: Sequence[Json],
     deleted_workspaces: Iterable[str],
     wanted: int | None = None,
-) -> tuple[Generation, Verdict]:
+) -> tuple[Generation, Findings]:
     """The live generation, or the one after the highest ever seen.
 
     Args:
@@ -104,33 +104,33 @@ def find_generation(
             alive.append(((_tags(group).get(STATE) == "current", may_use, number), group))
     number = wanted or (max(alive, key=lambda one: one[0])[0][2] if alive else seen + 1)
     names = every[number]
-    verdict = FINE
+    findings = FINE
     used = [group for (_, _, alive_number), group in alive if alive_number == number]
     backups = by_name.get(names.backup_group.casefold())
     if backups is not None and names.backup_group != names.resource_group:
         used.append(backups)
     untagged = [str(group["name"]) for group in used if not is_ours(group.get("tags"), spec)]
     for group in used:
-        verdict += _judge_group(spec, group, untagged)
+        findings += _judge_group(spec, group, untagged)
     for name in retiring:
         beside = [str(group["name"]) for _, group in alive]
-        verdict += _judge_retiring(spec, name, beside, is_rebuild=wanted is not None)
+        findings += _judge_retiring(spec, name, beside, is_rebuild=wanted is not None)
     current = [str(group["name"]) for (is_current, _, _), group in alive if is_current]
     if len(current) > 1 and wanted is None:
-        verdict += problem(
+        findings += problem(
             "name",
             f"{' and '.join(current)} are both tagged {STATE}: current, and an environment has one current generation.",
             f"Run rebuild with confirm {environment_key(spec)}: it keeps the newer one and tears the other down; or "
             "correct the tag of the one that isn't.",
         )
-    verdict += _judge_strays(spec, ours, every.values())
-    verdict += _judge_adopt(spec, names, every.values())
+    findings += _judge_strays(spec, ours, every.values())
+    findings += _judge_adopt(spec, names, every.values())
     there = {alive_number: every[alive_number] for (_, _, alive_number), _ in alive}
     others = tuple(found for alive_number, found in there.items() if alive_number != number)
-    return Generation(number, names, number in there, others), verdict
+    return Generation(number, names, number in there, others), findings
 
 
-def _judge_retiring(spec: EnvironmentSpec, name: str, others: Sequence[str], *, is_rebuild: bool) -> Verdict:
+def _judge_retiring(spec: EnvironmentSpec, name: str, others: Sequence[str], *, is_rebuild: bool) -> Findings:
     """A tear-down that has begun; only who typed the environment's name goes on with one."""
     if is_rebuild:
         return warning("name", f"the tear-down of {name} has begun; this rebuild finishes it first.")
@@ -231,49 +231,49 @@ def _highest_seen(
     return max(seen, *deleted_generations(spec, subscription_id, deleted_workspaces), 0)
 
 
-def _judge_group(spec: EnvironmentSpec, group: Json, untagged: Sequence[str]) -> Verdict:
+def _judge_group(spec: EnvironmentSpec, group: Json, untagged: Sequence[str]) -> Findings:
     """Whether a group of a name that we compute can be used; `untagged` are all that would have to be adopted."""
     name, region = str(group["name"]), str(group.get("location", "")).replace(" ", "").lower()
-    verdict = FINE
+    findings = FINE
     if not is_ours(group.get("tags"), spec) and name.lower() not in spec.adopt:
-        verdict += problem(
+        findings += problem(
             "adopt",
             f"the resource group {name} exists without this environment's tags (managed-by: aks-postgres, "
             f"{ENVIRONMENT}: {environment_key(spec)}), so it isn't ours to change.",
             f"If it is yours, type its name, {to_adopt(spec, *untagged)}; otherwise choose another name or suffix.",
         )
     if region != spec.region:
-        verdict += problem(
+        findings += problem(
             "region",
             f"{spec.region} was given and the resource group {name} exists in {region}; a group can't move.",
             f"Choose region: {region}, or another name or suffix.",
         )
     if _is_deleting(group):
-        verdict += problem(
+        findings += problem(
             "name",
             f"the resource group {name} is being deleted by someone.",
             "Wait until it is gone (up to an hour), then run again.",
         )
-    return verdict
+    return findings
 
 
-def _judge_strays(spec: EnvironmentSpec, ours: Sequence[Json], every: Iterable[Names]) -> Verdict:
+def _judge_strays(spec: EnvironmentSpec, ours: Sequence[Json], every: Iterable[Names]) -> Findings:
     """Refuse to build a second copy beside a live one that another suffix named."""
     computed = {names.resource_group.casefold() for names in every}
-    verdict = FINE
+    findings = FINE
     for group in ours:
         tags, name = _tags(group), str(group["name"])
         if tags.get(STATE) in ("building", "current") and name.casefold() not in computed:
-            verdict += problem(
+            findings += problem(
                 "suffix",
                 f"this environment already lives in the resource group {name}, whose name doesn't follow "
                 f"from suffix {spec.suffix or '(unset)'}.",
                 "Set the suffix it was made with, or tear that one down first.",
             )
-    return verdict
+    return findings
 
 
-def _judge_adopt(spec: EnvironmentSpec, names: Names, every: Iterable[Names]) -> Verdict:
+def _judge_adopt(spec: EnvironmentSpec, names: Names, every: Iterable[Names]) -> Findings:
     """Refuse to adopt what this environment would never use."""
     computed = {name for each in every for name in (each.resource_group, each.backup_group)}
     unknown = [group for group in spec.adopt if group not in computed]

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from aks_postgres.arm.responses import Json
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.versions import minor_of, order
 
 COMMUNITY = "KubernetesOfficial"
 LONG_TERM = "AKSLongTermSupport"
@@ -41,21 +42,6 @@ class Offered:
     is_preview: bool = False
 
 
-def order(version: str) -> tuple[int, ...]:
-    """A version to compare."""
-    return tuple(int(part) for part in version.split("."))
-
-
-def minor_of(version: str) -> str:
-    """1.35 of 1.35.2."""
-    return ".".join(version.split(".")[:2])
-
-
-def is_covered(wanted: str, live: str) -> bool:
-    """Whether a live version is what was asked for: of that minor, and of that patch or a later one."""
-    return minor_of(wanted) == minor_of(live) and order(live) >= order(wanted)
-
-
 def offered_versions(listing: Json) -> list[Offered]:
     """Read AKS's list (https://learn.microsoft.com/rest/api/aks/managed-clusters/list-kubernetes-versions)."""
     found = [
@@ -78,7 +64,7 @@ def plan_of(spec: EnvironmentSpec) -> str:
 
 def choose_version(
     spec: EnvironmentSpec, offered: Sequence[Offered], live: str | None = None, live_patch: str | None = None
-) -> tuple[str, Verdict]:
+) -> tuple[str, Findings]:
     """The version to ask AKS for, such as 1.35.2.
 
     Args:
@@ -89,12 +75,12 @@ def choose_version(
     """
     wanted = spec.cluster.kubernetes_version
     if live is not None:
-        version, verdict = _for_live_cluster(spec, offered, wanted, live, live_patch or live)
+        version, findings = _for_live_cluster(spec, offered, wanted, live, live_patch or live)
     elif wanted:
-        version, verdict = _resolve(spec, offered, wanted)
+        version, findings = _resolve(spec, offered, wanted)
     else:
-        version, verdict = _for_new_cluster(spec, offered)
-    return version, verdict if verdict.problems else verdict + _judge_operator(spec, version)
+        version, findings = _for_new_cluster(spec, offered)
+    return version, findings if findings.problems else findings + _judge_operator(spec, version)
 
 
 def unasked_version(spec: EnvironmentSpec) -> str:
@@ -111,7 +97,7 @@ def _supported(spec: EnvironmentSpec) -> tuple[str, ...] | None:
     return OPERATOR_SUPPORTS.get(minor_of(spec.operator.version))
 
 
-def _for_new_cluster(spec: EnvironmentSpec, offered: Sequence[Offered]) -> tuple[str, Verdict]:
+def _for_new_cluster(spec: EnvironmentSpec, offered: Sequence[Offered]) -> tuple[str, Findings]:
     supported, open_to_us = _supported(spec), _open(spec, offered)
     usable = [one for one in open_to_us if supported is None or one.minor in supported]
     if usable:
@@ -126,7 +112,7 @@ def _for_new_cluster(spec: EnvironmentSpec, offered: Sequence[Offered]) -> tuple
 
 def _for_live_cluster(
     spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str | None, live: str, live_patch: str
-) -> tuple[str, Verdict]:
+) -> tuple[str, Findings]:
     live_minor = order(minor_of(live_patch))
     wanted_minor = order(minor_of(wanted or live_patch))
     if wanted_minor == live_minor:
@@ -151,7 +137,7 @@ def _for_live_cluster(
     return _resolve(spec, offered, wanted or live_patch)
 
 
-def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> tuple[str, Verdict]:
+def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> tuple[str, Findings]:
     """The full version for one that a person gave."""
     found = next((one for one in offered if one.minor == minor_of(wanted) and one.patches), None)
     if found is None:
@@ -193,7 +179,7 @@ def _listed(spec: EnvironmentSpec, offered: Sequence[Offered]) -> str:
     return ", ".join(one.minor for one in _open(spec, offered)) or "none"
 
 
-def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: str) -> Verdict:
+def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: str) -> Findings:
     if any(one.minor == minor_of(live_patch) and plan_of(spec) in one.plans for one in offered):
         return FINE
     return warning(
@@ -204,7 +190,7 @@ def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: s
     )
 
 
-def _judge_operator(spec: EnvironmentSpec, version: str) -> Verdict:
+def _judge_operator(spec: EnvironmentSpec, version: str) -> Findings:
     """Whether the operator and the Kubernetes version go together.
 
     An operator version that the table doesn't know isn't refused: it may be newer than the table, and its
@@ -264,9 +250,9 @@ def support_of(spec: EnvironmentSpec, version: str) -> str:
     return ", ".join(f"{what} (support ends {end})" if end else f"{what} (end unknown)" for what, end in ends)
 
 
-def judge_ends(spec: EnvironmentSpec, version: str, today: date) -> Verdict:
+def judge_ends(spec: EnvironmentSpec, version: str, today: date) -> Findings:
     """Warn where support has ended, or ends soon."""
-    verdict = FINE
+    findings = FINE
     for field, what, found in (
         ("cluster.kubernetes_version", f"Kubernetes {version} on AKS", KUBERNETES_END.get(minor_of(version))),
         (
@@ -277,5 +263,5 @@ def judge_ends(spec: EnvironmentSpec, version: str, today: date) -> Verdict:
     ):
         if found and (found.day - today).days <= END_IS_NEAR_DAYS:
             verb = "ended" if found.day < today else "ends"
-            verdict += warning(field, f"support for {what} {verb} {found}; plan the next version.")
-    return verdict
+            findings += warning(field, f"support for {what} {verb} {found}; plan the next version.")
+    return findings

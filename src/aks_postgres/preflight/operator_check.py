@@ -13,7 +13,7 @@ from aks_postgres.errors import Finding, PermanentError, TemporaryError
 from aks_postgres.kubernetes.helm import is_installed, rendered
 from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
 from aks_postgres.kubernetes.operator_manifest import ManifestWay
-from aks_postgres.preflight.findings import FINE, Verdict, problem
+from aks_postgres.preflight.findings import FINE, Findings, problem
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.problems import shown
 
@@ -21,7 +21,7 @@ from aks_postgres.spec.problems import shown
 _MOST_SHOWN = 10
 
 
-async def judge_operator(azure: Azure, spec: EnvironmentSpec) -> Verdict:
+async def judge_operator(azure: Azure, spec: EnvironmentSpec) -> Findings:
     """Whether manifest or chart are there, are what the spec says, and make objects that Kubernetes takes."""
     by_chart = spec.operator.installer == "helm"
     if by_chart and not is_installed():
@@ -33,23 +33,23 @@ async def judge_operator(azure: Azure, spec: EnvironmentSpec) -> Verdict:
         else:
             objects = (await ManifestWay.of(azure, spec)).objects
     except PermanentError as failed:
-        return Verdict(problems=(Finding(failed.text, failed.way_out),))  # begins with the field
+        return Findings(problems=(Finding(failed.text, failed.way_out),))  # begins with the field
     except TemporaryError as failed:
-        return Verdict(
+        return Findings(
             problems=(Finding(str(failed), "Run again; if it stays so, see that this worker reaches it."),)
         )
     wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]
-    verdict = FINE
+    findings = FINE
     for one in wrong[:_MOST_SHOWN]:
-        verdict += _told(spec, one)
-    return verdict
+        findings += _told(spec, one)
+    return findings
 
 
 def _all_wrong(objects: list[Json]) -> list[list[WrongType]]:
     return [wrong_types(item) for item in objects]
 
 
-def _told(spec: EnvironmentSpec, wrong: WrongType) -> Verdict:
+def _told(spec: EnvironmentSpec, wrong: WrongType) -> Findings:
     """The problem by the field to change: the chart's value that got there, where one has that key and value."""
     where = f"{wrong.thing}, {'.'.join(wrong.path)}"
     ending = f"{wrong.wanted} is what Kubernetes takes there ({where})"

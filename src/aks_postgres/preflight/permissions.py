@@ -10,7 +10,7 @@ import fnmatch
 from collections.abc import Sequence
 
 from aks_postgres.arm.responses import Json
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.resources import federated_credential, storage_account
 from aks_postgres.resources.kinds import actions, optional_actions, providers, removals
 
@@ -97,7 +97,7 @@ def granting(action: str, permissions: Sequence[Json]) -> list[Json]:
     ]
 
 
-def judge_entra(object_id: str, kind: str, scope: str, permissions: Sequence[Json]) -> Verdict:
+def judge_entra(object_id: str, kind: str, scope: str, permissions: Sequence[Json]) -> Findings:
     """Whether the caller gets into a cluster with Microsoft Entra ID: no other role lets it, not even Owner.
 
     Args:
@@ -130,7 +130,7 @@ def judge_permissions(
     *,
     has_database: bool = False,
     assigns_roles: bool = True,
-) -> Verdict:
+) -> Findings:
     """Whether the caller may do everything that the steps do.
 
     Args:

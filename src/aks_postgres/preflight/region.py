@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aks_postgres.arm.responses import Json
 from aks_postgres.kubernetes.helm import MISSING_EXTRA, WITHOUT_EXTRA
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.resources.kinds import regional_types
 from aks_postgres.resources.ownership import to_adopt
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -57,7 +57,7 @@ def judge_region(
     locations: Sequence[Json],
     providers: Sequence[Json],
     types: Sequence[str] = REGIONAL_TYPES,
-) -> Verdict:
+) -> Findings:
     """Whether the region exists for this subscription and has every service.
 
     Args:
@@ -77,22 +77,22 @@ def judge_region(
     shown = {_as_name(location["name"]): _as_name(location.get("displayName", "")) for location in locations}
     offered = {
         f"{provider['namespace']}/{kind.get('resourceType')}".casefold(): {
-            _as_name(place) for place in kind.get("locations") or []
+            _as_name(location) for location in kind.get("locations") or []
         }
         for provider in providers
         for kind in provider.get("resourceTypes") or []
     }
-    verdict = FINE
+    findings = FINE
     for kind in types:
         places = offered.get(kind.casefold())
         if places and not places & {spec.region, shown[spec.region]}:
-            verdict += problem(
+            findings += problem(
                 "region", f"{spec.region} was given and has no {kind}.", "Choose another region."
             )
-    return verdict
+    return findings
 
 
-def judge_storage_sku(spec: EnvironmentSpec, skus: Sequence[Json]) -> Verdict:
+def judge_storage_sku(spec: EnvironmentSpec, skus: Sequence[Json]) -> Findings:
     """Whether the region has the storage redundancy wanted."""
     here = {
         str(sku["name"])
@@ -113,7 +113,7 @@ def judge_storage_sku(spec: EnvironmentSpec, skus: Sequence[Json]) -> Verdict:
 
 def judge_storage_name(
     spec: EnvironmentSpec, names: Names, availability: Json, account: Json | None
-) -> Verdict:
+) -> Findings:
     """Whether the storage account's name is free, or taken by our own account.
 
     Args:
@@ -142,7 +142,7 @@ def judge_storage_name(
     )
 
 
-def judge_grafana(spec: EnvironmentSpec, *, has_own: bool) -> Verdict:
+def judge_grafana(spec: EnvironmentSpec, *, has_own: bool) -> Findings:
     """Whether a new Grafana can be spread over zones; one that is there already proves that it can."""
     if not spec.monitoring.grafana_zone_redundancy or spec.region in ZONE_REDUNDANT_GRAFANA or has_own:
         return FINE
@@ -154,7 +154,7 @@ def judge_grafana(spec: EnvironmentSpec, *, has_own: bool) -> Verdict:
     )
 
 
-def judge_addresses(spec: EnvironmentSpec, usages: Sequence[Json], *, has_cluster: bool) -> Verdict:
+def judge_addresses(spec: EnvironmentSpec, usages: Sequence[Json], *, has_cluster: bool) -> Findings:
     """Whether the quota has room for the public addresses of a new environment."""
     if has_cluster:
         return FINE
@@ -174,7 +174,7 @@ def judge_addresses(spec: EnvironmentSpec, usages: Sequence[Json], *, has_cluste
     )
 
 
-def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Verdict:
+def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Findings:
     """Whether a person will be able to administer Grafana."""
     if caller_type == "User" or spec.monitoring.grafana_admins:
         return FINE
@@ -185,7 +185,7 @@ def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Verdict:
     )
 
 
-def judge_installer(spec: EnvironmentSpec, *, has_helm: bool) -> Verdict:
+def judge_installer(spec: EnvironmentSpec, *, has_helm: bool) -> Findings:
     """Whether this worker has what the operator's installer needs."""
     if spec.operator.installer != "helm" or has_helm:
         return FINE

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aks_postgres.arm.diff import state_of
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import Finding, LastingState
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.errors import Finding
+from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.resources.lasting_states import stopped_here
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
@@ -19,7 +20,7 @@ _IN_THE_MAKING = ("creating", "deleting")
 
 def judge_standing(
     spec: EnvironmentSpec, names: Names, cluster: Json | None, groups: Sequence[Json]
-) -> Verdict:
+) -> Findings:
     """Whether the live cluster is in a state that no run gets it out of, or only one that was told to.
 
     Args:
@@ -30,12 +31,12 @@ def judge_standing(
     """
     if cluster is None:
         return FINE
-    verdict = FINE
+    findings = FINE
     for found in stopped_here(spec, names, cluster):
         if spec.cluster.if_stopped == "start":
-            verdict += warning("cluster.if_stopped", f"{found.label} is stopped; this run starts it.")
+            findings += warning("cluster.if_stopped", f"{found.label} is stopped; this run starts it.")
         else:
-            verdict += problem("cluster.if_stopped", f"{found.label} is stopped.", found.way_out)
+            findings += problem("cluster.if_stopped", f"{found.label} is stopped.", found.way_out)
     node_group = str((cluster.get("properties") or {}).get("nodeResourceGroup") or "")
     known = {str(group["name"]).casefold() for group in groups}
     if (
@@ -44,8 +45,8 @@ def judge_standing(
         and state_of(cluster).casefold() not in _IN_THE_MAKING
     ):
         lost = lost_node_group(names.cluster, node_group)
-        verdict += problem("name", str(lost).removesuffix(f" {lost.way_out}"), lost.way_out)
-    return verdict
+        findings += problem("name", str(lost).removesuffix(f" {lost.way_out}"), lost.way_out)
+    return findings
 
 
 def lost_node_group(cluster: str, node_group: str) -> LastingState:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aks_postgres.arm.responses import Json
-from aks_postgres.preflight.findings import FINE, Verdict, problem, warning
+from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 
 # https://learn.microsoft.com/azure/aks/use-system-pools
@@ -42,13 +42,13 @@ def vm_sizes(skus: Sequence[Json], region: str) -> dict[str, VmSize]:
         if sku.get("resourceType") != "virtualMachines":
             continue
         here = [
-            place
-            for place in sku.get("locationInfo") or []
-            if str(place.get("location", "")).casefold() == region
+            location
+            for location in sku.get("locationInfo") or []
+            if str(location.get("location", "")).casefold() == region
         ]
         if not here:
             continue
-        zones = {str(zone) for place in here for zone in place.get("zones") or []}
+        zones = {str(zone) for location in here for zone in location.get("zones") or []}
         is_allowed = True
         for restriction in sku.get("restrictions") or []:
             if restriction.get("type") == "Zone":
@@ -77,37 +77,39 @@ def _fits_system_pool(size: VmSize) -> bool:
     return size.vcpus >= SYSTEM_POOL_VCPUS and size.memory_gib >= SYSTEM_POOL_GIB and not is_burstable
 
 
-def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Verdict:
+def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Findings:
     """Whether both pools' sizes can be had."""
-    verdict = FINE
+    findings = FINE
     for field, pool in _pools(spec):
         size = sizes.get(pool.vm_size.casefold())
         where = f"{field}.vm_size"
         others = _suggested(field, pool, size, sizes)
         if size is None:
-            verdict += problem(where, f"{pool.vm_size} was given and {spec.region} doesn't offer it.", others)
+            findings += problem(
+                where, f"{pool.vm_size} was given and {spec.region} doesn't offer it.", others
+            )
         elif not size.is_allowed:
-            verdict += problem(
+            findings += problem(
                 where,
                 f"{size.name} was given and this subscription may not use it in {spec.region}.",
                 others,
             )
         elif lacking := [zone for zone in pool.zones if zone not in size.zones]:
             have = ", ".join(sorted(size.zones)) or "none"
-            verdict += problem(
+            findings += problem(
                 f"{field}.zones",
                 f"{', '.join(pool.zones)} were given and {size.name} can't be had in zone "
                 f"{', '.join(lacking)} of {spec.region} (can: {have}).",
                 others,
             )
         if size is not None and field == "system_pool" and not _fits_system_pool(size):
-            verdict += problem(
+            findings += problem(
                 where,
                 f"{size.name} was given, with {size.vcpus} vCPUs and {size.memory_gib:g} GiB; a system pool "
                 f"needs at least {SYSTEM_POOL_VCPUS} vCPUs, {SYSTEM_POOL_GIB} GiB and no B series.",
                 others,
             )
-    return verdict
+    return findings
 
 
 def _suggested(field: str, pool: NodePoolSpec, wanted: VmSize | None, sizes: Mapping[str, VmSize]) -> str:
@@ -168,7 +170,7 @@ def judge_quota(
     usages: Sequence[Json],
     live: Sequence[LivePool],
     beside: Sequence[LivePool] = (),
-) -> Verdict:
+) -> Findings:
     """Whether the quota lets both pools grow to their `max_count` and be upgraded at that size.
 
     What live pools of this environment use already isn't counted twice. Where they could grow as far before,
@@ -209,7 +211,7 @@ def judge_quota(
         )
         for _, pool in _pools(spec)
     )
-    verdict = FINE
+    findings = FINE
     for usage in usages:
         name = str((usage.get("name") or {}).get("value", ""))
         wanted = needed.get(name.casefold())
@@ -226,7 +228,7 @@ def judge_quota(
                 f"and {limit - by_others} can be had (quota {limit}, used by others {by_others})."
             )
             way_out = "Ask for more quota (https://aka.ms/AzureQuota), or choose fewer or smaller nodes."
-            verdict += (
+            findings += (
                 warning(fields, f"{text} {way_out}") if asks_nothing_new else problem(fields, text, way_out)
             )
-    return verdict
+    return findings

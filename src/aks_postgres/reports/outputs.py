@@ -50,7 +50,7 @@ UNCHANGED = Change(kind="unchanged")
 CREATED = Change(kind="created")
 
 
-class Site(Outputs):
+class Target(Outputs):
     """One generation of the environment: its names, and the IDs that follow from them."""
 
     subscription_id: str
@@ -66,8 +66,8 @@ class Site(Outputs):
         return f"{self.group_id(group or self.names.resource_group)}/providers/{kind}/{name}"
 
 
-class Place(Site):
-    """Where the environment goes and what it is called, as the preflight found it."""
+class CheckedTarget(Target):
+    """A target as the preflight found it: who writes to it, and what is resolved of the spec."""
 
     subscription_name: str
     tenant_id: str
@@ -292,7 +292,7 @@ class EnvironmentOutputs(Outputs):
     """Everything that `provision` made or found."""
 
     spec: EnvironmentSpec
-    place: Place
+    place: CheckedTarget
     resource_group: ResourceOutputs
     backup_group: ResourceOutputs
     identity: IdentityOutputs

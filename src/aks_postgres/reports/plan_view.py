@@ -26,8 +26,6 @@ Chapter = Literal[
     "Access",
     "Other",
 ]
-ROLE = "microsoft.authorization/roleassignments"
-CLUSTER = "microsoft.containerservice/managedclusters"
 ItemAction = Action | Literal["delete", "keep"]
 
 
@@ -97,11 +95,11 @@ class PlanView(Outputs):
         """
         chapters: list[str] = list(get_args(Chapter))
 
-        def place(item: PlanItem) -> tuple[int, int, str]:
+        def position(item: PlanItem) -> tuple[int, int, str]:
             kind = kinds.index(item.kind) if item.kind in kinds else -1
             return chapters.index(item.chapter), kind, item.name
 
-        return self.model_copy(update={"items": tuple(sorted(self.items, key=place))})
+        return self.model_copy(update={"items": tuple(sorted(self.items, key=position))})
 
     def of(self, *actions: ItemAction) -> tuple[PlanItem, ...]:
         """The items with one of these actions."""

@@ -6,14 +6,14 @@ import hashlib
 from typing import Literal
 
 from aks_postgres.reports.cost import Cost
-from aks_postgres.reports.outputs import EnvironmentOutputs, Outputs, Site
+from aks_postgres.reports.outputs import EnvironmentOutputs, Outputs, Target
 from aks_postgres.reports.plan_view import PlanView
 from aks_postgres.reports.receipt import Receipt
 
 Strategy = Literal["blue_green", "replace"]
 
 
-class LiveGeneration(Site):
+class LiveGeneration(Target):
     """A generation that is there, and how far it is."""
 
     state: Literal["building", "current", "retiring"]

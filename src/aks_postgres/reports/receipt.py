@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Literal
 
-from aks_postgres.reports.outputs import Outputs, Site
+from aks_postgres.reports.outputs import Outputs, Target
 
 
 class Removal(Outputs):
@@ -36,11 +36,11 @@ class Removals(Outputs):
         return "; ".join(map(str, self.items)) or "nothing to delete"
 
 
-class Vault(Outputs):
+class BackupAccount(Outputs):
     """A storage account with backups, and the resource group that it is in."""
 
-    account: str
-    account_id: str
+    name: str
+    id: str
     group: str
     group_id: str
     wanted: bool
@@ -55,8 +55,8 @@ class Inventory(Outputs):
     """What there is of an environment, and that nothing stands against its tear-down."""
 
     subscription: str
-    sites: tuple[Site, ...]
-    vaults: tuple[Vault, ...]
+    targets: tuple[Target, ...]
+    backup_accounts: tuple[BackupAccount, ...]
     soft_deleted: tuple[Removal, ...]
 
 
@@ -85,7 +85,7 @@ class Receipt(Outputs):
         return cls(
             environment=environment,
             subscription=inventory.subscription,
-            generations=tuple(site.generation for site in inventory.sites),
+            generations=tuple(target.generation for target in inventory.targets),
             deleted=those("deleted"),
             soft_deleted=those("soft-deleted"),
             kept=those("kept"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from aks_postgres.arm.errors import LastingState, NotEffectiveYet
 from aks_postgres.arm.responses import Json, clean
-from aks_postgres.errors import LastingState, NotEffectiveYet
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.resources.pod_troubles import told, troubles_of
 

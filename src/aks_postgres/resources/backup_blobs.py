@@ -17,18 +17,19 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 
+from aks_postgres.arm.errors import LastingState, NotEffectiveYet
 from aks_postgres.arm.gate import Write
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, clean
-from aks_postgres.arm.retry import persistently
+from aks_postgres.arm.retry import with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.database.objects import AUDIENCE
-from aks_postgres.errors import LastingState, NotEffectiveYet, TemporaryError
+from aks_postgres.errors import TemporaryError
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import FederatedCredentialOutputs, Place, StorageAccountOutputs
+from aks_postgres.reports.outputs import CheckedTarget, FederatedCredentialOutputs, StorageAccountOutputs
 from aks_postgres.spec.environment import EnvironmentSpec
 
 _PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
@@ -60,17 +61,17 @@ class BackupBlobs:
         self,
         api: KubernetesApi,
         spec: EnvironmentSpec,
-        place: Place,
+        target: CheckedTarget,
         client_id: str,
         account: StorageAccountOutputs,
     ) -> None:
         self._api = api
         self._namespace = spec.namespaces.database
-        self._account_name = place.names.postgres_cluster
-        self._tenant = place.tenant_id
+        self._account_name = target.names.postgres_cluster
+        self._tenant = target.tenant_id
         self._client_id = client_id
         self._url = f"{account.blob_endpoint.rstrip('/')}/{spec.storage.container}"
-        self._label = f"backups of {place.names.postgres_cluster}"
+        self._label = f"backups of {target.names.postgres_cluster}"
         self._token = ""
 
     async def prove_access(self, credential: FederatedCredentialOutputs) -> list[str]:
@@ -132,12 +133,12 @@ class BackupBlobs:
             most: stop after as many.
         """
         if not self._token:
-            await persistently(self._label, self._sign_in)
+            await with_retries(self._label, self._sign_in)
         found: list[Blob] = []
         marker = ""
         for _ in range(_MOST_PAGES):
             query = {"restype": "container", "comp": "list", "prefix": prefix, "marker": marker}
-            text = await persistently(self._label, partial(self._send, "GET", "", {}, **query))
+            text = await with_retries(self._label, partial(self._send, "GET", "", {}, **query))
             try:
                 page = ElementTree.fromstring(text.removeprefix("\ufeff"))
             except ElementTree.ParseError:
@@ -237,7 +238,7 @@ class BackupBlobs:
         async def look() -> bool | None:
             nonlocal refused
             try:
-                await persistently(self._label, once)
+                await with_retries(self._label, once)
             except _Refused as no:
                 refused = str(no)
                 return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.kind import Kind, names_in
 from aks_postgres.arm.responses import Json
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -44,6 +45,12 @@ def desired(spec: EnvironmentSpec, live: Json | None = None) -> Json:
             "containerDeleteRetentionPolicy": kept("containerDeleteRetentionPolicy"),
         }
     }
+
+
+def decision(label: str, spec: EnvironmentSpec, live: Json | None) -> Decision:
+    """Whether it has to be written; the rest of what it shows isn't the caller's to write."""
+    found = decide(label, desired(spec, live), live)
+    return Decision(found.change, {"properties": found.body["properties"]} if found.body else {})
 
 
 def _days(policy: Any) -> int:

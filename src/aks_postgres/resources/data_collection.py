@@ -6,7 +6,6 @@ https://learn.microsoft.com/rest/api/monitor/data-collection-rule-associations
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from aks_postgres.arm.client import Azure
@@ -15,7 +14,7 @@ from aks_postgres.arm.kind import Kind, scope_and_name
 from aks_postgres.arm.reconcile import ensure, look_at, settled, unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import Place, ResourceOutputs
+from aks_postgres.reports.outputs import CheckedTarget, ResourceOutputs
 from aks_postgres.resources.links import with_destinations
 from aks_postgres.resources.managed_cluster import CREATE_S, cluster_resource
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -58,19 +57,61 @@ ASSOCIATION = Kind(
     removal="data collection rule associations",
 )
 
+_METRICS = "Microsoft-PrometheusMetrics"
+_LOGS = "Microsoft-ContainerInsights-Group-Default"
 # How a resource provider refuses what hangs on something that isn't ready; 403, 429 and 5xx mean other things.
 _REFUSED = (400, 404, 409)
 
 
-def plain_region(location: str) -> str:
-    """A workspace's region as az writes it into names: lower-case letters and digits."""
-    return re.sub(r"[^a-z0-9]", "", location.lower())
+def endpoint(spec: EnvironmentSpec, region: str) -> tuple[Json, Json]:
+    """What a data collection endpoint shall be, and what is only said when it is made."""
+    return {"location": region, "kind": "Linux", "tags": resource_tags(spec)}, {"properties": {}}
+
+
+def metrics_rule(workspace_id: str, endpoint_id: str) -> Json:
+    """The properties of the rule that sends the cluster's metrics to an Azure Monitor workspace."""
+    return {
+        "description": "DCR description",
+        "dataCollectionEndpointId": endpoint_id,
+        "dataSources": {
+            "prometheusForwarder": [
+                {"name": "PrometheusDataSource", "streams": [_METRICS], "labelIncludeFilter": {}}
+            ]
+        },
+        "dataFlows": [{"streams": [_METRICS], "destinations": ["MonitoringAccount1"]}],
+        "destinations": {
+            "monitoringAccounts": [{"accountResourceId": workspace_id, "name": "MonitoringAccount1"}]
+        },
+    }
+
+
+def logs_rule(workspace_id: str) -> Json:
+    """The properties of the rule that sends container logs to a Log Analytics workspace."""
+    return {
+        "dataSources": {
+            "extensions": [
+                {
+                    "name": "ContainerInsightsExtension",
+                    "extensionName": "ContainerInsights",
+                    "streams": [_LOGS],
+                    "extensionSettings": {"dataCollectionSettings": {"enableContainerLogV2": True}},
+                }
+            ]
+        },
+        "dataFlows": [{"streams": [_LOGS], "destinations": ["la-workspace"]}],
+        "destinations": {"logAnalytics": [{"workspaceResourceId": workspace_id, "name": "la-workspace"}]},
+    }
+
+
+def association(rule_id: str, description: str) -> tuple[Json, Json]:
+    """What an association shall be, and what is only said when it is made."""
+    return {"properties": {"dataCollectionRuleId": rule_id}}, {"properties": {"description": description}}
 
 
 async def ensure_rule(
     azure: Azure,
     spec: EnvironmentSpec,
-    place: Place,
+    target: CheckedTarget,
     group: ResourceOutputs,
     name: str,
     region: str,
@@ -81,14 +122,14 @@ async def ensure_rule(
 
     Args:
         spec: the environment wanted.
-        place: names.
+        target: names.
         group: the environment's resource group.
         name: the rule's.
         region: where it goes.
         properties: what it shall be.
         workspace: the internal ID of the workspace that it writes to now.
     """
-    resource = RULE.at(azure, place.resource_id(RULE.type, name))
+    resource = RULE.at(azure, target.resource_id(RULE.type, name))
     wanted = {"location": region, "kind": "Linux", "tags": resource_tags(spec), "properties": properties}
 
     def decision(live: Json | None) -> Decision:
@@ -127,8 +168,7 @@ async def ensure_association(
             await settled(whole)
             return await resource.put(body, live)
 
-    wanted = {"properties": {"dataCollectionRuleId": rule.id}}
-    once = {"properties": {"description": description}}
+    wanted, once = association(rule.id, description)
     patient = replace(resource, put=put)
     _, change = await ensure(patient, lambda live: decide(label, wanted, live, only_at_creation=once))
     return ResourceOutputs(id=resource.id, name=name, change=change)

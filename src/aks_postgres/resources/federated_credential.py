@@ -6,6 +6,7 @@ https://learn.microsoft.com/rest/api/managedidentity/federated-identity-credenti
 from __future__ import annotations
 
 from aks_postgres.arm.kind import Kind
+from aks_postgres.arm.responses import Json
 
 KIND = Kind(
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
@@ -15,3 +16,8 @@ KIND = Kind(
     immutable=(),
     option="database credential",
 )
+
+
+def desired(issuer: str, subject: str, audience: str) -> Json:
+    """Whose tokens stand for the identity: the cluster's, of one service account."""
+    return {"properties": {"issuer": issuer, "subject": subject, "audiences": [audience]}}

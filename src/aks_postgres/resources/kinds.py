@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from aks_postgres.arm.kind import Kind
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.plan_view import Chapter
 from aks_postgres.resources import (
     blob_container,
@@ -91,18 +91,23 @@ def is_foundation(resource_id: str, kinds: Iterable[Kind] = KINDS) -> bool:
     return any(kind.is_foundation for kind in kinds if kind.type.casefold() == resource_type(resource_id))
 
 
-def owned_ids(spec: EnvironmentSpec, site: Site, kinds: Iterable[Kind] = KINDS) -> dict[str, Kind]:
+def owned_ids(spec: EnvironmentSpec, target: Target, kinds: Iterable[Kind] = KINDS) -> dict[str, Kind]:
     """The case-folded IDs of everything with tags that a generation may have in its resource group."""
     return {
-        site.resource_id(kind.type, name).casefold(): kind
+        target.resource_id(kind.type, name).casefold(): kind
         for kind in kinds
-        for name in kind.owned(site.names, spec.region)
+        for name in kind.owned(target.names, spec.region)
     }
 
 
 def plan_words(kinds: Iterable[Kind] = KINDS) -> Mapping[str, tuple[Chapter, str]]:
     """Chapter and word of each type, by its name in small letters."""
     return {kind.type.casefold(): (kind.chapter, kind.plan_word or kind.word) for kind in kinds}
+
+
+def brings(kinds: Iterable[Kind] = KINDS) -> Mapping[str, tuple[str, ...]]:
+    """What happens beside the creation of each type, by its name in small letters."""
+    return {kind.type.casefold(): kind.brings for kind in kinds}
 
 
 def kind_of(resource_id: str) -> tuple[Chapter, str]:

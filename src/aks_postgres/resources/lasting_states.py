@@ -8,8 +8,8 @@ them to end is of no use.
 
 from __future__ import annotations
 
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import LastingState
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from aks_postgres.arm.diff import Decision
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.reconcile import ArmResource
 from aks_postgres.arm.responses import Answer, Json
-from aks_postgres.errors import LastingState
 from aks_postgres.reports.outputs import Change, FieldChange, IdentityOutputs
 
 # One write may be overtaken by an operation of AKS's own; that a second one didn't help either says that none will.

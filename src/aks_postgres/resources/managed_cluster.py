@@ -1,27 +1,203 @@
-"""The managed cluster as an ARM resource, as every chapter that writes it describes it."""
+"""AKS clusters.
+
+https://learn.microsoft.com/rest/api/aks/managed-clusters
+"""
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.deletion import Deletable
+from aks_postgres.arm.diff import Decision, decide, merged
+from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.reconcile import ArmResource
 from aks_postgres.arm.responses import Answer, Json
-from aks_postgres.errors import NotOurs
-from aks_postgres.reports.outputs import UNCHANGED, ClusterOutputs, Planned, Site, StepOutputs
+from aks_postgres.reports.outputs import (
+    UNCHANGED,
+    CheckedTarget,
+    ClusterOutputs,
+    Planned,
+    StepOutputs,
+    Target,
+)
+from aks_postgres.resources import node_pool
+from aks_postgres.resources.node_pool import DEADLINE_S
+from aks_postgres.resources.ownership import refuse_foreign
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names, resource_tags
 
 # Azure seconds, https://github.com/Azure/AKS/issues/1439 and recordings of Azure PowerShell: a create takes 4 to 13
 # minutes, an update 1 to 3; AKS documents no limit, terraform waits 90 minutes.
 CREATE_S = 400
 UPDATE_S = 111
-DEADLINE_S = 3600
 # More than 8 minutes: https://github.com/Azure/terraform-azurerm-aks/pull/74
 DELETE_S = 500
 # The SDK's default.
 _API_VERSION = "2026-08-01"
+
+KIND = Kind(
+    "Microsoft.ContainerService/managedClusters",
+    "AKS cluster",
+    "Cluster",
+    lambda azure: azure.container_service.managed_clusters,
+    put="begin_create_or_update",
+    delete="begin_delete",
+    create_s=CREATE_S,
+    create_deadline_s=DEADLINE_S,
+    delete_s=DELETE_S,
+    delete_deadline_s=DEADLINE_S,
+    if_match=True,  # so that nobody's change in between is overwritten
+    waits=False,  # AKS deletes it whatever else it is doing
+    brings=(
+        "AKS also makes the group of the nodes, a virtual network, a load balancer and an outbound public IP address",
+        "API server address and OIDC issuer: known after creation",
+    ),
+    is_regional=True,
+    owned=lambda names, _: (names.cluster,),
+    reads="AKS cluster",
+    step="AKS cluster, managed Prometheus, Container insights",
+    removal="AKS cluster",
+    # The first is a linked action: https://learn.microsoft.com/azure/aks/aks-service-permissions
+    linked={
+        "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster with its identity",
+        "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "namespaces, operator",
+    },
+)
+
+
+def desired(
+    spec: EnvironmentSpec, target: CheckedTarget, identity_id: str, workspace_id: str | None = None
+) -> tuple[Json, Json]:
+    """What the cluster shall be, and what is only said when it is created.
+
+    Args:
+        spec: the environment wanted.
+        target: names, Kubernetes version and authorized ranges.
+        identity_id: the control plane's managed identity.
+        workspace_id: the Log Analytics workspace, where the first write brings all that later steps would add.
+
+    Returns:
+        The fields we own, and those that belong to AKS, the autoscaler or later steps once the cluster exists.
+    """
+    pool = spec.system_pool
+    wanted: Json = {
+        "location": spec.region,
+        "tags": resource_tags(spec),
+        "sku": {"name": "Base", "tier": spec.cluster.tier},
+        "identity": {"type": "UserAssigned", "userAssignedIdentities": {identity_id: {}}},
+        "properties": {
+            "nodeResourceGroup": target.names.node_resource_group,
+            "enableRBAC": True,
+            "networkProfile": {
+                "networkPlugin": "azure",
+                "networkPluginMode": "overlay",
+                "networkDataplane": "cilium",
+                "loadBalancerSku": "standard",
+                "outboundType": "loadBalancer",
+            },
+            "oidcIssuerProfile": {"enabled": True},
+            "securityProfile": {"workloadIdentity": {"enabled": True}},
+            "apiServerAccessProfile": {"authorizedIPRanges": list(target.authorized_ip_ranges)},
+            "agentPoolProfiles": [{"name": pool.name, **node_pool.desired(spec, pool, "System", target)}],
+        },
+    }
+    once: Json = {
+        "properties": {
+            "kubernetesVersion": target.kubernetes_version,
+            "dnsPrefix": dns_prefix(target.names, target.subscription_id),
+            "disableLocalAccounts": False,
+            "addonProfiles": {},
+            "storageProfile": {},
+            "bootstrapProfile": {"artifactSource": "Direct"},
+            # Metrics are switched on once their data collection rule is associated: the agent crash-loops before.
+            "azureMonitorProfile": {
+                "metrics": {
+                    "enabled": False,
+                    "kubeStateMetrics": {"metricLabelsAllowlist": "", "metricAnnotationsAllowList": ""},
+                }
+            },
+            "agentPoolProfiles": [{"name": pool.name, **node_pool.at_creation(target, pool)}],
+        }
+    }
+    if spec.cluster.kubernetes_version:
+        wanted["properties"]["kubernetesVersion"] = target.kubernetes_version
+    if spec.cluster.access == "entra":
+        wanted["properties"] |= {
+            "aadProfile": {"managed": True, "enableAzureRBAC": True},
+            "disableLocalAccounts": True,
+        }
+    if spec.cluster.tier == "Premium":
+        wanted["properties"]["supportPlan"] = "AKSLongTermSupport"
+    if spec.cluster.ssh_public_key:
+        keys = [{"keyData": spec.cluster.ssh_public_key}]
+        once["properties"]["linuxProfile"] = {"adminUsername": "azureuser", "ssh": {"publicKeys": keys}}
+    if workspace_id is not None:
+        once = merged(merged(once, metrics_on()), insights_on(workspace_id))
+        properties, first = node_pool.of_postgres(spec, target)
+        whole_pool = {"name": spec.postgres_pool.name, **first, **properties}
+        once["properties"]["agentPoolProfiles"].append(whole_pool)
+    return wanted, once
+
+
+def dns_prefix(names: Names, subscription_id: str) -> str:
+    """The cluster's DNS prefix by az's pattern: cluster, group, subscription, each cut."""
+    return f"{names.cluster[:10]}-{names.resource_group[:16]}-{subscription_id[:6]}"
+
+
+def as_ranges(live: Json) -> Json:
+    """The cluster with its authorized addresses as ranges; AKS reports a single address either way."""
+    access = (live.get("properties") or {}).get("apiServerAccessProfile") or {}
+    ranges = [
+        str(ipaddress.ip_network(given, strict=False)) for given in access.get("authorizedIPRanges") or []
+    ]
+    profile = {**access, "authorizedIPRanges": ranges}
+    return {**live, "properties": {**live["properties"], "apiServerAccessProfile": profile}}
+
+
+def decision(
+    spec: EnvironmentSpec,
+    target: CheckedTarget,
+    identity_id: str,
+    live: Json | None,
+    workspace_id: str | None = None,
+) -> Decision:
+    """Compare the cluster with the spec.
+
+    Args:
+        spec: the environment wanted.
+        target: names, Kubernetes version and authorized ranges.
+        identity_id: the control plane's managed identity.
+        live: the cluster as Azure answered it; None when absent.
+        workspace_id: as in `desired`.
+
+    Raises:
+        NotOurs: it has no tags of ours.
+        ImmutableChange: VM size, zones, network, node group, identity or region differ.
+    """
+    label = f"AKS cluster {target.names.cluster}"
+    refuse_foreign(spec, label, live, target.names.resource_group)
+    wanted, once = desired(spec, target, identity_id, workspace_id)
+    pool = f"properties.agentPoolProfiles[{spec.system_pool.name}]"
+    fixed = ["location", "properties.nodeResourceGroup", "properties.networkProfile"]
+    if live:
+        pools = live["properties"].get("agentPoolProfiles") or []
+        found = next((one for one in pools if one.get("name") == spec.system_pool.name), None)
+        if found is None:
+            fixed.append(pool)  # a cluster PUT can't bring a new pool
+        profiles = wanted["properties"]["agentPoolProfiles"]
+        wanted["properties"]["agentPoolProfiles"] = [
+            node_pool.to_compare(spec, one, found) for one in profiles
+        ]
+    return decide(
+        label,
+        wanted,
+        as_ranges(live) if live else None,
+        only_at_creation=once,
+        immutable=(*fixed, f"{pool}.vmSize", f"{pool}.availabilityZones"),
+    )
 
 
 def comes_with_it(spec: EnvironmentSpec, cluster: ClusterOutputs, *_: Any) -> StepOutputs | None:
@@ -69,32 +245,6 @@ def existing(azure: Azure, label: str, live: Json | None) -> Json:
     raise NotOurs(f"{label} was deleted by someone while this run was working on it.", way_out="Run again.")
 
 
-KIND = Kind(
-    "Microsoft.ContainerService/managedClusters",
-    "AKS cluster",
-    "Cluster",
-    lambda azure: azure.container_service.managed_clusters,
-    put="begin_create_or_update",
-    delete="begin_delete",
-    create_s=CREATE_S,
-    create_deadline_s=DEADLINE_S,
-    delete_s=DELETE_S,
-    delete_deadline_s=DEADLINE_S,
-    if_match=True,  # so that nobody's change in between is overwritten
-    waits=False,  # AKS deletes it whatever else it is doing
-    is_regional=True,
-    owned=lambda names, _: (names.cluster,),
-    reads="AKS cluster",
-    step="AKS cluster, managed Prometheus, Container insights",
-    removal="AKS cluster",
-    # The first is a linked action: https://learn.microsoft.com/azure/aks/aks-service-permissions
-    linked={
-        "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster with its identity",
-        "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action": "namespaces, operator",
-    },
-)
-
-
 def cluster_resource(azure: Azure, resource_id: str, expected_s: float) -> ArmResource:
     """The cluster, to be written."""
 
@@ -105,6 +255,6 @@ def cluster_resource(azure: Azure, resource_id: str, expected_s: float) -> ArmRe
     return KIND.at(azure, resource_id, get=get, expected_s=expected_s)
 
 
-def deletable_cluster(azure: Azure, site: Site) -> Deletable:
+def deletable_cluster(azure: Azure, target: Target) -> Deletable:
     """The cluster, for the end of its days."""
-    return KIND.gone(azure, site.resource_id(KIND.type, site.names.cluster))
+    return KIND.gone(azure, target.resource_id(KIND.type, target.names.cluster))

@@ -18,6 +18,7 @@ KIND = Kind(
     delete="delete",
     is_foundation=True,
     is_regional=True,
+    brings=("client and principal ID: known after creation",),
     owned=lambda names, _: (names.identity, names.backup_identity),
     step="managed identity",
     removal="managed identity",

@@ -22,6 +22,7 @@ KIND = Kind(
     delete_deadline_s=1800,
     is_foundation=True,
     is_regional=True,
+    brings=("Azure also makes a managed resource group with a rule and an endpoint",),
     owned=lambda names, _: (names.monitor_workspace,),
     step="Azure Monitor workspace",
     removal="Azure Monitor workspace",

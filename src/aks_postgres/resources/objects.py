@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.errors import AzureRefused
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_manifest import apply_object
 from aks_postgres.reports.outputs import UNCHANGED, Change, ClusterOutputs, FieldChange, ObjectsOutputs

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import NotOurs
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import is_ours
 

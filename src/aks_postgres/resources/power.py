@@ -16,7 +16,8 @@ from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.reports.outputs import UNCHANGED, Change, ClusterOutputs, FieldChange
 from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster
-from aks_postgres.resources.managed_cluster import DEADLINE_S, existing
+from aks_postgres.resources.managed_cluster import existing
+from aks_postgres.resources.node_pool import DEADLINE_S
 
 # Azure seconds; unverified: AKS documents neither a usual time nor a limit. A start brings all nodes up again.
 START_S = 240

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.arm.poll import NotInTime, poll
-from aks_postgres.arm.retry import persistently, read, send
-from aks_postgres.errors import OperationNotDone
+from aks_postgres.arm.retry import read, send, with_retries
 from aks_postgres.reports.journal import journal
 
 # Microsoft says minutes and no more;
@@ -39,7 +39,7 @@ async def registered(azure: Azure, namespace: str) -> str:
         if not azure.gate.lets(f"resource provider {namespace}: would be registered"):
             return before
         register = azure.resources.providers.register
-        answer = await persistently(f"resource provider {namespace}", lambda: send(register, namespace))
+        answer = await with_retries(f"resource provider {namespace}", lambda: send(register, namespace))
         state = str(answer.body.get("registrationState", ""))
 
     known: str | None = state

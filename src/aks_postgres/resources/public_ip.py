@@ -19,6 +19,7 @@ KIND = Kind(
     delete="begin_delete",
     create_s=3,
     create_deadline_s=300,
+    brings=("address: known after creation",),
     step="public IP address",
 )
 

@@ -5,9 +5,11 @@ https://learn.microsoft.com/rest/api/resources/resource-groups
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aks_postgres.arm.kind import Kind
+from aks_postgres.arm.responses import Json
 
 
 def _name(resource_id: str) -> tuple[str, ...]:
@@ -32,3 +34,8 @@ KIND = Kind(
 )
 # Of groups that Azure makes and takes away itself, with what they are for.
 AZURES_OWN = replace(KIND, delete_s=2, delete_deadline_s=600)
+
+
+def desired(region: str, tags: Mapping[str, str]) -> Json:
+    """What a group shall be: where it is, and what is written on it."""
+    return {"location": region, "tags": dict(tags)}

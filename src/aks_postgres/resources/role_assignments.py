@@ -191,6 +191,20 @@ async def _given(azure: Azure, grant: Grant) -> Assignment | None:
     return next((one for one in there if one.role_id == grant.role_id), None)
 
 
+def desired(grant: Grant, subscription_id: str) -> Json:
+    """The role assignment; without the type Azure looks the principal up in Entra ID, which may not know it yet."""
+    role = (
+        f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/roleDefinitions/{grant.role_id}"
+    )
+    return {
+        "properties": {
+            "roleDefinitionId": role,
+            "principalId": grant.principal_id,
+            "principalType": grant.principal_type,
+        }
+    }
+
+
 async def _ensure_grant(azure: Azure, grant: Grant) -> tuple[Json, Change]:
     operations = azure.authorization.role_assignments
     name = role_assignment_name(grant.scope, grant.principal_id, grant.role_id)
@@ -205,18 +219,7 @@ async def _ensure_grant(azure: Azure, grant: Grant) -> tuple[Json, Change]:
     def decision(live: Json | None) -> Decision:
         if live:
             return Decision(UNCHANGED)
-        # Without the type Azure looks the principal up in Microsoft Entra ID, which may not know it yet.
-        return Decision(
-            CREATED,
-            {
-                "properties": {
-                    "roleDefinitionId": f"/subscriptions/{azure.subscription_id}/providers/"
-                    f"Microsoft.Authorization/roleDefinitions/{grant.role_id}",
-                    "principalId": grant.principal_id,
-                    "principalType": grant.principal_type,
-                }
-            },
-        )
+        return Decision(CREATED, desired(grant, azure.subscription_id))
 
     resource = ArmResource(
         azure, grant.label, f"{grant.scope}/.../{name}", get, put, expected_s=2, deadline_s=120

@@ -25,6 +25,7 @@ KIND = Kind(
     way_out="Convert the account's redundancy in the portal first, or change storage.sku back.",
     is_foundation=True,
     is_regional=True,
+    brings=("the container aks-postgres-lock is made too, for the lease that lets one run write at a time",),
     owned=lambda names, _: (names.storage_account,) if names.backup_group == names.resource_group else (),
     step="storage account",
 )

@@ -20,7 +20,7 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import read_list
 from aks_postgres.preflight.generations import live_groups
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.runs.session import subscription_of
 from aks_postgres.runs.write_lock import Home, WriteLock
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -76,20 +76,22 @@ def lock_of(
         if_another_run: whether to wait for another run's end, or to refuse.
     """
     subscription_id = subscription_of(spec)
-    site = Site(subscription_id=subscription_id, generation=1, names=Names.of(spec, subscription_id, 1))
+    target = Target(subscription_id=subscription_id, generation=1, names=Names.of(spec, subscription_id, 1))
 
     async def homes() -> Sequence[Home]:
-        names = site.names
+        names = target.names
         if spec.storage.backups == "in_environment_group":
             groups = await _groups(azure)
             every = [one.names for one in live_groups(spec, subscription_id, groups, []) if one.is_ours]
         else:
             every = [names]
-        return [Home(one.backup_group, site.group_id(one.backup_group), one.storage_account) for one in every]
+        return [
+            Home(one.backup_group, target.group_id(one.backup_group), one.storage_account) for one in every
+        ]
 
     async def groups_of_ours() -> Sequence[Home]:
         return [
-            Home(str(group["name"]), site.group_id(str(group["name"])))
+            Home(str(group["name"]), target.group_id(str(group["name"])))
             for group in await _groups(azure)
             # AKS copies a cluster's tags to the group of its nodes, and manages that.
             if is_ours(group.get("tags"), spec) and not group.get("managedBy")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aks_postgres.errors import PlanMoved
 from aks_postgres.reports.plan_view import PlanView
+from aks_postgres.runs.errors import PlanMoved
 
 
 def refuse_moved(now: PlanView, approved: str | PlanView) -> None:

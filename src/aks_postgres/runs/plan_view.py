@@ -12,8 +12,6 @@ from aks_postgres.reports.cost import Cost, CostLine, cost_of
 from aks_postgres.reports.outputs import FieldChange
 from aks_postgres.reports.plan import COMES_AFTER, Action, Plan, PlannedResource, PlannedStep
 from aks_postgres.reports.plan_view import (
-    CLUSTER,
-    ROLE,
     Chapter,
     Deed,
     PlanItem,
@@ -21,7 +19,8 @@ from aks_postgres.reports.plan_view import (
     Setting,
     SharedChange,
 )
-from aks_postgres.resources.kinds import WORDS, plan_words
+from aks_postgres.resources import managed_cluster, role_assignments
+from aks_postgres.resources.kinds import WORDS, brings, plan_words
 from aks_postgres.runs.plan_database import STEPS as DATABASE_STEPS
 from aks_postgres.runs.plan_database import database_items
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -29,24 +28,9 @@ from aks_postgres.spec.ignore_changes import entry_for
 from aks_postgres.spec.names import environment_key
 from aks_postgres.spec.spec_paths import places, resource_type, spec_field, spec_value, system_pool_of
 
-_CLUSTER, _ROLE = CLUSTER, ROLE
+_CLUSTER, _ROLE = managed_cluster.KIND.type.casefold(), role_assignments.KIND.type.casefold()
+_ON_CREATION = brings()
 # What happens beside the write itself. Azure's doing first, ours after.
-_ON_CREATION: dict[str, tuple[str, ...]] = {
-    _CLUSTER: (
-        "AKS also makes the group of the nodes, a virtual network, a load balancer and an outbound public IP address",
-        "API server address and OIDC issuer: known after creation",
-    ),
-    f"{_CLUSTER}/agentpools": (
-        "AKS also makes a virtual machine scale set, and puts the cluster on hold meanwhile",
-    ),
-    "microsoft.monitor/accounts": ("Azure also makes a managed resource group with a rule and an endpoint",),
-    "microsoft.network/publicipaddresses": ("address: known after creation",),
-    "microsoft.managedidentity/userassignedidentities": ("client and principal ID: known after creation",),
-    "microsoft.dashboard/grafana": ("endpoint and its own identity: known after creation",),
-    "microsoft.storage/storageaccounts": (
-        "the container aks-postgres-lock is made too, for the lease that lets one run write at a time",
-    ),
-}
 _ON_CHANGE = {
     "cluster.kubernetes_version": "AKS replaces the nodes one after another; it can't go back",
     "provisioningState": "the last operation failed, so everything is written again",

@@ -23,12 +23,14 @@ from prefect.logging import get_run_logger
 
 from aks_postgres.arm.client import Azure, current_azure
 from aks_postgres.arm.clock import time_scale
+from aks_postgres.arm.gate import PlanEnds
 from aks_postgres.arm.responses import clean
-from aks_postgres.errors import NotUnderstood, PermanentError, is_temporary
+from aks_postgres.errors import PermanentError, is_temporary
 from aks_postgres.files.given_files import disk_problem
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Planned, StepOutputs, planned_outputs
 from aks_postgres.reports.receipt import Removals
+from aks_postgres.runs.errors import NotUnderstood
 from aks_postgres.runs.progress import progress_of
 from aks_postgres.spec.problems import SpecError
 
@@ -116,7 +118,8 @@ def arm_task(
         looks: whether it only looks, or its change is another step's, so that no plan and no summary counts it.
         needs: the argument that it can't do without. Where a plan would only create that, `planned` is called with the
             step's arguments instead.
-        planned: what the step would do then; None for what it finds out all the same.
+        planned: what the step would do then, and where it comes to `gate.begin` in a plan; None for what it finds out
+            all the same.
     """
 
     def make(
@@ -134,7 +137,13 @@ def arm_task(
             with journal().step(name, _run_log()):
                 async with progress_of(name):
                     with understanding(name):
-                        outputs = _without(bound, needs, planned) or await function(azure, *args, **kwargs)
+                        try:
+                            outputs = _without(bound, needs, planned) or await function(
+                                azure, *args, **kwargs
+                            )
+                        except PlanEnds:
+                            assert planned is not None, name
+                            outputs = cast("R", planned(*bound.args, **bound.kwargs))
                 if isinstance(outputs, StepOutputs):
                     fields = "; ".join(map(str, outputs.change.fields))
                     journal().ended(outputs.change.kind, fields, planned=not azure.gate.writes)

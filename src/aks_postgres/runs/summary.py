@@ -47,14 +47,14 @@ def summary(
 
 
 def _headline(outputs: EnvironmentOutputs) -> str:
-    place = outputs.place
+    target = outputs.place
     counts = {
         kind: sum(change.kind == kind for change in outputs.changes.values())
         for kind in ("created", "updated", "unchanged")
     }
     return (
-        f"Subscription **{in_markdown(place.subscription_name)}** (`{in_code(place.subscription_id)}`). "
-        f"Generation {place.generation}, Kubernetes {in_markdown(outputs.cluster.kubernetes_version)}. "
+        f"Subscription **{in_markdown(target.subscription_name)}** (`{in_code(target.subscription_id)}`). "
+        f"Generation {target.generation}, Kubernetes {in_markdown(outputs.cluster.kubernetes_version)}. "
         f"Steps: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged."
     )
 

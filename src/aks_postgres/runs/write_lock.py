@@ -33,12 +33,14 @@ from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.error_codes import rule_for
+from aks_postgres.arm.errors import AzureUnavailable
 from aks_postgres.arm.gate import WRITE_LIMIT_S, Elapsed, Write, purpose
 from aks_postgres.arm.poll import LOCK, NotInTime, poll
 from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
-from aks_postgres.arm.retry import persistently, refusal, send
-from aks_postgres.errors import AzureUnavailable, EnvironmentBusy, ProvisioningError
+from aks_postgres.arm.retry import refusal, send, with_retries
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.reports.journal import journal
+from aks_postgres.runs.errors import EnvironmentBusy
 
 CONTAINER = "aks-postgres-lock"
 HEARTBEAT = "aks-postgres-writer"
@@ -492,7 +494,7 @@ class WriteLock:
                 lease = await _lease_state(self._azure, home, home.account)
             return _Seen(home, _date_of(group), _heartbeat_of(group), lease)
 
-        return await persistently(f"the lock on {self._environment}", attempt)
+        return await with_retries(f"the lock on {self._environment}", attempt)
 
     # --- taking it ---------------------------------------------------------------------------------------------
 
@@ -615,7 +617,7 @@ class WriteLock:
         async def attempt() -> Literal["done", "refused", "gone"]:
             return await _lease_once(self._azure, home, body)
 
-        return await persistently(f"the lock on {self._environment}", attempt)
+        return await with_retries(f"the lock on {self._environment}", attempt)
 
     # --- keeping it --------------------------------------------------------------------------------------------
 
@@ -798,7 +800,7 @@ async def _ensure_container(azure: Azure, home: Home, account: str) -> None:
                     containers.create, home.group, account, CONTAINER, json.dumps({"properties": {}}).encode()
                 )
 
-    await persistently(f"blob container {CONTAINER}", attempt)
+    await with_retries(f"blob container {CONTAINER}", attempt)
 
 
 async def _lease_once(azure: Azure, home: Home, body: Json) -> Literal["done", "refused", "gone"]:

@@ -151,3 +151,8 @@ def is_ours(tags: dict[str, str] | None, spec: EnvironmentSpec) -> bool:
     """Whether these tags say that the resource belongs to this environment."""
     have = {key.casefold(): value for key, value in (tags or {}).items()}
     return have.get(MANAGED_BY) == PRODUCT and have.get(ENVIRONMENT) == environment_key(spec)
+
+
+def plain_region(location: str) -> str:
+    """A workspace's region as az writes it into names: lower-case letters and digits."""
+    return re.sub(r"[^a-z0-9]", "", location.lower())

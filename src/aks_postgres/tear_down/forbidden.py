@@ -73,7 +73,7 @@ def _concerns(properties: Json, caller_id: str) -> bool:
     )
 
 
-def judge_vault(account: Json, container: str, containers: Sequence[Json]) -> list[Finding]:
+def judge_backup_account(account: Json, container: str, containers: Sequence[Json]) -> list[Finding]:
     """What stands against deleting a backup account with these containers in it.
 
     Args:

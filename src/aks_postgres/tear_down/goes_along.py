@@ -17,8 +17,9 @@ from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import Finding, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
-from aks_postgres.reports.outputs import Site
-from aks_postgres.reports.receipt import Vault
+from aks_postgres.reports.outputs import Target
+from aks_postgres.reports.receipt import BackupAccount
+from aks_postgres.resources import public_ip
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.lasting_states import is_stopped, start_cluster_command
 from aks_postgres.resources.managed_cluster import deletable_cluster
@@ -40,8 +41,8 @@ _REACH_TRIES = 3
 
 async def what_goes_along(
     azure: Azure,
-    site: Site,
-    vaults: Sequence[Vault],
+    target: Target,
+    backup_accounts: Sequence[BackupAccount],
     backup_age_min: int,
     *,
     going: Collection[str],
@@ -50,17 +51,17 @@ async def what_goes_along(
     """What goes with a generation's cluster: foreign things among its nodes, and data; also what keeps us from knowing.
 
     Args:
-        site: the generation.
-        vaults: the storage accounts for backups.
+        target: the generation.
+        backup_accounts: the storage accounts for backups.
         backup_age_min: how old the newest backup may be.
         going: names of the groups that Azure is deleting.
         lets_go: whether the data may go.
     """
-    names = site.names
+    names = target.names
     clusters = azure.container_service.managed_clusters
     live = await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
     if live is not None and state_of(live).casefold() == "creating":
-        live = await settled(deletable_cluster(azure, site))  # it has no API server yet
+        live = await settled(deletable_cluster(azure, target))  # it has no API server yet
     node_group = names.node_resource_group
     # Of a cluster that Azure is deleting, everything goes whatever is said here.
     if node_group.casefold() in going or (live is not None and is_being_deleted(live)):
@@ -70,10 +71,10 @@ async def what_goes_along(
         return without_cluster(node_group, contents, names.cluster), []
     judge = partial(
         foreign_among_nodes,
-        site.group_id(node_group),
+        target.group_id(node_group),
         contents,
         live,
-        ours=[site.resource_id("Microsoft.Network/publicIPAddresses", names.public_ip, node_group)],
+        ours=[target.resource_id(public_ip.KIND.type, names.public_ip, node_group)],
     )
     if lets_go and not judge(None):
         return [], []
@@ -108,7 +109,7 @@ async def what_goes_along(
         now=now,
         backup_age_min=backup_age_min,
         node_group=node_group,
-        accounts=await _blob_endpoints(azure, vaults),
+        accounts=await _blob_endpoints(azure, backup_accounts),
     )
 
 
@@ -136,16 +137,20 @@ async def _objects_of(azure: Azure, names: Names) -> tuple[ClusterData, datetime
         return ClusterData(*found), api.time
 
 
-async def _blob_endpoints(azure: Azure, vaults: Sequence[Vault]) -> dict[str, bool]:
+async def _blob_endpoints(azure: Azure, backup_accounts: Sequence[BackupAccount]) -> dict[str, bool]:
     """The blob endpoints of the accounts that are there, and whether each is to be deleted."""
     get = azure.storage.storage_accounts.get_properties
     found = {}
-    for vault in vaults:
-        live = await read(f"storage account {vault.account}", get, vault.group, vault.account)
+    for backup_account in backup_accounts:
+        live = await read(
+            f"storage account {backup_account.name}", get, backup_account.group, backup_account.name
+        )
         # Also under its public name, which is what a backup would name.
-        found[f"https://{vault.account}.blob.{azure.facts.storage_suffix}/"] = vault.wanted or live is None
+        found[f"https://{backup_account.name}.blob.{azure.facts.storage_suffix}/"] = (
+            backup_account.wanted or live is None
+        )
         if endpoint := (((live or {}).get("properties") or {}).get("primaryEndpoints") or {}).get("blob"):
-            found[str(endpoint)] = vault.wanted
+            found[str(endpoint)] = backup_account.wanted
     return found
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import Finding
+from aks_postgres.resources import public_ip, storage_account
 from aks_postgres.tear_down.live_data import ClusterData
 from aks_postgres.tear_down.ownership import WAY_OUT, described
 
-_ADDRESSES = "microsoft.network/publicipaddresses"
+_ADDRESSES = public_ip.KIND.type.casefold()
 _DISKS = "microsoft.compute/disks"
 _NICS = "microsoft.network/networkinterfaces"
 _SCALE_SETS = "microsoft.compute/virtualmachinescalesets"
@@ -32,7 +33,7 @@ _OF_OBJECTS = frozenset(
         _SCALE_SETS,
         "microsoft.compute/snapshots",
         "microsoft.network/privatelinkservices",
-        "microsoft.storage/storageaccounts",
+        storage_account.KIND.type.casefold(),
     }
 )
 # One number for a cluster's scale sets and its network.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.responses import Json
-from aks_postgres.errors import Finding, NotOurs
-from aks_postgres.reports.outputs import Site
+from aks_postgres.errors import Finding
+from aks_postgres.reports.outputs import Target
 from aks_postgres.resources import rule_group
 from aks_postgres.resources.kinds import owned_ids
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -15,13 +16,13 @@ from aks_postgres.spec.names import ENVIRONMENT, MANAGED_BY, PRODUCT, environmen
 WAY_OUT = "Move it elsewhere or delete it, then run again."
 
 
-def foreign(spec: EnvironmentSpec, site: Site, contents: Sequence[Json]) -> list[Finding]:
+def foreign(spec: EnvironmentSpec, target: Target, contents: Sequence[Json]) -> list[Finding]:
     """What stands against deleting a generation's resource group with these resources in it."""
-    mine = owned_ids(spec, site)
+    mine = owned_ids(spec, target)
     problems = []
     for resource in contents:
         is_rule_group = str(resource["type"]).casefold() == rule_group.KIND.type.casefold() and (
-            site.names.is_rule_group(str(resource["name"]))
+            target.names.is_rule_group(str(resource["name"]))
         )
         is_known = str(resource["id"]).casefold() in mine or is_rule_group
         if is_known and is_ours(resource.get("tags"), spec):

@@ -16,7 +16,7 @@ from aks_postgres.arm.reconcile import look_at
 from aks_postgres.arm.responses import Json, Turned, listing
 from aks_postgres.arm.retry import all_ended, read, read_list
 from aks_postgres.errors import Finding
-from aks_postgres.reports.outputs import Site
+from aks_postgres.reports.outputs import Target
 from aks_postgres.resources.kinds import owned_ids
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
@@ -60,17 +60,17 @@ async def hidden_groups(
 
 
 async def hidden_resources(
-    azure: Azure, spec: EnvironmentSpec, site: Site, contents: Iterable[Json]
+    azure: Azure, spec: EnvironmentSpec, target: Target, contents: Iterable[Json]
 ) -> list[Finding]:
     """The resources of a generation that Azure knows by ID and doesn't list in its group."""
     listed = {str(resource["id"]).casefold() for resource in contents}
-    owned = owned_ids(spec, site)
+    owned = owned_ids(spec, target)
     missing = sorted(set(owned) - listed)
     found = await all_ended(look_at(owned[one].at(azure, one, label=one)) for one in missing)
     return [
         Finding(
-            f"{one.rpartition('/providers/')[2]}: the list of what is in {site.names.resource_group} doesn't show it, "
-            "and reading it by its ID does. Something else may be missing from that list, and would go along.",
+            f"{one.rpartition('/providers/')[2]}: the list of what is in {target.names.resource_group} doesn't show "
+            "it, and reading it by its ID does. Something else may be missing from that list, and would go along.",
             _AGAIN,
         )
         for one, live in zip(missing, found, strict=True)
