@@ -2,8 +2,8 @@
 
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation
 The dialect is OpenAPI 3.0's, whose bounds are exclusive by a boolean, as in draft 4 of JSON Schema.
-Texts: a kube-apiserver's; the contract tests compare them with a real one. Its paths leave out where in a list an
-item stands, except for one that comes twice.
+Texts: a kube-apiserver's; the contract tests compare them with a real one. Of a custom type its paths leave out
+where in a list an item stands, except for one that comes twice.
 Not checked: CEL rules (`x-kubernetes-validations`), formats.
 """
 
@@ -32,7 +32,7 @@ def violations(obj: Json, schema: Json, custom: bool) -> list[Json]:
     """
     validator = _CUSTOM if custom else _BUILT_IN
     found = validator(schema).iter_errors({**obj, "metadata": {}})
-    return [_cause(error) for error in found]
+    return [_cause(error, custom) for error in found]
 
 
 def _is_integer(_checker: object, value: Any) -> bool:
@@ -119,8 +119,8 @@ _CUSTOM = extend(
 )
 
 
-def _cause(error: ValidationError) -> Json:
-    path, value, limit = _path(error), error.instance, error.validator_value
+def _cause(error: ValidationError, custom: bool) -> Json:
+    path, value, limit = _path(error, custom), error.instance, error.validator_value
     keyword = str(error.validator)
     if keyword in _JUNCTIONS:
         return errors.bad_value("<nil>", "", f'"{path}" {error.message}')
@@ -129,8 +129,8 @@ def _cause(error: ValidationError) -> Json:
     if keyword == "enum":
         return errors.unsupported(path, value, (errors.go_value(item).strip('"') for item in limit))
     if keyword == "x-kubernetes-list-type":
-        index = error.absolute_path[-1]
-        return errors.cause(f"{path}[{index}]", "FieldValueDuplicate", f"Duplicate value: {error.message}")
+        where = f"{path}[{error.absolute_path[-1]}]" if custom else path
+        return errors.cause(where, "FieldValueDuplicate", f"Duplicate value: {error.message}")
     if keyword in ("type", "x-kubernetes-int-or-string"):
         return wrong_type(path, error.message, value)
     if keyword.endswith("Items"):
@@ -172,5 +172,11 @@ def _text(error: ValidationError) -> str:
     }[str(error.validator)]
 
 
-def _path(error: ValidationError) -> str:
-    return ".".join(str(step) for step in error.absolute_path if not isinstance(step, int))
+def _path(error: ValidationError, custom: bool) -> str:
+    text = ""
+    for step in error.absolute_path:
+        if not isinstance(step, int):
+            text += f".{step}"
+        elif not custom:
+            text += f"[{step}]"
+    return text.removeprefix(".")
