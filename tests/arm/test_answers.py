@@ -172,7 +172,7 @@ def test_a_fault_of_an_operation_that_failed_has_no_status_of_its_own_to_show() 
     assert ArmFault.of_body("gone", status=200, fallback="Failed").code == "Failed"
 
 
-@settings(UNHURRIED, max_examples=300)
+@UNHURRIED
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),

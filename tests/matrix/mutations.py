@@ -41,6 +41,20 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "a page with 404 in Azure's place isn't taken for Azure's word",
+        "src/aks_postgres/arm/client.py",
+        "            refuse_somebody_elses(found)\n",
+        "",
+        "tests/flows/test_pages_in_between.py::test_a_page_is_no_sign_that_nothing_is_there[the cluster-404]",
+    ),
+    Mutation(
+        "a page with 404 in the cluster's place doesn't say that there are no databases",
+        "src/aks_postgres/kubernetes/client.py",
+        'if found.get("kind") != "Status" and _is_somebody_elses(response.status, data):',
+        "if False:",
+        "tests/flows/test_pages_in_between.py::test_a_page_is_no_sign_that_nothing_is_there[databases-404]",
+    ),
+    Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
         "        live = await settled(resource)\n        if live is None",

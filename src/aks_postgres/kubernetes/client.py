@@ -123,6 +123,10 @@ class KubernetesApi:
         found = found if isinstance(found, dict) else {}
         if response.status < 400:
             return found
+        if found.get("kind") != "Status" and _is_somebody_elses(response.status, data):
+            message = f"status {response.status} without the API server's words"
+            # Without its status: a 404 of somebody else's doesn't say that an object isn't there.
+            raise ArmFault(None, "NotKubernetes", message)
         raise ArmFault(
             response.status,
             clean(str(found.get("reason") or f"HTTP{response.status}")),
@@ -280,7 +284,7 @@ class KubernetesApi:
             if body["kind"] not in self._plurals.get(version, {}):
                 self._plurals[version] = await self._types(base)
         if body["kind"] not in self._plurals[version]:
-            unknown = ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
+            unknown = ArmFault(404, "KindUnknown", f"the API server knows no {body['kind']} in {version}")
             raise refusal(self.label, unknown)
         plural, is_namespaced = self._plurals[version][body["kind"]]
         metadata = body["metadata"]
@@ -369,6 +373,15 @@ async def _through_the_gate(
     headers["Audit-ID"] = str(uuid.uuid4())
     async with gate.opened(Write(method, path), headers["Audit-ID"]):
         yield
+
+
+def _is_somebody_elses(status: int, data: bytes) -> bool:
+    """Whether an error without a Status object is a proxy's or a gateway's, and says nothing of the cluster.
+
+    Below 500 the API server sends one with every error, but for a path that it has nothing at: Go's own line of text
+    (https://pkg.go.dev/net/http#NotFound). Whatever else passes by itself is left to its status.
+    """
+    return status not in (408, 429) and status < 500 and data.strip() != b"404 page not found"
 
 
 def _date_of(header: str | None) -> datetime | None:
