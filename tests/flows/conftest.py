@@ -1,5 +1,6 @@
 """One provisioned environment for the tests that only look at what a run did."""
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
+from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
 
 from aks_postgres.flows.provision import provision
 from aks_postgres.reports.journal import Journal, use_journal
@@ -17,7 +21,7 @@ from aks_postgres.runs.write_lock import CONTAINER
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
 
-from ..conftest import point_at, spec_for
+from ..conftest import point_at, spec_for, task_runs_recorded
 from ..tasks.conftest import MOMENTS
 from .stage import Stage
 
@@ -67,6 +71,21 @@ def without_lock_traffic(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+_ENDS = ("Completed", "Failed", "NotReady")
+
+
+async def task_runs_of(flow_run_id: UUID, *wanted: str) -> dict[str, TaskRun]:
+    """The task runs by step, once those wanted have ended: the server takes them from events, a moment later."""
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    async with asyncio.timeout(120), get_client() as client:
+        while True:
+            runs = await client.read_task_runs(flow_run_filter=mine, limit=200)
+            found = {run.name.split()[0]: run for run in runs}
+            if all(name in found and found[name].state_name in _ENDS for name in wanted):
+                return found
+            await asyncio.sleep(0.2)
+
+
 async def run_provision(azure: SandboxProcess, spec: EnvironmentSpec) -> Run:
     """Provision, and return what this run alone did."""
     before = len(azure.ledger())
@@ -93,7 +112,9 @@ async def runs(sandbox_process: SandboxProcess, prefect_api: None) -> AsyncItera
         # https://github.com/Azure/azure-cli (addonconfiguration.py): the CLI repeats on this, 5 times 15 s.
         not_ready = {"status": 400, "code": "InvalidOutputTable", "message": "Table is not available."}
         sandbox_process.fault(not_ready, path="dataCollectionRules/MSCI-", method="PUT", nth=1)
-        yield await run_provision(sandbox_process, spec), await run_provision(sandbox_process, spec)
+        with task_runs_recorded():
+            first = await run_provision(sandbox_process, spec)
+        yield first, await run_provision(sandbox_process, spec)
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -5,14 +5,9 @@ from itertools import pairwise
 from typing import Any
 
 from prefect import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterKey,
-    FlowRunFilter,
-    FlowRunFilterId,
-)
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from .conftest import Run, without_lock_traffic
+from .conftest import Run, task_runs_of, without_lock_traffic
 
 
 def of(run: Run, operation: str) -> dict[str, Any]:
@@ -212,12 +207,11 @@ async def test_progress_of_the_cluster_is_an_artifact(runs: tuple[Run, Run]) -> 
 
 async def test_task_runs_read_as_sentences_and_edges_are_the_real_ones(runs: tuple[Run, Run]) -> None:
     first, _ = runs
-    async with get_client() as client:
-        mine = FlowRunFilter(id=FlowRunFilterId(any_=[first.flow_run_id]))
-        task_runs = await client.read_task_runs(flow_run_filter=mine, limit=200)
-    by_name = {run.name: run for run in task_runs}
-    names = {run.id: run.name for run in task_runs}
-    role = by_name[f"ensure_blob_roles {first.outputs.storage_account.name}"]
+    steps = "ensure_blob_roles", "ensure_managed_identity", "ensure_storage_account"
+    by_step = await task_runs_of(first.flow_run_id, *steps)
+    names = {run.id: run.name for run in by_step.values()}
+    role = by_step["ensure_blob_roles"]
+    assert role.name == f"ensure_blob_roles {first.outputs.storage_account.name}"
     upstream = {names[source.id] for source in role.task_inputs["wait_for"] if source.id in names}
     assert upstream == {
         f"ensure_managed_identity {first.outputs.identity.name}",

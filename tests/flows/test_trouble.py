@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from prefect import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import State
@@ -18,8 +18,8 @@ from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
 
-from ..conftest import spec_for
-from .conftest import run_provision, writes
+from ..conftest import spec_for, task_runs_recorded
+from .conftest import run_provision, task_runs_of, writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -27,6 +27,13 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 @pytest.fixture(autouse=True)
 def _sent_logs() -> Iterator[None]:
     with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: True}):
+        yield
+
+
+@pytest.fixture
+def recorded(prefect_api: None) -> Iterator[None]:
+    """Task runs that can be read."""
+    with task_runs_recorded():
         yield
 
 
@@ -39,25 +46,10 @@ BUSY = {
 }
 
 
-_ENDS = ("Completed", "Failed", "NotReady")
-
-
 async def last_flow_run() -> FlowRun:
     async with get_client() as client:
         runs = await client.read_flow_runs(limit=200)
     return max(runs, key=lambda run: run.created)  # type: ignore[arg-type,return-value]
-
-
-async def task_runs_of(flow_run: FlowRun, *wanted: str) -> dict[str, TaskRun]:
-    """The task runs by step, once those wanted have ended: the server takes them from events, a moment later."""
-    mine = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
-    async with asyncio.timeout(120), get_client() as client:
-        while True:
-            runs = await client.read_task_runs(flow_run_filter=mine, limit=200)
-            found = {run.name.split()[0]: run for run in runs}
-            if all(name in found and found[name].state_name in _ENDS for name in wanted):
-                return found
-            await asyncio.sleep(0.2)
 
 
 async def history_of(task_run: TaskRun) -> list[str]:
@@ -96,6 +88,7 @@ async def test_busy_cluster_is_waited_out_and_the_summary_says_so(
     assert await logs_hold(await last_flow_run(), "Another operation (Updating) is in progress")
 
 
+@pytest.mark.usefixtures("recorded")
 async def test_step_that_gives_up_on_a_busy_cluster_is_retried_by_prefect(
     azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +98,7 @@ async def test_step_that_gives_up_on_a_busy_cluster_is_retried_by_prefect(
     run = await run_provision(azure, spec)
     assert run.outputs.postgres_pool.change.kind == "created"
     flow_run = await last_flow_run()
-    node_pool = (await task_runs_of(flow_run, "ensure_node_pool"))["ensure_node_pool"]
+    node_pool = (await task_runs_of(flow_run.id, "ensure_node_pool"))["ensure_node_pool"]
     history = await history_of(node_pool)
     assert "AwaitingRetry" in history
     assert history.index("AwaitingRetry") < history.index("Completed")
@@ -137,6 +130,7 @@ async def test_wrong_secret_is_refused_after_one_try_naming_the_source(
     assert writes(azure.ledger()) == []
 
 
+@pytest.mark.usefixtures("recorded")
 async def test_failed_step_lets_its_siblings_finish_and_a_rerun_continues(
     azure: SandboxProcess, spec: EnvironmentSpec
 ) -> None:
@@ -151,7 +145,7 @@ async def test_failed_step_lets_its_siblings_finish_and_a_rerun_continues(
     ):
         await provision(spec)
     runs = await task_runs_of(
-        await last_flow_run(), "ensure_grafana", "ensure_container_insights", "verify_environment"
+        (await last_flow_run()).id, "ensure_grafana", "ensure_container_insights", "verify_environment"
     )
     assert runs["ensure_grafana"].state_name == "Failed"
     assert runs["ensure_container_insights"].state_name == "Completed"

@@ -226,6 +226,33 @@ class KubernetesApi:
 
         return await self.write(f"{body['kind']} {name}", attempt)
 
+    async def delete(self, label: str, path: str) -> None:
+        """Delete an object; one that isn't there is fine."""
+
+        async def attempt() -> Json:
+            try:
+                return await self.request("DELETE", path)
+            except ArmFault as fault:
+                if fault.status == 404:
+                    return {}
+                raise
+
+        await self.write(label, attempt)
+
+    async def merge(self, label: str, path: str, body: Json, *, field_manager: str = FIELD_MANAGER) -> None:
+        """Set these fields of an object that is there, and no others."""
+
+        async def attempt() -> Json:
+            return await self.request(
+                "PATCH",
+                path,
+                body,
+                content_type="application/merge-patch+json",
+                fieldManager=field_manager,
+            )
+
+        await self.write(label, attempt)
+
     async def apply(self, body: Json, live: Json | None) -> Json:
         """Apply an object on the server's side, once, taking over the fields that it sets.
 

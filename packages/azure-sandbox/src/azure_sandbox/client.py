@@ -38,7 +38,7 @@ class SandboxProcess:
         self.object_id: str = self.description["object_id"]
         self.ca_file: str = self.description["ca_file"]
         self.http = requests.Session()
-        self.http.verify = self.description["ca_bundle"]
+        self.http.verify = self.ca_file
         self.http.trust_env = False
 
     @property
@@ -102,7 +102,7 @@ class SandboxProcess:
             principal.get("client_secret", self.description["client_secret"]),
             authority=self.endpoint,
             disable_instance_discovery=True,
-            connection_verify=self.description["ca_bundle"],
+            connection_verify=self.ca_file,
         )
 
     def token(self, scope: str | None = None, **principal: str) -> str:
@@ -134,7 +134,7 @@ class SandboxProcess:
             self.subscription_id,
             base_url=self.endpoint,
             credential_scopes=[f"{self.endpoint}/.default"],
-            connection_verify=self.description["ca_bundle"],
+            connection_verify=self.ca_file,
             **options,
         )
 
