@@ -213,8 +213,8 @@ def steps() -> dict[str, Step]:
     # Conditions.
     for name, options in {
         "another etag": {"etag": '"0x1"', "match_condition": MatchConditions.IfNotModified},
-        "none that is there": {"etag": "*", "match_condition": MatchConditions.IfMissing},
-        "any": {"etag": "*", "match_condition": MatchConditions.IfPresent},
+        "none that is there": {"match_condition": MatchConditions.IfMissing},
+        "any": {"match_condition": MatchConditions.IfPresent},
         "modified since long ago": {"if_modified_since": LONG_AGO},
         "modified since what is to come": {"if_modified_since": NEVER_YET},
         "not modified since long ago": {"if_unmodified_since": LONG_AGO},
@@ -226,10 +226,10 @@ def steps() -> dict[str, Step]:
             f"commit, if {name}",
             lambda c, o=options: c.blob("empty").commit_block_list([], **o),
         )
-        step(f"metadata, if {name}", lambda c, o=options: c.blob("put").set_blob_metadata({"c": "d"}, **o))
+        step(f"metadata, if {name}", lambda c, o=options: c.blob("b").set_blob_metadata({"c": "d"}, **o))
     step(
         "commit of what isn't there, if any",
-        lambda c: c.blob("none").commit_block_list([], etag="*", match_condition=MatchConditions.IfPresent),
+        lambda c: c.blob("none").commit_block_list([], match_condition=MatchConditions.IfPresent),
     )
     step(
         "delete, if another etag",
@@ -321,6 +321,16 @@ KNOWN: list[tuple[str, set[str], str]] = [
         "",
         {"x-ms-access-tier-change-time", "AccessTierChangeTime"},
         "Get Blob Properties and List Blobs have it only if the tier was ever set",
+    ),
+    (
+        "metadata, if none that is there",
+        {"answers"},
+        "the reference doesn't say whether anything but a put heeds the wildcard",
+    ),
+    (
+        "commit of what isn't there, if any",
+        {"answers"},
+        "Conditional headers: If-Match: * is met only if the blob is there",
     ),
     ("range after the end", {"answers"}, "Get Blob: 416 where the range is past the end"),
     (
@@ -427,4 +437,5 @@ def test_what_backups_ask_is_answered_as_azurite_does_but_for_what_microsofts_re
         assert ours, name
         if unknown := differences(name, ours, theirs):
             found[name] = (sorted(unknown), ours, theirs)
-    assert found == {}
+    shown = [f"{name}: {facts}\n  {ours}\n  {theirs}" for name, (facts, ours, theirs) in found.items()]
+    assert not shown, "\n".join(shown)

@@ -266,6 +266,9 @@ class BlobRequest:
         if (match := self.headers.get("if-match")) is not None and not _matches(match, live):
             raise failed
         if (none := self.headers.get("if-none-match")) is not None and _matches(none, live):
+            if is_read and none.strip() == "*":
+                text = "The request includes an unsatisfiable condition for this operation."
+                raise BlobError(400, "UnsatisfiableCondition", text)
             if is_read:
                 raise BlobError(304, "ConditionNotMet", failed.message)
             if none.strip() == "*":
