@@ -193,7 +193,9 @@ class Token:
     """A credential whose tokens hold these claims, or this text."""
 
     def __init__(self, claims: Any) -> None:
-        signed = claims if isinstance(claims, str) else jwt.PyJWS().encode(json.dumps(claims).encode(), "k" * 32)
+        signed = (
+            claims if isinstance(claims, str) else jwt.PyJWS().encode(json.dumps(claims).encode(), "k" * 32)
+        )
         self.token = signed
 
     async def get_token(self, *_: str) -> "Token":

@@ -145,8 +145,8 @@ class Contents:
         waiting = [(block, len(content)) for block, content in self._uncommitted.get(name, {}).items()]
         return [(block, size) for block, size in self.current.get(name, {}).get("blocks", [])], waiting
 
-    def delete(self, name: str, version: str | None = None) -> None:
-        """Delete a blob, or one of its versions; what is kept of it depends on the account."""
+    def delete(self, name: str, version: str | None = None) -> bool:
+        """Delete a blob, or one of its versions; whether it is kept for a while depends on the account."""
         found = self.find(name, version)
         now_s = self._sandbox.clock.now_s()
         if version is not None:
@@ -158,7 +158,7 @@ class Contents:
                 found["deleted_s"] = now_s
             else:
                 self.versions[name].remove(found)
-            return
+            return self.retention_s is not None
         self.check_may_change(found)
         del self.current[name]
         kept = _without_lease(found)
@@ -166,6 +166,7 @@ class Contents:
             self.versions.setdefault(name, []).append(kept)
         elif self.retention_s is not None:
             self.deleted[name] = {**kept, "deleted_s": now_s}
+        return self.versioned or self.retention_s is not None
 
     def undelete(self, name: str) -> None:
         """Bring a soft-deleted blob, or its soft-deleted versions, back."""
@@ -206,6 +207,10 @@ class Contents:
     def listed(self, include: set[str]) -> list[tuple[str, Json, bool]]:
         """(name, blob, whether it is the current one), by name, versions from old to new."""
         found: list[tuple[str, Json, bool]] = []
+        if "uncommittedblobs" in include:
+            found += [
+                (name, self._nascent(name), True) for name in self._uncommitted if name not in self.current
+            ]
         for name in {*self.current, *self.versions, *self.deleted}:
             if "versions" in include:
                 old = [
@@ -219,6 +224,12 @@ class Contents:
             elif name in self.deleted and "deleted" in include:
                 found.append((name, self.deleted[name], False))
         return sorted(found, key=lambda item: (item[0].encode(), item[2], item[1]["version"] or ""))
+
+    def _nascent(self, name: str) -> Json:
+        """A blob of which only blocks are there; when the first one came isn't kept."""
+        now_s = self._sandbox.clock.now_s()
+        facts = {"etag": "0x0", "created_s": now_s, "modified_s": now_s, "md5": "", "version": None}
+        return {**facts, "content": b"", "headers": {}, "metadata": {}, "blocks": []}
 
     def _committed(self, name: str) -> dict[str, bytes]:
         found, at, blob = {}, 0, self.current.get(name)

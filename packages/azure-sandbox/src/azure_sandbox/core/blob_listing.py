@@ -38,6 +38,7 @@ def listed(
         ("BlobType", "BlockBlob"),
         ("AccessTier", blob.get("tier", "Hot")),
         ("AccessTierInferred", None if "tier" in blob else "true"),
+        ("AccessTierChangeTime", sandbox.clock.http_date(blob["tier_s"]) if "tier_s" in blob else None),
         ("LeaseStatus", lease["status"]),
         ("LeaseState", lease["state"]),
         ("LeaseDuration", lease.get("duration")),

@@ -85,8 +85,9 @@ class BlobRequest:
             return handlers[operation]()
         found = self.contents.find(self.name, version)
         if operation == "DeleteBlob":
-            self.contents.delete(self.name, version)
-            return Response(202, headers={"x-ms-version": API_VERSION})
+            kept = self.contents.delete(self.name, version)
+            shown = {"x-ms-version": API_VERSION, "x-ms-delete-type-permanent": str(not kept).lower()}
+            return Response(202, headers=shown)
         if operation == "LeaseBlob":
             status, lease = blob_leases.act(found, self.headers, self._now_s)
             return Response(status, headers=self._stamps(found) | lease)
@@ -104,7 +105,8 @@ class BlobRequest:
             text = "Only block blobs are emulated, and no copies (azure_sandbox/core/blob_requests.py)."
             raise BlobError(501, "NotImplemented", text)
         self._check_md5(self.headers.get("content-md5"), self.raw)
-        return self._made(self.contents.put(self.name, self.raw, self._kept(), self._metadata(), []))
+        made = self.contents.put(self.name, self.raw, self._kept(), self._metadata(), [])
+        return self._made(made, {"content-md5": made["md5"], "x-ms-request-server-encrypted": "true"})
 
     def _put_block(self) -> Response:
         live = self.contents.current.get(self.name)
@@ -112,21 +114,30 @@ class BlobRequest:
             self.contents.check_may_change(live)
         self._check_md5(self.headers.get("content-md5"), self.raw)
         self.contents.put_block(self.name, self.query.get("blockid", ""), self.raw)
-        return Response(201, headers={"content-md5": _md5(self.raw), "x-ms-version": API_VERSION})
+        return Response(201, headers={"x-ms-version": API_VERSION, **self._request_facts()})
 
     def _put_block_list(self) -> Response:
         self._check_md5(self.headers.get("content-md5"), self.raw)
         listed = blob_documents.read_block_list(self.raw)
-        return self._made(self.contents.commit(self.name, listed, self._kept(), self._metadata()))
+        made = self.contents.commit(self.name, listed, self._kept(), self._metadata())
+        return self._made(made, self._request_facts())
 
-    def _made(self, blob: Json) -> Response:
-        shown = self._stamps(blob) | {"content-md5": blob["md5"], "x-ms-request-server-encrypted": "true"}
+    def _request_facts(self) -> dict[str, str]:
+        """What an answer says of the content that was sent; its MD5 since 2019-02-02 only if the request had it."""
+        encrypted = {"x-ms-request-server-encrypted": "true"}
+        return {**encrypted, "content-md5": _md5(self.raw)} if "content-md5" in self.headers else encrypted
+
+    def _made(self, blob: Json, facts: dict[str, str]) -> Response:
+        shown = self._stamps(blob) | facts
         if blob["version"]:
             shown["x-ms-version-id"] = blob["version"]
         tier = self.headers.get("x-ms-access-tier")
         if tier is not None:
-            blob["tier"] = _tier(tier)
+            self._set_tier(blob, tier)
         return Response(201, headers=shown)
+
+    def _set_tier(self, blob: Json, tier: str) -> None:
+        blob |= {"tier": _tier(tier), "tier_s": self._now_s}
 
     def _undelete(self) -> Response:
         self.contents.undelete(self.name)
@@ -135,15 +146,20 @@ class BlobRequest:
     def _set(self, operation: str, blob: Json) -> Response:
         """Tier, metadata or properties; only the first leaves the etag alone."""
         if operation == "SetBlobTier":
-            blob["tier"] = _tier(self.headers.get("x-ms-access-tier", ""))
+            self._set_tier(blob, self.headers.get("x-ms-access-tier", ""))
             return Response(200, headers={"x-ms-version": API_VERSION})
         self.contents.check_may_change(blob)
         sets_metadata = operation == "SetBlobMetadata"
-        changed = {"metadata": self._metadata()} if sets_metadata else {"headers": self._kept()}
+        if sets_metadata:
+            changed: Json = {"metadata": self._metadata()}
+            encrypted = {"x-ms-request-server-encrypted": "true"}
+        else:  # What isn't sent is cleared, the MD5 too.
+            changed = {"headers": self._kept(), "md5": self.headers.get("x-ms-blob-content-md5", "")}
+            encrypted = {}
         if self.contents.versioned and sets_metadata:
             return self._made_anew(blob, changed)
         blob |= {**changed, "etag": self.contents.new_etag(), "modified_s": self._now_s}
-        return Response(200, headers=self._stamps(blob))
+        return Response(200, headers=self._stamps(blob) | encrypted)
 
     def _made_anew(self, blob: Json, changed: Json) -> Response:
         """With versions, new metadata are a new version."""
@@ -195,8 +211,10 @@ class BlobRequest:
         }
         if "tier" not in blob:
             shown["x-ms-access-tier-inferred"] = "true"
+        elif "tier_s" in blob:
+            shown["x-ms-access-tier-change-time"] = self.sandbox.clock.http_date(blob["tier_s"])
         # The service computes it for what was put at once, never for what was put in blocks.
-        if not blob["blocks"]:
+        if blob["md5"] and not blob["blocks"]:
             shown["content-md5"] = blob["md5"]
         shown |= {f"x-ms-meta-{name}": value for name, value in blob["metadata"].items()}
         shown |= {f"x-ms-lease-{name}": value for name, value in blob_leases.shown(blob, self._now_s).items()}
@@ -248,6 +266,9 @@ class BlobRequest:
         if (match := self.headers.get("if-match")) is not None and not _matches(match, live):
             raise failed
         if (none := self.headers.get("if-none-match")) is not None and _matches(none, live):
+            if is_read and none.strip() == "*":
+                text = "The request includes an unsatisfiable condition for this operation."
+                raise BlobError(400, "UnsatisfiableCondition", text)
             if is_read:
                 raise BlobError(304, "ConditionNotMet", failed.message)
             if none.strip() == "*":

@@ -145,7 +145,8 @@ class BlobService:
         answers = []
         for part in blob_documents.read_batch(raw, headers.get("content-type", "")):
             # Of a path-style URL, what follows the account.
-            path = part.path.partition(f"/blob/{account.name}/")[2] or part.path.lstrip("/")
+            path = part.path.lstrip("/").removeprefix("blob/")
+            path = path.removeprefix(f"{account.name}/") if container != account.name else path
             name = self.operation(part.method, path, part.query)
             there, _, blob = path.partition("/")
             try:
@@ -262,6 +263,10 @@ class BlobService:
             shown = self._stamps(live.etag) | {
                 "x-ms-lease-state": "available",
                 "x-ms-lease-status": "unlocked",
+                "x-ms-has-immutability-policy": str(
+                    bool(live.properties.get("hasImmutabilityPolicy"))
+                ).lower(),
+                "x-ms-has-legal-hold": str(bool(live.properties.get("hasLegalHold"))).lower(),
             }
             return Response(200, headers=shown)
         contents = Contents(self._sandbox, account, live)

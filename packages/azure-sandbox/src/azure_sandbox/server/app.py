@@ -57,6 +57,7 @@ class Web:
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.raw = raw
         self.host = self.headers.get("host", "").lower()
+        self.is_storage = False
 
     def query(self) -> dict[str, str]:
         """The query parameters."""
@@ -227,6 +228,7 @@ class App:
         return await self._guarded(web, "graph", "Graph", entry, handle, lambda: who[0] if who else None)
 
     async def _blob(self, web: Web, account: str, path: str) -> Response:
+        web.is_storage = True
         name = self.blobs.operation(web.method, path, web.query())
         entry = self.sandbox.ledger.arrived(
             "blob", web.method, web.path, operation=name, api_version=web.headers.get("x-ms-version")
@@ -289,14 +291,18 @@ class App:
 
     async def _send(self, web: Web, response: Response, send: Send) -> None:
         headers = {
-            "cache-control": "no-cache",
             "date": format_datetime(self.sandbox.clock.now(), usegmt=True),
         }
+        if not web.is_storage:  # A blob's cache-control is its own.
+            headers["cache-control"] = "no-cache"
         # A page is never Azure's: something in between answers in its place, and knows nothing of its headers.
         if response.headers.get("content-type") != "text/html":
-            trace = web.headers.get("x-ms-correlation-request-id", str(uuid.uuid4()))
-            headers |= {"x-ms-request-id": str(uuid.uuid4()), "x-ms-correlation-request-id": trace}
-        if web.headers.get("x-ms-return-client-request-id", "").lower() == "true":
+            headers["x-ms-request-id"] = str(uuid.uuid4())
+            if not web.is_storage:
+                trace = web.headers.get("x-ms-correlation-request-id", str(uuid.uuid4()))
+                headers["x-ms-correlation-request-id"] = trace
+        returns_id = web.headers.get("x-ms-return-client-request-id", "").lower() == "true"
+        if returns_id or (web.is_storage and "x-ms-client-request-id" in web.headers):
             headers["x-ms-client-request-id"] = web.headers.get("x-ms-client-request-id", "")
         for name, value in response.headers.items():
             headers[name.lower()] = value
