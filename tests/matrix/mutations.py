@@ -58,7 +58,7 @@ MUTATIONS = (
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
         "        live = await settled(resource)\n        if live is None",
-        "        live = await _look(resource)\n        if live is None",
+        "        live = await look_once(resource)\n        if live is None",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
     Mutation(
@@ -73,8 +73,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource ends before it is deleted",
         "src/aks_postgres/arm/deletion.py",
-        "await _settled(resource) if resource.waits else await _look(resource)",
-        "await _look(resource)",
+        "await _settled(resource) if resource.waits else await look_once(resource)",
+        "await look_once(resource)",
         "tests/tasks/test_clean_up.py::test_an_operation_that_runs_on_it_ends_before_it_is_deleted",
     ),
     Mutation(
@@ -101,9 +101,23 @@ MUTATIONS = (
     Mutation(
         "nobody gets into a cluster with Entra by being Owner",
         "src/aks_postgres/preflight/permissions.py",
-        'if any(\n        _covers(granted.get("dataActions") or [], IN_CLUSTER)',
-        'if True or any(\n        _covers(granted.get("dataActions") or [], IN_CLUSTER)',
+        'if any(\n        covers(granted.get("dataActions") or [], IN_CLUSTER)',
+        'if True or any(\n        covers(granted.get("dataActions") or [], IN_CLUSTER)',
         "tests/tasks/test_requirements.py::test_who_gets_into_a_cluster_with_entra",
+    ),
+    Mutation(
+        "a subnet without room for every node is refused",
+        "src/aks_postgres/preflight/subnet.py",
+        "    if needed > free:",
+        "    if False:",
+        "tests/tasks/test_subnet.py::test_each_node_that_the_pools_may_grow_to_needs_an_address",
+    ),
+    Mutation(
+        "a role on a subnet that somebody else gave stays",
+        "tasks/clean_up_roles.py",
+        "return is_ours and one.role_id",
+        "return one.role_id",
+        "tests/tasks/test_subnet.py::test_a_role_that_somebody_else_gave_counts_and_stays",
     ),
     Mutation(
         "the tags of what tear_down deletes are read",
@@ -352,9 +366,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that only reads deletes nothing",
-        "src/aks_postgres/arm/deletion.py",
-        '        azure.gate.require(f"{what}',
-        '        str(f"{what}',
+        "src/aks_postgres/arm/resource.py",
+        '        azure.gate.require(f"{label}: would be deleted")',
+        '        str(f"{label}: would be deleted")',
         "tests/tasks/test_clean_up.py::test_a_run_that_only_reads_deletes_nothing",
     ),
     Mutation(

@@ -26,9 +26,9 @@ from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.way_to_azure import fault_on_the_way, refuse_unusable_proxy
 from aks_postgres.files.given_files import FileRefused, read_given
 from aks_postgres.foreign_text import keep_secret
+from aks_postgres.spec import clouds
 
 ARM_ENDPOINT_VARIABLE = "AKS_POSTGRES_ARM_ENDPOINT"
-PUBLIC_ARM_ENDPOINT = "https://management.azure.com"
 # Real seconds: a token comes within 2; az alone may take 10 to start.
 _FIRST_TOKEN_S = 9.5
 # Certificates with their chain and key have some kilobytes.
@@ -37,7 +37,7 @@ _LONGEST_FILE = 65536
 
 def arm_endpoint() -> str:
     """Where ARM is: the public cloud's, unless the environment says otherwise (sandbox, sovereign clouds)."""
-    return (os.environ.get(ARM_ENDPOINT_VARIABLE) or PUBLIC_ARM_ENDPOINT).rstrip("/")
+    return (os.environ.get(ARM_ENDPOINT_VARIABLE) or clouds.ARM).rstrip("/")
 
 
 def _choose(facts: CloudFacts, transport: Any) -> tuple[str, Callable[[], Any]]:
