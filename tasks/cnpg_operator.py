@@ -13,6 +13,7 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
+from aks_postgres.kubernetes.available import available
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
 from aks_postgres.kubernetes.operator_manifest import ManifestWay
@@ -25,7 +26,6 @@ from aks_postgres.reports.outputs import (
     NodePoolOutputs,
     OperatorOutputs,
 )
-from aks_postgres.resources.available import available
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.responses import ArmFault, Json
+from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
-from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ApiServerOutputs,
@@ -59,18 +59,6 @@ async def restart_stuck_agents(
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         pods = await api.list_of(_PODS, "Pod") or []
         stuck = [pod["metadata"]["name"] for pod in pods if is_stuck(pod)]
-        await all_ended(_delete(api, name) for name in stuck)
+        await all_ended(api.delete(f"pod {name}", f"{_PODS}/{name}") for name in stuck)
     fields = tuple(FieldChange(field=f"pod {name}", old="restarts", new="made anew") for name in stuck)
     return StepOutputs(change=Change(kind="updated", fields=fields) if fields else UNCHANGED)
-
-
-async def _delete(api: KubernetesApi, name: str) -> None:
-    async def attempt() -> Json:
-        try:
-            return await api.request("DELETE", f"{_PODS}/{name}")
-        except ArmFault as fault:
-            if fault.status == 404:
-                return {}
-            raise
-
-    await api.write(f"pod {name}", attempt)

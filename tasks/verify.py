@@ -16,6 +16,7 @@ from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import PermanentError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.kubernetes.pod_troubles import told, troubles_of
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ClusterOutputs,
@@ -28,7 +29,6 @@ from aks_postgres.reports.outputs import (
 from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster, stopped_pool, stopped_pools
 from aks_postgres.resources.links import identity_problem
 from aks_postgres.resources.managed_cluster import UPDATE_S, cluster_resource
-from aks_postgres.resources.pod_troubles import told, troubles_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 

@@ -21,6 +21,7 @@ from aks_postgres.database.objects import (
 )
 from aks_postgres.database.status import SIDECAR, ClusterState, used_archive
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
+from aks_postgres.kubernetes.objects import change_of, created, ensure_objects, new_objects
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     BackupOutputs,
@@ -34,7 +35,6 @@ from aks_postgres.reports.outputs import (
     VerificationOutputs,
 )
 from aks_postgres.resources.backup_blobs import BackupBlobs
-from aks_postgres.resources.objects import change_of, created, ensure_objects, new_objects
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -135,7 +135,7 @@ async def _taken(api: KubernetesApi, path: str, wanted: Json) -> Change:
     name = wanted["metadata"]["name"]
     live = await api.get(f"{path}/{name}")
     if live is not None and (live.get("status") or {}).get("phase") == "failed":
-        await api.write(f"Backup {name}", lambda: api.request("DELETE", f"{path}/{name}"))
+        await api.delete(f"Backup {name}", f"{path}/{name}")
         live = None
     if live is None:
         await api.create(path, wanted)

@@ -12,14 +12,18 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.database.objects import OPERATOR_SETTINGS, operator_settings, plugin_objects, required
+from aks_postgres.kubernetes.available import available
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.download import fetch_pinned
-from aks_postgres.kubernetes.operator_manifest import (
+from aks_postgres.kubernetes.objects import (
+    bring,
+    change_of,
     established,
-    in_order,
     is_applied_by_us,
-    manifest_objects,
+    new_objects,
+    outputs_of,
 )
+from aks_postgres.kubernetes.operator_manifest import in_order, manifest_objects
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ClusterOutputs,
@@ -28,8 +32,6 @@ from aks_postgres.reports.outputs import (
     ObjectsOutputs,
     OperatorOutputs,
 )
-from aks_postgres.resources.available import available
-from aks_postgres.resources.objects import bring, change_of, new_objects, outputs_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -84,17 +86,8 @@ async def _restart(api: KubernetesApi, namespace: str, settings: Json) -> None:
     stamp = str(live["metadata"].get("resourceVersion", ""))
     body = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED: f"settings-{stamp}"}}}}}
 
-    async def restarted() -> Json:
-        return await api.request(
-            "PATCH",
-            path,
-            body,
-            content_type="application/merge-patch+json",
-            # Not our own, or the operator's manifest would take it away again.
-            fieldManager="kubectl-rollout",
-        )
-
-    await api.write("deployment cnpg-controller-manager", restarted)
+    # Not our own field manager, or the operator's manifest would take it away again.
+    await api.merge("deployment cnpg-controller-manager", path, body, field_manager="kubectl-rollout")
     await available(api, namespace, "cnpg-controller-manager")
 
 

@@ -14,6 +14,7 @@ from aks_postgres.arm.responses import Json
 from aks_postgres.database.objects import AUDIENCE, POSTGRES_API, lineage, service_account, subject
 from aks_postgres.database.status import ClusterState
 from aks_postgres.kubernetes.client import kubernetes_api
+from aks_postgres.kubernetes.objects import ensure_objects, new_objects
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     CheckedTarget,
@@ -28,7 +29,6 @@ from aks_postgres.reports.outputs import (
 )
 from aks_postgres.resources import federated_credential
 from aks_postgres.resources.backup_blobs import BackupBlobs
-from aks_postgres.resources.objects import ensure_objects, new_objects
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 

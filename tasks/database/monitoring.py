@@ -9,6 +9,7 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.errors import NotEffectiveYet
 from aks_postgres.database.objects import pod_monitor
 from aks_postgres.kubernetes.client import kubernetes_api
+from aks_postgres.kubernetes.objects import bring, new_objects, outputs_of
 from aks_postgres.reports.outputs import (
     CheckedTarget,
     ClusterOutputs,
@@ -16,7 +17,6 @@ from aks_postgres.reports.outputs import (
     ObjectsOutputs,
     StepOutputs,
 )
-from aks_postgres.resources.objects import bring, new_objects, outputs_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 

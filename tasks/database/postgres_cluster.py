@@ -23,7 +23,16 @@ from aks_postgres.database.objects import (
 from aks_postgres.database.status import ClusterState, used_archive, without_identity
 from aks_postgres.errors import ImmutableChange
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
-from aks_postgres.kubernetes.operator_manifest import differing
+from aks_postgres.kubernetes.cluster_events import cluster_troubles
+from aks_postgres.kubernetes.objects import (
+    bring,
+    change_of,
+    created,
+    differing,
+    name_of,
+    new_objects,
+    outputs_of,
+)
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
@@ -35,8 +44,6 @@ from aks_postgres.reports.outputs import (
     PostgresClusterOutputs,
     PostgresReadyOutputs,
 )
-from aks_postgres.resources.cluster_events import cluster_troubles
-from aks_postgres.resources.objects import bring, change_of, created, name_of, new_objects, outputs_of
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 

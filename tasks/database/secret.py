@@ -11,6 +11,7 @@ from aks_postgres.arm.errors import LastingState
 from aks_postgres.database.objects import APP_SECRET, app_secret, required
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.kubernetes.client import kubernetes_api
+from aks_postgres.kubernetes.objects import change_of, new_objects
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ClusterOutputs,
@@ -18,7 +19,6 @@ from aks_postgres.reports.outputs import (
     NamespacesOutputs,
     ObjectsOutputs,
 )
-from aks_postgres.resources.objects import change_of, new_objects
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -81,16 +81,8 @@ async def ensure_app_secret(
         )
     if ((live["metadata"].get("labels") or {}).get(_RELOAD)) != "true":
         async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-            await api.write(
-                label,
-                lambda: api.request(
-                    "PATCH",
-                    f"/api/v1/namespaces/{namespace}/secrets/{APP_SECRET}",
-                    {"metadata": {"labels": {_RELOAD: "true"}}},
-                    content_type="application/merge-patch+json",
-                    fieldManager="aks-postgres",
-                ),
-            )
+            path = f"/api/v1/namespaces/{namespace}/secrets/{APP_SECRET}"
+            await api.merge(label, path, {"metadata": {"labels": {_RELOAD: "true"}}})
         return ObjectsOutputs(names=(name,), change=change_of([_RELOADED]))
     return ObjectsOutputs(names=(name,), change=UNCHANGED)
 

@@ -17,6 +17,7 @@ from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
 from azure_sandbox.client import start as start_sandbox
+from azure_sandbox.postgres.programs import FOLDER, OFF, default_folder, found_in
 
 from ..cli.conftest import Run, run
 from ..flows.conftest import built, environment
@@ -97,10 +98,18 @@ async def test_a_wrong_secret_is_refused_within_ten_seconds(
         await provision(spec)
 
 
-def test_the_demo_takes_a_minute(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_database", [False, True], ids=["without", "with a database"])
+def test_the_demo_takes_a_minute_and_half_a_minute_more_for_a_database(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_database: bool
+) -> None:
+    monkeypatch.delenv(FOLDER, raising=False)
+    if has_database and found_in(default_folder()) is None:
+        pytest.skip("no PostgreSQL is installed: azure-sandbox postgres install")
+    postgres = {FOLDER: str(default_folder()) if has_database else OFF}
     try:
-        with within(60):
-            first = run("demo", "start", "--folder", tmp_path / "demo")
+        with within(90 if has_database else 60):
+            first = run("demo", "start", "--folder", tmp_path / "demo", **postgres)
         assert first.returncode == 0, first.stderr
+        assert (" psql " in first.stdout) is has_database
     finally:
         run("demo", "stop", "--folder", tmp_path / "demo")

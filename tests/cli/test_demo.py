@@ -14,6 +14,8 @@ from aks_postgres.cli.processes import is_running
 
 from .conftest import Run
 
+WITHOUT_POSTGRES = {"AZURE_SANDBOX_POSTGRES": "off"}
+
 
 def test_a_hint_names_the_command_by_its_path_where_the_shell_would_not_find_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -40,9 +42,13 @@ def test_demo_shows_an_environment_whose_deployments_run_then_the_same_unchanged
 ) -> None:
     folder = tmp_path / "demo"
     try:
-        first = run("demo", "start", "--folder", folder)
+        first = run("demo", "start", "--folder", folder, **WITHOUT_POSTGRES)
         assert first.returncode == 0, first.stderr
         assert "created" in first.stdout
+        said = [line for line in first.stdout.splitlines() if "PostgreSQL" in line and "database" in line]
+        assert [line.partition(": ")[2].strip() for line in said] == [
+            "the demo has no database: AZURE_SANDBOX_POSTGRES is off; unset it, or say --into FOLDER"
+        ]
 
         url = next(line.split()[-1] for line in first.stdout.splitlines() if line.startswith("Prefect UI"))
         page = next(line.split()[-1] for line in first.stdout.splitlines() if "Run and its" in line)
@@ -68,7 +74,7 @@ def test_demo_shows_an_environment_whose_deployments_run_then_the_same_unchanged
         assert "NothingToDo" in pasted.stdout
 
         worker = json.loads((folder / "worker.json").read_text())["pid"]
-        second = run("demo", "start", "--folder", folder)
+        second = run("demo", "start", "--folder", folder, **WITHOUT_POSTGRES)
         assert json.loads((folder / "worker.json").read_text())["pid"] == worker
         assert second.returncode == 0, second.stderr
         assert url in second.stdout

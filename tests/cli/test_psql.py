@@ -2,7 +2,8 @@
 
 import pytest
 
-from aks_postgres.cli.psql import PSQL_VARIABLE, psql_program
+from aks_postgres.cli.psql import psql_program
+from aks_postgres.cli.sandbox_client import PSQL_VARIABLE
 from aks_postgres.exit_codes import CommandFailed
 
 

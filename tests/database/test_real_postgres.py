@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import os
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,8 @@ import pytest
 import pytest_asyncio
 from prefect import get_client
 
-from aks_postgres.cli.psql import PSQL_VARIABLE, psql
+from aks_postgres.cli.psql import psql
+from aks_postgres.cli.sandbox_client import PSQL_VARIABLE
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.exit_codes import CommandFailed
 from aks_postgres.flows._errors import NotThere
@@ -27,12 +30,14 @@ from azure_sandbox.postgres.programs import FOLDER, default_folder, found_in
 from ..conftest import point_at, spec_for
 from ..flows.conftest import Run, run_provision, writes
 from ..flows.stage import kube_for
+from ..tasks.kube import Kube
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(900)]
 
 # Azure's seconds go by faster; PostgreSQL's don't.
 SPEED = 60
 NAMESPACE = "/api/v1/namespaces/cnpg-database"
+CLUSTERS = "/apis/postgresql.cnpg.io/v1/namespaces/cnpg-database/clusters"
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +52,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
         sandbox = SandboxProcess(folder)
         point_at(sandbox, patch)
         patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
-        programs = default_folder() / "18.6.0"
-        client = tmp_path_factory.mktemp("client") / "psql"
-        client.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={programs}/lib exec {programs}/bin/psql "$@"\n')
-        client.chmod(0o700)
-        patch.setenv(PSQL_VARIABLE, str(client))
+        patch.setenv(PSQL_VARIABLE, sandbox.description["psql"])
         sandbox.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
         try:
             yield sandbox
@@ -163,13 +164,18 @@ async def test_the_password_is_in_nothing_that_a_run_leaves(
     assert not any(word in text for word in (password, encoded) for text in left)
 
 
-async def test_psql_follows_the_primary(
-    azure: SandboxProcess, deployed: Deployed, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+async def test_status_services_and_psql_follow_the_primary(
+    azure: SandboxProcess,
+    deployed: Deployed,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
-    before = deployed.outputs.primary
-    instances = azure.control("GET", "postgres")["instances"]
-    (killed,) = [one for name, one in instances.items() if name.endswith(f"/{before}")]
-    os.kill(killed["pid"], 9)
+    """By a signal from outside to one postmaster."""
+    kube = kube_for(azure, deployed.first.outputs, tmp_path)
+    before = live(kube, deployed)["status"]["currentPrimary"]
+    os.kill(shown(azure, "instances", before)["pid"], number)
     seen = ""
     for _ in range(120):
         try:
@@ -182,3 +188,47 @@ async def test_psql_follows_the_primary(
             break
         await asyncio.sleep(1)
     assert seen == "500"
+    for _ in range(120):
+        status = live(kube, deployed)["status"]
+        if status["phase"] == "Cluster in healthy state" and status["readyInstances"] == 3:
+            break
+        await asyncio.sleep(1)
+    assert status["readyInstances"] == 3
+    assert status["currentPrimary"] != before
+    assert await asked_by_service(azure, kube, deployed, "rw") == ("f", 500)
+    assert await asked_by_service(azure, kube, deployed, "ro") == ("t", 500)
+
+
+def shown(azure: SandboxProcess, what: str, name: str) -> Any:
+    """Where an instance or a Service is on this machine."""
+    (found,) = [
+        one for key, one in azure.control("GET", "postgres")[what].items() if key.endswith(f"/{name}")
+    ]
+    return found
+
+
+def live(kube: Kube, deployed: Deployed) -> dict[str, Any]:
+    found = kube.get(f"{CLUSTERS}/{deployed.outputs.cluster}")
+    assert found is not None
+    return found
+
+
+async def asked_by_service(
+    azure: SandboxProcess, kube: Kube, deployed: Deployed, which: str
+) -> tuple[str, int]:
+    """Whether a standby answers behind the Service, and how many rows it has."""
+    secret = kube.get(f"{NAMESPACE}/secrets/db-user-pass")
+    assert secret is not None
+    host, _, port = shown(azure, "services", f"{deployed.outputs.cluster}-{which}").rpartition(":")
+    query = "select pg_is_in_recovery()::text, count(*) from kept"
+    done = subprocess.run(
+        [os.environ[PSQL_VARIABLE], "-XAtq", "-h", host, "-p", port, "-U", "app", "-c", query, "appdb"],
+        env={"PGPASSWORD": base64.b64decode(secret["data"]["password"]).decode(), "PGSSLMODE": "require"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    recovering, _, count = done.stdout.strip().partition("|")
+    return recovering[0], int(count)

@@ -41,6 +41,20 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "a page with 404 in Azure's place isn't taken for Azure's word",
+        "src/aks_postgres/arm/client.py",
+        "            refuse_somebody_elses(found)\n",
+        "",
+        "tests/flows/test_pages_in_between.py::test_a_page_is_no_sign_that_nothing_is_there[the cluster-404]",
+    ),
+    Mutation(
+        "a page with 404 in the cluster's place doesn't say that there are no databases",
+        "src/aks_postgres/kubernetes/client.py",
+        'if found.get("kind") != "Status" and _is_somebody_elses(response.status, data):',
+        "if False:",
+        "tests/flows/test_pages_in_between.py::test_a_page_is_no_sign_that_nothing_is_there[databases-404]",
+    ),
+    Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
         "        live = await settled(resource)\n        if live is None",
@@ -622,28 +636,28 @@ MUTATIONS = (
     ),
     Mutation(
         "a deployment that never gets available says why",
-        "src/aks_postgres/resources/available.py",
+        "src/aks_postgres/kubernetes/available.py",
         "if last is not None and (troubles := await troubles_of(api, last)):",
         "if last is None and (troubles := await troubles_of(api, last)):",
         "tests/tasks/test_kubernetes_steps.py::test_an_operator_that_never_gets_available_is_told_with_kubernetes_words",
     ),
     Mutation(
         "a kill for memory is told from a crash",
-        "src/aks_postgres/resources/pod_troubles.py",
+        "src/aks_postgres/kubernetes/pod_troubles.py",
         'if ended.get("reason") == "OOMKilled" or state.get("reason") == "OOMKilled":',
         "if False:",
         "tests/tasks/test_pod_troubles.py::test_a_pod_in_trouble_says_which[killed]",
     ),
     Mutation(
         "what only an event says is read there",
-        "src/aks_postgres/resources/pod_troubles.py",
+        "src/aks_postgres/kubernetes/pod_troubles.py",
         "            found = await _from_events(api, namespace, [pod for pod in pods if not _is_ready(pod)])\n",
         "            found = []\n",
         "tests/tasks/test_pod_troubles.py::test_the_reason_is_found_wherever_kubernetes_says_it[Unhealthy]",
     ),
     Mutation(
         "a pod that can't be made is told by its deployment",
-        "src/aks_postgres/resources/pod_troubles.py",
+        "src/aks_postgres/kubernetes/pod_troubles.py",
         'if condition["type"] == "ReplicaFailure" and condition["status"] == "True":',
         "if False:",
         "tests/tasks/test_pod_troubles.py::test_the_reason_is_found_wherever_kubernetes_says_it[FailedCreate]",

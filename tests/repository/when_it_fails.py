@@ -202,6 +202,11 @@ SYMPTOMS = {
             ("Unauthorized", "Forbidden"),
         ),
         Symptom(
+            "The cluster doesn't take an object",
+            "Its kind isn't known there, or a field of it isn't as that kind has it.",
+            ("KindUnknown", "Invalid"),
+        ),
+        Symptom(
             "The subscription takes no writes, or isn't seen",
             "It is disabled, or the caller has no role in it.",
             ("ReadOnlyDisabledSubscription", "SubscriptionNotFound", "MissingSubscriptionRegistration"),
@@ -273,7 +278,15 @@ SYMPTOMS = {
         Symptom(
             "A proxy, or another machine, answers in Azure's place",
             "What answered isn't Azure.",
-            ("ForeignHost", "ProxyRefused", "CertificateNotTrusted", "EndlessList", "TooLarge"),
+            (
+                "ForeignHost",
+                "ProxyRefused",
+                "CertificateNotTrusted",
+                "NotAzure",
+                "NotKubernetes",
+                "EndlessList",
+                "TooLarge",
+            ),
         ),
         Symptom(
             "The operation isn't there",

@@ -7,7 +7,7 @@ import pytest
 
 from aks_postgres.arm.client import current_azure
 from aks_postgres.kubernetes.client import kubernetes_api
-from aks_postgres.resources.pod_troubles import told, trouble_of, troubles_of
+from aks_postgres.kubernetes.pod_troubles import told, trouble_of, troubles_of
 from azure_sandbox.core.pod_reasons import REASONS
 
 from ..cases import shown

@@ -41,6 +41,7 @@ from aks_postgres.arm.response_checks import (
     OwnHostPolicy,
     ShapePolicy,
     TimeLimitPolicy,
+    refuse_somebody_elses,
     whole,
 )
 from aks_postgres.arm.responses import Answer, answer_of, json_of
@@ -110,10 +111,17 @@ class ErrorPolicy(AsyncHTTPPolicy[Any, Any]):
     """Raises errors before an SDK client reads them: some stumble over a gateway's error page."""
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        """Send, and raise unless it went well."""
+        """Send, and raise unless it went well.
+
+        Raises:
+            ArmFault: what refused isn't Azure.
+            HttpResponseError: Azure refused.
+        """
         response = await self.next.send(request)
         if response.http_response.status_code >= 400 and request.http_request.method != "HEAD":
-            raise HttpResponseError(response=await whole(request, response))
+            found = await whole(request, response)
+            refuse_somebody_elses(found)
+            raise HttpResponseError(response=found)
         return response
 
 

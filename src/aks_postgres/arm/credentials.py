@@ -20,6 +20,7 @@ from azure.core.exceptions import (
 )
 
 from aks_postgres.arm.cloud_metadata import CloudFacts
+from aks_postgres.arm.entra_codes import entra_advice
 from aks_postgres.arm.error_codes import RULES
 from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, CredentialsRefused
 from aks_postgres.arm.responses import ArmFault, clean
@@ -192,7 +193,7 @@ async def open_credential(facts: CloudFacts, transport: Any) -> AsyncIterator[Re
             raise CredentialsRefused(
                 f"Microsoft Entra ID refused the credential; source tried: {source}. "
                 f"It said: {clean(error.message)}",
-                way_out=hint,
+                way_out=entra_advice(error.message, hint),
             ) from None
         except (ServiceRequestError, ServiceResponseError) as error:
             label = f"Microsoft Entra ID (source tried: {source})"
@@ -234,8 +235,11 @@ async def token_for(credential: RenewableCredential, audience: str, what: str) -
         raise CredentialsRefused(
             f"Microsoft Entra ID gives no token for {what}; source: {credential.source}. It said: "
             f"{clean(error.message)}",
-            way_out="Sign in again, or have the policy exempt this identity that keeps it out (Conditional Access); "
-            "then run again.",
+            way_out=entra_advice(
+                error.message,
+                "Sign in again, or have the policy exempt this identity that keeps it out (Conditional Access); "
+                "then run again.",
+            ),
         ) from None
     except AzureError as error:
         raise ArmFault(None, "NoAnswer", clean(str(error)), reached=False) from None

@@ -108,6 +108,18 @@ RULES: dict[str, Rule] = {
         "The caller lacks this right in the cluster. With Microsoft Entra ID, give it Azure Kubernetes Service RBAC "
         "Cluster Admin on the subscription (docs/permissions.md), which works some minutes later; then run again."
     ),
+    # Our own (`aks_postgres.kubernetes.client`).
+    "KindUnknown": _stop(
+        "The definition (CRD) of that kind is missing: whoever deleted it has to install again what brings it; "
+        "provision does so for the operator's. Then run again."
+    ),
+    "NotKubernetes": _stop(
+        "That isn't how the cluster's API answers: look at what stands between (HTTPS_PROXY, a firewall, a gateway), "
+        "and have it let the API server's host through (NO_PROXY); then run again."
+    ),
+    "Invalid": _stop(
+        "The cluster doesn't take the object, for the reason above: change the spec; then run again."
+    ),
     "Timeout": SERVER_TROUBLE,
     # A changed list of ranges takes up to 2 minutes
     # (https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges), a new name in DNS up to 10
@@ -207,6 +219,10 @@ RULES: dict[str, Rule] = {
     "CertificateNotTrusted": _stop(
         "What answers shows a certificate that this machine doesn't trust, as a proxy does that looks into TLS. Set "
         "SSL_CERT_FILE to a file with its authority's certificate, then run again."
+    ),
+    "NotAzure": _stop(
+        "That isn't how Azure answers: look at what stands between (HTTPS_PROXY, a firewall, a gateway), and have it "
+        "let Azure's hosts through (NO_PROXY); then run again."
     ),
     "UnreadableAnswer": UNREADABLE,
     "EndlessList": _stop("Look at what answers in Azure's place, such as a proxy; then run again."),

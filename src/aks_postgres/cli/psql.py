@@ -10,6 +10,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
+from aks_postgres.cli.sandbox_client import PSQL_VARIABLE
 from aks_postgres.database.objects import APP_SECRET, POSTGRES_API
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.foreign_text import keep_secret
@@ -19,7 +20,6 @@ from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.tasks.preflight import locate
 
-PSQL_VARIABLE = "AKS_POSTGRES_PSQL"
 _PORT = 5432
 
 

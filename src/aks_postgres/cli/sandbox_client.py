@@ -8,7 +8,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from aks_postgres.exit_codes import CommandFailed, ExitCode
 _ANSWER_S = 10
 # What the command line of a sandbox holds.
 MARKS = ("sandbox", "--state")
+# Which psql `aks-postgres psql` runs.
+PSQL_VARIABLE = "AKS_POSTGRES_PSQL"
 
 
 def default_state() -> Path:
@@ -55,6 +57,8 @@ class RunningSandbox:
     cert_manager_manifest_sha256: str = ""
     plugin_manifest_url: str = ""
     plugin_manifest_sha256: str = ""
+    postgres: Sequence[str] = ()
+    psql: str = ""
 
     def __repr__(self) -> str:
         """Without the secrets."""
@@ -71,6 +75,7 @@ class RunningSandbox:
             "AKS_POSTGRES_ARM_ENDPOINT": self.endpoint,
             "AKS_POSTGRES_TIME_SCALE": f"{self.speed:g}",
             "AKS_POSTGRES_EGRESS_URL": self.egress_url,
+            **({PSQL_VARIABLE: self.psql} if self.psql and not os.environ.get(PSQL_VARIABLE) else {}),
             **(_no_proxy() if proxied else {}),
         }
 
@@ -162,7 +167,9 @@ def find_sandbox(state: Path) -> RunningSandbox | None:
     try:
         described = json.loads((state / "sandbox.json").read_text())
         known = {field.name for field in fields(RunningSandbox)} - {"state"}
-        found = RunningSandbox(**{name: described[name] for name in known}, state=state.absolute())
+        # What an earlier version doesn't say has a default.
+        said = {name: described[name] for name in known - {"postgres", "psql"} | (known & set(described))}
+        found = RunningSandbox(**said, state=state.absolute())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -123,6 +123,10 @@ class KubernetesApi:
         found = found if isinstance(found, dict) else {}
         if response.status < 400:
             return found
+        if found.get("kind") != "Status" and _is_somebody_elses(response.status, data):
+            message = f"status {response.status} without the API server's words"
+            # Without its status: a 404 of somebody else's doesn't say that an object isn't there.
+            raise ArmFault(None, "NotKubernetes", message)
         raise ArmFault(
             response.status,
             clean(str(found.get("reason") or f"HTTP{response.status}")),
@@ -226,6 +230,33 @@ class KubernetesApi:
 
         return await self.write(f"{body['kind']} {name}", attempt)
 
+    async def delete(self, label: str, path: str) -> None:
+        """Delete an object; one that isn't there is fine."""
+
+        async def attempt() -> Json:
+            try:
+                return await self.request("DELETE", path)
+            except ArmFault as fault:
+                if fault.status == 404:
+                    return {}
+                raise
+
+        await self.write(label, attempt)
+
+    async def merge(self, label: str, path: str, body: Json, *, field_manager: str = FIELD_MANAGER) -> None:
+        """Set these fields of an object that is there, and no others."""
+
+        async def attempt() -> Json:
+            return await self.request(
+                "PATCH",
+                path,
+                body,
+                content_type="application/merge-patch+json",
+                fieldManager=field_manager,
+            )
+
+        await self.write(label, attempt)
+
     async def apply(self, body: Json, live: Json | None) -> Json:
         """Apply an object on the server's side, once, taking over the fields that it sets.
 
@@ -253,7 +284,7 @@ class KubernetesApi:
             if body["kind"] not in self._plurals.get(version, {}):
                 self._plurals[version] = await self._types(base)
         if body["kind"] not in self._plurals[version]:
-            unknown = ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
+            unknown = ArmFault(404, "KindUnknown", f"the API server knows no {body['kind']} in {version}")
             raise refusal(self.label, unknown)
         plural, is_namespaced = self._plurals[version][body["kind"]]
         metadata = body["metadata"]
@@ -342,6 +373,15 @@ async def _through_the_gate(
     headers["Audit-ID"] = str(uuid.uuid4())
     async with gate.opened(Write(method, path), headers["Audit-ID"]):
         yield
+
+
+def _is_somebody_elses(status: int, data: bytes) -> bool:
+    """Whether an error without a Status object is a proxy's or a gateway's, and says nothing of the cluster.
+
+    Below 500 the API server sends one with every error, but for a path that it has nothing at: Go's own line of text
+    (https://pkg.go.dev/net/http#NotFound). Whatever else passes by itself is left to its status.
+    """
+    return status not in (408, 429) and status < 500 and data.strip() != b"404 page not found"
 
 
 def _date_of(header: str | None) -> datetime | None:

@@ -25,9 +25,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from aks_postgres.arm.error_codes import rule_for
 from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs
 from aks_postgres.arm.gate import Gate, Write
-from aks_postgres.arm.responses import Json, clean
+from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL, Chart, Release
 from aks_postgres.limits import limits
@@ -82,7 +83,20 @@ def refusal(label: str, kind: str, message: str) -> ProvisioningError:
         return NotEffectiveYet(
             f"{label}: somebody else is changing the release: {words}. Run again to go on."
         )
+    if fault := _fault_in(said, words):
+        rule = rule_for(fault)
+        if rule.reaction == "again":
+            return NotEffectiveYet(f"{label}: {rule.advice}: {words}. Run again to go on.")
+        return AzureRefused(f"{label}: {words}.", fault.code, way_out=rule.advice)
     return AzureRefused(f"{label}: Helm refused: {words}.", kind, way_out=_CHART_OR_VALUES)
+
+
+def _fault_in(said: str, words: str) -> ArmFault | None:
+    """The cluster's own fault, or that of the way to it, that Helm tells of; None where it is Helm's."""
+    for code, signs in _CAUSES.items():
+        if any(sign in said for sign in signs):
+            return ArmFault(403 if code == "Forbidden" else None, code, words)
+    return None
 
 
 _CHART_OR_VALUES = (
@@ -93,6 +107,24 @@ _CHART_OR_VALUES = (
 # The SDK's exceptions that can hold the API server's or the network's words; others are about chart and values.
 _FROM_THE_CLUSTER = ("HelmKubeError", "HelmReleaseError", "HelmStorageError", "HelmUnknownError")
 _SOMEBODY_ELSE = ("another operation", "cannot reuse a name", "release: already exists")
+# What has nothing to do with chart or values, by the words of client-go, the API server's admission and net/http.
+_CAUSES = {
+    "ProxyRefused": ("proxyconnect", "proxy authentication required"),
+    "CertificateNotTrusted": ("x509: ",),
+    "Unauthorized": (
+        "unauthorized",
+        "has asked for the client to provide credentials",
+        "asked for credentials",
+    ),
+    "Forbidden": (
+        "is forbidden: ",
+        "denied the request",
+        "violates podsecurity",
+        "exceeded quota",
+        "is being terminated",
+    ),
+    "KindUnknown": ("no matches for kind",),
+}
 # What net/http, client-go and the API server say about what passes by itself.
 _PASSING = (
     "connection refused",

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.files.yaml_text import NotYaml, yaml_documents
-from aks_postgres.kubernetes.client import FIELD_MANAGER, KubernetesApi
+from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.kubernetes.download import fetch_pinned
+from aks_postgres.kubernetes.objects import apply_object, established
 from aks_postgres.reports.outputs import ClusterOutputs, FieldChange
 from aks_postgres.spec.environment import EnvironmentSpec
 
 _NAMESPACE = "cnpg-system"
-_ESTABLISHED_WITHIN_S = 120
 
 
 @dataclass(frozen=True)
@@ -124,124 +124,3 @@ def in_order(objects: list[Json]) -> tuple[list[Json], list[Json], list[Json]]:
         definitions,
         [item for item in objects if item not in namespaces and item not in definitions],
     )
-
-
-def holds(live: Any, wanted: Any) -> bool:
-    """Whether an object has everything that the manifest says."""
-    return not differing(live, wanted)
-
-
-def differing(live: Any, wanted: Any, path: str = "") -> list[FieldChange]:
-    """Where an object isn't what the manifest says, to the letter: case and order mean something here.
-
-    List elements with names are looked up by them; what the API server leaves out when it is empty or zero may lack.
-    """
-    if isinstance(wanted, dict) and isinstance(live, dict):
-        pairs = [(f"{path}.{key}" if path else key, live.get(key), value) for key, value in wanted.items()]
-    elif isinstance(wanted, list) and isinstance(live, list) and _named(wanted) and _named(live):
-        by_name = {item["name"]: item for item in live}
-        pairs = [(f"{path}[{item['name']}]", by_name.get(item["name"]), item) for item in wanted]
-    elif isinstance(wanted, list) and isinstance(live, list) and len(live) == len(wanted):
-        pairs = [(f"{path}[{i}]", *pair) for i, pair in enumerate(zip(live, wanted, strict=True))]
-    elif live == wanted or (live is None and not wanted):
-        return []
-    else:
-        return [FieldChange(field=path, old=_shown(live), new=_shown(wanted))]
-    return [change for where, has, says in pairs for change in differing(has, says, where)]
-
-
-def left_over(live: Json, wanted: Json) -> list[FieldChange]:
-    """What we applied earlier and don't want any more; the next apply takes it away.
-
-    https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management (a list counts as a whole)
-    """
-    return [
-        change for entry in _applied(live) for change in _unwanted(entry.get("fieldsV1"), live, wanted, "")
-    ]
-
-
-def is_applied_by_us(live: Json) -> bool:
-    """Whether we applied the object, and not somebody else under the same name."""
-    return bool(_applied(live))
-
-
-def _applied(live: Json) -> list[Json]:
-    """What the object's record of writers has about us."""
-    entries = (live.get("metadata") or {}).get("managedFields")
-    return [
-        entry
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict)
-        and (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply")
-    ]
-
-
-def _unwanted(owned: Any, live: Any, wanted: Any, path: str) -> list[FieldChange]:
-    found: list[FieldChange] = []
-    for key, below in owned.items() if isinstance(owned, dict) else ():
-        name = key.removeprefix("f:")
-        if name == key or not isinstance(live, dict) or name not in live:
-            continue
-        where = f"{path}.{name}" if path else name
-        if not isinstance(wanted, dict) or name not in wanted:
-            found.append(FieldChange(field=where, old=_shown(live[name]), new=None))
-        else:
-            found += _unwanted(below, live[name], wanted[name], where)
-    return found
-
-
-def _named(items: list[Any]) -> bool:
-    return all(isinstance(item, dict) and "name" in item for item in items)
-
-
-def _shown(value: Any) -> Any:
-    """A value as a person wants to read it: whole definitions are cut."""
-    return clean(str(value)) if isinstance(value, dict | list) else value
-
-
-async def apply_object(api: KubernetesApi, item: Json, *, is_whole: bool = False) -> list[FieldChange]:
-    """Apply one object if it differs; what was done.
-
-    Args:
-        api: the cluster's API.
-        item: the object.
-        is_whole: whether what we applied earlier, and isn't in it any more, is a difference, too.
-    """
-    path = await api.path_of(item)
-    live = await api.get(path)
-    found = [] if live is None else differing(live, item) + (left_over(live, item) if is_whole else [])
-    if live is not None and not found:
-        return []
-    name = f"{item['kind']} {item['metadata']['name']}"
-    compared = [live]
-
-    async def attempt() -> Json:
-        # After a conflict it is applied to what is there then.
-        return await api.apply(item, compared.pop() if compared else await api.get(path))
-
-    await api.write(name, attempt)
-    if live is None:
-        return [FieldChange(field=name, old=None, new="created")]
-    if item["kind"] == "Secret":
-        return [FieldChange(field=name, old=None, new="updated")]
-    return [change.model_copy(update={"field": f"{name}: {change.field}"}) for change in found]
-
-
-async def established(api: KubernetesApi, definition: Json) -> None:
-    """Wait until the API server serves what a custom resource definition defines.
-
-    Raises:
-        NotEffectiveYet: not in time.
-    """
-    path = await api.path_of(definition)
-
-    async def look() -> Json | None:
-        live = await api.get(path) or {}
-        conditions = {c["type"]: c["status"] for c in (live.get("status") or {}).get("conditions") or []}
-        return live if conditions.get("Established") == "True" else None
-
-    name = definition["metadata"]["name"]
-    try:
-        await api.settle(f"CRD {name} is being established", look, deadline_s=_ESTABLISHED_WITHIN_S)
-    except TimeoutError as error:
-        raise NotEffectiveYet(f"{error}. kubectl describe crd {name} says why.") from None

@@ -22,7 +22,15 @@ from azure_sandbox.core.scenarios import Scenario, find_or_read
 from azure_sandbox.kubernetes import control_plane
 from azure_sandbox.postgres import install
 from azure_sandbox.postgres.host import remove_abandoned
-from azure_sandbox.postgres.programs import FOLDER, NoAccount, Programs, account, default_folder, found_in
+from azure_sandbox.postgres.programs import (
+    FOLDER,
+    OFF,
+    NoAccount,
+    Programs,
+    account,
+    default_folder,
+    found_in,
+)
 from azure_sandbox.server.app import App
 from azure_sandbox.server.control import described_manifests
 from azure_sandbox.server.instance import Sandbox
@@ -114,7 +122,7 @@ def _postgres(wanted: str) -> Programs | None:
     Raises:
         ValueError: a folder without PostgreSQL, or nobody to run it as.
     """
-    if wanted == "off":
+    if wanted == OFF:
         return None
     folder = default_folder() if wanted == "auto" else Path(wanted)
     found = found_in(folder)
@@ -205,6 +213,7 @@ async def _serve(sandbox: Sandbox, listener: socket.socket, scenarios: list[Scen
 
 def describe(sandbox: Sandbox) -> dict[str, Any]:
     """What a client needs to reach the sandbox: the content of sandbox.json."""
+    programs = sandbox.postgres.programs if sandbox.postgres is not None else None
     return {
         "pid": os.getpid(),
         "endpoint": sandbox.endpoint,
@@ -221,7 +230,8 @@ def describe(sandbox: Sandbox) -> dict[str, Any]:
         "egress_url": sandbox.endpoint + "/sandbox/egress",
         **described_manifests(sandbox.endpoint),
         "kubernetes": sandbox.kubernetes,
-        "postgres": list(sandbox.postgres.programs.versions) if sandbox.postgres is not None else [],
+        "postgres": list(programs.versions) if programs else [],
+        "psql": str(programs.psql or "") if programs else "",
     }
 
 

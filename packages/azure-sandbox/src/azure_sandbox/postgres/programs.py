@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "AZURE_SANDBOX_POSTGRES"
+OFF = "off"
 BARMAN = "barman"
+PSQL = "psql"
 ACCOUNTS = ("postgres", "nobody")
 """Who PostgreSQL is run as by root: the first that there is."""
 
@@ -48,6 +50,12 @@ class Programs:
     folder: Path
     versions: tuple[str, ...]
     barman: Path | None
+
+    @property
+    def psql(self) -> Path | None:
+        """A client that finds its own libraries."""
+        client = self.folder / PSQL
+        return client if client.exists() else None
 
     def binaries(self, version: str) -> Path | None:
         """The folder of a version, such as 18 or 18.6; of the newest minor, where only the major is said."""

@@ -290,9 +290,11 @@ class App:
         headers = {
             "cache-control": "no-cache",
             "date": format_datetime(self.sandbox.clock.now(), usegmt=True),
-            "x-ms-request-id": str(uuid.uuid4()),
-            "x-ms-correlation-request-id": web.headers.get("x-ms-correlation-request-id", str(uuid.uuid4())),
         }
+        # A page is never Azure's: something in between answers in its place, and knows nothing of its headers.
+        if response.headers.get("content-type") != "text/html":
+            trace = web.headers.get("x-ms-correlation-request-id", str(uuid.uuid4()))
+            headers |= {"x-ms-request-id": str(uuid.uuid4()), "x-ms-correlation-request-id": trace}
         if web.headers.get("x-ms-return-client-request-id", "").lower() == "true":
             headers["x-ms-client-request-id"] = web.headers.get("x-ms-client-request-id", "")
         for name, value in response.headers.items():

@@ -125,8 +125,9 @@ class ClusterWork:
         """Set a condition; its time changes only with its status."""
         live = self.status
         found = condition(kind, status, reason, message, self.controller.objects.now(), live)
-        others = [one for one in live.get("conditions") or [] if one["type"] != kind]
-        self.update(conditions=[*others, found])
+        # In its place: another order would be a change, which wakes this loop again.
+        conditions = {one["type"]: one for one in live.get("conditions") or []} | {kind: found}
+        self.update(conditions=list(conditions.values()))
 
     def phase(self, phase: str, reason: str = "") -> None:
         """Set the phase and its reason."""

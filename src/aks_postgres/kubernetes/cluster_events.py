@@ -5,7 +5,7 @@ from __future__ import annotations
 from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi
-from aks_postgres.resources.pod_troubles import told, trouble_of
+from aks_postgres.kubernetes.pod_troubles import told, trouble_of
 
 _MOST_WARNINGS = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aks_postgres.arm.errors import LastingState, NotEffectiveYet
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.kubernetes.client import KubernetesApi
-from aks_postgres.resources.pod_troubles import told, troubles_of
+from aks_postgres.kubernetes.pod_troubles import told, troubles_of
 
 # The image is pulled and the start probe takes 30 s: https://github.com/cloudnative-pg/charts (values.yaml).
 _AVAILABLE_WITHIN_S = 600
