@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from aks_postgres.arm.client import Azure, current_azure, open_azure
 from aks_postgres.arm.error_codes import SERVER_TROUBLE, UNREADABLE, rule_for
-from aks_postgres.arm.reconcile import _start, arm_resource, look_at
+from aks_postgres.arm.reconcile import arm_resource, look_at, start_operation
 from aks_postgres.arm.responses import ArmFault, FirstAnswer
 from aks_postgres.arm.retry import read, read_path, send
 from aks_postgres.reports.journal import Journal, use_journal
@@ -60,7 +60,7 @@ async def write(opened: Azure, client: str) -> Any:
     operation, *key = WRITES[client](opened)
     body = b'{"location": "canadacentral"}'
     if operation.__name__.startswith("begin_"):
-        return await send(functools.partial(_start, operation), *key, body, polling=FirstAnswer())
+        return await send(functools.partial(start_operation, operation), *key, body, polling=FirstAnswer())
     return await send(operation, *key, body)
 
 
