@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aks_postgres.arm.diff import decide, differences, merged, state_of
-from aks_postgres.arm.reconcile import unsettled
+from aks_postgres.arm.resource import unsettled
 from aks_postgres.errors import ImmutableChange
 
 # A busy machine is slow, not wrong.

@@ -58,7 +58,7 @@ MUTATIONS = (
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
         "        live = await settled(resource)\n        if live is None",
-        "        live = await _look(resource)\n        if live is None",
+        "        live = await look_once(resource)\n        if live is None",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
     Mutation(
@@ -73,8 +73,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource ends before it is deleted",
         "src/aks_postgres/arm/deletion.py",
-        "await _settled(resource) if resource.waits else await _look(resource)",
-        "await _look(resource)",
+        "await _settled(resource) if resource.waits else await look_once(resource)",
+        "await look_once(resource)",
         "tests/tasks/test_clean_up.py::test_an_operation_that_runs_on_it_ends_before_it_is_deleted",
     ),
     Mutation(
@@ -352,9 +352,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that only reads deletes nothing",
-        "src/aks_postgres/arm/deletion.py",
-        '        azure.gate.require(f"{what}',
-        '        str(f"{what}',
+        "src/aks_postgres/arm/resource.py",
+        '        azure.gate.require(f"{label}: would be deleted")',
+        '        str(f"{label}: would be deleted")',
         "tests/tasks/test_clean_up.py::test_a_run_that_only_reads_deletes_nothing",
     ),
     Mutation(

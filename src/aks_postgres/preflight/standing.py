@@ -9,7 +9,7 @@ from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import Finding
 from aks_postgres.preflight.findings import FINE, Findings, problem, warning
-from aks_postgres.resources.lasting_states import stopped_here
+from aks_postgres.resources.power_state import stopped_here
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 

@@ -45,6 +45,12 @@ class Change(Outputs):
             return self.kind
         return f"{self.kind} ({'; '.join(map(str, self.fields))})"
 
+    def then(self, later: Change) -> Change:
+        """This change and a later one of the same resource as one."""
+        if later.kind == "unchanged":
+            return self
+        return later.model_copy(update={"fields": self.fields + later.fields})
+
 
 UNCHANGED = Change(kind="unchanged")
 CREATED = Change(kind="created")

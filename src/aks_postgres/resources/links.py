@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.errors import LastingState
-from aks_postgres.arm.reconcile import ArmResource
+from aks_postgres.arm.resource import ArmResource
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.reports.outputs import Change, FieldChange, IdentityOutputs
 

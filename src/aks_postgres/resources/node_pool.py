@@ -9,7 +9,7 @@ from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import CheckedTarget, ClusterOutputs
-from aks_postgres.resources.lasting_states import is_stopped, stopped_pool
+from aks_postgres.resources.power_state import is_stopped, stopped_pool
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 from aks_postgres.spec.versions import is_covered
 

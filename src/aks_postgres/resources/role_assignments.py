@@ -16,7 +16,8 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.kind import Kind, whole_id
 from aks_postgres.arm.planned import is_unknown
-from aks_postgres.arm.reconcile import ArmResource, ensure
+from aks_postgres.arm.reconcile import ensure
+from aks_postgres.arm.resource import ArmResource
 from aks_postgres.arm.responses import Answer, Json, wire_items
 from aks_postgres.arm.retry import all_ended, read_list, send
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange, RoleOutputs
