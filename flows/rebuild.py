@@ -117,7 +117,10 @@ async def rebuild(
     if approval:
         # Before the lock: whoever waits for a person keeps nobody from writing.
         approved = await _approved(spec, await make_rebuild_plan(spec, strategy, *words), approval_hours)
-    async with run_session(spec) as run, one_writer(run.azure, spec, if_another_run) as lock:
+    async with (
+        run_session(spec, command=f"rebuild --strategy {strategy}") as run,
+        one_writer(run.azure, spec, if_another_run) as lock,
+    ):
         if not again and (done := await _rebuilt_meanwhile(run.azure, spec, strategy, found_first)):
             return done
         _refuse(await make_rebuild_plan(spec, strategy, *words), approved)

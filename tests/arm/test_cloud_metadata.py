@@ -43,6 +43,7 @@ def test_of_several_clouds_the_one_of_this_arm_counts() -> None:
         login="https://login.microsoftonline.us",
         audience="https://management.usgovcloudapi.net",
         storage_suffix="core.usgovcloudapi.net",
+        dns_suffix="cloudapp.usgovcloudapi.net",
     )
     assert portal_page(found, "t", "/subscriptions/s") == (
         "https://portal.azure.us/#@t/resource/subscriptions/s/overview"

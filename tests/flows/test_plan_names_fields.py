@@ -28,6 +28,8 @@ OTHERS: dict[str, Any] = {
     "ignore_changes": ["Managed Grafana.properties.apiKey"],
     "network.authorized_ip_ranges": ["20.60.0.0/24"],
     "network.worker_address": "20.60.0.1",
+    "network.subnet_id": f"/subscriptions/{SOMEBODY}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v"
+    "/subnets/s",
     "cluster.kubernetes_version": "1.34",
     "cluster.ssh_public_key": OPERATOR_KEY,
     "system_pool.name": "otherpool",

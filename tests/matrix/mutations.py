@@ -101,9 +101,23 @@ MUTATIONS = (
     Mutation(
         "nobody gets into a cluster with Entra by being Owner",
         "src/aks_postgres/preflight/permissions.py",
-        'if any(\n        _covers(granted.get("dataActions") or [], IN_CLUSTER)',
-        'if True or any(\n        _covers(granted.get("dataActions") or [], IN_CLUSTER)',
+        'if any(\n        covers(granted.get("dataActions") or [], IN_CLUSTER)',
+        'if True or any(\n        covers(granted.get("dataActions") or [], IN_CLUSTER)',
         "tests/tasks/test_requirements.py::test_who_gets_into_a_cluster_with_entra",
+    ),
+    Mutation(
+        "a subnet without room for every node is refused",
+        "src/aks_postgres/preflight/subnet.py",
+        "    if needed > free:",
+        "    if False:",
+        "tests/tasks/test_subnet.py::test_each_node_that_the_pools_may_grow_to_needs_an_address",
+    ),
+    Mutation(
+        "a role on a subnet that somebody else gave stays",
+        "tasks/clean_up_roles.py",
+        "return is_ours and one.role_id",
+        "return one.role_id",
+        "tests/tasks/test_subnet.py::test_a_role_that_somebody_else_gave_counts_and_stays",
     ),
     Mutation(
         "the tags of what tear_down deletes are read",

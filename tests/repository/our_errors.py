@@ -29,4 +29,4 @@ def every_error() -> dict[str, type[ProvisioningError]]:
         and any(isinstance(base, ast.Name) and base.id in found for base in node.bases)
     ]:
         found |= {node.name: getattr(import_module(module), node.name) for module, node in more}
-    return found
+    return {name: kind for name, kind in found.items() if not name.startswith("_")}

@@ -1,8 +1,10 @@
 """The two distributions: what is in their wheels, and the product beside a project with folders of the same names."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -58,6 +60,25 @@ def test_the_products_wheel_holds_its_flows_its_steps_and_what_deploying_needs(
         "aks_postgres"
     ]
     assert {"aks_postgres/py.typed", "aks_postgres/reports/prices.yaml"} <= wheels["aks_postgres"]
+    assert "azure_sandbox/py.typed" in wheels["azure_sandbox"]
+
+
+PROJECTS = (REPOSITORY, REPOSITORY / "packages" / "azure-sandbox")
+
+
+@pytest.mark.parametrize("folder", PROJECTS, ids=["aks-postgres", "azure-sandbox"])
+def test_a_release_has_a_version_its_changelog_and_the_pythons_it_was_tried_with(folder: Path) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    version = project["version"]
+    assert re.search(
+        rf"^## {re.escape(version)} - 20\d\d-\d\d-\d\d$", (folder / "CHANGELOG.md").read_text(), re.M
+    )
+    pythons = [one.rpartition(" ")[2] for one in project["classifiers"] if "Python :: 3." in one]
+    assert pythons == ["3.11", "3.12", "3.13"]
+    assert "Typing :: Typed" in project["classifiers"]
+    program = Path(sys.executable).parent / project["name"]
+    printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    assert printed == f"{project['name']} {version}\n"
 
 
 def test_it_runs_in_a_folder_that_has_flows_and_tasks_of_its_own(tmp_path: Path) -> None:

@@ -28,14 +28,14 @@ from aks_postgres.arm.way_to_azure import fault_on_the_way, refuse_unusable_prox
 from aks_postgres.files.given_files import FileRefused, read_given
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.limits import limits
+from aks_postgres.spec import clouds
 
 ARM_ENDPOINT_VARIABLE = "AKS_POSTGRES_ARM_ENDPOINT"
-PUBLIC_ARM_ENDPOINT = "https://management.azure.com"
 
 
 def arm_endpoint() -> str:
     """Where ARM is: the public cloud's, unless the environment says otherwise (sandbox, sovereign clouds)."""
-    return (os.environ.get(ARM_ENDPOINT_VARIABLE) or PUBLIC_ARM_ENDPOINT).rstrip("/")
+    return (os.environ.get(ARM_ENDPOINT_VARIABLE) or clouds.ARM).rstrip("/")
 
 
 def _choose(facts: CloudFacts, transport: Any) -> tuple[str, Callable[[], Any]]:

@@ -35,6 +35,7 @@ TITLES = {
     "ensure_node_pool": "Node pool for PostgreSQL",
     "ensure_public_ip": "Public IP",
     "ensure_network_role": "Public IP: role of the cluster",
+    "ensure_subnet_role": "Subnet: role of the cluster",
     "reach_api_server": "API server",
     "ensure_namespaces": "Namespaces",
     "ensure_cnpg_operator": "CloudNativePG operator",

@@ -134,7 +134,11 @@ def _item(spec: EnvironmentSpec, same: list[PlannedResource], who: Mapping[str, 
             settings.append(Setting(field="storage.backups", new=spec.storage.backups))
         if first.step == "ensure_backup_identity":
             settings.append(Setting(field="storage.identity", new=spec.storage.identity))
-        also += _ON_CREATION.get(kind, ())
+        # In a subnet of one's own, AKS makes no network.
+        also += [
+            text.replace(" a virtual network,", "") if spec.network.subnet_id else text
+            for text in _ON_CREATION.get(kind, ())
+        ]
         also += [_FOLLOWS[one.step] for one in same if one is not first and one.step in _FOLLOWS]
     elif action == "nothing":
         settings = _wanted(spec, kind, first.body, name)
@@ -238,7 +242,7 @@ def _principals(resources: Iterable[PlannedResource]) -> dict[str, str]:
         ]
         found |= {str(known).casefold(): name for known in ids if UNKNOWN not in str(known)}
         if one.step == "ensure_managed_identity":
-            found["ensure_network_role"] = name
+            found |= dict.fromkeys(("ensure_network_role", "ensure_subnet_role"), name)
             found.setdefault("ensure_blob_roles", name)
         elif one.step == "ensure_backup_identity":
             found["ensure_blob_roles"] = name
@@ -269,6 +273,8 @@ def _role_settings(spec: EnvironmentSpec, one: PlannedResource) -> list[Setting]
     ):
         if has and f"role {role} " in one.label:
             return [Setting(field=field, new=principal)]
+    if one.step == "ensure_subnet_role":
+        return [Setting(field="network.subnet_id", new=spec.network.subnet_id)]
     if one.step == "ensure_grafana_roles" and "Monitoring Reader" in one.label:
         scope = spec.monitoring.monitoring_reader_scope
         return [Setting(field="monitoring.monitoring_reader_scope", new=scope)]

@@ -235,8 +235,8 @@ class DatabaseAccessSpec(DatabaseModel):
         str | None,
         Field(
             pattern=r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$",
-            description="First part of the public name, {dns_label}.{region}.cloudapp.azure.com. Unset: computed, and "
-            "another after a rebuild.",
+            description="First part of the public name; the region and the cloud's own suffix follow. Unset: computed, "
+            "and another after a rebuild.",
             json_schema_extra=at(2),
         ),
     ] = None
