@@ -24,8 +24,8 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-# Processes that run tests side by side: two more than cores, as tests also wait; 0 is one after the other.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
+# Processes that run tests side by side: one more than cores, as tests also wait; 0 is one after the other.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
 # Tests start some hundred processes, which else compile the product each.
 unexport PYTHONDONTWRITEBYTECODE
