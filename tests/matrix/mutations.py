@@ -472,7 +472,7 @@ MUTATIONS = (
     Mutation(
         "a write that got no answer in time is waited for before the next look",
         "src/aks_postgres/arm/reconcile.py",
-        "            await clock.sleep(_ARRIVES_WITHIN_S)\n",
+        "            await clock.sleep(ARRIVES_WITHIN_S)\n",
         "",
         "tests/tasks/test_every_resource.py::test_a_write_that_arrives_after_its_time_out_is_waited_for_and_not_repeated",
     ),
@@ -899,14 +899,14 @@ MUTATIONS = (
     Mutation(
         "a given file is read beside the event loop",
         "src/aks_postgres/kubernetes/download.py",
-        "await asyncio.to_thread(read_given, path, _LARGEST_BYTES)",
-        "read_given(path, _LARGEST_BYTES)",
+        "await asyncio.to_thread(read_given, path, limits.download_bytes)",
+        "read_given(path, limits.download_bytes)",
         "tests/arm/test_download.py::test_a_file_is_read_beside_the_event_loop",
     ),
     Mutation(
         "a chart unpacks to so many bytes and no more",
         "src/aks_postgres/kubernetes/operator_chart.py",
-        "        if len(unpacked) > _LARGEST_UNPACKED:",
+        "        if len(unpacked) > limits.chart_bytes:",
         "        if False:",
         "tests/tasks/test_operator_check.py::TestChart::test_a_chart_that_unpacks_without_an_end_is_none",
     ),

@@ -81,7 +81,7 @@ def main() -> None:
     _end_as_by_ctrl_c()
     try:
         # An option of Typer's either takes a value or doesn't; --json may.
-        app(_record_first([part for given in sys.argv[1:] for part in _MEANS.get(given, (given,))]))
+        app(record_first([part for given in sys.argv[1:] for part in _MEANS.get(given, (given,))]))
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say_interrupted()
     except SystemExit as end:
@@ -97,7 +97,7 @@ def main() -> None:
         sys.exit(failure.code)
 
 
-def _record_first(given: list[str]) -> list[str]:
+def record_first(given: list[str]) -> list[str]:
     """The arguments with --record in front, where the option of every command is: a person gives it anywhere."""
     for number, one in enumerate(given):
         if one == "--":

@@ -33,7 +33,7 @@ def plan_text(plan: RebuildPlan) -> str:
         *(f"**Warning:** {in_markdown(warning)}" for warning in plan.warnings),
         *(f"**Refused:** {in_markdown(refusal)}" for refusal in plan.refusals),
         "## Addresses that change",
-        _table(plan.addresses, None, _names(plan)),
+        addresses_table(plan.addresses, None, _names(plan)),
     ]
     if plan.view:
         parts += ["## What is deleted, and what is made", markdown(plan_lines(plan.view))]
@@ -78,13 +78,16 @@ def rebuilt_text(rebuilt: Rebuilt) -> str:
         [
             f"# {rebuilt.outputs.spec.name} in {rebuilt.outputs.spec.region} is rebuilt",
             "Whoever uses one of these has to be told:",
-            _table(rebuilt.old, rebuilt.new),
+            addresses_table(rebuilt.old, rebuilt.new),
             *(receipt_text(receipt) for receipt in rebuilt.receipts),
         ]
     )
 
 
-def _table(old: Addresses | None, new: Addresses | None, names: Mapping[str, str] | None = None) -> str:
+def addresses_table(
+    old: Addresses | None, new: Addresses | None, names: Mapping[str, str] | None = None
+) -> str:
+    """Old and new addresses side by side, as a table in Markdown; `names` are those known before they are made."""
     lines = ["| | Old | New |", "| --- | --- | --- |"]
     for title, field in _ROWS.items():
         was = getattr(old, field) if old else None

@@ -29,10 +29,10 @@ def summary(
         [
             f"# {outputs.spec.name} in {outputs.spec.region}",
             _headline(outputs),
-            _links(outputs),
+            links_of(outputs),
             *(f"**Warning:** {in_markdown(warning)}" for warning in outputs.place.warnings),
             "## What this run changed",
-            _changed(outputs),
+            changes_of(outputs),
             "## What exists",
             _resources(outputs),
             "## How to connect",
@@ -62,14 +62,14 @@ def _headline(outputs: EnvironmentOutputs) -> str:
     )
 
 
-def _links(outputs: EnvironmentOutputs) -> str:
+def links_of(outputs: EnvironmentOutputs) -> str:
     """Where a person clicks first."""
     portal = {"Resource group": outputs.resource_group.id, "AKS cluster": outputs.cluster.id}
     links = [f"[{what}](<{_address(_portal(outputs, where))}>)" for what, where in portal.items()]
     return " · ".join(["**Ready.**", f"[Managed Grafana](<{_address(outputs.grafana.endpoint)}>)", *links])
 
 
-def _changed(outputs: EnvironmentOutputs) -> str:
+def changes_of(outputs: EnvironmentOutputs) -> str:
     """What was created, by name, and every field that was changed."""
     created = [noun for noun, change in outputs.changes.items() if change.kind == "created"]
     lines = [f"- created: {in_markdown('; '.join(map(title_of_noun, created)))}"] if created else []

@@ -53,7 +53,7 @@ GOOD_FOR_S = 40
 WATCH_S = 75
 LOOK_S = 3
 # Longer than any other run's write can take that began before ours.
-_SETTLE_S = WRITE_LIMIT_S + 1
+SETTLE_S = WRITE_LIMIT_S + 1
 # Clocks of Azure's front ends differ by seconds; a heartbeat that ends later than this was edited by hand.
 _LATEST_END_S = LIVES_S + 30
 # Versions before the lease: two minutes by the clock of the machine, which may be off.
@@ -528,7 +528,7 @@ class WriteLock:
             await self._beat(even_if_good=True)
             if not is_certain:
                 # Another run that found it free at the same moment has written by then, and one of us sees the other.
-                await asyncio.sleep(clock.lock_real_s(_SETTLE_S))
+                await asyncio.sleep(clock.lock_real_s(SETTLE_S))
                 self._has_failed = True
                 await self._beat(even_if_good=True)
         finally:
