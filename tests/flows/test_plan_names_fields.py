@@ -93,7 +93,7 @@ ALSO: dict[str, dict[str, Any]] = {
     },
 }
 FIELDS = {field.path: field for field in spec_fields()}
-OFTEN = ("postgres_pool.max_count",)
+OFTEN = ("postgres_pool.max_count", "database.instances")
 # What comes as a file: the same bytes from elsewhere.
 FILES = (
     "operator.manifest_url",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -44,8 +43,10 @@ def print_plan(
 
     lines = plan_lines(view, arm_paths=arm_paths, everything=everything)
     print_lines(lines, Console(stderr=to_error, highlight=False))
+    console = Console(stderr=True, highlight=False)
     for warning in view.warnings:
-        print(with_commands(shown(f"Warning: {warning}")), file=sys.stderr)
+        for part in _parts(with_commands(shown(f"Warning: {warning}")), "", "  ", console):
+            console.print(Text(part), soft_wrap=True)
 
 
 def print_lines(lines: list[Line], console: Console) -> None:

@@ -507,6 +507,7 @@ def _kind_of(line: CostLine, spec: EnvironmentSpec) -> str:
         ("logs", "Log Analytics workspace"),
         ("metrics", "Azure Monitor workspace"),
         ("backups", "storage account"),
+        ("volumes", "Postgres cluster"),
     ):
         if word in line.what:
             return kind
