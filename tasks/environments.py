@@ -13,13 +13,14 @@ from typing import Any
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import all_ended, read_list
-from aks_postgres.preflight.kubernetes_versions import KUBERNETES_END, minor_of
+from aks_postgres.preflight.kubernetes_versions import KUBERNETES_END
 from aks_postgres.reports.cost import cost_of
 from aks_postgres.reports.listing import FoundEnvironment, Pool
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.write_lock import HEARTBEAT
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import ENVIRONMENT, GENERATION, MANAGED_BY, PRODUCT, REGION, STATE
+from aks_postgres.spec.versions import minor_of
 
 
 async def find_environments(spec: EnvironmentSpec) -> tuple[FoundEnvironment, ...]:
