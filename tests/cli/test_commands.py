@@ -108,8 +108,8 @@ def test_a_failed_run_ends_with_azure_s_words_once(
     run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
 ) -> None:
     sandbox.fault(
-        {"status": 403, "code": "RequestDisallowedByPolicy", "message": "No Grafana in this subscription."},
-        operation="Grafana_Create",
+        {"status": 403, "code": "RequestDisallowedByPolicy", "message": "No groups in this subscription."},
+        operation="ResourceGroups_CreateOrUpdate",
     )
     done = run("provision", "--yes", *NAMED, "--state", state, PREFECT_API_URL=prefect_url)
     failed(done, 1, "RequestDisallowedByPolicy")

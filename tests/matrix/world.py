@@ -25,6 +25,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from aks_postgres.arm import clock
 from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.errors import TemporaryError
+from aks_postgres.limits import limits
 from aks_postgres.runs.write_lock import LIVES_S
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess, start
@@ -171,8 +172,8 @@ def world_on(azure: SandboxProcess, patch: pytest.MonkeyPatch, speed: int = SPEE
     """The same on a sandbox that runs."""
     point_at(azure, patch)
     patch.setenv("AKS_POSTGRES_TIME_SCALE", str(speed))
-    patch.setattr("aks_postgres.arm.client._READ_TIMEOUT_S", READ_TIMEOUT_S)
-    patch.setattr("aks_postgres.kubernetes.client._REQUEST_TIMEOUT_S", READ_TIMEOUT_S)
+    patch.setattr(limits, "arm_read_s", READ_TIMEOUT_S)
+    patch.setattr(limits, "kubernetes_request_s", READ_TIMEOUT_S)
     made = World(azure, spec_for(azure), {}, speed=speed)
     made.clean("provision")
     made.finished = azure.control("GET", "state")

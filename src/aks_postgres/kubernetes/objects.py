@@ -43,7 +43,9 @@ async def _bring(api: KubernetesApi, item: Json) -> list[FieldChange]:
         return await apply_object(api, item, is_whole=True)
     except AzureRefused as refused:
         # A plan comes to kinds whose definitions an earlier step would bring.
-        if refused.code == "NotFound" and not api.azure.gate.lets(f"{name_of(item)} would be created"):
+        if refused.code in ("NotFound", "KindUnknown") and not api.azure.gate.lets(
+            f"{name_of(item)} would be created"
+        ):
             return [created(item)]
         raise
 
