@@ -156,7 +156,8 @@ def _same_quantity(live: Any, wanted: Any, path: str) -> bool:
     from kubernetes.utils.quantity import parse_quantity
 
     try:
-        return bool(parse_quantity(live) == parse_quantity(wanted))
+        # The library has no types for it.
+        return bool(parse_quantity(live) == parse_quantity(wanted))  # type: ignore[no-untyped-call]
     except ValueError:
         return False
 
