@@ -40,14 +40,15 @@ def postgres_folder() -> Path | None:
     return folder if found is not None and found.barman is not None else None
 
 
-def with_database(azure: SandboxProcess) -> EnvironmentSpec:
+def with_database(azure: SandboxProcess, instances: int = 3) -> EnvironmentSpec:
     """The spec with a database, by the sandbox's stand-ins."""
     components = {
         f"{name}_manifest_{part}": azure.description[f"{name}_manifest_{part}"]
         for name in ("cert_manager", "plugin")
         for part in ("url", "sha256")
     }
-    return spec_for(azure, database={"components": components, "databases": ["appdb", "more"]})
+    few = {"instances": instances, "not_highly_available": True} if instances < 3 else {}
+    return spec_for(azure, database={"components": components, "databases": ["appdb", "more"], **few})
 
 
 def ours(ledger: list[Json]) -> list[Json]:
