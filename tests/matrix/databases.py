@@ -22,8 +22,9 @@ Json = dict[str, Any]
 HEALTHY = "Cluster in healthy state"
 _SETTLES_S = 180.0
 _POLL_S = 0.02
-# Barman names a backup by its time.
-_OF_ONE_BACKUP = re.compile(r"/\d{8}T\d{6}/")
+# Barman names a backup by its time, and the probe of the pods' token is named at random.
+_DRAWN = re.compile(r"(?<=/)\d{8}T\d{6}(?=/)|(?<=/)[0-9a-f]{12}$")
+_ANY = "{any}"
 
 
 def postgres_folder() -> Path | None:
@@ -52,13 +53,20 @@ def with_database(azure: SandboxProcess, instances: int = 3) -> EnvironmentSpec:
 
 
 def ours(ledger: list[Json]) -> list[Json]:
-    """The ledger without what pods write under names that no two runs have alike."""
-    return [one for one in ledger if not (one["service"] == "blob" and _OF_ONE_BACKUP.search(one["path"]))]
+    """The ledger with blobs' names as all runs have them."""
+    return [
+        one | {"path": _DRAWN.sub(_ANY, one["path"])} if one["service"] == "blob" else one for one in ledger
+    ]
+
+
+def pattern(path: str) -> str:
+    """A regular expression of a path in it."""
+    return re.escape(path).replace(re.escape(_ANY), "[^/]+")
 
 
 def is_of_pods(entry: Json) -> bool:
     """Whether a pod wrote it, and no flow."""
-    return entry["service"] == "blob" and "/wals/" in entry["path"]
+    return entry["service"] == "blob" and ("/wals/" in entry["path"] or "/base/" in entry["path"])
 
 
 def settled_databases(azure: SandboxProcess) -> Json:
