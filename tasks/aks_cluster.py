@@ -11,7 +11,8 @@ from aks_postgres.arm.client import Azure
 from aks_postgres.arm.cloud_metadata import CloudFacts, portal_page
 from aks_postgres.arm.diff import FINAL_STATES, Decision
 from aks_postgres.arm.errors import NotEffectiveYet
-from aks_postgres.arm.reconcile import begin, ensure, look_at
+from aks_postgres.arm.reconcile import begin, ensure
+from aks_postgres.arm.resource import look_at
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.arm.retry import with_retries
 from aks_postgres.errors import TemporaryError
@@ -28,16 +29,18 @@ from aks_postgres.reports.outputs import (
     ResourceOutputs,
 )
 from aks_postgres.resources import managed_cluster, node_pool
-from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster
 from aks_postgres.resources.links import rebinding
 from aks_postgres.resources.managed_cluster import (
     CREATE_S,
     cluster_resource,
     comes_with_it,
+    refuse_stopped,
+    refuse_unstarted,
+    start_if_stopped,
 )
 from aks_postgres.resources.managed_cluster import KIND as CLUSTER
 from aks_postgres.resources.ownership import refuse_foreign
-from aks_postgres.resources.power import refuse_stopped, refuse_unstarted, start_if_stopped, together
+from aks_postgres.resources.power_state import is_stopped, stopped_cluster
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -157,7 +160,7 @@ async def ensure_cluster(
         return rebound(managed_cluster.decision(spec, target, identity.id, live), live)
 
     live, change = await ensure(resource, decision, begun)
-    change = together(started, change)
+    change = started.then(change)
     return cluster_outputs(
         live, target, ResourceOutputs(id=resource_id, name=target.names.cluster, change=change), azure.facts
     )

@@ -8,7 +8,8 @@ before, in `inventory.py`; roles, backups and groups are in `clean_up_roles.py` 
 from __future__ import annotations
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import Deletable, ensure_absent, wait_until_absent
+from aks_postgres.arm.deletion import ensure_absent, wait_until_absent
+from aks_postgres.arm.resource import ArmResource
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import Removals
@@ -24,7 +25,7 @@ from aks_postgres.resources import (
 )
 from aks_postgres.resources.data_collection import ASSOCIATION, ENDPOINT, RULE, association_id
 from aks_postgres.resources.group_contents import contents_of
-from aks_postgres.resources.managed_cluster import deletable_cluster
+from aks_postgres.resources.managed_cluster import gone_cluster
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import LOGS_ASSOCIATION, METRICS_ASSOCIATION
@@ -32,7 +33,7 @@ from aks_postgres.tear_down.removal import is_there, removal, remove
 from aks_postgres.tear_down.soft_delete import deleted_workspaces, soft_deleted
 
 
-def _association(azure: Azure, target: Target, name: str) -> Deletable:
+def _association(azure: Azure, target: Target, name: str) -> ArmResource:
     cluster_id = target.resource_id(managed_cluster.KIND.type, target.names.cluster)
     return ASSOCIATION.gone(azure, association_id(cluster_id, name))
 
@@ -108,7 +109,7 @@ async def delete_cluster(azure: Azure, spec: EnvironmentSpec, target: Target) ->
         ),
     ]
     were_there = [await is_there(one) for one in goes_along]
-    removed = await remove(spec, deletable_cluster(azure, target))
+    removed = await remove(spec, gone_cluster(azure, target))
     await all_ended(wait_until_absent(one) for one in goes_along)
     gone = [
         removal(one, "deleted" if was_there else "not found")
@@ -221,7 +222,7 @@ async def delete_managed_identities(azure: Azure, spec: EnvironmentSpec, target:
         What became of them.
     """
 
-    def identity(word: str, name: str) -> Deletable:
+    def identity(word: str, name: str) -> ArmResource:
         return managed_identity.KIND.gone(
             azure, target.resource_id(managed_identity.KIND.type, name), word=word
         )

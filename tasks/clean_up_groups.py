@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import Deletable, ensure_absent
+from aks_postgres.arm.deletion import ensure_absent
 from aks_postgres.arm.errors import NotOurs, OperationNotDone
 from aks_postgres.arm.poll import NotInTime, poll
+from aks_postgres.arm.resource import ArmResource
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import Target
@@ -80,7 +81,7 @@ class _HoldsBackups(Exception):
 async def _delete_group(
     azure: Azure,
     spec: EnvironmentSpec,
-    group: Deletable,
+    group: ArmResource,
     target: Target | None,
     backup_account: BackupAccount | None,
 ) -> Removal:
@@ -98,7 +99,7 @@ async def _delete_group(
 async def _emptied(
     azure: Azure,
     spec: EnvironmentSpec,
-    group: Deletable,
+    group: ArmResource,
     target: Target | None,
     backup_account: BackupAccount | None,
 ) -> None:

@@ -14,7 +14,6 @@ from aks_postgres.reports.outputs import (
 )
 from aks_postgres.resources import log_workspace, monitor_workspace
 from aks_postgres.resources.ensuring import ensure_ours
-from aks_postgres.resources.lasting_states import refuse_ingestion_off
 from aks_postgres.resources.links import internal_id
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -81,7 +80,7 @@ async def ensure_log_workspace(
     live, change = await ensure_ours(
         azure, log_workspace.KIND, resource_id, spec, log_workspace.desired(spec)
     )
-    refuse_ingestion_off(log_workspace.KIND.label(name), live)
+    log_workspace.refuse_ingestion_off(log_workspace.KIND.label(name), live)
     return LogWorkspaceOutputs(
         id=resource_id,
         name=live["name"],

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import is_being_deleted
 from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import ArmResource, ensure, look_at
+from aks_postgres.arm.reconcile import ensure
+from aks_postgres.arm.resource import ArmResource, is_being_deleted, look_at
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.generations import is_retired, last_generation
 from aks_postgres.reports.outputs import UNCHANGED, CheckedTarget, ResourceOutputs, Target

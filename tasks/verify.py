@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.poll import NotInTime, poll
-from aks_postgres.arm.reconcile import look_at
+from aks_postgres.arm.resource import look_at
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import PermanentError
@@ -26,9 +26,9 @@ from aks_postgres.reports.outputs import (
     RoleOutputs,
     VerificationOutputs,
 )
-from aks_postgres.resources.lasting_states import is_stopped, stopped_cluster, stopped_pool, stopped_pools
 from aks_postgres.resources.links import identity_problem
 from aks_postgres.resources.managed_cluster import UPDATE_S, cluster_resource
+from aks_postgres.resources.power_state import is_stopped, stopped_cluster, stopped_pool, stopped_pools
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 

@@ -4,10 +4,13 @@ import fcntl
 import gc
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ import pytest_asyncio
 from yarl import URL
 
 # The same examples each time, so that a change is judged by itself; `make test-thorough` draws more of them anew.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("repeatable", derandomize=True, max_examples=60)
 hypothesis.settings.register_profile("drawn", max_examples=1000)
 hypothesis.settings.load_profile("repeatable")
 
@@ -55,9 +58,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Have the garbage collector pass over what was imported, a twentieth of a run's time."""
+    """Have the garbage collector pass over what was imported, and look at all of the rest seldom."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -140,29 +144,76 @@ async def journal(azure: SandboxProcess, spec: EnvironmentSpec) -> AsyncIterator
 
 @pytest.fixture(scope="session")
 def prefect_api(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A Prefect API and database for this session."""
+    """A Prefect API and database for this session.
+
+    What `prefect_test_harness` gives, without loading Prefect's server into this process as well: two seconds each.
+    """
+    from prefect import context
     from prefect.events.clients import NullEventsClient
     from prefect.events.worker import EventsWorker
-    from prefect.testing import utilities
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     if cache := getattr(pytestconfig, "cache", None):
         shared = cache.mkdir("prefect")
-    folder = tmp_path_factory.mktemp("prefect")
-    shutil.copy(_migrated_database(shared), folder / "prefect-test.db")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utilities, "mkdtemp", lambda: str(folder))
-        # A fifth of what the server does for a run; no test of these reads events or waits for an automation.
-        for service in ("EVENT_PERSISTER", "TRIGGERS"):
-            patch.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
-        with utilities.prefect_test_harness(server_startup_timeout=120):
-            for service in ("EVENT_PERSISTER", "TRIGGERS"):
-                patch.delenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED")
-            # Prefect records task runs from events, and that is two fifths of what a run costs.
-            EventsWorker.set_client_override(NullEventsClient)
-            yield
-            EventsWorker.set_client_override(None)
+    database = tmp_path_factory.mktemp("prefect") / "prefect.db"
+    shutil.copy(_migrated_database(shared), database)
+    with ExitStack() as stack:
+        url = stack.enter_context(_prefect_server(database))
+        stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
+        # For contexts that were copied before, such as that of an event loop.
+        stack.enter_context(context._temporary_global_settings_context(context.get_settings_context()))
+        # Prefect records task runs from events, and that is two fifths of what a run costs.
+        EventsWorker.set_client_override(NullEventsClient)
+        stack.callback(EventsWorker.set_client_override, None)
+        yield
+        # While there is still somebody to send them to.
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
+
+
+@contextmanager
+def _prefect_server(database: Path) -> Iterator[str]:
+    """A Prefect server as for one command, on this database; the URL of its API."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    variables = {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+        # Of its services, only what records task runs.
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    }
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    with subprocess.Popen([*command, *options], env={**os.environ, **variables}) as server:
+        try:
+            deadline = time.monotonic() + 120
+            while not _answers(f"{url}/health"):
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(5)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def _answers(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 @contextmanager

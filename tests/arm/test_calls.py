@@ -264,7 +264,7 @@ async def test_a_credential_that_gives_no_token_any_more_stops_the_run() -> None
     )
     with pytest.raises(CredentialsRefused, match="AADSTS700024") as caught:
         await with_retries("AKS cluster", lambda: send(raising(error)))
-    assert "Sign in again" in str(caught.value)
+    assert "AZURE_FEDERATED_TOKEN_FILE renewed" in str(caught.value)
     assert "eyJ0eXAi" not in str(caught.value)
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aks_postgres.arm.diff import decide, differences, merged, state_of
-from aks_postgres.arm.reconcile import unsettled
+from aks_postgres.arm.resource import unsettled
 from aks_postgres.errors import ImmutableChange
 
 # A busy machine is slow, not wrong.
@@ -158,7 +158,7 @@ def test_what_only_the_live_resource_has_is_no_difference() -> None:
     assert changed({"a": 1, "pools": [{"name": "p"}]}, live) == []
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(OBJECTS, JSON)
 def test_any_answer_can_be_compared_and_says_path_old_and_new(wanted: Any, live: Any) -> None:
     before = copy.deepcopy((wanted, live))
@@ -168,13 +168,13 @@ def test_any_answer_can_be_compared_and_says_path_old_and_new(wanted: Any, live:
     assert (wanted, live) == before
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(JSON.filter(is_unambiguous))
 def test_nothing_differs_from_itself(value: Any) -> None:
     assert differences(value, copy.deepcopy(value)) == []
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(OBJECTS.filter(is_unambiguous), OBJECTS.filter(is_unambiguous))
 def test_after_a_merge_nothing_differs_any_more(wanted: Any, live: Any) -> None:
     before = copy.deepcopy((wanted, live))
@@ -185,7 +185,7 @@ def test_after_a_merge_nothing_differs_any_more(wanted: Any, live: Any) -> None:
     json.dumps(result)
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(OBJECTS.filter(is_unambiguous), OBJECTS.filter(is_unambiguous))
 def test_the_body_of_a_write_settles_the_decision(wanted: Any, live: Any) -> None:
     decision = decide("thing", wanted, live)
@@ -350,7 +350,7 @@ def test_a_cluster_is_unsettled_while_one_of_its_pools_is() -> None:
     assert unsettled({"properties": {"agentPoolProfiles": pools}}) == "node pool p Scaling"
 
 
-@settings(UNHURRIED, max_examples=100)
+@UNHURRIED
 @given(OBJECTS)
 def test_any_answer_is_settled_or_says_what_it_does(live: Any) -> None:
     assert unsettled(live) is None or unsettled(live)

@@ -215,7 +215,7 @@ def test_every_stop_says_what_to_do_and_every_again_is_bounded() -> None:
             assert found.advice, code
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(
     st.none() | st.integers(200, 599),
     st.sampled_from([*RULES, "OperationNotAllowed"]) | st.text(max_size=8),

@@ -1,6 +1,5 @@
 """Answers that no SDK client expects, through the real pipeline and the real clients."""
 
-import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,8 +8,8 @@ import pytest_asyncio
 
 from aks_postgres.arm.client import Azure, current_azure, open_azure
 from aks_postgres.arm.error_codes import SERVER_TROUBLE, UNREADABLE, rule_for
-from aks_postgres.arm.reconcile import _start, arm_resource, look_at
-from aks_postgres.arm.responses import ArmFault, FirstAnswer
+from aks_postgres.arm.resource import arm_resource, look_at, sent
+from aks_postgres.arm.responses import ArmFault
 from aks_postgres.arm.retry import read, read_path, send
 from aks_postgres.reports.journal import Journal, use_journal
 from azure_sandbox.client import SandboxProcess
@@ -58,10 +57,8 @@ async def fault_of_read(opened: Azure, client: str) -> ArmFault:
 
 async def write(opened: Azure, client: str) -> Any:
     operation, *key = WRITES[client](opened)
-    body = b'{"location": "canadacentral"}'
-    if operation.__name__.startswith("begin_"):
-        return await send(functools.partial(_start, operation), *key, body, polling=FirstAnswer())
-    return await send(operation, *key, body)
+    options = {"content_type": "application/json"} if operation.__name__.startswith("begin_") else {}
+    return await sent(operation, *key, b'{"location": "canadacentral"}', **options)
 
 
 async def fault_of_write(opened: Azure, client: str) -> ArmFault:

@@ -12,22 +12,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.objects import TERMINAL_STATES, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
-from prefect.server.events import triggers
-from prefect.server.events.schemas.automations import Automation, EventTrigger, Firing, Posture
-from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.states import Completed, Crashed, Running
 
 from aks_postgres.deploy.automations import automations
 from aks_postgres.deploy.rendering import HEARTBEAT_S
 
 from ..cases import shown
+
+if TYPE_CHECKING:
+    # It takes two seconds to load, which every process that collects tests would spend.
+    from prefect.server.events.schemas.automations import Automation, Firing
+    from prefect.server.events.schemas.events import ReceivedEvent
 
 START = datetime(2026, 11, 29, 6, tzinfo=UTC)
 MINUTE = 60.0
@@ -235,6 +237,9 @@ class Server:
 
     async def live(self, life: Life, related: Iterable[dict[str, str]]) -> set[str]:
         """Let a run live, and return what fired."""
+        from prefect.server.events import triggers
+        from prefect.server.events.schemas.automations import EventTrigger, Posture
+
         self.fired.clear()
         run = f"prefect.flow-run.{uuid4()}"
         of_flow = {
@@ -263,6 +268,8 @@ def _steps(first_s: float, last_s: float, step_s: float) -> list[float]:
 
 
 def _event(run: str, name: str, now: datetime, related: list[dict[str, str]]) -> ReceivedEvent:
+    from prefect.server.events.schemas.events import ReceivedEvent
+
     resource = {"prefect.resource.id": run, "prefect.resource.name": "a run"}
     if name != BEAT:
         resource |= {"prefect.state-name": name, "prefect.state-type": TYPES[name]}
@@ -294,6 +301,9 @@ OTHERS = {
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Prefect's triggers, without a server."""
+    from prefect.server.events import triggers
+    from prefect.server.events.schemas.automations import Automation
+
     server, buckets = Server(), Buckets()
     monkeypatch.setattr(triggers, "act", server.act)
     for name in vars(Buckets):

@@ -58,7 +58,7 @@ ALLOWED = {
 }
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(VALID_SPECS, SUBSCRIPTIONS, GENERATIONS)
 def test_every_name_is_one_that_its_service_takes(
     spec: EnvironmentSpec, subscription: str, generation: int
@@ -71,7 +71,7 @@ def test_every_name_is_one_that_its_service_takes(
         assert re.fullmatch(r"[a-z][a-z0-9]{0,11}", pool.name)
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(VALID_SPECS, SUBSCRIPTIONS, GENERATIONS, st.from_regex(r"[a-z][a-z0-9]{2,60}", fullmatch=True))
 def test_names_of_monitoring_are_cut_to_what_azure_takes(
     spec: EnvironmentSpec, subscription: str, generation: int, workspace_region: str
@@ -150,7 +150,7 @@ def test_names_stay_what_they_were_in_earlier_versions() -> None:
     )
 
 
-@settings(UNHURRIED, max_examples=100)
+@UNHURRIED
 @given(VALID_SPECS, SUBSCRIPTIONS, GENERATIONS)
 def test_a_new_generation_renames_everything_except_backups_of_their_own(
     spec: EnvironmentSpec, subscription: str, generation: int
@@ -166,7 +166,7 @@ def test_a_new_generation_renames_everything_except_backups_of_their_own(
         assert before["backup_group"] == before["resource_group"]
 
 
-@settings(UNHURRIED, max_examples=100)
+@UNHURRIED
 @given(VALID_SPECS, SUBSCRIPTIONS, GENERATIONS)
 def test_the_same_environment_gets_the_same_names_however_its_subscription_is_written(
     spec: EnvironmentSpec, subscription: str, generation: int
@@ -197,7 +197,7 @@ def test_a_suffix_of_ones_own_is_used_in_place_of_subscription_and_region() -> N
     assert Names.of(spec, SUBSCRIPTION, 3) == Names.of(elsewhere, str(uuid.UUID(int=1)), 3)
 
 
-@settings(UNHURRIED, max_examples=100)
+@UNHURRIED
 @given(st.lists(st.text(max_size=5), min_size=2, max_size=3), st.integers(1, 20))
 def test_a_short_hash_depends_on_where_its_parts_end(parts: list[str], length: int) -> None:
     assert re.fullmatch(rf"[a-z0-9]{{{length}}}", short_hash(*parts, length=length))
@@ -227,7 +227,7 @@ def test_tags_are_the_specs_and_those_that_say_it_is_ours() -> None:
     }
 
 
-@settings(UNHURRIED, max_examples=50)
+@UNHURRIED
 @given(VALID_SPECS)
 def test_what_we_tag_is_ours_however_azure_writes_the_names(spec: EnvironmentSpec) -> None:
     tags = resource_tags(spec)

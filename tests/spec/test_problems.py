@@ -68,19 +68,19 @@ def check(found: Any) -> None:
     str(refusal).encode()
 
 
-@settings(UNHURRIED, max_examples=400)
+@UNHURRIED
 @given(almost(EnvironmentSpec))
 def test_any_mapping_gives_a_spec_or_says_field_and_reason(found: dict[Any, Any]) -> None:
     check(found)
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(ANYTHING)
 def test_anything_else_gives_a_spec_or_says_field_and_reason(found: Any) -> None:
     check(found)
 
 
-@settings(UNHURRIED, max_examples=200)
+@UNHURRIED
 @given(almost(EnvironmentSpec))
 def test_what_yaml_makes_of_a_mapping_gives_a_spec_or_says_field_and_reason(found: dict[Any, Any]) -> None:
     try:

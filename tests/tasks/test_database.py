@@ -216,14 +216,14 @@ async def test_somebody_else_s_objects_are_left_alone(database: World, tmp_path:
 async def test_backups_are_looked_at_in_the_pods_name_where_the_run_itself_may_not(database: World) -> None:
     """By a run that writes nothing, such as tear-down's plan; the run has no role on blobs."""
     await database.prepare("proof")
-    account, names = database.made["storage_account"], database.target.names
+    account, names = database.made["storage_account"], database.place.names
     public = f"https://{names.storage_account}.blob.core.windows.net/"
     wanted = Wanted(
         "cnpg-database", names.postgres_cluster, f"{public}backups", "shop-1", ("20261124T115000",)
     )
     other = replace(wanted, cluster="other")
     ways = {public: account.blob_endpoint}
-    tenant = database.target.tenant_id
+    tenant = database.place.tenant_id
     async with (
         run_session(database.spec, read_only=True) as run,
         kubernetes_api(run.azure, names.resource_group, names.cluster) as api,

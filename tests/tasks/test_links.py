@@ -7,7 +7,7 @@ import pytest
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.errors import LastingState
-from aks_postgres.arm.reconcile import ArmResource
+from aks_postgres.arm.resource import ArmResource
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.reports.outputs import UNCHANGED, IdentityOutputs
 from aks_postgres.resources.links import identity_problem, rebinding, with_destinations

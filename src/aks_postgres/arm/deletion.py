@@ -8,106 +8,23 @@ deletion (a resource group does that) says why, and `arm.error_codes` decides wh
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import FINAL_STATES, state_of
-from aks_postgres.arm.errors import OperationNotDone
-from aks_postgres.arm.if_match import send_if_unchanged
+from aks_postgres.arm.diff import FINAL_STATES
 from aks_postgres.arm.operation_status import fault_of_operation
-from aks_postgres.arm.poll import NotInTime, poll
-from aks_postgres.arm.reconcile import unsettled
-from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
-from aks_postgres.arm.retry import read_once, send, with_retries
-from aks_postgres.reports.journal import journal
+from aks_postgres.arm.resource import ArmResource, is_being_deleted, look_once, unsettled, wait_for
+from aks_postgres.arm.responses import Answer, ArmFault, Json
+from aks_postgres.arm.retry import read_once, with_retries
 
 Outcome = Literal["deleted", "not found"]
 Check = Callable[[Json], Awaitable[None]]
 
-_DELETING = ("deleting", "deprovisioning")
 # A resource may be visible for a moment after the request that deleted it.
 _DISAPPEARS_WITHIN_S = 120
 
 
-@dataclass(frozen=True)
-class Deletable:
-    """One ARM resource: how to read and delete it, and how long that takes in Azure seconds."""
-
-    azure: Azure = field(repr=False)
-    what: str
-    id: str
-    get: Callable[[], Awaitable[Answer]]
-    delete: Callable[[Json], Awaitable[Answer]]
-    expected_s: float
-    deadline_s: float
-    waits: bool
-
-    @property
-    def name(self) -> str:
-        """The last part of its ID."""
-        return self.id.rsplit("/", 1)[-1]
-
-    @property
-    def label(self) -> str:
-        """How messages call it."""
-        return f"{self.what} {self.name}"
-
-
-def deletable(
-    azure: Azure,
-    what: str,
-    resource_id: str,
-    get: Callable[..., Awaitable[Any]],
-    delete: Callable[..., Awaitable[Any]],
-    *key: str,
-    expected_s: float = 2,
-    deadline_s: float = 600,
-    waits: bool = True,
-    if_match: bool = False,
-    **options: Any,
-) -> Deletable:
-    """Describe a resource by two operations of an SDK client.
-
-    Args:
-        what: what kind of thing it is, such as `AKS cluster`.
-        resource_id: its ARM ID.
-        get: the operation that reads it.
-        delete: the operation that deletes it; a `begin_` operation is started, and waited for by reading the
-            resource.
-        key: what both operations take first (resource group, name).
-        expected_s: how long the deletion usually takes.
-        deadline_s: when to stop waiting for it.
-        waits: whether another operation on it has to end first; AKS deletes a busy cluster, too.
-        if_match: send If-Match with the ETag of the resource that was checked, so that nothing else is deleted.
-        options: passed to both operations (`api_version`).
-    """
-
-    async def look() -> Answer:
-        return await send(get, *key, **options)
-
-    async def remove(live: Json) -> Answer:
-        azure.gate.require(f"{what} {resource_id.rsplit('/', 1)[-1]}: would be deleted")
-
-        async def request(headers: Json) -> Answer:
-            also = {**({"headers": headers} if headers else {}), **options}
-            if delete.__name__.startswith("begin_"):
-                return await send(_started, delete, *key, **also)
-            return await send(delete, *key, **also)
-
-        return await send_if_unchanged(azure, request, look, live) if if_match else await request({})
-
-    return Deletable(azure, what, resource_id, look, remove, expected_s, deadline_s, waits)
-
-
-async def _started(begin: Callable[..., Awaitable[Any]], *key: str, cls: Any, **options: Any) -> Answer:
-    poller = await begin(*key, polling=FirstAnswer(), **options)
-    answer: Answer = await poller.result()
-    return answer
-
-
-async def ensure_absent(resource: Deletable, check: Check | None = None) -> Outcome:
+async def ensure_absent(resource: ArmResource, check: Check | None = None) -> Outcome:
     """Delete a resource if it is there, and see that it is gone.
 
     Args:
@@ -126,7 +43,7 @@ async def ensure_absent(resource: Deletable, check: Check | None = None) -> Outc
 
     async def attempt() -> None:
         nonlocal was_there
-        live = await _settled(resource) if resource.waits else await _look(resource)
+        live = await _settled(resource) if resource.waits else await look_once(resource)
         if live is None:
             return
         was_there = True
@@ -136,6 +53,7 @@ async def ensure_absent(resource: Deletable, check: Check | None = None) -> Outc
         if check:
             await check(live)
         try:
+            assert resource.delete is not None
             answer = await resource.delete(live)
         except ArmFault as fault:
             if fault.status == 404:
@@ -147,48 +65,33 @@ async def ensure_absent(resource: Deletable, check: Check | None = None) -> Outc
     return "deleted" if was_there else "not found"
 
 
-async def wait_until_absent(resource: Deletable) -> Outcome:
+async def wait_until_absent(resource: ArmResource) -> Outcome:
     """See that a resource is gone which goes along with another one; never deletes it.
 
     Raises:
         OperationNotDone: still there at the deadline.
     """
-    was_there = await with_retries(resource.label, lambda: _look(resource)) is not None
+    was_there = await with_retries(resource.label, lambda: look_once(resource)) is not None
 
     async def is_absent() -> bool | None:
-        return True if await with_retries(resource.label, lambda: _look(resource)) is None else None
+        return True if await with_retries(resource.label, lambda: look_once(resource)) is None else None
 
     await _wait(resource, is_absent)
     return "deleted" if was_there else "not found"
 
 
-def is_being_deleted(live: Json) -> bool:
-    """Whether its deletion has begun."""
-    return state_of(live).casefold() in _DELETING
-
-
-async def settled(resource: Deletable) -> Json | None:
+async def settled(resource: ArmResource) -> Json | None:
     """The resource once nothing but its deletion runs on it; None when absent."""
     return await with_retries(resource.label, lambda: _settled(resource))
 
 
-async def _look(resource: Deletable) -> Json | None:
-    try:
-        return (await resource.get()).body
-    except ArmFault as fault:
-        # A missing parent, scope or group means the same: not there.
-        if fault.status == 404:
-            return None
-        raise
-
-
-async def _settled(resource: Deletable) -> Json | None:
+async def _settled(resource: ArmResource) -> Json | None:
     live: Json | None = None
     doing: str | None = None
 
     async def is_settled() -> bool | None:
         nonlocal live, doing
-        live = await _look(resource)
+        live = await look_once(resource)
         doing = unsettled(live)
         return True if live is None or doing is None or is_being_deleted(live) else None
 
@@ -196,7 +99,7 @@ async def _settled(resource: Deletable) -> Json | None:
     return live
 
 
-async def _gone(resource: Deletable, answer: Answer | None) -> None:
+async def _gone(resource: ArmResource, answer: Answer | None) -> None:
     """Wait until the resource is gone.
 
     Args:
@@ -209,7 +112,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
     started_s = clock.now_s()
 
     async def is_gone() -> bool | None:
-        live = await with_retries(resource.label, lambda: _look(resource))
+        live = await with_retries(resource.label, lambda: look_once(resource))
         if live is None:
             return True
         if not is_being_deleted(live):
@@ -223,7 +126,7 @@ async def _gone(resource: Deletable, answer: Answer | None) -> None:
     await _wait(resource, is_gone)
 
 
-async def _runs(resource: Deletable, answer: Answer) -> bool:
+async def _runs(resource: ArmResource, answer: Answer) -> bool:
     """Whether the operation that a request began is still running, by its own status.
 
     Raises:
@@ -248,27 +151,9 @@ async def _runs(resource: Deletable, answer: Answer) -> bool:
 
 
 async def _wait(
-    resource: Deletable,
-    look: Callable[[], Awaitable[bool | None]],
+    resource: ArmResource,
+    so: Callable[[], Awaitable[bool | None]],
     doing: Callable[[], str] = lambda: "being deleted",
 ) -> None:
-    """Look until it is so.
-
-    Raises:
-        OperationNotDone: not at the deadline.
-    """
-    expected_s = resource.expected_s
-    try:
-        await poll(
-            look,
-            every_s=2 if expected_s <= 60 else 8,
-            deadline_s=resource.deadline_s,
-            waiting=lambda elapsed_s: journal().waiting(
-                f"{resource.label} is {doing()}", elapsed_s=elapsed_s, expected_s=expected_s
-            ),
-        )
-    except NotInTime as late:
-        raise OperationNotDone(
-            f"{resource.label}: still {doing()} after {clock.minutes(late.elapsed_s)}. Azure goes on with it; run "
-            "again to go on waiting, and if that doesn't help, look at the resource's activity log."
-        ) from None
+    every_s = 2 if resource.expected_s <= 60 else 8
+    await wait_for(resource, so, every_s=every_s, doing=doing, late=lambda: f"still {doing()}")

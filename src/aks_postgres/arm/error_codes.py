@@ -63,6 +63,11 @@ QUOTA = _stop(
 CAPACITY = _again("Azure has no capacity for this VM size right now", 900, 300, NotEffectiveYet)
 HEALING = _again("AKS goes on trying by itself", 1200, 60, NotEffectiveYet)
 SPREADING = "what was just made hasn't reached every Azure front end yet"
+_SUBNET_FULL = _stop(
+    "The subnet needs a free address for each node that the pools may grow to: give network.subnet_id a larger one, or "
+    "set max_count lower; then run again."
+)
+
 
 RULES: dict[str, Rule] = {
     # --- busy, changed, overtaken -------------------------------------------------------------------------
@@ -107,6 +112,18 @@ RULES: dict[str, Rule] = {
     "Forbidden": _stop(
         "The caller lacks this right in the cluster. With Microsoft Entra ID, give it Azure Kubernetes Service RBAC "
         "Cluster Admin on the subscription (docs/permissions.md), which works some minutes later; then run again."
+    ),
+    # Our own (`aks_postgres.kubernetes.client`).
+    "KindUnknown": _stop(
+        "The definition (CRD) of that kind is missing: whoever deleted it has to install again what brings it; "
+        "provision does so for the operator's. Then run again."
+    ),
+    "NotKubernetes": _stop(
+        "That isn't how the cluster's API answers. Look at what stands between (HTTPS_PROXY, a firewall, a gateway), "
+        "and have it let the API server's host through (NO_PROXY); then run again."
+    ),
+    "Invalid": _stop(
+        "The cluster doesn't take the object, for the reason above: change the spec; then run again."
     ),
     "Timeout": SERVER_TROUBLE,
     # A changed list of ranges takes up to 2 minutes
@@ -208,11 +225,23 @@ RULES: dict[str, Rule] = {
         "What answers shows a certificate that this machine doesn't trust, as a proxy does that looks into TLS. Set "
         "SSL_CERT_FILE to a file with its authority's certificate, then run again."
     ),
+    "NotAzure": _stop(
+        "That isn't how Azure answers: look at what stands between (HTTPS_PROXY, a firewall, a gateway), and have it "
+        "let Azure's hosts through (NO_PROXY); then run again."
+    ),
     "UnreadableAnswer": UNREADABLE,
     "EndlessList": _stop("Look at what answers in Azure's place, such as a proxy; then run again."),
     "TooLarge": _stop("Look at what answers there, such as a proxy or another file; then run again."),
     "NotImplemented": _stop(
         "Azure, or the sandbox, doesn't have this operation; report it with the message."
+    ),
+    # https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/error-codes/aks-error-code-page
+    "SubnetNotFound": _stop("Set network.subnet_id to a subnet that is there, then run again."),
+    "InsufficientSubnetSize": _SUBNET_FULL,
+    "SubnetIsFull": _SUBNET_FULL,
+    "SubnetIsDelegated": _stop("Set network.subnet_id to a subnet without delegation, then run again."),
+    "ServiceCidrOverlapExistingSubnetsCidr": _stop(
+        "Set network.subnet_id to a subnet of a network that keeps clear of 10.0.0.0/16, then run again."
     ),
     "PropertyChangeNotAllowed": _stop("Azure can't change this in place; rebuild the environment."),
     "DenyAssignmentAuthorizationFailed": _stop("The resource is managed by Azure itself; leave it alone."),

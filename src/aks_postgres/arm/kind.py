@@ -8,9 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import Deletable, deletable
 from aks_postgres.arm.diff import Decision, decide
-from aks_postgres.arm.reconcile import ArmResource, arm_resource
+from aks_postgres.arm.resource import ArmResource, arm_resource
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.plan_view import Chapter
 from aks_postgres.spec.names import Names
@@ -122,30 +121,14 @@ class Kind:
             azure: the connection to Azure.
             resource_id: its ARM ID.
             label: as messages call it, if not by word and name.
-            other: for `arm_resource`, instead of what is said here; `put` and `update` by their names.
+            other: for `arm_resource`, instead of what is said here; operations also by their names.
         """
-        operations = self.operations(azure)
-        put, update = other.pop("put", self.put), other.pop("update", self.update)
-        options: dict[str, Any] = {
-            "update": getattr(operations, update) if update else None,
-            "expected_s": self.create_s,
-            "deadline_s": self.create_deadline_s,
-            "if_match": self.if_match,
-            "is_foundation": self.is_foundation,
-            **self._options(),
-            **other,
-        }
-        return arm_resource(
-            azure,
-            label or self.label(resource_id.rsplit("/", 1)[-1]),
-            resource_id,
-            options.pop("get", None) or getattr(operations, self.get),
-            getattr(operations, put),
-            *self.key(resource_id),
-            **options,
-        )
+        other.setdefault("expected_s", self.create_s)
+        other.setdefault("deadline_s", self.create_deadline_s)
+        label = label or self.label(resource_id.rsplit("/", 1)[-1])
+        return self._described(azure, label, resource_id, **other)
 
-    def gone(self, azure: Azure, resource_id: str, *, word: str = "") -> Deletable:
+    def gone(self, azure: Azure, resource_id: str, *, word: str = "") -> ArmResource:
         """The resource of that ID, to be deleted, or to be waited for until it is gone.
 
         Args:
@@ -153,19 +136,42 @@ class Kind:
             resource_id: its ARM ID.
             word: as messages and receipts call it, if not by the kind's word.
         """
-        operations = self.operations(azure)
-        return deletable(
+        word = word or self.word
+        return self._described(
             azure,
-            word or self.word,
+            f"{word} {resource_id.rsplit('/', 1)[-1]}",
             resource_id,
-            getattr(operations, self.get),
-            getattr(operations, self.delete),
-            *self.key(resource_id),
+            word=word,
             expected_s=self.delete_s,
             deadline_s=self.delete_deadline_s,
-            waits=self.waits,
-            if_match=self.if_match,
+        )
+
+    def _described(self, azure: Azure, label: str, resource_id: str, **other: Any) -> ArmResource:
+        operations = self.operations(azure)
+
+        def operation(name: str) -> Any:
+            given = other.pop(name, getattr(self, name))
+            return getattr(operations, given) if isinstance(given, str) and given else given or None
+
+        get, put, update, delete = map(operation, ("get", "put", "update", "delete"))
+        options = {
+            "word": self.word,
+            "if_match": self.if_match,
+            "waits": self.waits,
+            "is_foundation": self.is_foundation,
             **self._options(),
+            **other,
+        }
+        return arm_resource(
+            azure,
+            label,
+            resource_id,
+            get,
+            put,
+            *self.key(resource_id),
+            update=update,
+            delete=delete,
+            **options,
         )
 
     def decide(

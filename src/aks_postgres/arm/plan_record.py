@@ -12,7 +12,7 @@ from aks_postgres.reports.journal import current_step
 from aks_postgres.reports.plan import Action, PlannedResource
 
 if TYPE_CHECKING:
-    from aks_postgres.arm.reconcile import ArmResource
+    from aks_postgres.arm.resource import ArmResource
 
 _ACTIONS: dict[str, Action] = {"created": "create", "updated": "update", "unchanged": "nothing"}
 

@@ -10,26 +10,19 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from azure.core import MatchConditions
 
 from aks_postgres.arm import clock
-from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import FINAL_STATES, Decision, merged, state_of
+from aks_postgres.arm.diff import Decision, merged, state_of
 from aks_postgres.arm.errors import LastingState, NotOurs, OperationNotDone
-from aks_postgres.arm.gate import purpose
-from aks_postgres.arm.if_match import send_if_unchanged
 from aks_postgres.arm.ignored import ignoring
 from aks_postgres.arm.operation_status import fault_of_operation, has_error
 from aks_postgres.arm.plan_record import decide_in_plan
 from aks_postgres.arm.planned import planned
-from aks_postgres.arm.poll import NotInTime, poll
-from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json, clean
-from aks_postgres.arm.retry import read_once, read_path, send, with_retries
-from aks_postgres.arm.writable import patch_of, without_read_only
+from aks_postgres.arm.resource import ArmResource, look_once, unsettled, wait_for
+from aks_postgres.arm.responses import Answer, ArmFault, Json, clean
+from aks_postgres.arm.retry import read_once, read_path, with_retries
 from aks_postgres.errors import PermanentError, ProvisioningError
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange
@@ -39,106 +32,12 @@ _MOST_WRITES = 4
 # A resource may be invisible for a moment after the write that made it (storage: about a second).
 _APPEARS_WITHIN_S = 120
 # A write that got no answer in time may be carried out later, and would undo what came in between.
-_ARRIVES_WITHIN_S = 120
+ARRIVES_WITHIN_S = 120
 # Whose operation is waited for: one found running (AKS starts some of its own), or the one just started.
 _EARLIER = "an operation that this step didn't start"
 _OURS = "our operation"
 # Azure seconds: https://github.com/Azure/telescope/pull/1213 (PutExtensionAddonHandler).
 _FOREIGN_S = 30
-
-
-@dataclass(frozen=True)
-class ArmResource:
-    """One ARM resource: how to read and write it, and how long its operations take in Azure seconds."""
-
-    azure: Azure = field(repr=False)
-    label: str
-    id: str
-    get: Callable[[], Awaitable[Answer]]
-    put: Callable[[Json, Json | None], Awaitable[Answer]]
-    expected_s: float
-    deadline_s: float
-    guards: Sequence[ArmResource] = field(default=())
-    is_busy: Callable[[], Awaitable[bool]] | None = None
-
-
-def arm_resource(
-    azure: Azure,
-    label: str,
-    resource_id: str,
-    get: Callable[..., Awaitable[Any]],
-    put: Callable[..., Awaitable[Any]],
-    *key: str,
-    update: Callable[..., Awaitable[Any]] | None = None,
-    expected_s: float = 2,
-    deadline_s: float = 600,
-    if_match: bool = False,
-    is_foundation: bool = False,
-    guards: Sequence[ArmResource] = (),
-    is_busy: Callable[[], Awaitable[bool]] | None = None,
-    **options: Any,
-) -> ArmResource:
-    """Describe a resource by two operations of an SDK client.
-
-    Args:
-        label: what it is called in log and messages, such as `AKS cluster aks-1`.
-        resource_id: its ARM ID.
-        get: the operation that reads it.
-        put: the operation that writes it; a `begin_` operation is started, and waited for by reading the
-            resource.
-        key: what all operations take first (resource group, name).
-        update: the operation that changes single fields (PATCH), where the type has one for all that is ours; others
-            get the whole resource again, without what only Azure writes.
-        expected_s: how long the write's operation usually takes.
-        deadline_s: when to stop waiting for it.
-        if_match: send If-Match with the ETag that was read, and If-None-Match for a new one.
-        is_foundation: whether it may be made before there is a lock on the environment.
-        guards: resources that must be settled before this one is written (a node pool's cluster).
-        is_busy: a read that is asked in place of `get` while an operation runs, where Azure lets that one be asked
-            more often.
-        options: passed to both operations (`api_version`).
-    """
-
-    async def write(body: Json, live: Json | None) -> Answer:
-        azure.gate.require(f"{label}: {'would be updated' if live else 'does not exist yet'}")
-        conditions: dict[str, Any] = {}
-        if if_match and live is None:
-            conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
-        operation = put
-        if live is not None and update is None:
-            body = without_read_only(get, body, live)
-        elif live is not None and update is not None and state_of(live) not in ("Failed", "Canceled"):
-            # What failed is mended by the whole resource only.
-            operation, body = update, patch_of(body, live)
-        content = json.dumps(body).encode()
-
-        async def request(headers: Json) -> Answer:
-            also = {**conditions, **({"headers": headers} if headers else {}), **options}
-            if operation.__name__.startswith("begin_"):
-                return await send(
-                    functools.partial(_start, operation), *key, content, polling=FirstAnswer(), **also
-                )
-            return await send(operation, *key, content, **also)
-
-        with purpose("foundation" if live is None and is_foundation else "write"):
-            if if_match and live is not None:
-                return await send_if_unchanged(azure, request, look, live)
-            return await request({})
-
-    async def look() -> Answer:
-        answer = await send(get, *key, **options)
-        if not answer.body:
-            # Taken for a resource without any property, it would be overwritten.
-            raise ArmFault(None, "UnreadableAnswer", f"status {answer.status} with an empty body")
-        return answer
-
-    return ArmResource(azure, label, resource_id, look, write, expected_s, deadline_s, guards, is_busy)
-
-
-async def _start(begin: Callable[..., Awaitable[Any]], *arguments: Any, cls: Any, **options: Any) -> Answer:
-    poller = await begin(*arguments, content_type="application/json", **options)
-    answer: Answer = await poller.result()
-    return answer
 
 
 async def ensure(
@@ -281,7 +180,7 @@ async def begin(
     intended: list[Change] = []
 
     async def attempt() -> Answer | None:
-        live = await _look(resource)
+        live = await look_once(resource)
         decision = decision_for(live)
         if live is not None:
             # There all the same, after a write that got no answer: only the look can tell how it is doing.
@@ -308,54 +207,19 @@ async def _put(
         if (fault.reached and fault.status is None) or (fault.status or 0) >= 500:
             intended.append(decision.change)
         if fault.code == "NoAnswerInTime":
-            waited = clock.minutes(_ARRIVES_WITHIN_S)
+            waited = clock.minutes(ARRIVES_WITHIN_S)
             journal().note(
                 f"{resource.label}: a write got no answer in time ({fault}); looking again in {waited}"
             )
-            await clock.sleep(_ARRIVES_WITHIN_S)
+            await clock.sleep(ARRIVES_WITHIN_S)
         raise
     intended.append(decision.change)
     return answer
 
 
-async def look_at(resource: ArmResource) -> Json | None:
-    """Read a resource, with retries; None when it isn't there."""
-
-    async def attempt() -> Json | None:
-        return await _look(resource)
-
-    return await with_retries(resource.label, attempt)
-
-
-async def _look(resource: ArmResource) -> Json | None:
-    try:
-        return (await resource.get()).body
-    except ArmFault as fault:
-        # A missing parent or group means the same: not there.
-        if fault.status == 404:
-            return None
-        raise
-
-
-def unsettled(live: Json | None) -> str | None:
-    """What the resource, or one of a cluster's node pools, is doing; None when it has settled."""
-    if live is None:
-        return None
-    state = state_of(live)
-    if state.casefold() not in FINAL_STATES:
-        return state
-    properties = live.get("properties")
-    pools = properties.get("agentPoolProfiles") if isinstance(properties, dict) else None
-    for pool in pools if isinstance(pools, list) else []:
-        pool_state = str((isinstance(pool, dict) and pool.get("provisioningState")) or "Succeeded")
-        if pool_state.casefold() not in FINAL_STATES:
-            return f"node pool {pool.get('name')} {pool_state}"
-    return None
-
-
 async def settled(resource: ArmResource) -> Json | None:
     """The resource once no operation runs on it; None when absent."""
-    return await _wait(resource, lambda: _look(resource), _EARLIER)
+    return await _wait(resource, lambda: look_once(resource), _EARLIER)
 
 
 async def _finished(resource: ArmResource, answer: Answer) -> Json:
@@ -365,7 +229,7 @@ async def _finished(resource: ArmResource, answer: Answer) -> Json:
     started_s = clock.now_s()
 
     async def look() -> Json | None:
-        live = await _look(resource)
+        live = await look_once(resource)
         if live is None and clock.now_s() - started_s < _APPEARS_WITHIN_S:
             return {"properties": {"provisioningState": "Accepted"}}
         return live
@@ -433,29 +297,25 @@ async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]
             doing = unsettled(live)
         return True if doing is None else None
 
-    def waiting(elapsed_s: float) -> None:
+    def now() -> str:
         assert doing is not None
         if doing not in states and not (states and doing.startswith("node pool")):
             states.append(doing)
-        journal().waiting(f"{resource.label} is {doing}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
+        return doing
 
     began_s = clock.now_s()
-    try:
-        await poll(
-            is_settled,
-            # In a crowd, whoever only looks leaves room for those who have something to do.
-            every_s=lambda elapsed_s: max(_interval_s(elapsed_s, expected_s), 4 * resource.azure.queue_s),
-            deadline_s=resource.deadline_s,
-            waiting=waiting,
-        )
-    except NotInTime as late:
-        raise OperationNotDone(
-            f"{resource.label}: {whose} is still {doing} after {clock.minutes(late.elapsed_s)}. Azure goes on with it; "
-            "run again to go on waiting, and if that doesn't help, look at the resource's activity log."
-        ) from None
+    await wait_for(
+        resource,
+        is_settled,
+        # In a crowd, whoever only looks leaves room for those who have something to do.
+        every_s=lambda elapsed_s: max(_interval_s(elapsed_s, expected_s), 4 * resource.azure.queue_s),
+        doing=now,
+        late=lambda: f"{whose} is still {doing}",
+    )
     if foreign := states if whose == _EARLIER else states[1:]:
         waited = clock.minutes(clock.now_s() - began_s)
-        journal().note(f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})")
+        told = f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})"
+        journal().note(told, logging.INFO)
     return live
 
 

@@ -19,7 +19,7 @@ from azure.core.exceptions import StreamConsumedError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
-from aks_postgres.arm.responses import ArmFault, Json, clean, is_listing, parsed, unreadable
+from aks_postgres.arm.responses import ArmFault, Json, clean, is_listing, json_of, parsed, unreadable
 
 # ARM's largest answers, the VM sizes of a region, have some 3 MB; nothing that is asked here has ten times that.
 LARGEST_BYTES = 32 * 1024 * 1024
@@ -128,6 +128,30 @@ class ShapePolicy(AsyncHTTPPolicy[Any, Any]):
         return response
 
 
+# By one of these ARM and the services behind it sign each of their answers:
+# https://github.com/cloud-and-ai-microsoft/resource-provider-contract/blob/master/v1.0/common-api-details.md
+_SIGNED = ("x-ms-request-id", "x-ms-correlation-request-id", "x-ms-error-code", "x-ms-failure-cause")
+
+
+def refuse_somebody_elses(http: Any) -> None:
+    """Refuse a page of a proxy's or a gateway's: its 404 doesn't say that nothing is there, nor its 401 who we are.
+
+    What passes by itself (408, 429, 5xx) is left to its status.
+
+    Raises:
+        ArmFault: without a status, as it says nothing of Azure.
+    """
+    status = http.status_code
+    if status in (408, 429) or status >= 500:
+        return
+    if any(name.lower() in _SIGNED for name in http.headers):
+        return
+    body = json_of(http)
+    told = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(told, dict) or not told.get("code"):
+        raise ArmFault(None, "NotAzure", f"status {status} without a word of Azure's")
+
+
 async def whole(request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> Any:
     """The HTTP response with its body, which a `begin_` operation leaves unread."""
     found = response.http_response
@@ -158,7 +182,7 @@ class BoundedResponse(aiohttp.ClientResponse):
         if self._body is None:
             self._body = await read_bounded(self)
             # azure-core unpacks by itself, without a limit.
-            _see_size(self._body, self.headers.get("Content-Encoding", ""))
+            see_size(self._body, self.headers.get("Content-Encoding", ""))
         return await super().read()
 
 
@@ -180,7 +204,8 @@ async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(found)
 
 
-def _see_size(body: bytes, encoding: str) -> None:
+def see_size(body: bytes, encoding: str) -> None:
+    """Refuse a packed body that can't be unpacked, or to more than is read."""
     if encoding not in ("gzip", "deflate") or not body:
         return
     unpacking = zlib.decompressobj(31 if encoding == "gzip" else -zlib.MAX_WBITS)

@@ -23,6 +23,7 @@ from azure.core.exceptions import (
 )
 
 from aks_postgres.arm import clock
+from aks_postgres.arm.entra_codes import entra_advice
 from aks_postgres.arm.error_codes import Rule, rule_for
 from aks_postgres.arm.errors import AzureRefused, ClusterBusy, CredentialsRefused
 from aks_postgres.arm.responses import Answer, ArmFault, Json, as_answer, clean, unreadable
@@ -54,11 +55,12 @@ async def send(operation: Callable[..., Awaitable[Any]], *arguments: Any, **opti
     Raises:
         ArmFault: for every kind of failure, network included.
     """
-    answer: Answer = await _once(lambda: operation(*arguments, cls=as_answer, **options))
+    answer: Answer = await once(lambda: operation(*arguments, cls=as_answer, **options))
     return answer
 
 
-async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
+async def once(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The call's result, once; what the SDK raises becomes an ArmFault."""
     try:
         return await call()
     # `from None`: tracebacks are logged, and the SDK's errors hold Azure's text as it came, with whatever is in it.
@@ -66,7 +68,7 @@ async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
         if error.response is None:
             raise CredentialsRefused(
                 f"no access token could be had any more: {clean(error.message)}",
-                way_out="Sign in again, then run again.",
+                way_out=entra_advice(error.message, "Sign in again, then run again."),
             ) from None
         raise ArmFault.of(error) from None
     except HttpResponseError as error:
@@ -206,7 +208,7 @@ async def read(
 
 async def read_path(label: str, get: Callable[[], Awaitable[Answer]]) -> Answer:
     """Run a read that no SDK operation has (`Azure.get`), with retries."""
-    return await with_retries(label, lambda: _once(get))
+    return await with_retries(label, lambda: once(get))
 
 
 async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -215,10 +217,10 @@ async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
     Raises:
         ArmFault: for every kind of failure.
     """
-    answer: Answer = await _once(get)
+    answer: Answer = await once(get)
     return answer
 
 
 async def read_list(label: str, fetch: Callable[[], Awaitable[T]]) -> T:
     """Run a listing, with retries."""
-    return await with_retries(label, lambda: _once(fetch))
+    return await with_retries(label, lambda: once(fetch))

@@ -33,6 +33,7 @@ from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
+from aks_postgres.limits import limits
 from aks_postgres.reports.journal import journal
 
 if TYPE_CHECKING:
@@ -42,10 +43,7 @@ T = TypeVar("T")
 
 # One field manager for ever: a second one would conflict with the first on the webhook configurations.
 FIELD_MANAGER = "aks-postgres"
-_REQUEST_TIMEOUT_S = 30
 _WEBSOCKET_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=2)
-# Real seconds: packets from outside the authorized ranges are dropped, so this is how long "no" takes.
-_CONNECT_TIMEOUT_S = 5
 # Real seconds: no wait is given up before.
 _SHORTEST_WAIT_S = 3
 # Real seconds: nor one for PostgreSQL itself, which no sandbox's clock makes faster.
@@ -85,7 +83,9 @@ class KubernetesApi:
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(
+            total=limits.kubernetes_request_s, connect=limits.kubernetes_connect_s
+        )
         began_s = time.monotonic()
         try:
             async with _through_the_gate(self.azure.gate, method, path, headers):
@@ -124,6 +124,10 @@ class KubernetesApi:
         found = found if isinstance(found, dict) else {}
         if response.status < 400:
             return found
+        if found.get("kind") != "Status" and _is_somebody_elses(response.status, data):
+            message = f"status {response.status} without the API server's words"
+            # Without its status: a 404 of somebody else's doesn't say that an object isn't there.
+            raise ArmFault(None, "NotKubernetes", message)
         raise ArmFault(
             response.status,
             clean(str(found.get("reason") or f"HTTP{response.status}")),
@@ -281,7 +285,7 @@ class KubernetesApi:
             if body["kind"] not in self._plurals.get(version, {}):
                 self._plurals[version] = await self._types(base)
         if body["kind"] not in self._plurals[version]:
-            unknown = ArmFault(404, "NotFound", f"the API server knows no {body['kind']} in {version}")
+            unknown = ArmFault(404, "KindUnknown", f"the API server knows no {body['kind']} in {version}")
             raise refusal(self.label, unknown)
         plural, is_namespaced = self._plurals[version][body["kind"]]
         metadata = body["metadata"]
@@ -374,6 +378,15 @@ async def _through_the_gate(
     headers["Audit-ID"] = str(uuid.uuid4())
     async with gate.opened(Write(method, path), headers["Audit-ID"]):
         yield
+
+
+def _is_somebody_elses(status: int, data: bytes) -> bool:
+    """Whether an error without a Status object is a proxy's or a gateway's, and says nothing of the cluster.
+
+    Below 500 the API server sends one with every error, but for a path that it has nothing at: Go's own line of text
+    (https://pkg.go.dev/net/http#NotFound). Whatever else passes by itself is left to its status.
+    """
+    return status not in (408, 429) and status < 500 and data.strip() != b"404 page not found"
 
 
 def _date_of(header: str | None) -> datetime | None:

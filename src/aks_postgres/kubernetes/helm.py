@@ -25,20 +25,20 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from aks_postgres.arm.error_codes import rule_for
 from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, NotEffectiveYet, NotOurs
 from aks_postgres.arm.gate import Gate, Write
-from aks_postgres.arm.responses import Json, clean
+from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL, Chart, Release
+from aks_postgres.limits import limits
 
 PACKAGE = "helm_python"
 MISSING_EXTRA = "needs Helm's SDK, which isn't installed here"
 WITHOUT_EXTRA = "Install it: pip install 'aks-postgres[helm]' (75 MB). Or set operator.installer to manifest."
 
-# Real seconds, as the process is a real one. An installation sends some 40 requests and waits for nothing.
-_READ_DEADLINE_S = 60.0
+# Real seconds, as the process is a real one.
 WRITE_TIMEOUT_S = 120
-_WRITE_DEADLINE_S = WRITE_TIMEOUT_S + 30.0
 # A cancelled call marks its revision as failed with one or two requests.
 _LAST_WORDS_S = 5.0
 # A release's manifest can be 1 MB and more, but none of it is sent over.
@@ -83,7 +83,20 @@ def refusal(label: str, kind: str, message: str) -> ProvisioningError:
         return NotEffectiveYet(
             f"{label}: somebody else is changing the release: {words}. Run again to go on."
         )
+    if fault := _fault_in(said, words):
+        rule = rule_for(fault)
+        if rule.reaction == "again":
+            return NotEffectiveYet(f"{label}: {rule.advice}: {words}. Run again to go on.")
+        return AzureRefused(f"{label}: {words}.", fault.code, way_out=rule.advice)
     return AzureRefused(f"{label}: Helm refused: {words}.", kind, way_out=_CHART_OR_VALUES)
+
+
+def _fault_in(said: str, words: str) -> ArmFault | None:
+    """The cluster's own fault, or that of the way to it, that Helm tells of; None where it is Helm's."""
+    for code, signs in _CAUSES.items():
+        if any(sign in said for sign in signs):
+            return ArmFault(403 if code == "Forbidden" else None, code, words)
+    return None
 
 
 _CHART_OR_VALUES = (
@@ -94,6 +107,24 @@ _CHART_OR_VALUES = (
 # The SDK's exceptions that can hold the API server's or the network's words; others are about chart and values.
 _FROM_THE_CLUSTER = ("HelmKubeError", "HelmReleaseError", "HelmStorageError", "HelmUnknownError")
 _SOMEBODY_ELSE = ("another operation", "cannot reuse a name", "release: already exists")
+# What has nothing to do with chart or values, by the words of client-go, the API server's admission and net/http.
+_CAUSES = {
+    "ProxyRefused": ("proxyconnect", "proxy authentication required"),
+    "CertificateNotTrusted": ("x509: ",),
+    "Unauthorized": (
+        "unauthorized",
+        "has asked for the client to provide credentials",
+        "asked for credentials",
+    ),
+    "Forbidden": (
+        "is forbidden: ",
+        "denied the request",
+        "violates podsecurity",
+        "exceeded quota",
+        "is being terminated",
+    ),
+    "KindUnknown": ("no matches for kind",),
+}
 # What net/http, client-go and the API server say about what passes by itself.
 _PASSING = (
     "connection refused",
@@ -196,7 +227,7 @@ class Helm:
             "values": dict(chart.values),
             "timeout": WRITE_TIMEOUT_S,
             "description": chart.description,
-            "labels": {UNTIL_LABEL: str(int(time.time() + _WRITE_DEADLINE_S) + 1)},
+            "labels": {UNTIL_LABEL: str(int(time.time() + limits.helm_write_s) + 1)},
         }
 
     async def _write(self, name: str, call: str, **arguments: Any) -> None:
@@ -211,14 +242,14 @@ class Helm:
         fence.listen(tell)
         try:
             tell()
-            await self._call(name, call, _WRITE_DEADLINE_S, **arguments)
+            await self._call(name, call, limits.helm_write_s, **arguments)
         finally:
             fence.unlisten(tell)
             self._write_line({"may_write_for_s": None})
 
     async def _read(self, name: str, call: str, **arguments: Any) -> Any:
         self._is_reading = True
-        found = await self._call(name, call, _READ_DEADLINE_S, **arguments)
+        found = await self._call(name, call, limits.helm_read_s, **arguments)
         self._is_reading = False
         return found
 

@@ -11,7 +11,7 @@ from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.client import kubernetes_api, object_problem
 from aks_postgres.preflight.findings import FINE, Findings, problem
 from aks_postgres.reports.outputs import Target
-from aks_postgres.resources.lasting_states import is_stopped
+from aks_postgres.resources.power_state import is_stopped
 from aks_postgres.spec.environment import EnvironmentSpec
 
 

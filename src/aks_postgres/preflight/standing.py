@@ -9,7 +9,7 @@ from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import Finding
 from aks_postgres.preflight.findings import FINE, Findings, problem, warning
-from aks_postgres.resources.lasting_states import stopped_here
+from aks_postgres.resources.power_state import stopped_here
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 
@@ -54,8 +54,8 @@ def lost_node_group(cluster: str, node_group: str) -> LastingState:
     return LastingState(
         f"AKS cluster {cluster}",
         f"has lost its node resource group {node_group}, with every node and disk in it; AKS can't bring that back",
-        "Make the environment anew from its backups: aks-postgres rebuild, or aks-postgres tear-down and then "
-        "aks-postgres provision.",
+        "Make the environment anew from its backups: `aks-postgres rebuild`, or `aks-postgres tear-down` and then "
+        "`aks-postgres provision`.",
     )
 
 

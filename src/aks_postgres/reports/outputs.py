@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from aks_postgres.foreign_text import shown_inside
+from aks_postgres.spec import clouds
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 
@@ -45,6 +46,12 @@ class Change(Outputs):
             return self.kind
         return f"{self.kind} ({'; '.join(map(str, self.fields))})"
 
+    def then(self, later: Change) -> Change:
+        """This change and a later one of the same resource as one."""
+        if later.kind == "unchanged":
+            return self
+        return later.model_copy(update={"fields": self.fields + later.fields})
+
 
 UNCHANGED = Change(kind="unchanged")
 CREATED = Change(kind="created")
@@ -56,6 +63,10 @@ class Target(Outputs):
     subscription_id: str
     generation: int
     names: Names
+    storage_suffix: str = clouds.STORAGE_SUFFIX
+    """DNS suffix of the cloud's storage."""
+    dns_suffix: str = clouds.DNS_SUFFIX
+    """What names of public IP addresses end in."""
 
     def group_id(self, group: str) -> str:
         """Resource ID of a resource group of this subscription."""

@@ -18,8 +18,9 @@ from aks_postgres.arm.gate import Write
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, clean, unreadable
 from aks_postgres.arm.way_to_azure import fault_on_the_way
+from aks_postgres.spec.clouds import STORAGE_AUDIENCE
 
-STORAGE_SCOPE = "https://storage.azure.com/.default"
+STORAGE_SCOPE = f"{STORAGE_AUDIENCE}/.default"
 _API_VERSION = "2023-11-03"
 # Real seconds for one request.
 _TIMEOUT_S = 30

@@ -5,10 +5,18 @@ https://learn.microsoft.com/rest/api/loganalytics/workspaces
 
 from __future__ import annotations
 
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.responses import Json
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import resource_tags
+
+# What `workspaceCapping.dataIngestionStatus` says of a workspace that takes nothing until a person acts, by the models
+# of azure-mgmt-loganalytics. OverQuota isn't among them: it ends at the next reset of the daily cap.
+_INGESTION_OFF = {
+    "forceoff": "A service setting stopped its ingestion: ask Azure's support to switch it on",
+    "subscriptionsuspended": "Have the subscription's owner enable it again",
+}
 
 KIND = Kind(
     "Microsoft.OperationalInsights/workspaces",
@@ -46,3 +54,17 @@ def desired(spec: EnvironmentSpec) -> Json:
             "publicNetworkAccessForQuery": "Enabled",
         },
     }
+
+
+def refuse_ingestion_off(label: str, live: Json) -> None:
+    """Refuse a Log Analytics workspace that takes no data, and won't by waiting.
+
+    Raises:
+        LastingState: its ingestion is off.
+    """
+    capping = live["properties"].get("workspaceCapping")
+    status = str((capping if isinstance(capping, dict) else {}).get("dataIngestionStatus") or "")
+    if way_out := _INGESTION_OFF.get(status.casefold()):
+        raise LastingState(
+            label, f"takes no data (dataIngestionStatus {status})", f"{way_out}, then run again."
+        )

@@ -1,24 +1,30 @@
 """AKS clusters.
 
-https://learn.microsoft.com/rest/api/aks/managed-clusters
+https://learn.microsoft.com/rest/api/aks/managed-clusters,
+https://learn.microsoft.com/rest/api/aks/managed-clusters/start
 """
 
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import Deletable
 from aks_postgres.arm.diff import Decision, decide, merged
 from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.kind import Kind
-from aks_postgres.arm.reconcile import ArmResource
+from aks_postgres.arm.planned import PlannedBody
+from aks_postgres.arm.reconcile import ensure
+from aks_postgres.arm.resource import ArmResource, look_at, sent
 from aks_postgres.arm.responses import Answer, Json
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.reports.outputs import (
     UNCHANGED,
+    Change,
     CheckedTarget,
     ClusterOutputs,
+    FieldChange,
     Planned,
     StepOutputs,
     Target,
@@ -26,6 +32,7 @@ from aks_postgres.reports.outputs import (
 from aks_postgres.resources import node_pool
 from aks_postgres.resources.node_pool import DEADLINE_S
 from aks_postgres.resources.ownership import refuse_foreign
+from aks_postgres.resources.power_state import is_stopped, stopped_cluster
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, resource_tags
 
@@ -35,6 +42,10 @@ CREATE_S = 400
 UPDATE_S = 111
 # More than 8 minutes: https://github.com/Azure/terraform-azurerm-aks/pull/74
 DELETE_S = 500
+# Azure seconds; unverified: AKS documents neither a usual time nor a limit. A start brings all nodes up again.
+START_S = 240
+_POWER = "properties.powerState.code"
+_RUNNING: Json = {"properties": {"powerState": {"code": "Running"}}}
 # The SDK's default.
 _API_VERSION = "2026-08-01"
 
@@ -196,7 +207,7 @@ def decision(
         wanted,
         as_ranges(live) if live else None,
         only_at_creation=once,
-        immutable=(*fixed, f"{pool}.vmSize", f"{pool}.availabilityZones"),
+        immutable=(*fixed, *(f"{pool}.{name}" for name in ("vmSize", "availabilityZones", "vnetSubnetID"))),
     )
 
 
@@ -255,6 +266,64 @@ def cluster_resource(azure: Azure, resource_id: str, expected_s: float) -> ArmRe
     return KIND.at(azure, resource_id, get=get, expected_s=expected_s)
 
 
-def deletable_cluster(azure: Azure, target: Target) -> Deletable:
-    """The cluster, for the end of its days."""
+def gone_cluster(azure: Azure, target: Target) -> ArmResource:
+    """The cluster, to be deleted."""
     return KIND.gone(azure, target.resource_id(KIND.type, target.names.cluster))
+
+
+async def start_if_stopped(
+    azure: Azure, whole: ArmResource, group: str, name: str
+) -> tuple[ArmResource, Change]:
+    """Start the cluster if it is stopped, or once it is.
+
+    Args:
+        whole: the cluster as its writers describe it.
+        group: its resource group.
+        name: its name.
+
+    Returns:
+        The cluster, in a plan as it would be started; and the change.
+    """
+    if await look_at(whole) is None:
+        return whole, UNCHANGED
+
+    async def put(_body: Json, _live: Json | None) -> Answer:
+        azure.gate.require(f"{whole.label}: would be started")
+        return await sent(azure.container_service.managed_clusters.begin_start, group, name)
+
+    resource = replace(whole, put=put, expected_s=START_S)
+
+    def decision(live: Json | None) -> Decision:
+        if not is_stopped(existing(azure, whole.label, live)):
+            return Decision(UNCHANGED)
+        field = FieldChange(field=_POWER, old="Stopped", new="Running")
+        return Decision(Change(kind="updated", fields=(field,)), _RUNNING)
+
+    live, change = await ensure(resource, decision)
+    if not isinstance(live, PlannedBody):
+        return whole, change
+
+    async def get() -> Answer:
+        return Answer(200, live)
+
+    return replace(whole, get=get), change
+
+
+def refuse_unstarted(azure: Azure, cluster: ClusterOutputs) -> None:
+    """See that the cluster runs: a plan doesn't start it.
+
+    Raises:
+        ProvisioningError: nothing in it can be asked.
+    """
+    if azure.gate.plans and any(field.field == _POWER for field in cluster.change.fields):
+        raise ProvisioningError(f"AKS cluster {cluster.name} is stopped: what is in it shows once it runs.")
+
+
+async def refuse_stopped(whole: ArmResource, group: str, name: str) -> None:
+    """Look whether a cluster that doesn't answer was stopped meanwhile.
+
+    Raises:
+        LastingState: it was.
+    """
+    if is_stopped(await look_at(whole)):
+        raise stopped_cluster(group, name)

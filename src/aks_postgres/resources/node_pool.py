@@ -9,7 +9,7 @@ from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.responses import Json
 from aks_postgres.reports.outputs import CheckedTarget, ClusterOutputs
-from aks_postgres.resources.lasting_states import is_stopped, stopped_pool
+from aks_postgres.resources.power_state import is_stopped, stopped_pool
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 from aks_postgres.spec.versions import is_covered
 
@@ -26,7 +26,12 @@ KIND = Kind(
     create_s=325,
     create_deadline_s=DEADLINE_S,
     if_match=True,
-    immutable=("properties.vmSize", "properties.availabilityZones", "properties.osType"),
+    immutable=(
+        "properties.vmSize",
+        "properties.availabilityZones",
+        "properties.osType",
+        "properties.vnetSubnetID",
+    ),
     way_out="Rename the pool in the spec to add a new one, then delete the old one.",
     brings=("AKS also makes a virtual machine scale set, and puts the cluster on hold meanwhile",),
     step="postgres node pool",
@@ -45,6 +50,8 @@ def desired(spec: EnvironmentSpec, pool: NodePoolSpec, mode: str, target: Checke
         "maxCount": pool.max_count,
         "availabilityZones": list(pool.zones),
     }
+    if spec.network.subnet_id:
+        properties["vnetSubnetID"] = spec.network.subnet_id
     if pool.labels:
         properties["nodeLabels"] = dict(pool.labels)
     if spec.cluster.kubernetes_version:

@@ -15,7 +15,6 @@ from aks_postgres.foreign_text import keep_secret
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.resources.blobs import STORAGE_SCOPE, answer
 
-_PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
 _SHORTEST_TOKEN_S = 600
 
 
@@ -40,7 +39,7 @@ async def pods_token(
     if not isinstance(assertion, str) or not assertion:
         raise ArmFault(None, "UnreadableAnswer", "the answer to a TokenRequest holds no token")
     keep_secret(assertion)
-    authority = (os.environ.get("AZURE_AUTHORITY_HOST") or _PUBLIC_AUTHORITY).rstrip("/")
+    authority = (os.environ.get("AZURE_AUTHORITY_HOST") or api.azure.facts.login).rstrip("/")
     form = {
         "client_id": client_id,
         "client_assertion": assertion,

@@ -10,9 +10,10 @@ from datetime import datetime
 from functools import partial
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import is_being_deleted, settled
+from aks_postgres.arm.deletion import settled
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.poll import NotInTime, poll
+from aks_postgres.arm.resource import is_being_deleted
 from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import Finding, ProvisioningError
@@ -21,8 +22,8 @@ from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount
 from aks_postgres.resources import public_ip
 from aks_postgres.resources.group_contents import contents_of
-from aks_postgres.resources.lasting_states import is_stopped, start_cluster_command
-from aks_postgres.resources.managed_cluster import deletable_cluster
+from aks_postgres.resources.managed_cluster import gone_cluster
+from aks_postgres.resources.power_state import is_stopped, start_cluster_command
 from aks_postgres.tear_down.archives import read_archives
 from aks_postgres.tear_down.live_data import ClusterData, archives_of, judge_data
 from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster
@@ -63,7 +64,7 @@ async def what_goes_along(
     clusters = azure.container_service.managed_clusters
     live = await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
     if live is not None and state_of(live).casefold() == "creating":
-        live = await settled(deletable_cluster(azure, target))  # it has no API server yet
+        live = await settled(gone_cluster(azure, target))  # it has no API server yet
     node_group = names.node_resource_group
     # Of a cluster that Azure is deleting, everything goes whatever is said here.
     if node_group.casefold() in going or (live is not None and is_being_deleted(live)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aks_postgres.arm.deletion import Deletable, ensure_absent
+from aks_postgres.arm.deletion import ensure_absent
+from aks_postgres.arm.resource import ArmResource
 from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.arm.retry import read
 from aks_postgres.reports.receipt import Removal, Removals
@@ -11,7 +12,7 @@ from aks_postgres.spec.names import is_ours
 from aks_postgres.tear_down.ownership import not_ours
 
 
-async def remove(spec: EnvironmentSpec, resource: Deletable) -> Removals:
+async def remove(spec: EnvironmentSpec, resource: ArmResource) -> Removals:
     """Delete a resource that carries our tags."""
 
     async def check(live: Json) -> None:
@@ -21,11 +22,11 @@ async def remove(spec: EnvironmentSpec, resource: Deletable) -> Removals:
     return Removals(items=(removal(resource, await ensure_absent(resource, check)),))
 
 
-def removal(resource: Deletable, outcome: str, reason: str = "") -> Removal:
+def removal(resource: ArmResource, outcome: str, reason: str = "") -> Removal:
     """What the receipt says of a resource."""
     return Removal.model_validate(
         {
-            "what": resource.what,
+            "what": resource.word,
             "name": resource.name,
             "id": resource.id,
             "outcome": outcome,
@@ -34,7 +35,7 @@ def removal(resource: Deletable, outcome: str, reason: str = "") -> Removal:
     )
 
 
-async def is_there(resource: Deletable) -> bool:
+async def is_there(resource: ArmResource) -> bool:
     """Whether a resource is there."""
 
     async def get(*, cls: object) -> Answer:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from azure.core.exceptions import HttpResponseError
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.reconcile import look_at
+from aks_postgres.arm.resource import look_at
 from aks_postgres.arm.responses import Json, Turned, listing
 from aks_postgres.arm.retry import all_ended, read, read_list
 from aks_postgres.errors import Finding

@@ -158,7 +158,7 @@ async def send(method: str, path: str, query: str, kind: str, body: bytes, token
     return sent[0]["status"], content
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(DEFINITIONS)
 @example({"metadata": {}})
 def test_no_definition_makes_it_fail(body: Any) -> None:
@@ -169,7 +169,7 @@ def test_no_definition_makes_it_fail(body: Any) -> None:
     assert status in (201, 400, 409, 422), (body, answer[:300])
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(METHODS, PATHS, QUERIES, TYPES, BODIES)
 @example("POST", "/api/v1/namespaces", "", "application/json", b"[" * 50_000)
 @example("POST", "/api/v1/namespaces", "", "application/yaml", b"- " * 3000 + b"x")

@@ -1,4 +1,4 @@
-"""States of what is there that don't pass by themselves, told from what ARM shows, without a network.
+"""Clusters and node pools that are stopped, told from what ARM shows, without a network.
 
 A stopped cluster refuses everything but start and delete (https://learn.microsoft.com/azure/aks/start-stop-cluster), a
 stopped pool has no nodes (https://learn.microsoft.com/azure/aks/start-stop-nodepools), and a cluster whose node
@@ -12,13 +12,6 @@ from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.responses import Json
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
-
-# What `workspaceCapping.dataIngestionStatus` says of a workspace that takes nothing until a person acts, by the models
-# of azure-mgmt-loganalytics. OverQuota isn't among them: it ends at the next reset of the daily cap.
-_INGESTION_OFF = {
-    "forceoff": "A service setting stopped its ingestion: ask Azure's support to switch it on",
-    "subscriptionsuspended": "Have the subscription's owner enable it again",
-}
 
 
 def is_stopped(live: Json | None) -> bool:
@@ -66,17 +59,3 @@ def stopped_here(spec: EnvironmentSpec, names: Names, cluster: Json | None) -> l
     if is_stopped(cluster):
         return [stopped_cluster(names.resource_group, names.cluster)]
     return [stopped_pool(names.resource_group, names.cluster, pool) for pool in stopped_pools(spec, cluster)]
-
-
-def refuse_ingestion_off(label: str, live: Json) -> None:
-    """Refuse a Log Analytics workspace that takes no data, and won't by waiting.
-
-    Raises:
-        LastingState: its ingestion is off.
-    """
-    capping = live["properties"].get("workspaceCapping")
-    status = str((capping if isinstance(capping, dict) else {}).get("dataIngestionStatus") or "")
-    if way_out := _INGESTION_OFF.get(status.casefold()):
-        raise LastingState(
-            label, f"takes no data (dataIngestionStatus {status})", f"{way_out}, then run again."
-        )
