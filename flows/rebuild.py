@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -281,7 +282,7 @@ async def _rebuild(
     if_it_fails: str,
 ) -> Rebuilt:
     confirm, discard_data, backup_age_min = words
-    run.journal.note(plan.headline)
+    run.journal.note(plan.headline, logging.INFO)
     receipts: list[Receipt] = []
     await finish_tear_down(run.azure, spec, discard_data=discard_data, backup_age_min=backup_age_min)
     if plan.first and plan.old:

@@ -15,7 +15,7 @@ import pytest_asyncio
 from typer.testing import CliRunner
 
 from aks_postgres.arm.redaction import Redaction
-from aks_postgres.cli.main import _record_first, app
+from aks_postgres.cli.main import app, record_first
 from aks_postgres.flows.plan import plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
@@ -309,9 +309,9 @@ def test_ids_and_urls_keep_their_types_only() -> None:
 
 
 def test_record_may_stand_anywhere() -> None:
-    assert _record_first(["plan", "--record", "f", "--name", "x"]) == ["--record", "f", "plan", "--name", "x"]
-    assert _record_first(["plan", "--record=f"]) == ["--record=f", "plan"]
-    assert _record_first(["plan", "--", "--record"]) == ["plan", "--", "--record"]
+    assert record_first(["plan", "--record", "f", "--name", "x"]) == ["--record", "f", "plan", "--name", "x"]
+    assert record_first(["plan", "--record=f"]) == ["--record=f", "plan"]
+    assert record_first(["plan", "--", "--record"]) == ["plan", "--", "--record"]
 
 
 def write(folder: Path, *entries: Json) -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .databases import pattern
 from .plain import Flow
 
 Json = dict[str, Any]
@@ -106,16 +106,16 @@ class Hit:
     operation: str
     do: Json = field(hash=False)
 
-    @property
-    def order(self) -> Json:
-        """The order to the sandbox."""
+    def order_at(self, speed: int) -> Json:
+        """The order to a sandbox of that speed: what comes too late does so in real seconds."""
+        late = {"delay_s": self.do["delay_s"] * speed / 1000} if "delay_s" in self.do else {}
         return {
             "service": self.service,
             "method": self.method,
-            "path": f"^{re.escape(self.path)}$",
+            "path": f"^{pattern(self.path)}$",
             "nth": self.nth,
             "times": 1,
-            "do": self.do,
+            "do": self.do | late,
         }
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.errors import ProvisioningError, TemporaryError
 
+from .databases import pattern
 from .end_state import unlike
 from .faults import REFUSED, Case, Hit
 from .world import World, refusing_connections
@@ -54,13 +55,13 @@ def outcome_of(world: World, case: Case) -> Outcome:
     problem = ""
     with ExitStack() as stack:
         refused = [
-            stack.enter_context(refusing_connections(hit.method, re.escape(hit.path), hit.nth))
+            stack.enter_context(refusing_connections(hit.method, pattern(hit.path), hit.nth))
             for hit in case.hits
             if hit.name == REFUSED
         ]
         for hit in (*case.hits, *case.delays):
             if hit.name != REFUSED:
-                world.azure.control("POST", "faults", hit.order)
+                world.azure.control("POST", "faults", hit.order_at(world.speed))
         for _ in range(1 + _RERUNS):
             try:
                 world.run(case.flow)
@@ -86,7 +87,7 @@ def outcome_of(world: World, case: Case) -> Outcome:
     )
     if any(hit.name == "read time-out" for hit in case.hits):
         time.sleep(1)  # the late request is still being handled
-    found = unlike(clean.end, world.end())
+    found = unlike(clean.end, world.end(case.flow))
     if found and not problem:
         problem = f"another end: {'; '.join(found[:4])}"
     detail = " / ".join([*([problem] if problem else []), *refusals])

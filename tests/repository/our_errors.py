@@ -1,6 +1,7 @@
 """Every error of the product, wherever it stands: what has a base that is one."""
 
 import ast
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from aks_postgres.errors import ProvisioningError
 PRODUCT = Path(__file__).parents[2] / "src" / "aks_postgres"
 
 
+@cache
 def every_error() -> dict[str, type[ProvisioningError]]:
     """The classes by their names; private ones never leave their file."""
     # The two links in the package are followed by name, as `rglob` doesn't.

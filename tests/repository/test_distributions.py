@@ -1,11 +1,13 @@
 """The two distributions: what is in their wheels, and the product beside a project with folders of the same names."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,55 @@ def test_it_runs_in_a_folder_that_has_flows_and_tasks_of_its_own(tmp_path: Path)
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "plan\n"), done.stderr
+
+
+# Its errors, names or URLs are what the other one's own interface hands out.
+PART_OF = {
+    "coolname": "prefect",
+    "httpx": "prefect",
+    "pydantic_core": "pydantic",
+    "urllib3": "kubernetes",
+    "yarl": "aiohttp",
+}
+
+
+def imported(folder: Path) -> set[str]:
+    """Modules of others that the files of a folder import, wherever they do."""
+    found = set()
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                found.add(node.module)
+    return {name for name in found if name.partition(".")[0] not in sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize(
+    ("project", "code", "extras", "own"),
+    [
+        (".", ["src", "flows", "tasks"], {"helm"}, {"aks_postgres"}),
+        (".", ["tests"], {"helm", "dev"}, {"aks_postgres", "azure_sandbox"}),
+        ("packages/azure-sandbox", ["src"], {"pytest"}, {"azure_sandbox"}),
+        ("packages/azure-sandbox", ["tests"], {"pytest", "dev"}, {"azure_sandbox"}),
+    ],
+)
+def test_a_distribution_requires_what_it_imports(
+    project: str, code: list[str], extras: set[str], own: set[str]
+) -> None:
+    declared = tomllib.loads((REPOSITORY / project / "pyproject.toml").read_text())["project"]
+    optional = declared["optional-dependencies"]
+    wanted = [*declared["dependencies"], *(each for extra in extras for each in optional[extra])]
+    names = {re.split(r"[\[<>=]", requirement)[0].lower().replace("_", "-") for requirement in wanted}
+    provided = packages_distributions()
+
+    def is_required(module: str) -> bool:
+        if module.startswith("azure."):  # A name that many distributions share.
+            return any(f"{module}.".startswith(f"{name.replace('-', '.')}.") for name in names)
+        top = module.partition(".")[0]
+        return PART_OF.get(top) in names or any(known.lower() in names for known in provided.get(top, ()))
+
+    modules = {module for folder in code for module in imported(REPOSITORY / project / folder)}
+    others = {module for module in modules if module.partition(".")[0] not in own}
+    assert others
+    assert [module for module in sorted(others) if not is_required(module)] == []

@@ -121,6 +121,7 @@ REPEATED = {
     "_stay_awake": "notices a sleep",
     "_keep_beating": "writes the lock's heartbeat",
     "_report": "moves a progress bar",
+    "watched": "shows what a person watches, until Ctrl-C",
     "watch": "ends Helm's process at its deadline; that file imports nothing of ours",
 }
 

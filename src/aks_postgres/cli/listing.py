@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,21 +28,34 @@ from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from aks_postgres.reports.fleet import Fleet
-    from aks_postgres.reports.listing import FoundEnvironment
+    from aks_postgres.reports.listing import FoundEnvironment, LastRun
     from aks_postgres.spec.environment import EnvironmentSpec
 
 app = typer.Typer()
+Watch = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=3600,
+        metavar="SECONDS",
+        help="Look again every so many seconds, until Ctrl-C.",
+        show_default=False,
+    ),
+]
+_WIDE = 22
 _COLUMNS = (
     "NAME",
     "REGION",
     "GEN",
     "STATE",
     "KUBERNETES",
+    "ENDS",
     "CLUSTER",
     "NODES",
     "CREATED",
     "USD A DAY",
     "WRITING",
+    "LAST RUN",
 )
 
 
@@ -49,24 +65,43 @@ def list_command(
     sandbox: UseSandbox = False,
     state: State = None,
     as_json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """List every environment that the credential sees in the subscription; only reads.
 
     Example: aks-postgres list --json
     """
     spec = given_spec(subscription_id=subscription_id, sandbox=sandbox, state=state)
-    from aks_postgres.runs.prefect_server import prepare_prefect
+    # Without the flows, and so without Prefect, whose import takes longer than both of Azure's lists.
+    from aks_postgres.runs.last_runs import with_last_runs
+    from aks_postgres.tasks.environments import find_environments
 
-    prepare_prefect()
-    from aks_postgres.flows._listing import find_environments
+    def show() -> None:
+        found = with_last_runs(asyncio.run(find_environments(spec)))
+        if as_json:
+            print(
+                json.dumps([one.model_dump(mode="json") for one in found], indent=None if watch else 2),
+                flush=True,
+            )
+        elif found:
+            print("\n".join(table(*_without_blanks(_COLUMNS, [_row(one) for one in found]))), flush=True)
+        else:
+            print("There is no environment in this subscription.", file=sys.stderr)
 
-    found = asyncio.run(find_environments(spec))
-    if as_json:
-        print(json.dumps([one.model_dump(mode="json") for one in found], indent=2))
-    elif found:
-        print("\n".join(table(*_without_blanks(_COLUMNS, [_row(one) for one in found]))))
-    else:
-        print("There is no environment in this subscription.", file=sys.stderr)
+    watched(show, watch)
+
+
+def watched(show: Callable[[], None], every_s: int | None) -> None:
+    """Show once, or again and again; on a terminal in the same place, in a pipe one after the other."""
+    if every_s is None:
+        show()
+        return
+    with suppress(KeyboardInterrupt):  # which is how a person ends it
+        while True:
+            if sys.stdout.isatty():
+                print("\033[H\033[2J", end="")
+            show()
+            time.sleep(every_s)
 
 
 def _row(one: FoundEnvironment) -> tuple[str, ...]:
@@ -78,12 +113,21 @@ def _row(one: FoundEnvironment) -> tuple[str, ...]:
         str(one.generation),
         one.state,
         one.kubernetes_version or "",
+        f"{one.support_ends:%Y-%m}" if one.support_ends else "",
         one.power if one.power not in (None, "Running") else one.cluster_state or "none",
         nodes,
         f"{one.created:%Y-%m-%d}" if one.created else "",
         cost,
         one.writer or "",
+        _run_words(one.last_run),
     )
+
+
+def _run_words(run: LastRun | None) -> str:
+    if run is None:
+        return ""
+    began = f", {run.started:%Y-%m-%d %H:%M}" if run.started else ""
+    return f"{run.name.partition(' ')[0]} {run.state}{began}"
 
 
 def _without_blanks(
@@ -112,6 +156,7 @@ def status(
     sandbox: UseSandbox = False,
     state: State = None,
     as_json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """Say how one environment is: its cluster and pools, who writes to it, its addresses; only reads.
 
@@ -122,26 +167,36 @@ def status(
 
     prepare_prefect()
     from aks_postgres.flows._listing import status_of
+    from aks_postgres.runs.last_runs import with_last_runs
 
-    found, addresses = asyncio.run(status_of(spec))
-    problems = [problem for one in found for problem in one.problems]
-    if as_json:
-        whole = {
-            "healthy": not problems,
-            "problems": problems,
-            "generations": [one.model_dump(mode="json") for one in found],
-            "addresses": addresses.model_dump(mode="json"),
-        }
-        print(json.dumps(whole, indent=2))
-    else:
-        for one in found:
-            for what, shown in _lines(one):
-                print(f"{what:18} {shown}")
-        for field, value in addresses:
-            if value and field not in ("generation", "cluster"):
-                print(f"{field.replace('_', ' '):18} {value}")
-        print(f"{'health':18} {'; '.join(problems) or 'as it should be'}")
-    if problems:
+    ill = False
+
+    def show() -> None:
+        nonlocal ill
+        found, addresses = asyncio.run(status_of(spec))
+        found = with_last_runs(found)
+        problems = [problem for one in found for problem in one.problems]
+        ill = bool(problems)
+        if as_json:
+            whole = {
+                "healthy": not problems,
+                "problems": problems,
+                "generations": [one.model_dump(mode="json") for one in found],
+                "addresses": addresses.model_dump(mode="json"),
+            }
+            print(json.dumps(whole, indent=None if watch else 2), flush=True)
+            return
+        rows = [row for one in found for row in _lines(one)]
+        rows += [
+            (field.replace("_", " "), str(value))
+            for field, value in addresses
+            if value and field not in ("generation", "cluster")
+        ]
+        rows.append(("health", "; ".join(problems) or "as it should be"))
+        print("\n".join(f"{what:{_WIDE}} {shown}" for what, shown in rows), flush=True)
+
+    watched(show, watch)
+    if ill:
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -176,6 +231,9 @@ def psql_command(
     from aks_postgres.cli.psql import psql, psql_program
 
     psql_program()
+    from aks_postgres.flows._listing import require_there
+
+    asyncio.run(require_there(spec))
     code = asyncio.run(psql(spec, database=database, replica=replica, arguments=context.args))
     if code:
         raise typer.Exit(ExitCode.FAILED)
@@ -187,10 +245,15 @@ def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
     if one.cluster:
         power = f", {one.power}" if one.power else ""
         yield "cluster", f"{one.cluster}, {one.cluster_state}{power}"
-        yield "Kubernetes", f"{one.kubernetes_version}, tier {one.tier}"
+        ends = f", support ends {one.support_ends:%Y-%m-%d}" if one.support_ends else ""
+        yield "Kubernetes", f"{one.kubernetes_version}, tier {one.tier}{ends}"
     for pool in one.pools:
         yield f"pool {pool.name}", f"{pool.nodes} nodes {pool.vm_size}, {pool.state}"
     yield "writing now", one.writer or "nobody"
+    if one.last_run:
+        yield "last run", f"{_run_words(one.last_run)}: {one.last_run.name}"
+        ui = os.environ.get("PREFECT_API_URL", "").rstrip("/").removesuffix("/api")
+        yield "its page", f"{ui}/runs/flow-run/{one.last_run.id}"
     if one.cost_low_usd is not None:
         yield "USD a day", f"at least {one.cost_low_usd:.2f} to {one.cost_high_usd:.2f}"
 

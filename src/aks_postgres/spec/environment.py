@@ -173,7 +173,7 @@ class NetworkSpec(SpecModel):
                 problem if "/" not in address else f"{address!r} is a range; give one IPv4 address"
             )
         if info.data.get("add_worker_address") is False:
-            raise ValueError("contradicts add_worker_address: false; leave one of the two out")
+            raise ValueError("it contradicts add_worker_address: false; leave one of the two out")
         return address
 
     @field_validator("open_to_internet")
@@ -182,7 +182,7 @@ class NetworkSpec(SpecModel):
         ranges, add_worker = info.data.get("authorized_ip_ranges"), info.data.get("add_worker_address")
         for limit in ("authorized_ip_ranges", "worker_address"):
             if is_open and info.data.get(limit):
-                raise ValueError(f"contradicts {limit}; leave one of the two out")
+                raise ValueError(f"it contradicts {limit}; leave one of the two out")
         if not is_open and ranges == [] and add_worker is False:
             raise ValueError(
                 "no authorized range at all would open the API server to everyone; give "
@@ -626,7 +626,7 @@ class OperatorSpec(SpecModel):
         wanted, installer = "manifest" if name.startswith("manifest") else "helm", info.data.get("installer")
         if installer not in (None, wanted) and given != cls.model_fields[name].default:
             raise ValueError(
-                f"is for installer: {wanted} and contradicts installer: {installer}; leave it out"
+                f"it is for installer: {wanted} and contradicts installer: {installer}; leave it out"
             )
         return given
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import Response
+from azure_sandbox.core.responses import Response
 from azure_sandbox.providers import (
     aks_api_server,
     aks_background,

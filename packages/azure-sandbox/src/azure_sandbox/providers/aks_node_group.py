@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError
 from azure_sandbox.core.policies import policy_error
+from azure_sandbox.core.responses import ArmError
 from azure_sandbox.providers.aks_validation import addon_of, at
 from azure_sandbox.providers.container_service import lower_group, pools_of
 from azure_sandbox.providers.network import new_address

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.regions import find_region
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers import (
     aks_api_server,
     aks_background,

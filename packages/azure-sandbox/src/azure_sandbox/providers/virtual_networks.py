@@ -13,8 +13,8 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.regions import find_region
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers.network import API_VERSIONS, DELETE, WRITE, provider
 
 if TYPE_CHECKING:
