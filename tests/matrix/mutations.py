@@ -60,6 +60,8 @@ MUTATIONS = (
         "given[-1] != parts[-1] or _scope(given, parts) != _scope(parts, given)",
         "given[-1] != parts[-1]",
         "tests/arm/test_another_answer.py::test_the_resource_of_another_group_or_subscription_is_no_answer",
+    ),
+    Mutation(
         "nothing is made without a yes where nobody can be asked",
         "src/aks_postgres/cli/approval.py",
         "if not (sys.stdin.isatty() and sys.stderr.isatty()):",
