@@ -230,7 +230,7 @@ async def test_backups_are_looked_at_in_the_pods_name_where_the_run_itself_may_n
     ):
         found = await read_archives(api, [wanted, other], ways, tenant)
     assert found[wanted] == Archive()
-    assert "the run itself: 403" in found[other].unread
+    assert "the run itself: HTTP 403 AuthorizationPermissionMismatch" in found[other].unread
     assert "ServiceAccount cnpg-database/other names no identity" in found[other].unread
 
 
