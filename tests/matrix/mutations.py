@@ -41,6 +41,13 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "a plan goes no further into a step than it can see",
+        "src/aks_postgres/arm/gate.py",
+        "        if not self.lets(would):\n            raise PlanEnds(would)",
+        "        self.lets(would)",
+        "tests/flows/test_steps.py::test_a_plan_ends_where_only_a_run_that_writes_can_go_on",
+    ),
+    Mutation(
         "a page with 404 in Azure's place isn't taken for Azure's word",
         "src/aks_postgres/arm/client.py",
         "            refuse_somebody_elses(found)\n",
@@ -87,8 +94,8 @@ MUTATIONS = (
     Mutation(
         "a cloud's metadata is believed only about its own ARM",
         "src/aks_postgres/arm/cloud_metadata.py",
-        'isinstance(one, dict) and _plain(one.get("resourceManager")) == _plain(endpoint)',
-        "isinstance(one, dict)",
+        'isinstance(entry, dict) and _plain(entry.get("resourceManager")) == _plain(endpoint)',
+        "isinstance(entry, dict)",
         "tests/arm/test_cloud_metadata.py::test_what_isnt_told_as_documented_is_not_believed",
     ),
     Mutation(
@@ -439,8 +446,8 @@ MUTATIONS = (
     Mutation(
         "an address that AKS was given is its owner's",
         "src/aks_postgres/tear_down/node_group.py",
-        "if one not in given)",
-        "if one)",
+        "if address_id not in given\n",
+        "if address_id\n",
         "tests/tasks/test_node_group.py::test_an_address_that_aks_was_given_is_its_owners_though_aks_uses_it",
     ),
     Mutation(
@@ -822,7 +829,7 @@ MUTATIONS = (
     Mutation(
         "a number where Kubernetes takes a text is refused",
         "src/aks_postgres/preflight/operator_check.py",
-        "    wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]",
+        "    wrong = [mistake for found in await asyncio.to_thread(_all_wrong, objects) for mistake in found]",
         "    wrong: list[WrongType] = []",
         "tests/tasks/test_operator_check.py::TestChart::test_a_value_of_the_wrong_type_is_told_by_its_own_field",
     ),

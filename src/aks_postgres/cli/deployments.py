@@ -254,7 +254,7 @@ def _regions(given: Path | None, sandbox: bool, state: Path | None) -> list[Regi
     if not (sandbox or state):
         return regions
     found = running_sandbox(state_folder(state))
-    return [one.model_copy(update={"spec": with_stand_ins(one.spec, found)}) for one in regions]
+    return [region.model_copy(update={"spec": with_stand_ins(region.spec, found)}) for region in regions]
 
 
 def _regions_file(given: Path | None) -> Path:

@@ -62,9 +62,9 @@ def list_command(
 
     found = asyncio.run(find_environments(spec))
     if as_json:
-        print(json.dumps([one.model_dump(mode="json") for one in found], indent=2))
+        print(json.dumps([environment.model_dump(mode="json") for environment in found], indent=2))
     elif found:
-        print("\n".join(table(*_without_blanks(_COLUMNS, [_row(one) for one in found]))))
+        print("\n".join(table(*_without_blanks(_COLUMNS, [_row(environment) for environment in found]))))
     else:
         print("There is no environment in this subscription.", file=sys.stderr)
 
@@ -124,18 +124,18 @@ def status(
     from aks_postgres.flows._listing import status_of
 
     found, addresses = asyncio.run(status_of(spec))
-    problems = [problem for one in found for problem in one.problems]
+    problems = [problem for environment in found for problem in environment.problems]
     if as_json:
         whole = {
             "healthy": not problems,
             "problems": problems,
-            "generations": [one.model_dump(mode="json") for one in found],
+            "generations": [environment.model_dump(mode="json") for environment in found],
             "addresses": addresses.model_dump(mode="json"),
         }
         print(json.dumps(whole, indent=2))
     else:
-        for one in found:
-            for what, shown in _lines(one):
+        for environment in found:
+            for what, shown in _lines(environment):
                 print(f"{what:18} {shown}")
         for field, value in addresses:
             if value and field not in ("generation", "cluster"):
@@ -246,7 +246,7 @@ def fleet(
     if as_json:
         print(found.model_dump_json(indent=2))
     else:
-        rows = [(one.region, one.state, f"{one.minutes:.1f}", one.failure) for one in found.regions]
+        rows = [(run.region, run.state, f"{run.minutes:.1f}", run.failure) for run in found.regions]
         print("\n".join(table(("REGION", "STATE", "MINUTES", "WHAT FAILED"), rows)))
         print(found.headline, file=sys.stderr)
     if found.failed:

@@ -36,7 +36,7 @@ def compare_recording(
         raise CommandFailed(f"compare-recording: {error}", ExitCode.BAD_INPUT) from None
     found = differences(theirs, ours, ("Azure", "the sandbox"))
     if as_json:
-        print(json.dumps([vars(one) for one in found], indent=2))
+        print(json.dumps([vars(difference) for difference in found], indent=2))
     else:
         before = ""
         for one in found:
@@ -44,6 +44,8 @@ def compare_recording(
                 print(one.operation)
             before = one.operation
             print(f"  {one}")
-        print(f"{len(found)} differences in {len({one.operation for one in found})} operations.")
+        print(
+            f"{len(found)} differences in {len({difference.operation for difference in found})} operations."
+        )
     if found:
         raise typer.Exit(1)

@@ -454,8 +454,10 @@ def _parts_problem(item: Json) -> str:
             return f"an object whose {part} is no JSON object"
     conditions = (item.get("status") or {}).get("conditions")
     if not isinstance(conditions, list | None) or not all(
-        isinstance(one, dict) and isinstance(one.get("type"), str) and isinstance(one.get("status"), str)
-        for one in conditions or []
+        isinstance(condition, dict)
+        and isinstance(condition.get("type"), str)
+        and isinstance(condition.get("status"), str)
+        for condition in conditions or []
     ):
         return "an object whose conditions aren't conditions"
     return ""
@@ -499,8 +501,8 @@ async def kubeconfig_with_token(azure: Azure, resource_group: str, cluster: str)
     if not _is_by_entra(user):
         return found
     (config,) = yaml_documents(found)
-    for one in config["users"]:
-        one["user"] = {"token": await _entra_token(azure)}
+    for entry in config["users"]:
+        entry["user"] = {"token": await _entra_token(azure)}
     return json.dumps(config).encode()
 
 

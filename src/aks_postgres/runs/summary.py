@@ -70,7 +70,9 @@ def _changed(outputs: EnvironmentOutputs) -> str:
     """What was created, by name, and every field that was changed."""
     created = [noun for noun, change in outputs.changes.items() if change.kind == "created"]
     lines = (
-        [f"- created: {in_markdown(', '.join(one.replace('_', ' ') for one in created))}"] if created else []
+        [f"- created: {in_markdown(', '.join(noun.replace('_', ' ') for noun in created))}"]
+        if created
+        else []
     )
     lines += [
         f"- updated: **{in_markdown(noun.replace('_', ' '))}**: {in_markdown('; '.join(map(str, change.fields)))}"

@@ -73,7 +73,7 @@ def judge_data(
                     f"--namespace {cluster['metadata']['namespace']}).",
                 )
             )
-    owners = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "uid")) for one in data.clusters}
+    owners = {(_at(item, "metadata", "namespace"), _at(item, "metadata", "uid")) for item in data.clusters}
     for claim in data.claims:
         if not _belongs_to(claim, owners):
             size = _at(claim, "spec", "resources", "requests", "storage") or "?"
@@ -104,7 +104,7 @@ def judge_data(
                 "Save what is in it and delete it.",
             )
         )
-    taken = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "name")) for one in data.snapshots}
+    taken = {(_at(item, "metadata", "namespace"), _at(item, "metadata", "name")) for item in data.snapshots}
     for content in data.snapshot_contents:
         reference = _at(content, "spec", "volumeSnapshotRef")
         if (_at(reference, "namespace"), _at(reference, "name")) not in taken:
@@ -202,9 +202,9 @@ def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
     """The configuration of the ObjectStore that the cluster's plugin archives to, None if it isn't known."""
     plugins = _at(cluster, "spec", "plugins")
     names = [
-        _at(one, "parameters", "barmanObjectName")
-        for one in (plugins if isinstance(plugins, list) else [])
-        if _at(one, "name") == BARMAN_PLUGIN and _at(one, "enabled") in (None, True)
+        _at(plugin, "parameters", "barmanObjectName")
+        for plugin in (plugins if isinstance(plugins, list) else [])
+        if _at(plugin, "name") == BARMAN_PLUGIN and _at(plugin, "enabled") in (None, True)
     ]
     namespace = _key(cluster)[0]
     found = [
@@ -248,11 +248,11 @@ def _belongs_to(claim: Json, owners: set[tuple[Any, Any]]) -> bool:
     references = _at(claim, "metadata", "ownerReferences")
     namespace = _at(claim, "metadata", "namespace")
     return any(
-        _at(one, "kind") == "Cluster"
-        and str(_at(one, "apiVersion")).startswith(_CLUSTERS_GROUP)
-        and bool(_at(one, "uid"))
-        and (namespace, _at(one, "uid")) in owners
-        for one in (references if isinstance(references, list) else [])
+        _at(reference, "kind") == "Cluster"
+        and str(_at(reference, "apiVersion")).startswith(_CLUSTERS_GROUP)
+        and bool(_at(reference, "uid"))
+        and (namespace, _at(reference, "uid")) in owners
+        for reference in (references if isinstance(references, list) else [])
     )
 
 
