@@ -15,6 +15,7 @@
 # make mutations  guards taken away one by one, each to be noticed by a test; a quarter of an hour
 # make docs   the documentation as a site: site/index.html
 # make check  linters and types
+# make check-alone  each distribution's checks and tests without the other's source, in virtual environments of their own
 # make clean  remove what the above made
 
 VENV := .venv
@@ -23,13 +24,13 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-# Processes that run tests side by side: two more than cores, as tests also wait; 0 is one after the other.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 2)")
+# Processes that run tests side by side: one more than cores, as tests also wait; 0 is one after the other.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
 # Tests start some hundred processes, which else compile the product each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo stop test test-thorough test-database test-az test-azure test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations docs check clean
+.PHONY: check-alone demo stop test test-thorough test-database test-az test-azure test-end-to-end bench bench-real-time bench-sandbox bench-bars matrix matrix-sample canary mutations docs check clean
 
 demo: $(STAMP)
 	@$(VENV)/bin/aks-postgres demo start
@@ -97,8 +98,22 @@ check: $(STAMP)
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell
 
+# Of a copy: setuptools builds in the folder that it builds from. TESTS chooses, such as TESTS=-k blobs.
+check-alone:
+	rm -rf .alone
+	mkdir .alone && cp -r packages/azure-sandbox .alone/copy && rm -rf .alone/copy/build
+	$(PYTHON) -m venv .alone/sandbox
+	.alone/sandbox/bin/pip install --quiet --disable-pip-version-check '.alone/copy[dev]'
+	cd packages/azure-sandbox && ../../.alone/sandbox/bin/ruff check . && ../../.alone/sandbox/bin/ruff format --check . \
+		&& ../../.alone/sandbox/bin/mypy && ../../.alone/sandbox/bin/lint-imports \
+		&& ../../.alone/sandbox/bin/pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	$(PYTHON) -m venv .alone/product
+	.alone/product/bin/pip install --quiet --disable-pip-version-check '.alone/copy[pytest]' -e '.[dev]'
+	.alone/product/bin/ruff check src flows tasks tests && .alone/product/bin/mypy -p aks_postgres \
+		&& .alone/product/bin/lint-imports && .alone/product/bin/pytest -n $(WORKERS) --dist loadfile tests $(TESTS)
+
 clean: stop
-	rm -rf $(VENV) site .demo .az .live .matrix *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .alone site .demo .az .live .matrix *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(STAMP): pyproject.toml packages/azure-sandbox/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where: make PYTHON=/path/to/python3" >&2; exit 1; }

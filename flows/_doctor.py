@@ -59,7 +59,7 @@ async def diagnose(spec: EnvironmentSpec) -> Diagnosis:
     """
     checks = [_prefect_server()]
     try:
-        async with run_session(spec, read_only=True) as run:
+        async with run_session(spec, read_only=True, command="doctor") as run:
             checks += await _in_azure(run.azure, spec)
     except ProvisioningError as error:
         checks.append(_failed(_about(error), error))

@@ -58,6 +58,7 @@ from aks_postgres.tasks.resource_group import (
     mark_generation,
 )
 from aks_postgres.tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
+from aks_postgres.tasks.subnet import ensure_subnet_role
 from aks_postgres.tasks.verify import verify_environment
 
 
@@ -132,6 +133,10 @@ def start_environment(
     ]
     if backup_immutability is not None:
         ahead.append(backup_immutability)
+    # AKS looks at the subnet when it makes the cluster in it.
+    subnet_role = start(ensure_subnet_role, spec, managed_identity) if spec.network.subnet_id else None
+    if subnet_role is not None:
+        ahead.append(subnet_role)
     requested: Step[ClusterRequestOutputs] | None = None
     associated: Step[ResourceOutputs]
     if spec.cluster_requests == "single":
@@ -190,7 +195,14 @@ def start_environment(
         rules = [metrics_association, logs_association]
         stuck_agents = start(restart_stuck_agents, cluster, api_server, after=rules)
 
-    roles = every(blob_roles, grafana_roles, node_group_reader, metrics_reader, network_role)
+    roles = every(
+        blob_roles,
+        grafana_roles,
+        node_group_reader,
+        metrics_reader,
+        network_role,
+        *([subnet_role] if subnet_role else []),
+    )
     last: list[Step[Any]] = [
         node_pool,
         rule_groups,

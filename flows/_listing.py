@@ -12,12 +12,6 @@ from aks_postgres.tasks.environments import list_environments
 from aks_postgres.tasks.inventory import look_at_generations, read_addresses
 
 
-async def find_environments(spec: EnvironmentSpec) -> tuple[FoundEnvironment, ...]:
-    """Every environment of the subscription that the spec, or the worker, names."""
-    async with run_session(spec, read_only=True) as run:
-        return await list_environments(run.azure)
-
-
 async def status_of(spec: EnvironmentSpec) -> tuple[tuple[FoundEnvironment, ...], Addresses]:
     """The generations of one environment, and the addresses of the newest.
 

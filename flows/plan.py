@@ -93,7 +93,7 @@ async def make_plan(spec: EnvironmentSpec, *, recorded: bool, generation: int | 
         recorded: whether the steps are Prefect task runs.
         generation: which one to plan for; unset, the live one, or the next where there is none.
     """
-    async with run_session(spec, planning=True) as run:
+    async with run_session(spec, planning=True, command="plan") as run:
         async with Steps(recorded=recorded, collects_failures=True) as steps:
             started = start_environment(steps, spec, generation=generation, verify=False)
         problem = await started.target.failure()

@@ -55,7 +55,7 @@ async def provision(
         PlanMoved: something else than `approved_plan` would be done; nothing was written.
         ProvisioningError: the first step that failed; running again continues.
     """
-    async with run_session(spec) as run, one_writer(run.azure, spec, if_another_run):
+    async with run_session(spec, command="provision") as run, one_writer(run.azure, spec, if_another_run):
         if approved_plan:
             with use_journal(Journal(), in_charge=True):  # looking again is no step of this run
                 refuse_moved(await make_view(spec), approved_plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -117,7 +118,10 @@ async def rebuild(
     if approval:
         # Before the lock: whoever waits for a person keeps nobody from writing.
         approved = await _approved(spec, await make_rebuild_plan(spec, strategy, *words), approval_hours)
-    async with run_session(spec) as run, one_writer(run.azure, spec, if_another_run) as lock:
+    async with (
+        run_session(spec, command=f"rebuild --strategy {strategy}") as run,
+        one_writer(run.azure, spec, if_another_run) as lock,
+    ):
         if not again and (done := await _rebuilt_meanwhile(run.azure, spec, strategy, found_first)):
             return done
         _refuse(await make_rebuild_plan(spec, strategy, *words), approved)
@@ -282,7 +286,7 @@ async def _rebuild(
     if_it_fails: str,
 ) -> Rebuilt:
     confirm, discard_data, backup_age_min = words
-    run.journal.note(plan.headline)
+    run.journal.note(plan.headline, logging.INFO)
     receipts: list[Receipt] = []
     await finish_tear_down(run.azure, spec, discard_data=discard_data, backup_age_min=backup_age_min)
     if plan.first and plan.old:

@@ -63,7 +63,10 @@ async def tear_down(
         return refused
     key = environment_key(spec)
     words = (confirm, delete_backups, discard_data, backup_age_min)
-    async with run_session(spec) as run, one_writer(run.azure, spec, if_another_run) as lock:
+    async with (
+        run_session(spec, command="tear-down") as run,
+        one_writer(run.azure, spec, if_another_run) as lock,
+    ):
         inventory = await take_inventory(spec, *words)
         if inventory.targets or (inventory.backup_accounts and delete_backups):
             # What was refused left no trace; what goes on looks again once nobody else can write.

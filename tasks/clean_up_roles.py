@@ -17,11 +17,17 @@ from aks_postgres.resources.role_assignments import (
     KIND,
     MONITORING_DATA_READER,
     MONITORING_READER,
+    NETWORK_CONTRIBUTOR,
     STORAGE_BLOB_DATA_CONTRIBUTOR,
+    Assignment,
     assignments_of,
 )
 from aks_postgres.runs.step import arm_task
+from aks_postgres.spec.names import role_assignment_name
+from aks_postgres.spec.spec_paths import resource_type
 from aks_postgres.tear_down.removal import removal
+
+SUBNET = "microsoft.network/virtualnetworks/subnets"
 
 
 @arm_task("delete_grafana_roles {target.names.grafana}")
@@ -71,7 +77,7 @@ async def delete_grafana_roles(azure: Azure, target: Target) -> Removals:
 
 @arm_task("delete_identity_roles {target.names.identity}")
 async def delete_identity_roles(azure: Azure, target: Target) -> Removals:
-    """Take the managed identities the role on the storage account, which outlives them.
+    """Take the managed identities the roles that outlive them: on the storage account, and on a subnet of one's own.
 
     REST: https://learn.microsoft.com/rest/api/authorization/role-assignments/delete
 
@@ -110,7 +116,12 @@ async def _delete_roles(
     found = await assignments_of(
         azure, f"/subscriptions/{target.subscription_id}", f"principalId eq '{principal_id}'"
     )
-    mine = [assignment for assignment in found if (assignment.role_id, assignment.scope.casefold()) in ours]
+    mine = [
+        assignment
+        for assignment in found
+        if (assignment.role_id, assignment.scope.casefold()) in ours
+        or (azure.assigns_roles and _on_a_subnet_by_us(assignment))
+    ]
     going = [target.group_id(target.names.resource_group), target.group_id(target.names.node_resource_group)]
     theirs = [
         assignment
@@ -131,6 +142,13 @@ async def _delete_roles(
         for assignment in theirs
     ]
     return [*removed, *kept]
+
+
+def _on_a_subnet_by_us(one: Assignment) -> bool:
+    """Whether we gave a role on a subnet: its name is computed, and the spec may have another subnet by now."""
+    name = role_assignment_name(one.scope, one.principal_id, one.role_id)
+    is_ours = one.id.rpartition("/")[2].casefold() == name.casefold()
+    return is_ours and one.role_id == NETWORK_CONTRIBUTOR and resource_type(one.scope) == SUBNET
 
 
 async def _delete_role(azure: Azure, assignment_id: str, label: str) -> Removal:

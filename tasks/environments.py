@@ -15,9 +15,16 @@ from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import all_ended, read_list
 from aks_postgres.reports.cost import cost_of
 from aks_postgres.reports.listing import FoundEnvironment, Pool
+from aks_postgres.runs.session import run_session
 from aks_postgres.runs.write_lock import HEARTBEAT
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import ENVIRONMENT, GENERATION, MANAGED_BY, PRODUCT, REGION, STATE
+
+
+async def find_environments(spec: EnvironmentSpec) -> tuple[FoundEnvironment, ...]:
+    """Every environment of the subscription that the spec, or the worker, names."""
+    async with run_session(spec, read_only=True) as run:
+        return await list_environments(run.azure)
 
 
 async def list_environments(azure: Azure) -> tuple[FoundEnvironment, ...]:

@@ -120,5 +120,5 @@ def _identity_change(name: str, old: str, new: str, why: str) -> ImmutableChange
     return ImmutableChange(
         f"managed identity {name}",
         [FieldChange(field="storage.identity", old=old, new=new)],
-        f"{why} Set it back, or make a new generation with it: aks-postgres rebuild. Then run again.",
+        f"{why} Set it back, or make a new generation with it: `aks-postgres rebuild`. Then run again.",
     )

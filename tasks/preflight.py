@@ -55,6 +55,7 @@ from aks_postgres.preflight.region import (
     knows_region,
 )
 from aks_postgres.preflight.standing import judge_standing, subscription_problem
+from aks_postgres.preflight.subnet import SubnetFacts, ask_subnet, judge_subnet, judge_subnet_rights
 from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CheckedTarget
@@ -152,6 +153,7 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         asking_address = group.create_task(_worker_address(azure, spec))
         asking_operator = group.create_task(judge_operator(azure, spec))
         asking_components = group.create_task(judge_components(azure, spec))
+        asking_subnet = group.create_task(_subnet_facts(azure, spec))
         facts = await ask_subscription(azure, subscription_id)
     address, more = asking_address.result()
     operator = asking_operator.result() + asking_components.result()
@@ -169,6 +171,8 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         )
         if spec.cluster.access == "entra":
             more += judge_entra(object_id, caller_type, scope, facts.permissions)
+        if (subnet := asking_subnet.result()) is not None:
+            more += judge_subnet_rights(spec, who, subnet)
         found.append(("rights", about_rights(azure.gate, more)))
     generation, more = find_generation(
         spec, subscription_id, facts.groups, facts.deleted_workspaces, wanted_generation
@@ -186,6 +190,8 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
     kubernetes_version, by_area = judge_region_facts(
         spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
     )
+    if (subnet := asking_subnet.result()) is not None:
+        found.append(("network", judge_subnet(spec, subscription_id, subnet, region.cluster)))
     found += [
         ("cluster", judge_standing(spec, generation.names, region.cluster, facts.groups)),
         *by_area,
@@ -200,6 +206,8 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         caller_type="User" if caller_type == "User" else "ServicePrincipal",
         generation=generation.number,
         names=generation.names,
+        storage_suffix=azure.facts.storage_suffix,
+        dns_suffix=azure.facts.dns_suffix,
         kubernetes_version=kubernetes_version,
         authorized_ip_ranges=ranges,
         worker_address=worker_address,
@@ -264,6 +272,10 @@ async def _subscription(azure: Azure, subscription_id: str) -> tuple[str, Findin
     return str(found.get("displayName", "")), problem(
         "subscription_id", text.text, text.way_out
     ) if text else FINE
+
+
+async def _subnet_facts(azure: Azure, spec: EnvironmentSpec) -> SubnetFacts | None:
+    return await ask_subnet(azure, spec.network.subnet_id) if spec.network.subnet_id else None
 
 
 async def _worker_address(azure: Azure, spec: EnvironmentSpec) -> tuple[str | None, Findings]:

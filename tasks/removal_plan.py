@@ -43,7 +43,7 @@ async def _of_one(azure: Azure, target: Target) -> list[PlanItem]:
         return []
     items = list(_items(own))
     if nodes:
-        what = f"with {len(nodes)} resources of AKS' in it: nodes, disks, addresses, load balancer"
+        what = f"with the {len(nodes)} resources that AKS made in it: nodes, disks, addresses, load balancer"
         items.append(_group(target, names.node_resource_group, what))
     return [*items, _group(target, names.resource_group, "once it is empty")]
 

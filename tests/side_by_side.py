@@ -26,9 +26,14 @@ class LongestFirst(LoadFileScheduling):
     """Files to processes, and the tests that share one real Kubernetes API server to one of them."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if _CONTRACT_WITH_A_REAL_SERVER.match(nodeid):
-            return "a real Kubernetes API server"
-        return str(super()._split_scope(nodeid))
+        return unit_of(nodeid)
+
+
+def unit_of(nodeid: str) -> str:
+    """What a test stays together with."""
+    if _CONTRACT_WITH_A_REAL_SERVER.match(nodeid):
+        return "a real Kubernetes API server"
+    return nodeid.partition("::")[0]
 
 
 def longest_first(items: list[pytest.Item]) -> None:

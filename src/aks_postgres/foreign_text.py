@@ -16,6 +16,8 @@ import re
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from aks_postgres.limits import limits
+
 REMOVED = "(removed)"
 
 _MAX_TEXT = 600
@@ -23,9 +25,7 @@ _MAX_TEXT = 600
 _MOST_LOOKED_AT = 8000
 # Shorter values are words, too, and would take every message apart.
 _SHORTEST_SECRET = 8
-# Of a worker's life; access tokens come anew each hour.
-_MOST_SECRETS = 2000
-_secrets: dict[str, None] = {}
+kept_secrets: dict[str, None] = {}
 
 # A terminal's commands (ECMA-48): CSI ... final byte, and OSC ... BEL or ST.
 _COMMANDS = re.compile(
@@ -109,16 +109,16 @@ def keep_secret(value: str | bytes | None) -> None:
             html.escape(part),
             encoded,
         ):
-            _secrets.pop(form, None)
-            _secrets[form] = None
-    while len(_secrets) > _MOST_SECRETS:
-        del _secrets[next(iter(_secrets))]
+            kept_secrets.pop(form, None)
+            kept_secrets[form] = None
+    while len(kept_secrets) > limits.secrets:
+        del kept_secrets[next(iter(kept_secrets))]
 
 
 def without_known(text: str) -> str:
     """Text without the secrets of this run."""
     for secret in sorted(
-        (secret_text for secret_text in list(_secrets) if secret_text in text), key=len, reverse=True
+        (secret_text for secret_text in list(kept_secrets) if secret_text in text), key=len, reverse=True
     ):
         text = text.replace(secret, REMOVED)
     return text

@@ -47,7 +47,7 @@ _BACKUP_WITHIN_S = 1800
 def _planned_store(
     spec: EnvironmentSpec, target: CheckedTarget, _cluster: Any, _plugin: Any, account: StorageAccountOutputs
 ) -> ObjectsOutputs:
-    return new_objects(object_store(spec, target, _destination(spec, account)))
+    return new_objects(object_store(spec, target, _destination(spec, target, account)))
 
 
 @arm_task("ensure_object_store {target.names.postgres_cluster}", needs="cluster", planned=_planned_store)
@@ -74,18 +74,20 @@ async def ensure_object_store(
     Returns:
         Its name.
     """
-    return await ensure_objects(azure, cluster, object_store(spec, target, _destination(spec, account)))
+    return await ensure_objects(
+        azure, cluster, object_store(spec, target, _destination(spec, target, account))
+    )
 
 
-def _destination(spec: EnvironmentSpec, account: StorageAccountOutputs) -> str:
-    return backup_url(account.name, account.blob_endpoint, spec.storage.container)
+def _destination(spec: EnvironmentSpec, target: CheckedTarget, account: StorageAccountOutputs) -> str:
+    return backup_url(account.name, account.blob_endpoint, spec.storage.container, target.storage_suffix)
 
 
 def _planned_backup(
     spec: EnvironmentSpec, target: CheckedTarget, _cluster: Any, _ready: Any, account: StorageAccountOutputs
 ) -> BackupOutputs:
     change = change_of([created(first_backup(spec, target))])
-    return BackupOutputs(destination=_destination(spec, account), recoverable_since="", change=change)
+    return BackupOutputs(destination=_destination(spec, target, account), recoverable_since="", change=change)
 
 
 @arm_task("ensure_first_backup {target.names.postgres_cluster}", needs="cluster", planned=_planned_backup)
@@ -127,7 +129,9 @@ async def ensure_first_backup(
             await _archives(api, spec, target)
             change = await _taken(api, path, wanted)
             since = await recoverable_since(api, spec, target)
-    return BackupOutputs(destination=_destination(spec, account), recoverable_since=since, change=change)
+    return BackupOutputs(
+        destination=_destination(spec, target, account), recoverable_since=since, change=change
+    )
 
 
 async def _taken(api: KubernetesApi, path: str, wanted: Json) -> Change:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from aks_postgres.arm.error_codes import SERVER_TROUBLE, UNREADABLE, rule_for
 from aks_postgres.arm.responses import Answer, ArmFault, answer_of, clean, retry_after_of
-from aks_postgres.arm.retry import _once
+from aks_postgres.arm.retry import once
 
 # A busy machine is slow, not wrong.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -65,7 +65,7 @@ async def fetch() -> AsyncIterator[Fetch]:
                 raise HttpResponseError(response=response)
             return answer_of(response)
 
-        answer: Answer = await _once(call)
+        answer: Answer = await once(call)
         return answer
 
     yield read

@@ -9,7 +9,7 @@ import pytest
 from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.cloud_metadata import CloudFacts, cloud_facts, facts_in, portal_page
 from aks_postgres.reports.journal import Journal
-from aks_postgres.tear_down.live_data import _judge_destination
+from aks_postgres.tear_down.live_data import judge_destination
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
@@ -43,6 +43,7 @@ def test_of_several_clouds_the_one_of_this_arm_counts() -> None:
         login="https://login.microsoftonline.us",
         audience="https://management.usgovcloudapi.net",
         storage_suffix="core.usgovcloudapi.net",
+        dns_suffix="cloudapp.usgovcloudapi.net",
     )
     assert portal_page(found, "t", "/subscriptions/s") == (
         "https://portal.azure.us/#@t/resource/subscriptions/s/overview"
@@ -90,7 +91,7 @@ async def test_a_cloud_that_doesnt_say_is_taken_for_the_public_one() -> None:
 
 def test_other_accounts_blob_storage_is_known_by_this_clouds_suffix() -> None:
     accounts = {"https://mine.blob.core.usgovcloudapi.net/": False}
-    assert _judge_destination("https://other.blob.core.usgovcloudapi.net/backups", accounts) is None
-    doubt = _judge_destination("https://other.blob.core.windows.net/backups", accounts)
+    assert judge_destination("https://other.blob.core.usgovcloudapi.net/backups", accounts) is None
+    doubt = judge_destination("https://other.blob.core.windows.net/backups", accounts)
     assert doubt is not None
     assert "isn't known to be outside the cluster" in doubt

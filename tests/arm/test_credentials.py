@@ -1,18 +1,19 @@
 """Who we are for Azure: every way to have no usable credential ends in one message, soon."""
 
-import base64
 import json
 import os
 import socket
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from aks_postgres.arm.client import current_azure, open_azure
-from aks_postgres.arm.credentials import _FIRST_TOKEN_S, arm_endpoint, caller
+from aks_postgres.arm.credentials import arm_endpoint, caller
 from aks_postgres.arm.errors import AzureUnavailable, CredentialsRefused, WrongSetting
 from aks_postgres.arm.way_to_azure import refuse_unusable_proxy
+from aks_postgres.limits import limits
 from azure_sandbox.client import SandboxProcess
 
 from ..files.test_given_files import NO_FILES
@@ -147,8 +148,8 @@ def test_a_proxy_that_no_request_goes_through_is_nobodys_business(monkeypatch: p
 async def test_an_authority_that_says_nothing_is_given_up_at_the_deadline(
     nobody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _FIRST_TOKEN_S < 10
-    monkeypatch.setattr("aks_postgres.arm.credentials._FIRST_TOKEN_S", 0.5)
+    assert limits.token_s < 10
+    monkeypatch.setattr(limits, "token_s", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         authority = f"https://127.0.0.1:{silent.getsockname()[1]}"
         set_service_principal(monkeypatch, AZURE_AUTHORITY_HOST=authority)
@@ -193,8 +194,10 @@ class Token:
     """A credential whose tokens hold these claims, or this text."""
 
     def __init__(self, claims: Any) -> None:
-        payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-        self.token = claims if isinstance(claims, str) else f"e30.{payload}.signature"
+        signed = (
+            claims if isinstance(claims, str) else jwt.PyJWS().encode(json.dumps(claims).encode(), "k" * 32)
+        )
+        self.token = signed
 
     async def get_token(self, *_: str) -> "Token":
         return self
@@ -257,7 +260,7 @@ async def test_a_file_of_a_credential_is_a_regular_one(
     nobody: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, what: str
 ) -> None:
     make, words = NO_FILES[what]
-    monkeypatch.setattr("aks_postgres.arm.credentials._LONGEST_FILE", 100)
+    monkeypatch.setattr(limits, "credential_bytes", 100)
     path = str(make(tmp_path))
     monkeypatch.setenv("AZURE_TENANT_ID", GUID)
     monkeypatch.setenv("AZURE_CLIENT_ID", GUID)

@@ -14,12 +14,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from aks_postgres.arm import client as session
-from aks_postgres.arm.client import current_azure
+from aks_postgres.arm.client import Azure
 from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.responses import ArmFault
 from aks_postgres.kubernetes import download
 from aks_postgres.kubernetes.download import fetch_pinned
+from aks_postgres.limits import limits
 
 from ..files.test_given_files import NO_FILES
 
@@ -38,9 +38,7 @@ async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimpleNamespace]
         ours = SimpleNamespace(
             fetched={}, http=SimpleNamespace(get=lambda url, **how: http.get(plain(url), **how))
         )
-        token = session._current.set(ours)  # type: ignore[arg-type]
         yield ours
-        session._current.reset(token)
 
 
 def plain(url: str) -> str:
@@ -61,18 +59,20 @@ async def served(serve: Callable[[web.Request], Awaitable[web.StreamResponse]]) 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("what", NO_FILES)
 async def test_what_is_no_small_regular_file_is_refused_by_the_field(
-    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+    run: Azure, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "_LARGEST_BYTES", 100)
+    monkeypatch.setattr(limits, "download_bytes", 100)
     make, words = NO_FILES[what]
     with pytest.raises(AzureRefused) as refused:
-        await fetch_pinned(current_azure(), FIELD, str(make(tmp_path)), digest(b""))
+        await fetch_pinned(run, FIELD, str(make(tmp_path)), digest(b""))
     assert str(refused.value).startswith(f"{FIELD}: ")
     assert words in str(refused.value)
     assert "or give its https URL" in str(refused.value)
 
 
-async def test_a_file_is_read_beside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_is_read_beside_the_event_loop(
+    run: Azure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_bytes(DATA)
     threads: list[Any] = []
     read = download.read_given
@@ -82,13 +82,13 @@ async def test_a_file_is_read_beside_the_event_loop(tmp_path: Path, monkeypatch:
         return read(path, largest_bytes)
 
     monkeypatch.setattr(download, "read_given", seen)
-    assert await fetch_pinned(current_azure(), FIELD, str(tmp_path / "file"), digest(DATA)) == DATA
+    assert await fetch_pinned(run, FIELD, str(tmp_path / "file"), digest(DATA)) == DATA
     assert threads != [threading.main_thread()]
-    assert await fetch_pinned(current_azure(), FIELD, str(tmp_path / "file"), digest(DATA)) == DATA
+    assert await fetch_pinned(run, FIELD, str(tmp_path / "file"), digest(DATA)) == DATA
     assert len(threads) == 1
 
 
-async def test_what_has_another_checksum_is_never_described(tmp_path: Path) -> None:
+async def test_what_has_another_checksum_is_never_described(run: Azure, tmp_path: Path) -> None:
     """A digest of any file that the worker can read would tell what is in it."""
     (tmp_path / "secret").write_bytes(DATA)
 
@@ -98,7 +98,7 @@ async def test_what_has_another_checksum_is_never_described(tmp_path: Path) -> N
     async with served(serve) as url:
         for source in (str(tmp_path / "secret"), url):
             with pytest.raises(AzureRefused, match="isn't the file whose SHA-256") as refused:
-                await fetch_pinned(current_azure(), FIELD, source, "0" * 64)
+                await fetch_pinned(run, FIELD, source, "0" * 64)
             assert refused.value.code == "ChecksumMismatch"
             told = str(refused.value)
             assert FIELD in told
@@ -108,7 +108,7 @@ async def test_what_has_another_checksum_is_never_described(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("length", ["told", "not told"])
-async def test_a_download_that_comes_in_pieces_is_read_to_its_end(length: str) -> None:
+async def test_a_download_that_comes_in_pieces_is_read_to_its_end(run: Azure, length: str) -> None:
     async def serve(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         if length == "told":
@@ -120,11 +120,13 @@ async def test_a_download_that_comes_in_pieces_is_read_to_its_end(length: str) -
         return response
 
     async with served(serve) as url:
-        assert await fetch_pinned(current_azure(), FIELD, url, digest(DATA)) == DATA
+        assert await fetch_pinned(run, FIELD, url, digest(DATA)) == DATA
 
 
 @pytest.mark.timeout(30)
-async def test_a_download_without_an_end_is_given_up_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_download_without_an_end_is_given_up_by_its_size(
+    run: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent = 0
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -138,10 +140,10 @@ async def test_a_download_without_an_end_is_given_up_by_its_size(monkeypatch: py
         except ConnectionError:
             return response
 
-    monkeypatch.setattr(download, "_LARGEST_BYTES", 100_000)
+    monkeypatch.setattr(limits, "download_bytes", 100_000)
     async with served(serve) as url:
         with pytest.raises(AzureRefused, match="has more than 100000 bytes") as refused:
-            await fetch_pinned(current_azure(), FIELD, url, digest(DATA))
+            await fetch_pinned(run, FIELD, url, digest(DATA))
     assert str(refused.value).startswith(f"{FIELD}: ")
 
 
@@ -150,7 +152,9 @@ async def once(_: str, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
 
 
 @pytest.mark.timeout(30)
-async def test_a_download_that_drips_is_given_up_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_download_that_drips_is_given_up_by_its_time(
+    run: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def serve(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -161,20 +165,20 @@ async def test_a_download_that_drips_is_given_up_by_its_time(monkeypatch: pytest
         except ConnectionError:
             return response
 
-    monkeypatch.setattr(download, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(limits, "download_s", 0.2)
     monkeypatch.setattr(download, "with_retries", once)
     async with served(serve) as url:
         with pytest.raises(ArmFault, match=r"NotSent: GET http.*TimeoutError"):
-            await fetch_pinned(current_azure(), FIELD, url, digest(DATA))
+            await fetch_pinned(run, FIELD, url, digest(DATA))
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
-async def test_what_isnt_there_is_told_by_field_and_url(status: int) -> None:
+async def test_what_isnt_there_is_told_by_field_and_url(run: Azure, status: int) -> None:
     async def serve(_: web.Request) -> web.StreamResponse:
         return web.Response(status=status)
 
     async with served(serve) as url:
         with pytest.raises(AzureRefused) as refused:
-            await fetch_pinned(current_azure(), FIELD, url, digest(DATA))
+            await fetch_pinned(run, FIELD, url, digest(DATA))
         assert f"{FIELD}: HTTP {status} " in str(refused.value)
         assert url in str(refused.value)

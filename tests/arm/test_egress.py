@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from aks_postgres.arm.client import current_azure
-from aks_postgres.preflight.egress import EgressUnknown, _from_dns, egress_address
+from aks_postgres.preflight.egress import EgressUnknown, address_from_dns, egress_address
 from aks_postgres.reports.journal import Journal
 
 
@@ -50,14 +50,14 @@ async def name_server() -> AsyncIterator[tuple[NameServer, int]]:
 
 async def test_opendns_is_asked_as_the_guide_does(name_server: tuple[NameServer, int]) -> None:
     server, port = name_server
-    assert await _from_dns("127.0.0.1", port) == "20.51.7.9"
+    assert await address_from_dns("127.0.0.1", port) == "20.51.7.9"
     assert server.asked == ["myip.opendns.com."]
 
 
 async def test_name_server_that_is_silent_is_given_up_and_named() -> None:
     transport, _, port = await serve(None)
     with pytest.raises(EgressUnknown, match=r"myip\.opendns\.com at 127\.0\.0\.1"):
-        await _from_dns("127.0.0.1", port, timeout_s=0.2)
+        await address_from_dns("127.0.0.1", port, timeout_s=0.2)
     transport.close()
 
 

@@ -21,8 +21,9 @@ from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.gate import Gate
 from aks_postgres.arm.response_checks import is_list, list_problem, problem_of
 from aks_postgres.arm.responses import ArmFault, wire_items
-from aks_postgres.arm.retry import _once, send
+from aks_postgres.arm.retry import once, send
 from aks_postgres.kubernetes.client import KubernetesApi
+from aks_postgres.limits import limits
 from aks_postgres.preflight.facts import pages
 from azure_sandbox.client import SandboxProcess
 
@@ -77,7 +78,7 @@ async def test_an_answer_that_drips_is_given_up(
         await asyncio.sleep(30)
         return b"{}"
 
-    monkeypatch.setattr("aks_postgres.arm.client._READ_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(limits, "arm_read_s", 0.2)
     async with open_azure(azure.subscription_id) as found:
         # Once it has signed in.
         monkeypatch.setattr(responses, "read_bounded", drip)
@@ -98,12 +99,12 @@ def test_what_unpacks_to_more_than_the_limit_isnt_unpacked(
             gzip.compress(data) if encoding == "gzip" else raw.copy().compress(data) + _flushed(raw, data)
         )
         if fits:
-            responses._see_size(packed, encoding)
+            responses.see_size(packed, encoding)
         else:
             with pytest.raises(ArmFault, match="TooLarge"):
-                responses._see_size(packed, encoding)
+                responses.see_size(packed, encoding)
     with pytest.raises(ArmFault, match="UnreadableAnswer"):
-        responses._see_size(b"\xffno archive", encoding)
+        responses.see_size(b"\xffno archive", encoding)
 
 
 def _flushed(packer: Any, data: bytes) -> bytes:
@@ -121,7 +122,7 @@ async def test_a_page_that_names_itself_ends_the_list(azure: SandboxProcess, ope
         azure, "/resourcegroups$|/locks$", f"{azure.endpoint}{azure.subscription}/resourcegroups?$skiptoken=1"
     )
     with pytest.raises(ArmFault, match="EndlessList: a page names a next page that was read before"):
-        await _once(lambda: wire_items(opened.resources.resource_groups.list()))
+        await once(lambda: wire_items(opened.resources.resource_groups.list()))
     endless(
         azure, "/locks$", f"{azure.endpoint}{azure.subscription}/providers/Microsoft.Authorization/locks?a=1"
     )
@@ -151,7 +152,7 @@ async def test_pages_without_an_end_end_the_list(
 
     monkeypatch.setattr(responses, "read_bounded", ever_new)
     with pytest.raises(ArmFault, match="EndlessList: it has more than 5 pages"):
-        await _once(lambda: wire_items(opened.resources.resource_groups.list()))
+        await once(lambda: wire_items(opened.resources.resource_groups.list()))
     assert len(asked) == 5
     with pytest.raises(AzureRefused, match="it has more than 5 pages"):
         await pages(
@@ -199,7 +200,7 @@ async def test_kubernetes_bodies_end(
             return response
 
     monkeypatch.setattr(responses, "LARGEST_BYTES", 100_000)
-    monkeypatch.setattr("aks_postgres.kubernetes.client._REQUEST_TIMEOUT_S", 1)
+    monkeypatch.setattr(limits, "kubernetes_request_s", 1)
     api = await served(serve)
     with pytest.raises(ArmFault, match="TooLarge"):
         await asyncio.wait_for(api.request("GET", "/endless"), 30)

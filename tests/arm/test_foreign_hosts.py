@@ -15,7 +15,7 @@ from aks_postgres.arm.client import Azure, open_azure
 from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.response_checks import is_below
 from aks_postgres.arm.responses import ArmFault, wire_items
-from aks_postgres.arm.retry import _once
+from aks_postgres.arm.retry import once
 from aks_postgres.preflight.facts import pages
 from azure_sandbox.client import SandboxProcess
 
@@ -88,7 +88,7 @@ async def test_no_listing_of_any_client_follows_a_page_to_another_host(
     ends: dict[str, str] = {}
     for name, operation in listings(getattr(opened, client)):
         try:
-            await _once(lambda operation=operation: wire_items(operation(**arguments(operation))))
+            await once(lambda operation=operation: wire_items(operation(**arguments(operation))))
         except ArmFault as fault:
             ends[name] = fault.code
     # Some ask by POST or take an object, and never come to a page; others take the first page for all.

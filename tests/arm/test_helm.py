@@ -17,6 +17,7 @@ from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, NotEffective
 from aks_postgres.arm.gate import Gate
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.helm import helm, refusal
+from aks_postgres.limits import limits
 
 needs_helm = pytest.mark.helm
 GATE = Gate("read")
@@ -89,7 +90,7 @@ class TestProcess:
     async def test_an_api_server_that_says_nothing_is_given_up_at_the_deadline(
         self, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("aks_postgres.kubernetes.helm._READ_DEADLINE_S", 2.0)
+        monkeypatch.setattr(limits, "helm_read_s", 2.0)
         async with helm(GATE, kubeconfig(silent), "cnpg-system") as session:
             with pytest.raises(AzureUnavailable, match="no answer within 2 s"):
                 await session.release("cnpg")
@@ -99,7 +100,7 @@ class TestProcess:
         self, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # Longer than a test may last: whoever waited for it would not get to the end.
-        monkeypatch.setattr("aks_postgres.kubernetes.helm._READ_DEADLINE_S", 1000.0)
+        monkeypatch.setattr(limits, "helm_read_s", 1000.0)
         processes = []
 
         async def ask() -> None:

@@ -6,6 +6,7 @@ Each part writes its figures into docs/benchmark.json and the report of all of t
     fleet      1, 10, 50 and 100 environments at once, on PostgreSQL, 50 on SQLite, and 10 and 50 through deployments
                and 4 process workers; 75 minutes
     real-time  one run of each at Azure's own speed, side by side; 25 minutes
+    database   a database on real PostgreSQL, at Azure's own speed, and the same again; 4 minutes
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..az.azure_cli import VERSION
+from .database import measure_database
 from .fleet import measure_fleet
 from .processes import NoPostgreSQL, machine, postgresql, prefect_server
 from .report import REPORT, read_figures, report, write_figures
@@ -87,10 +89,21 @@ def fleet(folder: Path, options: argparse.Namespace) -> list[Json]:
     return found
 
 
+def database(folder: Path, _options: argparse.Namespace) -> Json:
+    """One database, on a finished environment."""
+    with ExitStack() as stack:
+        found = measure_database(folder / "database", _server(stack, folder))
+        say(
+            f"database: {found['ready_s']:.1f} s until three instances are ready, {found['wall_s']:.1f} s in all"
+        )
+        return found
+
+
 PARTS: dict[str, Callable[[Path, argparse.Namespace], Json | list[Json]]] = {
     "scaled": scaled,
     "real-time": real_time,
     "fleet": fleet,
+    "database": database,
 }
 
 

@@ -25,7 +25,7 @@ def cpu_s(pid: int) -> float:
     if fields is None:
         return 0.0
     own = sum(int(fields[at]) for at in (11, 12, 13, 14)) / _TICKS
-    return own + sum(cpu_s(child) for child in _children(pid))
+    return own + sum(cpu_s(child) for child in children(pid))
 
 
 def resident_mib(pid: int) -> float:
@@ -35,7 +35,17 @@ def resident_mib(pid: int) -> float:
     except OSError:
         return 0.0
     kib = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
-    return kib / 1024 + sum(resident_mib(child) for child in _children(pid))
+    return kib / 1024 + sum(resident_mib(child) for child in children(pid))
+
+
+def proportional_mib(pid: int) -> float:
+    """The memory of a process and all that it started; pages that several share count once in all."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    kib = next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+    return kib / 1024 + sum(proportional_mib(child) for child in children(pid))
 
 
 def _stat(pid: int) -> list[str] | None:
@@ -45,7 +55,8 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Processes that it started and that still run."""
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
         return [int(child) for task in tasks for child in (task / "children").read_text().split()]

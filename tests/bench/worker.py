@@ -48,6 +48,12 @@ async def _ours(wanted: Json) -> Json:
         if wanted["what"] == "plan":
             state: Any = await plan(specs[0], return_state=True)
             return {"state": state.name}
+        if wanted["what"] == "deploy_database":
+            from aks_postgres.flows.deploy_database import deploy_database
+
+            state = await deploy_database(specs[0], return_state=True)
+            await state.result()
+            return {"state": state.name}
         state = await provision(specs[0], return_state=True)
     outputs = await state.result()
     changed = [name for name, change in outputs.changes.items() if change.kind != "unchanged"]

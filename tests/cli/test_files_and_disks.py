@@ -134,10 +134,10 @@ def test_a_demo_that_cant_be_recorded_leaves_no_server(
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         monkeypatch.setattr("aks_postgres.cli.processes.start_detached", lambda *_: sleeper)
-        monkeypatch.setattr(demo._Part, "stop", lambda server: stopped.append(server.pid))
+        monkeypatch.setattr(demo.Part, "stop", lambda server: stopped.append(server.pid))
         monkeypatch.setattr(Path, "write_text", failing(number))
         with pytest.raises(OSError, match="Errno") as failed:
-            demo._launch_server(tmp_path)
+            demo.launch_server(tmp_path)
     finally:
         sleeper.kill()
         sleeper.wait()

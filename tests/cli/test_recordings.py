@@ -4,6 +4,8 @@ import copy
 import json
 import random
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,15 @@ import pytest_asyncio
 from typer.testing import CliRunner
 
 from aks_postgres.arm.redaction import Redaction
-from aks_postgres.cli.main import _record_first, app
+from aks_postgres.cli.main import app, record_first
 from aks_postgres.flows.plan import plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
-from aks_postgres.reports.recordings import Difference, differences, read_recording
+from aks_postgres.reports.recordings import Difference, differences, read_recording, repeatable, runs_in
 from aks_postgres.runs.session import run_session
-from azure_sandbox.client import SandboxProcess
+from aks_postgres.spec.environment import EnvironmentSpec
+from azure_sandbox.client import SandboxProcess, start
 
 from ..cases import shown
 from ..conftest import spec_for, without_lock
@@ -29,6 +32,7 @@ from ..tasks.steps import STEPS
 
 Json = dict[str, Any]
 NAMES = ("Azure", "the sandbox")
+ENVIRONMENT = "cnpg-canadacentral"
 
 KEY = "c2VjcmV0LW9mLWEtc3RvcmFnZS1hY2NvdW50LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmFyeS1jYW5hcnk="
 BEARER = "eyJjYW5hcnkiOiJiZWFyZXIifQ.eyJjYW5hcnkiOiJvZiBhbiBhY2Nlc3MifQ.Y2FuYXJ5LXNpZ25hdHVyZQ"
@@ -305,9 +309,9 @@ def test_ids_and_urls_keep_their_types_only() -> None:
 
 
 def test_record_may_stand_anywhere() -> None:
-    assert _record_first(["plan", "--record", "f", "--name", "x"]) == ["--record", "f", "plan", "--name", "x"]
-    assert _record_first(["plan", "--record=f"]) == ["--record=f", "plan"]
-    assert _record_first(["plan", "--", "--record"]) == ["plan", "--", "--record"]
+    assert record_first(["plan", "--record", "f", "--name", "x"]) == ["--record", "f", "plan", "--name", "x"]
+    assert record_first(["plan", "--record=f"]) == ["--record=f", "plan"]
+    assert record_first(["plan", "--", "--record"]) == ["plan", "--", "--record"]
 
 
 def write(folder: Path, *entries: Json) -> Path:
@@ -334,6 +338,64 @@ def test_compare_recording_says_what_differs(tmp_path: Path) -> None:
     assert other.stdout.startswith("/subscriptions/*\n  shape: ") or "GET /subscriptions/*" in other.stdout
     assert "shape: 200: id is a text in Azure's answers only" in other.stdout
     assert "shape: 200: id is null in the sandbox's answers only" in other.stdout
+
+
+def test_a_recording_keeps_of_a_spec_what_a_sandbox_can_repeat_and_no_own_word(azure: SandboxProcess) -> None:
+    spec = spec_for(
+        azure,
+        name="own",
+        region="northeurope",
+        tags={"owner": TAG},
+        storage={**owned_by(OWNER), "sku": "Standard_GZRS", "container": "mine", "soft_delete_days": 30},
+        postgres_pool={"max_count": 9, "vm_size": "Standard_D8s_v5", "labels": {"team": "mine"}},
+        network={"authorized_ip_ranges": ["20.51.0.0/24"], "add_worker_address": False},
+        cluster={"access": "entra", "kubernetes_version": "1.35"},
+    )
+    kept = repeatable(spec)
+    assert kept == {
+        "region": "northeurope",
+        "storage": {"sku": "Standard_GZRS", "soft_delete_days": 30},
+        "postgres_pool": {"max_count": 9, "vm_size": "Standard_D8s_v5"},
+        "cluster": {"access": "entra", "kubernetes_version": "1.35"},
+    }
+    EnvironmentSpec.model_validate({"name": "cnpg", **kept})
+
+
+async def test_recorded_commands_are_told_in_their_order(azure: SandboxProcess, recorded: Path) -> None:
+    assert runs_in(recorded) == [("", {})]  # some steps alone, which no command runs
+    refused = CliRunner().invoke(app, ["compare-recording", str(recorded)])
+    assert refused.exit_code != 0
+    assert "doesn't say which commands it holds" in str(refused.exception)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+def test_a_sandbox_of_its_own_repeats_what_was_recorded(tmp_path: Path) -> None:
+    """Another sandbox is Azure here; the command starts one of its own, and finds nothing that differs."""
+    state, recording, kept, given = (tmp_path / name for name in ("azure", "recording", "kept", "spec.json"))
+    given.write_text(json.dumps({"tags": {"owner": TAG}, "postgres_pool": {"max_count": 7}}))
+    process = start(state, "--speed", "60")
+    try:
+        which = ["--spec", str(given), "--sandbox", "--state", str(state)]
+        for command in (["plan"], ["provision", "--yes"], ["tear-down", "--confirm", ENVIRONMENT]):
+            assert aks_postgres("--record", str(recording), *command, *which).returncode in (0, 5)
+        assert seen_in(recording, secrets_of(SandboxProcess(state))) == []
+    finally:
+        process.terminate()
+        process.wait(60)
+    spec = {"postgres_pool": {"max_count": 7}}
+    assert runs_in(recording) == [("plan", spec), ("provision", spec), ("tear-down", spec)]
+    compared = aks_postgres("compare-recording", str(recording), "--keep", str(kept))
+    said = [f"On a sandbox: {one}" for one in ("plan", "provision", "tear-down")]
+    assert (compared.returncode, compared.stdout) == (0, "0 differences in 0 operations.\n"), compared.stdout
+    assert compared.stderr.splitlines() == said
+    # It isn't blind: what another Azure would answer is told.
+    assert missed(read_recording(kept), range(10)) == []
+
+
+def aks_postgres(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "aks_postgres.cli.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -35,6 +35,36 @@ def problems(item: Json) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(item)]
 
 
+def definition_of(kind: str, api_version: str) -> Json:
+    """The CustomResourceDefinition of a kind, as an API server takes it."""
+    group, _, version = api_version.partition("/")
+    plural = f"{kind.lower()}s"
+    schema = json.loads(json.dumps(schemas()[kind]))
+    schema["properties"] |= {
+        "metadata": {"type": "object"},
+        "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()},
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": schema},
+                }
+            ],
+        },
+    }
+
+
 def _closed(schema: Any) -> Any:
     """The schema that takes no unknown fields, and a number or text where Kubernetes says int-or-string."""
     if isinstance(schema, list):
@@ -58,7 +88,8 @@ def _without_descriptions(schema: Any) -> Any:
     return [_without_descriptions(one) for one in schema] if isinstance(schema, list) else schema
 
 
-def _write(manifests: list[str]) -> None:
+def write(manifests: list[str], file: Path = FILE) -> None:
+    """Write the schemas of these manifests' definitions."""
     found: Json = {}
     for manifest in manifests:
         for item in yaml.safe_load_all(Path(manifest).read_text()):
@@ -71,8 +102,8 @@ def _write(manifests: list[str]) -> None:
                     # Its own type is `object`, as the metadata's schema is Kubernetes' own.
                     schema["properties"]["metadata"] = {"type": "object", "additionalProperties": True}
                     found[kind] = schema
-    FILE.write_text(json.dumps(found, separators=(",", ":"), sort_keys=True) + "\n")
+    file.write_text(json.dumps(found, separators=(",", ":"), sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
-    _write(sys.argv[1:])
+    write(sys.argv[1:])

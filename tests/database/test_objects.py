@@ -206,7 +206,7 @@ def test_the_empty_archive_check_is_never_switched_off() -> None:
     ],
 )
 def test_backups_go_to_the_account_by_its_own_host(endpoint: str, url: str) -> None:
-    assert objects.backup_url("acc", endpoint, "backups") == url
+    assert objects.backup_url("acc", endpoint, "backups", "core.windows.net") == url
 
 
 def test_the_plugin_s_test_images_become_those_of_the_release() -> None:

@@ -5,92 +5,35 @@ import base64
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from prefect import get_client
 
 from aks_postgres.cli.psql import psql
 from aks_postgres.cli.sandbox_client import PSQL_VARIABLE
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.exit_codes import CommandFailed
-from aks_postgres.flows._errors import NotThere
-from aks_postgres.flows.deploy_database import deploy_database
 from aks_postgres.flows.plan import make_plan
-from aks_postgres.reports.journal import Journal, use_journal
-from aks_postgres.reports.outputs import DatabaseOutputs
 from aks_postgres.spec.environment import EnvironmentSpec
-from azure_sandbox.client import SandboxProcess, start
-from azure_sandbox.postgres.programs import FOLDER, default_folder, found_in
+from azure_sandbox.client import SandboxProcess
 
-from ..conftest import point_at, spec_for
-from ..flows.conftest import Run, run_provision, writes
+from ..flows.conftest import run_provision, writes
 from ..flows.stage import kube_for
 from ..tasks.kube import Kube
+from .conftest import Deployed
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(900)]
 
-# Azure's seconds go by faster; PostgreSQL's don't.
-SPEED = 60
 NAMESPACE = "/api/v1/namespaces/cnpg-database"
 CLUSTERS = "/apis/postgresql.cnpg.io/v1/namespaces/cnpg-database/clusters"
 
 
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    """A sandbox with PostgreSQL, empty."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(FOLDER, raising=False)
-        if found_in(default_folder()) is None:
-            pytest.skip("no PostgreSQL is installed: azure-sandbox postgres install")
-        folder = tmp_path_factory.mktemp("sandbox") / "state"
-        process = start(folder, "--speed", str(SPEED), "--postgres", "auto")
-        sandbox = SandboxProcess(folder)
-        point_at(sandbox, patch)
-        patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
-        patch.setenv(PSQL_VARIABLE, sandbox.description["psql"])
-        sandbox.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
-        try:
-            yield sandbox
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-
-
-def with_database(azure: SandboxProcess, **database: Any) -> EnvironmentSpec:
-    components = {
-        f"{name}_manifest_{part}": azure.description[f"{name}_manifest_{part}"]
-        for name in ("cert_manager", "plugin")
-        for part in ("url", "sha256")
-    }
-    return spec_for(azure, database={"components": components, **database})
-
-
-@dataclass
-class Deployed:
-    """An environment whose database was deployed afterwards, and what that run said."""
-
-    spec: EnvironmentSpec
-    first: Run
-    outputs: DatabaseOutputs
-    journal: Journal
-    ledger: list[dict[str, Any]]
-
-
-@pytest_asyncio.fixture(scope="module")
-async def deployed(azure: SandboxProcess, prefect_api: None) -> AsyncIterator[Deployed]:
-    spec = with_database(azure, databases=["appdb", "reports"])
-    with pytest.raises(NotThere):
-        await deploy_database(spec)
-    first = await run_provision(azure, spec_for(azure))
-    since = len(azure.ledger())
-    with use_journal(Journal()) as journal:
-        outputs = await deploy_database(spec)
-    yield Deployed(spec, first, outputs, journal, azure.ledger()[since:])
+@pytest.fixture
+def azure(with_postgres: SandboxProcess) -> SandboxProcess:
+    """The sandbox with PostgreSQL."""
+    return with_postgres
 
 
 async def asked(spec: EnvironmentSpec, query: str, capfd: pytest.CaptureFixture[str], **options: Any) -> str:

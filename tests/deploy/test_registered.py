@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.settings.models.server.services import ServerServicesSettings
 
 from aks_postgres.cli.deployments import prepare_server
-from aks_postgres.deploy.registered import _SERVICES, missing_services, switched_off
+from aks_postgres.deploy.registered import SERVICES, missing_services, switched_off
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 from ..cases import shown
@@ -21,7 +21,7 @@ WANTED = {"schedules": [{"slug": "drift", "active": True}, {"slug": "other", "ac
 
 
 def test_the_services_are_prefects() -> None:
-    assert set(_SERVICES) <= set(ServerServicesSettings.model_fields)
+    assert set(SERVICES) <= set(ServerServicesSettings.model_fields)
 
 
 def server_with(status: int = 200, **off: bool) -> type[BaseHTTPRequestHandler]:
@@ -58,10 +58,10 @@ async def test_a_server_that_does_everything_lacks_nothing_and_cloud_says_nothin
     assert await lacking(404, triggers=True) == []
 
 
-@pytest.mark.parametrize("name", shown(_SERVICES, first=1))
+@pytest.mark.parametrize("name", shown(SERVICES, first=1))
 async def test_a_service_that_is_switched_off_is_named_with_its_variable(name: str) -> None:
     (line,) = await lacking(**{name: True})
-    assert line == f"{_SERVICES[name]}: set PREFECT_SERVER_SERVICES_{name.upper()}_ENABLED=true on the server"
+    assert line == f"{SERVICES[name]}: set PREFECT_SERVER_SERVICES_{name.upper()}_ENABLED=true on the server"
 
 
 async def test_set_up_refuses_such_a_server_before_it_changes_anything() -> None:

@@ -23,7 +23,7 @@ from aks_postgres.reports.outputs import Change, EnvironmentOutputs, FieldChange
 from aks_postgres.reports.plan import PlannedStep
 from aks_postgres.reports.rebuild import Addresses
 from aks_postgres.reports.receipt import Receipt, Removal, Removals
-from aks_postgres.runs.rebuild_text import _table
+from aks_postgres.runs.rebuild_text import addresses_table
 from aks_postgres.runs.receipt_text import receipt_text
 from aks_postgres.runs.summary import summary
 from aks_postgres.runs.timeline import Bar, timeline_svg, timeline_table
@@ -213,7 +213,7 @@ def addresses(text: str) -> str:
         identity_client_id=text,
         identity_principal_id=text,
     )
-    return _table(one, one)
+    return addresses_table(one, one)
 
 
 def timeline(text: str) -> str:

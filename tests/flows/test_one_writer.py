@@ -34,7 +34,7 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
-from ..conftest import spec_for
+from ..conftest import each_request, spec_for
 from .conftest import quicken, without_lock_traffic, writes
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -56,7 +56,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lock seconds that are too short to work with on Azure, and enough to see an order."""
     monkeypatch.setattr(write_lock, "LOOK_S", 0.5)
     monkeypatch.setattr(write_lock, "WATCH_S", 8)
-    monkeypatch.setattr(write_lock, "_SETTLE_S", 0.7)
+    monkeypatch.setattr(write_lock, "SETTLE_S", 0.7)
 
 
 @pytest.fixture
@@ -631,11 +631,24 @@ async def test_an_account_that_is_being_made_is_waited_for_while_the_heart_beats
     assert is_free(azure, environment)
 
 
+@contextmanager
+def in_its_look(turn: Callable[[], Awaitable[None]]) -> Iterator[None]:
+    """Let something happen once, just before a run looks for the lock's container."""
+    turns = [turn]
+
+    async def before(_method: str, path: str) -> None:
+        if turns and path.endswith(f"/containers/{write_lock.CONTAINER}"):
+            await turns.pop()()
+
+    with each_request(before):
+        yield
+
+
 @pytest.mark.parametrize("moment", shown(["before its look", "after its look"]))
 async def test_an_account_that_another_run_leased_first_ends_this_one(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, moment: str
 ) -> None:
-    async def others_turn(*_: Any) -> None:
+    async def others_turn() -> None:
         lease(azure, environment, action="Acquire", leaseDuration=-1, proposedLeaseId=str(uuid4()))
 
     async def write() -> None:
@@ -644,7 +657,7 @@ async def test_an_account_that_another_run_leased_first_ends_this_one(
             if moment == "before its look":
                 await others_turn()
                 await lock.admit(AN_UPDATE)
-            with mock.patch.object(write_lock, "_ensure_container", others_turn):
+            with in_its_look(others_turn):
                 await lock.admit(AN_UPDATE)
 
     with pytest.raises(EnvironmentBusy, match="another run has taken the environment over"):
@@ -697,14 +710,7 @@ async def test_with_a_heartbeat_alone_no_sleeper_writes_later(
             if asleep == "before its look":
                 await sleep_while_another_comes_and_goes(lock)
                 await lock.admit(AN_UPDATE)
-            ensure = write_lock._ensure_container
-
-            async def ensured(*given: Any) -> None:
-                write_lock._ensure_container = ensure
-                await sleep_while_another_comes_and_goes(lock)
-                await ensure(*given)
-
-            with mock.patch.object(write_lock, "_ensure_container", ensured):
+            with in_its_look(lambda: sleep_while_another_comes_and_goes(lock)):
                 await lock.admit(AN_UPDATE)
 
     with pytest.raises(EnvironmentBusy, match=r"this run slept"):
@@ -722,7 +728,7 @@ async def test_no_write_goes_before_it_is_certain_that_nobody_else_took_the_lock
     sleep, settling, go_on = asyncio.sleep, asyncio.Event(), asyncio.Event()
 
     async def slept(seconds: float) -> None:
-        if seconds == clock.lock_real_s(write_lock._SETTLE_S):
+        if seconds == clock.lock_real_s(write_lock.SETTLE_S):
             settling.set()
             await go_on.wait()
         else:

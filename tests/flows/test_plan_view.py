@@ -81,7 +81,7 @@ def test_steps_after_one_that_stopped_are_one_line() -> None:
         PlannedStep(step=f"s{n}", action="not looked at", reason="comes after cluster") for n in range(9)
     ]
     items = view(steps=tuple(steps)).items
-    assert [(item.kind, item.name.count(",")) for item in items] == [("comes after cluster", 8)]
+    assert [(item.kind.count(","), item.reason) for item in items] == [(8, "comes after AKS cluster")]
 
 
 def test_the_digest_is_of_what_would_be_done_and_not_of_its_order_or_price() -> None:

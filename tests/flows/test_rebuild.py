@@ -17,7 +17,7 @@ from aks_postgres.flows.rebuild import make_rebuild_plan, rebuild
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.reports.rebuild import Rebuilt
 from aks_postgres.runs.errors import EnvironmentBusy
-from aks_postgres.runs.one_writer import one_writer
+from aks_postgres.runs.one_writer import held_locks, one_writer
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
@@ -341,9 +341,7 @@ async def test_while_another_run_writes_it_is_refused(
 
 async def _elsewhere(run: Callable[[], Any]) -> None:
     """Run where the lock of this test isn't held."""
-    from aks_postgres.runs.one_writer import _held
-
-    _held.set({})
+    held_locks.set({})
     await run()
 
 

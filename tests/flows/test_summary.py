@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange
-from aks_postgres.runs.summary import _changed, _links
+from aks_postgres.runs.summary import changes_of, links_of
 
 
 def test_it_says_what_was_created_and_every_field_that_was_changed() -> None:
@@ -16,12 +16,12 @@ def test_it_says_what_was_created_and_every_field_that_was_changed() -> None:
         "node_pool": Change(kind="updated", fields=(field,)),
     }
     outputs: Any = SimpleNamespace(changes=changes)
-    created, updated = _changed(outputs).splitlines()
+    created, updated = changes_of(outputs).splitlines()
     assert created == "- created: public ip, grafana"
     assert "**node pool**" in updated
     assert "6" in updated
     assert "9" in updated
-    assert _changed(SimpleNamespace(changes={"x": UNCHANGED})).startswith("Nothing")  # type: ignore[arg-type]
+    assert changes_of(SimpleNamespace(changes={"x": UNCHANGED})).startswith("Nothing")  # type: ignore[arg-type]
 
 
 def test_it_begins_with_links() -> None:
@@ -34,6 +34,6 @@ def test_it_begins_with_links() -> None:
         ),
         grafana=SimpleNamespace(endpoint="https://grafana.example"),
     )
-    links = _links(outputs)
+    links = links_of(outputs)
     assert links.startswith("**Ready.** · [Managed Grafana](<https://grafana.example>)")
     assert "[AKS cluster](<https://portal.azure.com/#@tenant/resource/subscriptions/s/" in links

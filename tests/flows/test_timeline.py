@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from aks_postgres.reports.journal import Event, Journal, Operation
+from aks_postgres.reports.step_titles import title_of_step
 from aks_postgres.runs.timeline import Bar, bars, timeline_svg, timeline_table
 
 EDGES = {
@@ -76,6 +77,22 @@ def test_the_same_step_of_two_generations_has_two_bars() -> None:
     assert (second.began_s, second.azure_s, second.after) == (5.0, 1.0, "delete_cluster aks-1")
 
 
+def test_a_step_that_was_planned_before_the_approval_begins_when_it_is_done() -> None:
+    journal = Journal()
+    for at_s, is_planned in ((0.0, True), (50.0, False)):
+        for step in ("preflight cnpg", "ensure_cluster aks-cnpg"):
+            journal.events += [Event(at_s, step, "started", ""), Event(at_s, step, "waiting", "for Azure")]
+        journal.events.append(Event(at_s + 1, "preflight cnpg", "done", "", is_planned=is_planned))
+        journal.events.append(
+            Event(at_s + 2, "ensure_cluster aks-cnpg", "created", "", is_planned=is_planned)
+        )
+    preflight, cluster = bars(journal, {"ensure_cluster aks-cnpg": ("preflight cnpg",)})
+    assert (preflight.began_s, preflight.took_s, cluster.began_s, cluster.took_s) == (50.0, 1.0, 50.0, 2.0)
+    # A plan alone has only that.
+    journal.events = journal.events[: len(journal.events) // 2]
+    assert [bar.began_s for bar in bars(journal, {})] == [0.0, 0.0]
+
+
 def test_operations_that_overlap_count_once() -> None:
     bar = Bar("ensure_rule_groups", 0, 10, "created", ((1, 4), (2, 5), (7, 8)))
     assert bar.azure_s == 5
@@ -85,7 +102,8 @@ def test_the_table_explains_every_gap(found: dict[str, Bar]) -> None:
     table = timeline_table([*found.values()])
     assert "4 of 5 steps, 10.0 s; for 4.0 s of that Azure was at work" in table
     row = next(line for line in table.splitlines() if "ensure_cluster" in line and "AKS is busy" in line)
-    assert "after ensure_storage_account, +0.5 s" in row
+    assert "| AKS cluster `ensure_cluster` |" in row
+    assert "after Backups: storage account, +0.5 s" in row
     assert "ensure_grafana" not in table
     assert "ensure_grafana" in timeline_table([*found.values()], every_step=True)
 
@@ -93,9 +111,10 @@ def test_the_table_explains_every_gap(found: dict[str, Bar]) -> None:
 def test_the_picture_has_a_row_a_step_and_marks_the_critical_path(found: dict[str, Bar]) -> None:
     picture = ET.fromstring(timeline_svg([*found.values()], "cnpg in <westus3> & more"))
     texts = {text.text: text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
-    assert set(found) < set(texts)
-    assert {name for name in found if texts[name].get("font-weight") == "bold"} == {
-        name for name, bar in found.items() if bar.is_critical
+    titles = {title_of_step(name): bar for name, bar in found.items()}
+    assert set(titles) < set(texts)
+    assert {title for title in titles if texts[title].get("font-weight") == "bold"} == {
+        title for title, bar in titles.items() if bar.is_critical
     }
     assert "cnpg in <westus3> & more" in texts
 

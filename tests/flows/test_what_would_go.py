@@ -2,11 +2,12 @@
 
 import pytest
 
-from aks_postgres.flows._listing import find_environments, status_of
+from aks_postgres.flows._listing import status_of
 from aks_postgres.flows._removal_view import make_tear_down_view
 from aks_postgres.flows.rebuild import make_rebuild_plan
 from aks_postgres.reports.plan_view import PlanView
 from aks_postgres.runs.rebuild_text import plan_text
+from aks_postgres.tasks.environments import find_environments
 
 from ..conftest import spec_for
 from .conftest import writes

@@ -20,31 +20,34 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
 from .. import leftovers
+from .databases import postgres_folder
 from .faults import Case, cases, seeded
 from .kept import KEPT, kept, product
 from .kills import kills
 from .lies import DELETING, lies
-from .plain import FLOWS
+from .plain import DATABASE, FLOWS
 from .pool import Job, judged, open_world, outcome
 from .prefect_kills import prefect_kills
 from .races import races
 from .report import counts, write_figures
 from .sleepers import sleepers
-from .world import World, world
+from .world import DATABASE_SPEED, SPEED, World, world
 
 SEED = 1
 SEEDED_RUNS = 200
 PARTS = ("faults", "seeded", "kills", "races", "lies", "sleepers", "prefect-kills")
+# Of the database, on real PostgreSQL; not run where none is installed.
+DATABASE_PARTS = ("database-faults", "database-kills")
 
 
 def main() -> int:
     """Run a part of the matrix, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
-    parser.add_argument("part", choices=[*PARTS, "sample"], nargs="*")
+    parser.add_argument("part", choices=[*PARTS, *DATABASE_PARTS, "sample"], nargs="*")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=180, help="when to stop; the next run goes on")
     parser.add_argument("--only", default="", help="cases whose name holds this")
-    parser.add_argument("--flow", action="append", choices=FLOWS)
+    parser.add_argument("--flow", action="append", choices=[*FLOWS, DATABASE])
     parser.add_argument("--cases", type=int, help="only so many of each part, drawn by a seed")
     parser.add_argument("--again", action="store_true", help="forget what was done")
     given = parser.parse_args()
@@ -54,7 +57,10 @@ def main() -> int:
     # Whatever ends this ends what it started.
     leftovers.watch()
     defects = 0
-    for part in given.part or PARTS:
+    for part in given.part or (*PARTS, *DATABASE_PARTS):
+        if part in DATABASE_PARTS and postgres_folder() is None:
+            print(f"{part}: not run, as no PostgreSQL is installed: azure-sandbox postgres install")
+            continue
         defects += _run(part, given)
     return 1 if defects else 0
 
@@ -64,9 +70,10 @@ def _run(part: str, given: argparse.Namespace) -> int:
     if given.again:
         file.unlink(missing_ok=True)
     done = {one["id"] for one in kept(part) if one["verdict"] not in ("defect", "not met")}
-    with world() as first:
-        every = list(_jobs(part, first, list(FLOWS)))
-    jobs = [job for job in every if given.only in job.id and job.flow in (given.flow or FLOWS)]
+    flows, speed = ([DATABASE], DATABASE_SPEED) if part in DATABASE_PARTS else (list(FLOWS), SPEED)
+    with world(speed) as first:
+        every = list(_jobs(part, first, flows))
+    jobs = [job for job in every if given.only in job.id and job.flow in (given.flow or flows)]
     random.Random(SEED).shuffle(jobs)
     if given.cases:
         jobs = jobs[: given.cases]
@@ -77,7 +84,10 @@ def _run(part: str, given: argparse.Namespace) -> int:
     with (
         file.open("a") as lines,
         ProcessPoolExecutor(
-            given.processes, mp_context=multiprocessing.get_context("spawn"), initializer=open_world
+            given.processes,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=open_world,
+            initargs=(speed,),
         ) as pool,
     ):
         waiting = iter(todo)
@@ -130,11 +140,11 @@ def _sample(count: int) -> int:
 def _jobs(part: str, first: World, flows: list[Any]) -> Iterator[Job]:
     for flow in flows:
         clean = first.clean(flow)
-        if part == "faults":
+        if part in ("faults", "database-faults"):
             yield from cases(flow, clean.ledger, clean.operations)
         elif part == "seeded":
             yield from seeded(flow, clean.ledger, clean.operations, SEEDED_RUNS // len(FLOWS), SEED)
-        elif part == "kills":
+        elif part in ("kills", "database-kills"):
             yield from kills(flow, clean.ledger)
         elif part == "races":
             yield from races(flow, clean.ledger)

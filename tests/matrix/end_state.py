@@ -45,6 +45,8 @@ _BY_ITSELF = {
     "nodes",
     "controllerrevisions",
     "secrets",
+    # Their names are drawn; a claim says what each is.
+    "persistentvolumes",
 }
 _ROLES = {
     str(guid).lower()
@@ -76,7 +78,8 @@ def end_state(azure: SandboxProcess, spec: EnvironmentSpec) -> dict[str, Any]:
     for saved in state["resources"]:
         for kind, item in (saved["notes"].get("kubernetes") or {}).get("store", {}).get("objects", ()):
             meta = item["metadata"]
-            if kind.split(".")[0] not in _BY_ITSELF:
+            is_by_schedule = "cnpg.io/scheduled-backup" in (meta.get("labels") or {})
+            if kind.split(".")[0] not in _BY_ITSELF and not is_by_schedule:
                 found[alike(f"{kind} {meta.get('namespace', '')}/{meta['name']}")] = json.loads(
                     alike(json.dumps(_bare(item)))
                 )

@@ -106,16 +106,16 @@ class Hit:
     operation: str
     do: Json = field(hash=False)
 
-    @property
-    def order(self) -> Json:
-        """The order to the sandbox."""
+    def order_at(self, speed: int) -> Json:
+        """The order to a sandbox of that speed: what comes too late does so in real seconds."""
+        late = {"delay_s": self.do["delay_s"] * speed / 1000} if "delay_s" in self.do else {}
         return {
             "service": self.service,
             "method": self.method,
             "path": f"^{re.escape(self.path)}$",
             "nth": self.nth,
             "times": 1,
-            "do": self.do,
+            "do": self.do | late,
         }
 
     @property

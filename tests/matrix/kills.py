@@ -9,14 +9,15 @@ import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..conftest import each_request
 from ..flows.conftest import without_lock_traffic, writes
+from .databases import is_of_pods, one_primary
 from .end_state import unlike
 from .outcomes import Outcome
-from .plain import Flow, run_flow, without_prefect
+from .plain import DATABASE, Flow, run_flow, without_prefect
 from .world import World
 
 Json = dict[str, Any]
@@ -45,13 +46,25 @@ def kills(flow: Flow, ledger: list[Json]) -> Iterator[Kill]:
     for entry in writes(ledger):
         key = (str(entry["method"]), str(entry["path"]))
         counts[key] += 1
-        if entry in ours:
+        if entry in ours and not is_of_pods(entry):
             for moment in ("before", "after"):
                 yield Kill(flow, moment, *key, counts[key])  # type: ignore[arg-type]
 
 
 def kill_outcome(world: World, kill: Kill) -> Outcome:
-    """Kill a run, run it again, and look for anything that was done twice, undone, or left."""
+    """Kill a run, run it again, and look for anything that was done twice, undone, or left.
+
+    Of a database there is one primary at any instant.
+    """
+    if kill.flow != DATABASE:
+        return _kill_outcome(world, kill)
+    world.clean(kill.flow)
+    with one_primary(world.azure) as wrong:
+        found = _kill_outcome(world, kill)
+    return replace(found, verdict="defect", detail=f"{wrong[0]} {found.detail}") if wrong else found
+
+
+def _kill_outcome(world: World, kill: Kill) -> Outcome:
     began_s = time.monotonic()
     clean = world.clean(kill.flow)
     world.go_to_start(kill.flow)
@@ -73,7 +86,7 @@ def kill_outcome(world: World, kill: Kill) -> Outcome:
     except BaseException as error:
         problems.append(f"running again: {type(error).__name__}: {error}")
     problems += _done_twice(world.writes(), clean.ledger, kill.flow)
-    problems += [f"another end: {one}" for one in unlike(clean.end, world.end())[:4]]
+    problems += [f"another end: {one}" for one in unlike(clean.end, world.end(kill.flow))[:4]]
     verdict: Any = "defect" if problems else "same end"
     return Outcome(kill.id, verdict, "; ".join(problems)[:1500], time.monotonic() - began_s)
 
@@ -94,7 +107,7 @@ def _run_and_kill(world: World, kill: Kill) -> bool:
             asyncio.run(_until_killed(world, kill))
         finally:
             os._exit(0)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + world.longest_s(kill.flow)
     while time.monotonic() < deadline:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
@@ -121,7 +134,7 @@ async def _until_killed(world: World, kill: Kill) -> None:
         await at("after", method, path)
 
     with each_request(before, after), without_prefect():
-        await run_flow(kill.flow, world.spec)
+        await run_flow(kill.flow, world.spec_of(kill.flow))
 
 
 def _no_environment(world: World) -> list[str]:
@@ -143,7 +156,7 @@ def _done_twice(ledger: list[Json], clean: list[Json], flow: Flow) -> list[str]:
         return Counter(
             (str(one["method"]), str(one["path"]).casefold())
             for one in entries
-            if one["status"] is None or one["status"] < 300
+            if not is_of_pods(one) and (one["status"] is None or one["status"] < 300)
         )
 
     usual = taken(writes(clean))

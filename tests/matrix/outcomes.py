@@ -60,7 +60,7 @@ def outcome_of(world: World, case: Case) -> Outcome:
         ]
         for hit in (*case.hits, *case.delays):
             if hit.name != REFUSED:
-                world.azure.control("POST", "faults", hit.order)
+                world.azure.control("POST", "faults", hit.order_at(world.speed))
         for _ in range(1 + _RERUNS):
             try:
                 world.run(case.flow)
@@ -86,7 +86,7 @@ def outcome_of(world: World, case: Case) -> Outcome:
     )
     if any(hit.name == "read time-out" for hit in case.hits):
         time.sleep(1)  # the late request is still being handled
-    found = unlike(clean.end, world.end())
+    found = unlike(clean.end, world.end(case.flow))
     if found and not problem:
         problem = f"another end: {'; '.join(found[:4])}"
     detail = " / ".join([*([problem] if problem else []), *refusals])

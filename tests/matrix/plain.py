@@ -20,8 +20,10 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks import inventory
 
-Flow = Literal["provision", "tear_down", "rebuild blue_green", "rebuild replace"]
+Flow = Literal["provision", "tear_down", "rebuild blue_green", "rebuild replace", "deploy_database"]
 FLOWS: tuple[Flow, ...] = ("provision", "tear_down", "rebuild blue_green", "rebuild replace")
+# Needs PostgreSQL behind the sandbox, whose seconds are real ones; so it has a world, and parts, of its own.
+DATABASE: Flow = "deploy_database"
 
 _MODULES = (
     "aks_postgres.flows._environment",
@@ -29,6 +31,7 @@ _MODULES = (
     "aks_postgres.flows.tear_down",
     "aks_postgres.flows.rebuild",
     "aks_postgres.flows._retirement",
+    "aks_postgres.flows.deploy_database",
 )
 
 
@@ -82,7 +85,7 @@ async def run_flow(flow: Flow, spec: EnvironmentSpec) -> None:
     # By name, as the package's attribute of that name may be the flow itself.
     name, _, strategy = flow.partition(" ")
     function = getattr(importlib.import_module(f"aks_postgres.flows.{name}"), name).fn
-    if name == "provision":
+    if name in ("provision", DATABASE):
         await function(spec)
     elif name == "tear_down":
         await function(spec, environment_key(spec))

@@ -14,7 +14,7 @@ from .outcomes import Outcome, outcome_of
 from .prefect_kills import PrefectKill, prefect_kill_outcome
 from .races import Race, race_outcome
 from .sleepers import Sleeper, sleeper_outcome
-from .world import World, world
+from .world import SPEED, World, world
 
 Job = Case | Kill | Race | Lie | Sleeper | PrefectKill
 
@@ -22,11 +22,11 @@ _worlds: list[World] = []
 _stack = ExitStack()
 
 
-def open_world() -> None:
+def open_world(speed: int = SPEED) -> None:
     """Start this process's sandbox; it ends with the process."""
     leftovers.watch()
     util.Finalize(None, _stack.close, exitpriority=10)
-    _worlds.append(_stack.enter_context(world()))
+    _worlds.append(_stack.enter_context(world(speed)))
 
 
 def outcome(job: Job) -> Outcome:

@@ -42,6 +42,16 @@ Written by `make matrix`, `make canary` and `make mutations` from what they coun
 - **Not met**: the run came to its end without making that call, since the order of its polls differs from run to run.
 """
 
+_OF_DATABASE_FAULTS = (
+    "`deploy_database` over a finished environment, on real PostgreSQL and barman-cloud, at a hundred times Azure's "
+    "speed: each fault at each of its calls, and at those of its pods that archive WAL. The end counts the Cluster's "
+    "phase, ready instances, timeline and archive, the databases and the first backup, too."
+)
+_OF_DATABASE_KILLS = (
+    "The flow's process is killed, and the same run again. The same end, as above; and one primary at any instant, by "
+    "a witness that looks every 20 ms at what the servers' processes do."
+)
+
 # By hand: what the matrices found in the product so far.
 _FOUND = """\
 ## Found by it, and mended
@@ -170,6 +180,12 @@ def report(figures: Json) -> str:
             "a clean run. What can end itself leaves no lease, no heartbeat and no process. The same again goes on "
             "within 75 s by Azure's clock, and ends as a clean run does, lock and tags included.",
         ),
+        _matrix("A database: one fault at every call", figures.get("database-faults"), _OF_DATABASE_FAULTS),
+        _matrix(
+            "A database: kill -9 before and after every write",
+            figures.get("database-kills"),
+            _OF_DATABASE_KILLS,
+        ),
         _defects(figures),
         _FOUND,
         _canary(figures.get("canary")),
@@ -232,7 +248,10 @@ def _by_fault(counted: Json | None) -> str:
 def _defects(figures: Json) -> str:
     found = [
         f"- {part}: {defect}"
-        for part in ("faults", "seeded", "kills", "races", "lies", "sleepers", "prefect-kills")
+        for part in (
+            *("faults", "seeded", "kills", "races", "lies", "sleepers", "prefect-kills"),
+            *("database-faults", "database-kills"),
+        )
         for defect in figures.get(part, {}).get("defects", [])
     ]
     return "## Defects that stand\n\n" + ("\n".join(found) or "None among what was run.")

@@ -25,14 +25,16 @@ from aiohttp.client_reqrep import ConnectionKey
 from aks_postgres.arm import clock
 from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.errors import TemporaryError
+from aks_postgres.limits import limits
 from aks_postgres.runs.write_lock import LIVES_S
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess, start
 
 from ..conftest import each_request, point_at, spec_for
 from ..flows.conftest import quicken, without_lock_traffic, writes
+from .databases import ours, postgres_folder, settled_databases, with_database
 from .end_state import end_state
-from .plain import FLOWS, Flow, run_flow, without_prefect
+from .plain import DATABASE, FLOWS, Flow, run_flow, without_prefect
 
 Json = dict[str, Any]
 
@@ -40,6 +42,9 @@ Json = dict[str, Any]
 LONGEST_RUN_S = 60.0
 # Real seconds instead of a minute: the sandbox answers within milliseconds.
 READ_TIMEOUT_S = 0.7
+# With a database, whose servers take real seconds: Azure seconds per real second, and how long a run may take.
+DATABASE_SPEED = 100
+LONGEST_DATABASE_RUN_S = 300.0
 _CLEAN_ATTEMPTS = 3
 
 
@@ -74,22 +79,32 @@ class World:
     """The product in operation around it, once a case has asked for it (`operated`)."""
     stack: ExitStack = field(default_factory=ExitStack)
     """What ends with it."""
+    speed: int = SPEED
+    """Azure seconds per real second."""
+
+    def spec_of(self, flow: Flow) -> EnvironmentSpec:
+        """What a flow is given: with a database where it makes one."""
+        return with_database(self.azure) if flow == DATABASE else self.spec
+
+    def longest_s(self, flow: Flow) -> float:
+        """Real seconds after which a run hangs."""
+        return LONGEST_DATABASE_RUN_S if flow == DATABASE else LONGEST_RUN_S
 
     def go_to_start(self, flow: Flow) -> None:
         """Go back to where a flow starts: an empty subscription, or a finished environment."""
         if flow == "provision":
-            empty(self.azure)
+            empty(self.azure, self.speed)
         else:
             self.azure.control("PUT", "state", self.finished)
-            self.azure.control("POST", "clock", {"speed": SPEED})
+            self.azure.control("POST", "clock", {"speed": self.speed})
 
     def clean(self, flow: Flow) -> Clean:
         """The run of that flow with nothing in its way."""
         if flow not in self.cleans:
             self._run_cleanly(flow)
-            ledger = self.azure.ledger()
+            ledger = ours(self.azure.ledger())
             operations = {one["operation"] for one in self.azure.control("GET", "operations")["operations"]}
-            self.cleans[flow] = Clean(ledger, operations, end_state(self.azure, self.spec))
+            self.cleans[flow] = Clean(ledger, operations, self.end(flow))
         return self.cleans[flow]
 
     def _run_cleanly(self, flow: Flow) -> None:
@@ -110,40 +125,42 @@ class World:
             TimeoutError: it hangs.
         """
         with without_prefect():
-            asyncio.run(asyncio.wait_for(run_flow(flow, self.spec), LONGEST_RUN_S))
+            asyncio.run(asyncio.wait_for(run_flow(flow, self.spec_of(flow)), self.longest_s(flow)))
 
-    def end(self) -> Json:
-        """What there is now, once nothing goes on any more."""
-        return end_state(self.azure, self.spec)
+    def end(self, flow: Flow | None = None) -> Json:
+        """What there is now, once nothing goes on any more; of a database, what its operator and its archive say."""
+        databases = settled_databases(self.azure) if flow == DATABASE else {}
+        return end_state(self.azure, self.spec) | databases
 
     def writes(self, since: int = 0) -> list[Json]:
         """The writes of the ledger, but for the lock's."""
-        return without_lock_traffic(writes(self.azure.ledger()[since:]))
+        return without_lock_traffic(writes(ours(self.azure.ledger()[since:])))
 
     def let_heartbeats_end(self) -> None:
         """Bring Azure's clock to where the heartbeat of a run that is dead by now is over."""
         self.azure.step(clock.lock_azure_s(LIVES_S))
 
 
-def empty(azure: SandboxProcess) -> None:
+def empty(azure: SandboxProcess, speed: int = SPEED) -> None:
     """An empty subscription whose operations last moments."""
-    azure.control("POST", "reset", {"seed": 1, "speed": SPEED})
+    azure.control("POST", "reset", {"seed": 1, "speed": speed})
     azure.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
     quicken(azure)
 
 
 @contextmanager
-def world() -> Iterator[World]:
+def world(speed: int = SPEED) -> Iterator[World]:
     """Start a sandbox and make a finished environment in it."""
     logging.disable(logging.WARNING)
     with (
         tempfile.TemporaryDirectory(prefix="aks-postgres-matrix-") as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
-        process = start(Path(folder) / "sandbox-default", "--speed", str(SPEED), "--seed", "1")
+        options = ["--speed", str(speed), "--seed", "1", "--postgres", str(postgres_folder() or "off")]
+        process = start(Path(folder) / "sandbox-default", *options)
         try:
             azure = SandboxProcess(Path(folder) / "sandbox-default")
-            made = world_on(azure, patch)
+            made = world_on(azure, patch, speed)
             with made.stack:
                 yield made
         finally:
@@ -151,13 +168,13 @@ def world() -> Iterator[World]:
             process.wait(timeout=60)
 
 
-def world_on(azure: SandboxProcess, patch: pytest.MonkeyPatch) -> World:
+def world_on(azure: SandboxProcess, patch: pytest.MonkeyPatch, speed: int = SPEED) -> World:
     """The same on a sandbox that runs."""
     point_at(azure, patch)
-    patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
-    patch.setattr("aks_postgres.arm.client._READ_TIMEOUT_S", READ_TIMEOUT_S)
-    patch.setattr("aks_postgres.kubernetes.client._REQUEST_TIMEOUT_S", READ_TIMEOUT_S)
-    made = World(azure, spec_for(azure), {})
+    patch.setenv("AKS_POSTGRES_TIME_SCALE", str(speed))
+    patch.setattr(limits, "arm_read_s", READ_TIMEOUT_S)
+    patch.setattr(limits, "kubernetes_request_s", READ_TIMEOUT_S)
+    made = World(azure, spec_for(azure), {}, speed=speed)
     made.clean("provision")
     made.finished = azure.control("GET", "state")
     return made

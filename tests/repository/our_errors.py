@@ -1,6 +1,7 @@
 """Every error of the product, wherever it stands: what has a base that is one."""
 
 import ast
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from aks_postgres.errors import ProvisioningError
 PRODUCT = Path(__file__).parents[2] / "src" / "aks_postgres"
 
 
+@cache
 def every_error() -> dict[str, type[ProvisioningError]]:
     """The classes by their names; private ones never leave their file."""
     # The two links in the package are followed by name, as `rglob` doesn't.
@@ -27,4 +29,4 @@ def every_error() -> dict[str, type[ProvisioningError]]:
         and any(isinstance(base, ast.Name) and base.id in found for base in node.bases)
     ]:
         found |= {node.name: getattr(import_module(module), node.name) for module, node in more}
-    return found
+    return {name: kind for name, kind in found.items() if not name.startswith("_")}

@@ -1,9 +1,13 @@
 """The two distributions: what is in their wheels, and the product beside a project with folders of the same names."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -58,6 +62,25 @@ def test_the_products_wheel_holds_its_flows_its_steps_and_what_deploying_needs(
         "aks_postgres"
     ]
     assert {"aks_postgres/py.typed", "aks_postgres/reports/prices.yaml"} <= wheels["aks_postgres"]
+    assert "azure_sandbox/py.typed" in wheels["azure_sandbox"]
+
+
+PROJECTS = (REPOSITORY, REPOSITORY / "packages" / "azure-sandbox")
+
+
+@pytest.mark.parametrize("folder", PROJECTS, ids=["aks-postgres", "azure-sandbox"])
+def test_a_release_has_a_version_its_changelog_and_the_pythons_it_was_tried_with(folder: Path) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    version = project["version"]
+    assert re.search(
+        rf"^## {re.escape(version)} - 20\d\d-\d\d-\d\d$", (folder / "CHANGELOG.md").read_text(), re.M
+    )
+    pythons = [one.rpartition(" ")[2] for one in project["classifiers"] if "Python :: 3." in one]
+    assert pythons == ["3.11", "3.12", "3.13"]
+    assert "Typing :: Typed" in project["classifiers"]
+    program = Path(sys.executable).parent / project["name"]
+    printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    assert printed == f"{project['name']} {version}\n"
 
 
 def test_it_runs_in_a_folder_that_has_flows_and_tasks_of_its_own(tmp_path: Path) -> None:
@@ -80,3 +103,55 @@ def test_it_runs_in_a_folder_that_has_flows_and_tasks_of_its_own(tmp_path: Path)
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "plan\n"), done.stderr
+
+
+# Its errors, names or URLs are what the other one's own interface hands out.
+PART_OF = {
+    "coolname": "prefect",
+    "httpx": "prefect",
+    "pydantic_core": "pydantic",
+    "urllib3": "kubernetes",
+    "yarl": "aiohttp",
+}
+
+
+def imported(folder: Path) -> set[str]:
+    """Modules of others that the files of a folder import, wherever they do."""
+    found = set()
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                found.add(node.module)
+    return {name for name in found if name.partition(".")[0] not in sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize(
+    ("project", "code", "extras", "own"),
+    [
+        (".", ["src", "flows", "tasks"], {"helm"}, {"aks_postgres"}),
+        (".", ["tests"], {"helm", "dev"}, {"aks_postgres", "azure_sandbox"}),
+        ("packages/azure-sandbox", ["src"], {"pytest"}, {"azure_sandbox"}),
+        ("packages/azure-sandbox", ["tests"], {"pytest", "dev"}, {"azure_sandbox"}),
+    ],
+)
+def test_a_distribution_requires_what_it_imports(
+    project: str, code: list[str], extras: set[str], own: set[str]
+) -> None:
+    declared = tomllib.loads((REPOSITORY / project / "pyproject.toml").read_text())["project"]
+    optional = declared["optional-dependencies"]
+    wanted = [*declared["dependencies"], *(each for extra in extras for each in optional[extra])]
+    names = {re.split(r"[\[<>=]", requirement)[0].lower().replace("_", "-") for requirement in wanted}
+    provided = packages_distributions()
+
+    def is_required(module: str) -> bool:
+        if module.startswith("azure."):  # A name that many distributions share.
+            return any(f"{module}.".startswith(f"{name.replace('-', '.')}.") for name in names)
+        top = module.partition(".")[0]
+        return PART_OF.get(top) in names or any(known.lower() in names for known in provided.get(top, ()))
+
+    modules = {module for folder in code for module in imported(REPOSITORY / project / folder)}
+    others = {module for module in modules if module.partition(".")[0] not in own}
+    assert others
+    assert [module for module in sorted(others) if not is_required(module)] == []

@@ -27,6 +27,8 @@ OURS_ALONE = {
     # The whole cluster in one write, where the spec asks for it, and what that may leave behind.
     "request_cluster",
     "restart_stuck_agents",
+    # In a subnet of one's own, where the spec has one.
+    "ensure_subnet_role",
     # An identity of the backups' own, where the spec asks for it.
     "ensure_backup_identity",
     # Monitoring Reader on the node group, where the guide gives it on the whole subscription.

@@ -58,6 +58,40 @@ def test_the_connection_is_asked_for_at_one_place() -> None:
     assert calls == ["step.py"]
 
 
+HOSTS = re.compile(
+    r"windows\.net|azure\.(com|net|us|cn)|microsoftonline|usgovcloudapi|chinacloudapi|azmk8s|graph\.microsoft",
+    re.I,
+)
+# What is called like a host, and is the same name in every cloud: CSI drivers, and labels of AKS's nodes.
+NO_HOSTS = re.compile(r"(disk|file|blob)\.csi\.azure\.com|kubernetes\.azure\.com")
+
+
+def hosts_in(tree: ast.Module) -> list[str]:
+    """Constants that name a host of Azure's, docstrings left out."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = {
+        id(body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and isinstance((body := node.body)[0], ast.Expr)
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in texts
+        and HOSTS.search(NO_HOSTS.sub("", node.value))
+        and "learn.microsoft.com" not in node.value
+    ]
+
+
+def test_the_public_clouds_hosts_are_constants_in_one_place_only() -> None:
+    found = {(file.name, text) for file, tree in sources() for text in hosts_in(tree)}
+    assert len([text for name, text in found if name == "clouds.py"]) == 6
+    assert {name for name, _ in found} == {"clouds.py"}, found
+    assert hosts_in(ast.parse('URL = f"https://{account}.blob.core.windows.net/"'))
+
+
 def test_a_resource_has_one_home() -> None:
     """Its type stands in no other file, and no step says what is sent; `spec/` knows its own fields in ARM's words."""
     types = {kind.type.casefold() for kind in KINDS}
@@ -85,7 +119,7 @@ def test_a_resource_has_one_home() -> None:
 # Words that a reader who knows Azure, Kubernetes and Prefect would stumble over, and what is said instead.
 RETIRED = {
     **{"Vault": "BackupAccount", "Place": "CheckedTarget", "Site": "Target", "Verdict": "Findings"},
-    **{"vault": "account", "site": "target", "persistently": "with_retries", "cloud": "azure"},
+    **{"vault": "account", "site": "target", "persistently": "with_retries"},
 }
 
 
@@ -107,6 +141,7 @@ REPEATED = {
     "_stay_awake": "notices a sleep",
     "_keep_beating": "writes the lock's heartbeat",
     "_report": "moves a progress bar",
+    "watched": "shows what a person watches, until Ctrl-C",
     "watch": "ends Helm's process at its deadline; that file imports nothing of ours",
 }
 

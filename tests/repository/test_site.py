@@ -23,7 +23,9 @@ from aks_postgres.errors import PermanentError, ProvisioningError, TemporaryErro
 from aks_postgres.preflight.errors import UnknownRegion
 
 from .our_errors import every_error
-from .when_it_fails import FILE, OURS, SYMPTOMS, document
+from .sandbox_reference import PAGE
+from .sandbox_reference import document as sandbox_reference
+from .when_it_fails import FILE, OURS, SYMPTOMS, document, slug
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -104,6 +106,44 @@ def test_every_code_has_one_symptom_and_every_error_a_row() -> None:
     # Azure's refusals are the codes; a root has no message of its own.
     roots = {ProvisioningError, TemporaryError, PermanentError, AzureRefused}
     assert kinds - roots <= set(OURS)
+
+
+def test_every_message_of_the_error_table_is_linked_to_its_section() -> None:
+    text = FILE.read_text()
+    linked = dict(re.findall(r"^\| `(\w+)` \| \[[^]]+\]\(#([^)]+)\) \|$", text, re.M))
+    assert linked.keys() == {*RULES.keys(), *(kind.__name__ for kind in OURS)}
+    sections = {
+        slug(heading): body for heading, body in re.findall(r"^##+ (.+)\n((?:(?!##).*\n)*)", text, re.M)
+    }
+    for code, anchor in linked.items():
+        assert f"`{code}`" in sections[anchor], code
+
+
+def test_the_sandboxs_reference_is_made_of_its_docstrings() -> None:
+    assert PAGE.read_text() == sandbox_reference(), "python -m tests.repository.sandbox_reference"
+
+
+HOW_TO = [
+    "schedule-rebuilds",
+    "run-from-the-ui",
+    "add-a-region",
+    "approve-a-rebuild",
+    "adopt",
+    "tear-down",
+    "bring-versions-up-to-date",
+    "locked-down-tenants",
+    "private-networks",
+    "get-notifications",
+    "send-a-recording",
+    "deploy-a-database",
+]
+
+
+def test_every_how_to_is_there_and_in_the_readme() -> None:
+    pages = {Path(page).stem for page in PAGES if page.startswith("how-to/")}
+    assert pages == set(HOW_TO)
+    readme = (REPOSITORY / "README.md").read_text()
+    assert [page for page in HOW_TO if f"docs/how-to/{page}.md" not in readme] == []
 
 
 def commands(page: str) -> list[list[str]]:

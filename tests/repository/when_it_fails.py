@@ -5,6 +5,7 @@ What is done by itself, and what a person does, are the table's; a symptom and i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -262,6 +263,17 @@ SYMPTOMS = {
             ),
         ),
         Symptom(
+            "AKS doesn't take the subnet",
+            "The subnet of network.subnet_id isn't there, is too small, or is for something else.",
+            (
+                "SubnetNotFound",
+                "InsufficientSubnetSize",
+                "SubnetIsFull",
+                "SubnetIsDelegated",
+                "ServiceCidrOverlapExistingSubnetsCidr",
+            ),
+        ),
+        Symptom(
             "It can't be changed in place",
             "Azure fixes this field when the resource is made.",
             ("PropertyChangeNotAllowed",),
@@ -358,6 +370,17 @@ OURS: dict[type[ProvisioningError], tuple[str, str]] = {
 }
 
 
+def headings() -> dict[str, str]:
+    """Each code of the error table, and the heading that it is told under."""
+    every = (symptom for chapter in SYMPTOMS.values() for symptom in chapter)
+    return {code: symptom.heading for symptom in every for code in symptom.codes}
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as MkDocs and forges make it."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.casefold()).replace(" ", "-")
+
+
 def document() -> str:
     """docs/when-it-fails.md."""
     lines = [
@@ -369,8 +392,18 @@ def document() -> str:
         "**First of all: run it again.** A run goes on where the last one stopped. It waits for what Azure is still",
         "working on, and repeats nothing.",
         "",
-        "Search this page for the code in your message, such as `QuotaExceeded`. Every message says what happened,",
-        "where, and what to do. Times are Azure's: on the sandbox they pass as fast as its clock.",
+        "Every message says what happened, where, and what to do. Find its code in the table. Times are Azure's: on",
+        "the sandbox they pass as fast as its clock.",
+        "",
+        "## Find your code",
+        "",
+        "| code | section |",
+        "| --- | --- |",
+        *(f"| `{code}` | [{heading}](#{slug(heading)}) |" for code, heading in sorted(headings().items())),
+        *(
+            f"| `{kind}` | [Messages of our own](#messages-of-our-own) |"
+            for kind in sorted(one.__name__ for one in OURS)
+        ),
         "",
     ]
     for chapter, symptoms in SYMPTOMS.items():

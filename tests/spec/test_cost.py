@@ -141,3 +141,14 @@ def test_every_price_has_a_meter_a_date_and_a_source() -> None:
 def test_the_prices_are_installed_with_the_package() -> None:
     project = tomllib.loads((Path(module.__file__).parents[3] / "pyproject.toml").read_text())
     assert "*.yaml" in project["tool"]["setuptools"]["package-data"]["aks_postgres.reports"]
+
+
+def test_a_database_adds_its_volumes_whose_price_nobody_read() -> None:
+    without = cost_of(spec_from({}))
+    given = {"instances": 3, "storage": {"wal_size_gib": 20}}
+    cost = cost_of(spec_from({"database": given}))
+    more = [one.what for one in cost.lines[len(without.lines) :]]
+    assert more == ["3 volumes of 64 GiB (premium_ssd)", "3 volumes for the WAL of 20 GiB (premium_ssd)"]
+    assert set(more) <= set(cost.unknown)
+    local = {"storage": {"storage_class": "local_nvme"}}
+    assert len(cost_of(spec_from({"database": local})).lines) == len(without.lines)

@@ -19,6 +19,7 @@ from aks_postgres.foreign_text import (
     shown,
     without_known,
 )
+from aks_postgres.limits import limits
 
 KEY = "Ab1+" * 21 + "Q=="
 PEM = "\n".join(
@@ -130,7 +131,7 @@ def test_what_a_person_needs_to_read_stays(text: str) -> None:
 
 @pytest.fixture
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_text, "_secrets", {})
+    monkeypatch.setattr(foreign_text, "kept_secrets", {})
 
 
 @pytest.mark.usefixtures("nothing_known")
@@ -163,7 +164,7 @@ def test_a_key_of_several_lines_is_removed_line_by_line_and_words_stay() -> None
 
 @pytest.mark.usefixtures("nothing_known")
 def test_not_more_secrets_are_kept_than_a_worker_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_text, "_MOST_SECRETS", 12)
+    monkeypatch.setattr(limits, "secrets", 12)
     for number in range(50):
         keep_secret(f"secret-{number:04}")
     assert "secret-0049" not in without_known("secret-0049")

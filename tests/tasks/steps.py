@@ -31,6 +31,7 @@ from aks_postgres.tasks.namespaces import ensure_namespaces
 from aks_postgres.tasks.public_ip import ensure_network_role, ensure_public_ip
 from aks_postgres.tasks.resource_group import ensure_backup_group, ensure_resource_group
 from aks_postgres.tasks.storage import ensure_backup_container, ensure_blob_roles, ensure_storage_account
+from aks_postgres.tasks.subnet import ensure_subnet_role
 
 from .world import Step
 
@@ -57,6 +58,7 @@ STEPS = {
         ensure_metrics_rule, ("spec", "place", "resource_group", "monitor_workspace", "metrics_endpoint")
     ),
     "logs_rule": Step(ensure_logs_rule, ("spec", "place", "resource_group", "log_workspace")),
+    "subnet_role": Step(ensure_subnet_role, ("spec", "identity")),
     "cluster": Step(ensure_cluster, ("spec", "place", "resource_group", "identity")),
     "requested": Step(request_cluster, ("spec", "place", "resource_group", "identity", "log_workspace")),
     "metrics_association": Step(ensure_metrics_association, ("cluster", "metrics_rule")),

@@ -7,6 +7,7 @@ import pytest
 
 from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet
 from aks_postgres.errors import ImmutableChange
+from aks_postgres.limits import limits
 from aks_postgres.resources.managed_cluster import as_ranges
 
 from .conftest import place_for, world_with
@@ -268,7 +269,7 @@ async def test_from_outside_the_ranges_the_address_that_azure_sees_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Azure drops the packets, so there is no answer to read a reason from; the wait is real seconds."""
-    monkeypatch.setattr("aks_postgres.kubernetes.client._CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(limits, "kubernetes_connect_s", 0.2)
     await world.prepare("cluster")
     world.azure.settings(egress_address="20.51.7.10")
     world.azure.step(LONG_S)
@@ -288,7 +289,7 @@ async def test_ranges_that_arent_in_effect_yet_are_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to two minutes: https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges"""
-    monkeypatch.setattr("aks_postgres.kubernetes.client._CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(limits, "kubernetes_connect_s", 0.2)
     await world.prepare("cluster")
     world.azure.settings(egress_address="20.51.7.10", durations={"aks_authorized_ranges": LONG_S})
     world.place = place_for(world.azure, world.spec, authorized_ip_ranges=("20.51.7.10/32",))

@@ -10,6 +10,7 @@ import pytest
 
 from aks_postgres.arm.errors import AzureRefused, NotOurs
 from aks_postgres.errors import ImmutableChange
+from aks_postgres.limits import limits
 from aks_postgres.reports.outputs import FieldChange
 
 from .resources import RESOURCES, Fixed, Resource
@@ -255,8 +256,8 @@ async def test_a_lost_answer_is_looked_up_and_the_write_not_repeated(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real seconds for an answer; the sandbox's clock runs a thousand times as fast."""
-    monkeypatch.setattr("aks_postgres.arm.client._READ_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("aks_postgres.arm.reconcile._ARRIVES_WITHIN_S", 400)
+    monkeypatch.setattr(limits, "arm_read_s", 0.5)
+    monkeypatch.setattr("aks_postgres.arm.reconcile.ARRIVES_WITHIN_S", 400)
 
 
 @pytest.mark.usefixtures("impatient")

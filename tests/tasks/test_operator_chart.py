@@ -24,6 +24,7 @@ from aks_postgres.kubernetes.client import kubeconfig_of
 from aks_postgres.kubernetes.helm import helm
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL
 from aks_postgres.kubernetes.operator_chart import chart_of
+from aks_postgres.limits import limits
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import OperatorSpec
 from aks_postgres.spec.problems import spec_from
@@ -449,7 +450,7 @@ class TestInterruptedRelease:
     async def test_an_api_server_that_falls_silent_ends_the_call_and_the_next_run_goes_on(
         self, world: World, kube: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("aks_postgres.kubernetes.helm._WRITE_DEADLINE_S", 4.0)
+        monkeypatch.setattr(limits, "helm_write_s", 4.0)
         await world.prepare("namespaces")
         world.azure.fault(
             {"delay_s": 1_000_000}, service="kubernetes", method="PATCH", path="/deployments/", times=99
@@ -459,7 +460,7 @@ class TestInterruptedRelease:
             await other.run("operator")
         assert revisions(kube) == [(1, "pending-install")]
         world.azure.control("DELETE", "faults")
-        monkeypatch.setattr("aks_postgres.kubernetes.helm._WRITE_DEADLINE_S", 60.0)
+        monkeypatch.setattr(limits, "helm_write_s", 60.0)
         waits = other.when("waiting")
         made = await other.run("operator")
         assert made.change.kind == "updated"

@@ -11,6 +11,7 @@ import yaml
 import azure_sandbox.data
 from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.kubernetes_types import wrong_types
+from aks_postgres.limits import limits
 from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.preflight.operator_check import judge_operator
 from aks_postgres.runs.session import run_session
@@ -220,7 +221,7 @@ class TestChart:
     async def test_a_chart_that_unpacks_without_an_end_is_none(
         self, azure: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("aks_postgres.kubernetes.operator_chart._LARGEST_UNPACKED", 1000)
+        monkeypatch.setattr(limits, "chart_bytes", 1000)
         (found,) = await self.verdict(self.spec(azure, tmp_path, packed(), {}))
         assert "operator.chart: no Helm chart" in found
         assert "it unpacks to more than 1000 bytes" in found

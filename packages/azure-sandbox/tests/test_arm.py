@@ -246,6 +246,6 @@ def test_the_sdks_register_a_provider_by_themselves(
     client = sandbox.client(ManagedServiceIdentityClient)
     made = client.user_assigned_identities.create_or_update("rg-test", "mi-a", {"location": "canadacentral"})
     assert made.name == "mi-a"
-    registering = [one for one in sandbox.ledger() if one["operation"] == "Providers_Register"]
-    assert [one["status"] for one in registering] == [200]
+    registering = [entry for entry in sandbox.ledger() if entry["operation"] == "Providers_Register"]
+    assert [entry["status"] for entry in registering] == [200]
     assert "2016-02-01" in str(registering)

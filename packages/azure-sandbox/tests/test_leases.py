@@ -137,6 +137,7 @@ def test_a_lease_request_that_makes_no_sense_is_refused(
     assert sandbox.arm("POST", f"{container}/lease", body, api_version=API).status_code == 400
 
 
+@pytest.mark.thorough
 def test_the_resource_provider_takes_1200_writes_an_hour(sandbox: SandboxProcess, container: str) -> None:
     sandbox.control("POST", "clock", {"speed": 1})
     answer = None

@@ -229,8 +229,8 @@ def test_grafanas_operations_say_it_as_recorded(sandbox: SandboxProcess, group: 
         ended = sandbox.arm("GET", url)
         keys = ("status", "error", "properties")
         return [
-            (one.status_code, {key: one.json()[key] for key in keys if key in one.json()})
-            for one in (running, ended)
+            (answer.status_code, {key: answer.json()[key] for key in keys if key in answer.json()})
+            for answer in (running, ended)
         ]
 
     assert documents(sandbox.arm("PUT", path, GRAFANA, api_version="2023-09-01")) == [

@@ -1,17 +1,17 @@
 """The parts that can be tried without a server: clock, buckets, routes, shapes, assertions."""
 
 import asyncio
-import base64
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jwt.utils import base64url_encode
 
 from azure_sandbox.core.call import merge_patch
 from azure_sandbox.core.clock import Clock
 from azure_sandbox.core.entra import EntraError
+from azure_sandbox.core.issuer import TokenSigner
 from azure_sandbox.core.shapes import misfit
 from azure_sandbox.core.throttling import Throttling
 from azure_sandbox.server.coverage import document, table
@@ -151,6 +151,7 @@ def test_the_document_of_what_is_emulated_is_current() -> None:
 
 # Workload identity: a token of a cluster's for one of ours.
 
+SIGNER = TokenSigner()
 ISSUER, SUBJECT, AUDIENCE = (
     "https://issuer.example/",
     "system:serviceaccount:ns:sa",
@@ -171,7 +172,7 @@ def federated(tmp_path: Path) -> tuple[Sandbox, dict[str, str]]:
         f"{kind}/federatedIdentityCredentials",
         {"properties": {"issuer": ISSUER, "subject": SUBJECT, "audiences": [AUDIENCE]}},
     )
-    sandbox.entra.issuers[ISSUER] = lambda token: token.endswith(".good")
+    sandbox.entra.issuers[ISSUER] = SIGNER.verifies
     form = {
         "client_id": principal.client_id,
         "grant_type": "client_credentials",
@@ -181,10 +182,13 @@ def federated(tmp_path: Path) -> tuple[Sandbox, dict[str, str]]:
     return sandbox, form
 
 
-def assertion(signature: str = "good", **claims: Any) -> str:
-    content = {"iss": ISSUER, "sub": SUBJECT, "aud": AUDIENCE, "exp": time.time() + 60, **claims}
-    payload = base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
-    return f"e30.{payload}.{signature}"
+def assertion(signer: TokenSigner = SIGNER, **claims: Any) -> str:
+    return signer.sign({"iss": ISSUER, "sub": SUBJECT, "aud": AUDIENCE, "exp": time.time() + 60, **claims})
+
+
+def unsigned(payload: str, header: str = '{"alg": "RS256"}') -> str:
+    """A token of these texts, with a signature of nothing."""
+    return ".".join(base64url_encode(text.encode()).decode() for text in (header, payload, "x"))
 
 
 def test_a_federated_token_is_exchanged(federated: tuple[Sandbox, dict[str, str]]) -> None:
@@ -202,9 +206,14 @@ def test_a_federated_token_is_exchanged(federated: tuple[Sandbox, dict[str, str]
         (assertion(sub="system:serviceaccount:ns:other"), 700213),
         (assertion(iss="https://issuer.example"), 700213),  # The slash at the end belongs to the issuer.
         (assertion(aud="other"), 700213),
-        (assertion(signature="forged"), 700027),
+        (assertion(signer=TokenSigner()), 700027),
         (assertion(exp=1), 700024),
         ("nonsense", 700030),
+        ("a.b.c", 700030),
+        (unsigned("[" * 10_000), 700030),
+        (unsigned("{}", "[" * 10_000), 700030),
+        (unsigned("[]"), 700030),
+        (unsigned('{"iss": 1, "sub": 2}'), 700213),
     ],
 )
 def test_a_federated_token_that_does_not_match_is_refused(

@@ -63,7 +63,7 @@ def test_a_policy_deploys_what_doesnt_exist_some_time_after_the_write(
     settings = f"{path}/providers/Microsoft.Insights/diagnosticSettings"
     assert arm(sandbox, "GET", f"{settings}/s").status_code == 404
     sandbox.step(601)
-    assert [one["name"] for one in arm(sandbox, "GET", settings).json()["value"]] == ["s"]
+    assert [setting["name"] for setting in arm(sandbox, "GET", settings).json()["value"]] == ["s"]
 
 
 def test_a_diagnostic_setting_is_in_no_list_of_resources_and_an_action_group_is(
@@ -79,7 +79,7 @@ def test_a_diagnostic_setting_is_in_no_list_of_resources_and_an_action_group_is(
     body = {"location": "Global", "properties": {"groupShortName": "on-call"}}
     assert arm(sandbox, "PUT", action, body).status_code == 201
     listed = arm(sandbox, "GET", f"{group}/resources").json()["value"]
-    assert {one["name"] for one in listed} == {"mi-a", "on-call"}
+    assert {resource["name"] for resource in listed} == {"mi-a", "on-call"}
     assert arm(sandbox, "GET", setting).json()["properties"]["workspaceId"] == "/w"
     assert arm(sandbox, "DELETE", setting).status_code == 200
     assert arm(sandbox, "DELETE", setting).status_code == 204

@@ -119,10 +119,11 @@ def test_orchestrators_are_the_versions_in_the_older_form(sandbox: SandboxProces
     answer = sandbox.arm("GET", f"{place}/orchestrators", api_version="2019-04-01")
     assert answer.status_code == 200
     listed = {
-        one["orchestratorVersion"]: one["upgrades"] for one in answer.json()["properties"]["orchestrators"]
+        version["orchestratorVersion"]: version["upgrades"]
+        for version in answer.json()["properties"]["orchestrators"]
     }
     newer = sandbox.arm("GET", f"{place}/kubernetesVersions", api_version="2026-08-01").json()["values"]
     assert listed.keys() == {patch for minor in newer for patch in minor["patchVersions"]}
     for minor in newer:
         for patch, found in minor["patchVersions"].items():
-            assert [one["orchestratorVersion"] for one in listed[patch]] == found["upgrades"]
+            assert [version["orchestratorVersion"] for version in listed[patch]] == found["upgrades"]

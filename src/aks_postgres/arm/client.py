@@ -6,6 +6,7 @@ The outermost flow opens it and closes it; steps are given it (`runs.step`), and
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -45,6 +46,7 @@ from aks_postgres.arm.response_checks import (
     whole,
 )
 from aks_postgres.arm.responses import Answer, answer_of, json_of
+from aks_postgres.limits import limits
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.plan import PlannedResource
 
@@ -61,9 +63,8 @@ if TYPE_CHECKING:
 
     from aks_postgres.spec.ignore_changes import IgnoredChanges
 
-# Real seconds. A new connection takes well under a second; ARM answers within 60 s or not at all.
+# Real seconds. A new connection takes well under one.
 _CONNECT_TIMEOUT_S = 10
-_READ_TIMEOUT_S = 60  # from one piece of an answer to the next; the whole may take twice that
 
 
 class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
@@ -83,7 +84,7 @@ class FreshTokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
             response.http_response.status_code == 401
             and "expired" in str(json_of(await whole(request, response))).casefold()
         ):
-            journal().note("the access token had expired; going on with a new one")
+            journal().note("the access token had expired; going on with a new one", logging.INFO)
             await self._renewable.renew()
             self._token = None
             response = await super().send(request)
@@ -291,7 +292,7 @@ async def open_azure(
             session=session,
             session_owner=False,
             connection_timeout=_CONNECT_TIMEOUT_S,
-            read_timeout=_READ_TIMEOUT_S,
+            read_timeout=limits.arm_read_s,
         )
         facts = await cloud_facts(session, endpoint)
         async with open_credential(facts, transport) as credential:
@@ -306,7 +307,7 @@ async def open_azure(
                     ShapePolicy(),
                     ErrorPolicy(),
                     PacePolicy(account),
-                    TimeLimitPolicy(2 * _READ_TIMEOUT_S),
+                    TimeLimitPolicy(2 * limits.arm_read_s),
                     RequestIdPolicy(),
                     HeadersPolicy(),
                     UserAgentPolicy("aks-postgres"),

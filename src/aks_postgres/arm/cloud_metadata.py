@@ -15,6 +15,7 @@ import aiohttp
 
 from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault
+from aks_postgres.spec import clouds
 
 _API_VERSION = "2022-09-01"
 # Real seconds. It is one small answer, without signing in.
@@ -29,13 +30,15 @@ class CloudFacts:
         portal: URL of the portal, without a slash at its end.
         login: URL of Microsoft Entra ID, likewise.
         audience: what a token for ARM is for.
-        storage_suffix: DNS suffix of storage, such as core.windows.net.
+        storage_suffix: DNS suffix of storage.
+        dns_suffix: what names of public IP addresses end in.
     """
 
-    portal: str = "https://portal.azure.com"
-    login: str = "https://login.microsoftonline.com"
-    audience: str = "https://management.azure.com"
-    storage_suffix: str = "core.windows.net"
+    portal: str = clouds.PORTAL
+    login: str = clouds.LOGIN
+    audience: str = clouds.ARM
+    storage_suffix: str = clouds.STORAGE_SUFFIX
+    dns_suffix: str = clouds.DNS_SUFFIX
 
 
 async def cloud_facts(http: aiohttp.ClientSession, endpoint: str) -> CloudFacts:
@@ -64,10 +67,10 @@ def facts_in(found: Any, endpoint: str) -> CloudFacts | None:
         found: the answer: one cloud, or a list of those that this one knows.
         endpoint: ARM's.
     """
-    clouds = found if isinstance(found, list) else [found]
+    told = found if isinstance(found, list) else [found]
     mine = [
         entry
-        for entry in clouds
+        for entry in told
         if isinstance(entry, dict) and _plain(entry.get("resourceManager")) == _plain(endpoint)
     ]
     if len(mine) != 1:
@@ -91,6 +94,7 @@ def facts_in(found: Any, endpoint: str) -> CloudFacts | None:
         login=login.rstrip("/"),
         audience=endpoint if own else audiences[0],
         storage_suffix=suffix.strip("."),
+        dns_suffix=clouds.dns_suffix(endpoint),
     )
 
 

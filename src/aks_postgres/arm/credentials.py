@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
+import jwt
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
@@ -27,18 +26,15 @@ from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.way_to_azure import fault_on_the_way, refuse_unusable_proxy
 from aks_postgres.files.given_files import FileRefused, read_given
 from aks_postgres.foreign_text import keep_secret
+from aks_postgres.limits import limits
+from aks_postgres.spec import clouds
 
 ARM_ENDPOINT_VARIABLE = "AKS_POSTGRES_ARM_ENDPOINT"
-PUBLIC_ARM_ENDPOINT = "https://management.azure.com"
-# Real seconds: a token comes within 2; az alone may take 10 to start.
-_FIRST_TOKEN_S = 9.5
-# Certificates with their chain and key have some kilobytes.
-_LONGEST_FILE = 65536
 
 
 def arm_endpoint() -> str:
     """Where ARM is: the public cloud's, unless the environment says otherwise (sandbox, sovereign clouds)."""
-    return (os.environ.get(ARM_ENDPOINT_VARIABLE) or PUBLIC_ARM_ENDPOINT).rstrip("/")
+    return (os.environ.get(ARM_ENDPOINT_VARIABLE) or clouds.ARM).rstrip("/")
 
 
 def _choose(facts: CloudFacts, transport: Any) -> tuple[str, Callable[[], Any]]:
@@ -101,7 +97,7 @@ def _by_token_file(**options: Any) -> Any:
 
 def _secret_file(variable: str) -> bytes:
     try:
-        return read_given(os.environ[variable], _LONGEST_FILE)
+        return read_given(os.environ[variable], limits.credential_bytes)
     except FileRefused as refused:
         raise ValueError(f"{variable}: {refused}.") from None
 
@@ -113,7 +109,7 @@ def keep_secrets_of_environment() -> None:
     for name in ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"):
         if path := os.environ.get(name):
             with suppress(FileRefused):  # told where it is needed
-                keep_secret(read_given(path, _LONGEST_FILE))
+                keep_secret(read_given(path, limits.credential_bytes))
 
 
 class RenewableCredential:
@@ -180,11 +176,11 @@ async def open_credential(facts: CloudFacts, transport: Any) -> AsyncIterator[Re
     )
     try:
         try:
-            async with asyncio.timeout(_FIRST_TOKEN_S):
+            async with asyncio.timeout(limits.token_s):
                 await credential.get_token(f"{facts.audience}/.default")
         except TimeoutError:
             raise CredentialsRefused(
-                f"no token within {_FIRST_TOKEN_S:.0f} s; source tried: {source}.", way_out=hint
+                f"no token within {limits.token_s:.0f} s; source tried: {source}.", way_out=hint
             ) from None
         except ClientAuthenticationError as error:
             status = (error.response.status_code if error.response is not None else None) or 0
@@ -255,15 +251,15 @@ async def caller(credential: Any, audience: str) -> tuple[str, str, str]:
     """
     token = (await credential.get_token(f"{audience}/.default")).token
     try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        # Who signed it is Azure's business: the token goes to nobody but ARM.
+        claims = jwt.decode(token, options={"verify_signature": False})
         kind = (
             "User"
             if claims.get("idtyp", "app" if "scp" not in claims else "user") == "user"
             else "ServicePrincipal"
         )
         return claims["oid"], claims["tid"], kind
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+    except (jwt.PyJWTError, KeyError, TypeError):
         raise CredentialsRefused(
             "the access token doesn't say who the caller is (no oid claim).",
             way_out="Use a service principal, a managed identity or az login; then run again.",

@@ -63,6 +63,11 @@ QUOTA = _stop(
 CAPACITY = _again("Azure has no capacity for this VM size right now", 900, 300, NotEffectiveYet)
 HEALING = _again("AKS goes on trying by itself", 1200, 60, NotEffectiveYet)
 SPREADING = "what was just made hasn't reached every Azure front end yet"
+_SUBNET_FULL = _stop(
+    "The subnet needs a free address for each node that the pools may grow to: give network.subnet_id a larger one, or "
+    "set max_count lower; then run again."
+)
+
 
 RULES: dict[str, Rule] = {
     # --- busy, changed, overtaken -------------------------------------------------------------------------
@@ -114,7 +119,7 @@ RULES: dict[str, Rule] = {
         "provision does so for the operator's. Then run again."
     ),
     "NotKubernetes": _stop(
-        "That isn't how the cluster's API answers: look at what stands between (HTTPS_PROXY, a firewall, a gateway), "
+        "That isn't how the cluster's API answers. Look at what stands between (HTTPS_PROXY, a firewall, a gateway), "
         "and have it let the API server's host through (NO_PROXY); then run again."
     ),
     "Invalid": _stop(
@@ -229,6 +234,14 @@ RULES: dict[str, Rule] = {
     "TooLarge": _stop("Look at what answers there, such as a proxy or another file; then run again."),
     "NotImplemented": _stop(
         "Azure, or the sandbox, doesn't have this operation; report it with the message."
+    ),
+    # https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/error-codes/aks-error-code-page
+    "SubnetNotFound": _stop("Set network.subnet_id to a subnet that is there, then run again."),
+    "InsufficientSubnetSize": _SUBNET_FULL,
+    "SubnetIsFull": _SUBNET_FULL,
+    "SubnetIsDelegated": _stop("Set network.subnet_id to a subnet without delegation, then run again."),
+    "ServiceCidrOverlapExistingSubnetsCidr": _stop(
+        "Set network.subnet_id to a subnet of a network that keeps clear of 10.0.0.0/16, then run again."
     ),
     "PropertyChangeNotAllowed": _stop("Azure can't change this in place; rebuild the environment."),
     "DenyAssignmentAuthorizationFailed": _stop("The resource is managed by Azure itself; leave it alone."),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from aks_postgres.arm import clock
@@ -31,7 +32,7 @@ _MOST_WRITES = 4
 # A resource may be invisible for a moment after the write that made it (storage: about a second).
 _APPEARS_WITHIN_S = 120
 # A write that got no answer in time may be carried out later, and would undo what came in between.
-_ARRIVES_WITHIN_S = 120
+ARRIVES_WITHIN_S = 120
 # Whose operation is waited for: one found running (AKS starts some of its own), or the one just started.
 _EARLIER = "an operation that this step didn't start"
 _OURS = "our operation"
@@ -206,11 +207,11 @@ async def _put(
         if (fault.reached and fault.status is None) or (fault.status or 0) >= 500:
             intended.append(decision.change)
         if fault.code == "NoAnswerInTime":
-            waited = clock.minutes(_ARRIVES_WITHIN_S)
+            waited = clock.minutes(ARRIVES_WITHIN_S)
             journal().note(
                 f"{resource.label}: a write got no answer in time ({fault}); looking again in {waited}"
             )
-            await clock.sleep(_ARRIVES_WITHIN_S)
+            await clock.sleep(ARRIVES_WITHIN_S)
         raise
     intended.append(decision.change)
     return answer
@@ -313,7 +314,8 @@ async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]
     )
     if foreign := states if whose == _EARLIER else states[1:]:
         waited = clock.minutes(clock.now_s() - began_s)
-        journal().note(f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})")
+        told = f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})"
+        journal().note(told, logging.INFO)
     return live
 
 

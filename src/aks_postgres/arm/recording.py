@@ -52,6 +52,15 @@ class Recording:
             {"recorded_by": f"aks-postgres {product_version()}", "at": f"{datetime.now(UTC):%Y-%m-%d}"}
         )
 
+    def run(self, command: str, spec: Json) -> None:
+        """Keep what was run, so that it can be run again on a sandbox.
+
+        Args:
+            command: such as provision; empty where a sandbox can't repeat it.
+            spec: what may be kept of its spec (`reports.recordings.repeatable`).
+        """
+        self._write({"run": command, "spec": spec})
+
     def arm(
         self, request: Any, began_s: float, response: Any | None, failure: BaseException | None = None
     ) -> None:

@@ -182,7 +182,7 @@ class BoundedResponse(aiohttp.ClientResponse):
         if self._body is None:
             self._body = await read_bounded(self)
             # azure-core unpacks by itself, without a limit.
-            _see_size(self._body, self.headers.get("Content-Encoding", ""))
+            see_size(self._body, self.headers.get("Content-Encoding", ""))
         return await super().read()
 
 
@@ -204,7 +204,8 @@ async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(found)
 
 
-def _see_size(body: bytes, encoding: str) -> None:
+def see_size(body: bytes, encoding: str) -> None:
+    """Refuse a packed body that can't be unpacked, or to more than is read."""
     if encoding not in ("gzip", "deflate") or not body:
         return
     unpacking = zlib.decompressobj(31 if encoding == "gzip" else -zlib.MAX_WBITS)

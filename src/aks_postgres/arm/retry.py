@@ -55,11 +55,12 @@ async def send(operation: Callable[..., Awaitable[Any]], *arguments: Any, **opti
     Raises:
         ArmFault: for every kind of failure, network included.
     """
-    answer: Answer = await _once(lambda: operation(*arguments, cls=as_answer, **options))
+    answer: Answer = await once(lambda: operation(*arguments, cls=as_answer, **options))
     return answer
 
 
-async def _once(call: Callable[[], Awaitable[Any]]) -> Any:
+async def once(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The call's result, once; what the SDK raises becomes an ArmFault."""
     try:
         return await call()
     # `from None`: tracebacks are logged, and the SDK's errors hold Azure's text as it came, with whatever is in it.
@@ -207,7 +208,7 @@ async def read(
 
 async def read_path(label: str, get: Callable[[], Awaitable[Answer]]) -> Answer:
     """Run a read that no SDK operation has (`Azure.get`), with retries."""
-    return await with_retries(label, lambda: _once(get))
+    return await with_retries(label, lambda: once(get))
 
 
 async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -216,10 +217,10 @@ async def read_once(get: Callable[[], Awaitable[Answer]]) -> Answer:
     Raises:
         ArmFault: for every kind of failure.
     """
-    answer: Answer = await _once(get)
+    answer: Answer = await once(get)
     return answer
 
 
 async def read_list(label: str, fetch: Callable[[], Awaitable[T]]) -> T:
     """Run a listing, with retries."""
-    return await with_retries(label, lambda: _once(fetch))
+    return await with_retries(label, lambda: once(fetch))

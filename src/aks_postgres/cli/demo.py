@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aks_postgres.cli.hints import pasted
+from aks_postgres.commands import pasted
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.files.given_files import writing
 from aks_postgres.files.own_folder import make_own_folder
@@ -47,7 +47,7 @@ def start(folder: Folder = Path(".demo")) -> None:
 
     folder = folder.absolute()
     make_own_folder(folder)
-    server = _Part.running(folder, "server") or _launch_server(folder)
+    server = Part.running(folder, "server") or launch_server(folder)
     state = folder / "sandbox"
     sandbox = find_sandbox(state)
     problem: str | None = "the sandbox runs without"
@@ -93,14 +93,14 @@ def stop(folder: Folder = Path(".demo")) -> None:
 
     folder = folder.absolute()
     stopped = []
-    worker = _Part.running(folder, "worker")
+    worker = Part.running(folder, "worker")
     if worker:
         worker.stop()
         stopped.append(f"the worker (process {worker.pid})")
     sandbox = stop_sandbox(folder / "sandbox")
     if sandbox:
         stopped.append(f"the sandbox (process {sandbox.pid})")
-    server = _Part.running(folder, "server")
+    server = Part.running(folder, "server")
     if server:
         server.stop()
         stopped.append(f"the Prefect server (process {server.pid})")
@@ -112,7 +112,7 @@ def stop(folder: Folder = Path(".demo")) -> None:
         print("Nothing of the demo was running.")
 
 
-class _Part:
+class Part:
     """A process of the demo that outlives the command: the Prefect server or the worker."""
 
     _MARKS: Mapping[str, tuple[str, ...]] = {
@@ -126,7 +126,7 @@ class _Part:
         self._marks = [mark.format(**facts) for mark in self._MARKS[name]]
 
     @classmethod
-    def running(cls, folder: Path, name: str) -> _Part | None:
+    def running(cls, folder: Path, name: str) -> Part | None:
         """The one that the folder's record names, if it lives."""
         try:
             facts = json.loads((folder / f"{name}.json").read_text())
@@ -138,7 +138,7 @@ class _Part:
     @classmethod
     def launch(
         cls, folder: Path, name: str, command: list[str], environment: Mapping[str, str], **facts: Any
-    ) -> _Part:
+    ) -> Part:
         """Start it in the background and record it; it isn't ready yet."""
         from aks_postgres.cli.processes import start_detached
 
@@ -196,7 +196,7 @@ class _Part:
             ) from None
 
 
-def _url(server: _Part) -> str:
+def _url(server: Part) -> str:
     return f"http://127.0.0.1:{server.facts['port']}"
 
 
@@ -213,7 +213,8 @@ def _get(url: str, path: str, body: Any = None) -> Any:
         return None
 
 
-def _launch_server(folder: Path) -> _Part:
+def launch_server(folder: Path) -> Part:
+    """Start the demo's Prefect server, at a free port."""
     port = _free_port()
     environment = _prefect_environment(folder) | {
         # The UI is told by these where the API is; the flag below is for `stop`, to know its own.
@@ -225,7 +226,7 @@ def _launch_server(folder: Path) -> _Part:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
-    return _Part.launch(folder, "server", ["server", "start", "--port", str(port)], environment, port=port)
+    return Part.launch(folder, "server", ["server", "start", "--port", str(port)], environment, port=port)
 
 
 def _postgres_problem() -> str | None:
@@ -265,19 +266,19 @@ def _register(apply: list[str], environment: Mapping[str, str]) -> None:
         )
 
 
-def _worker(folder: Path, server: _Part, sandbox: RunningSandbox, environment: Mapping[str, str]) -> _Part:
+def _worker(folder: Path, server: Part, sandbox: RunningSandbox, environment: Mapping[str, str]) -> Part:
     """The worker of this server and this sandbox; it has taken up its work."""
     from aks_postgres.deploy.rendering import HEARTBEAT_S
     from aks_postgres.deploy.work_pools import WORK_POOL
 
     serves = [server.pid, sandbox.pid]
-    worker = _Part.running(folder, "worker")
+    worker = Part.running(folder, "worker")
     if worker and worker.facts.get("serves") == serves:
         return worker
     if worker:
         worker.stop()
     of_runs = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
-    worker = _Part.launch(
+    worker = Part.launch(
         folder,
         "worker",
         ["worker", "start", "--pool", WORK_POOL, "--name", "demo"],

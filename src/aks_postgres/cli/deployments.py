@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aks_postgres.cli.spec_options import State, UseSandbox, state_folder, with_stand_ins
+from aks_postgres.commands import SANDBOX_STATE, pasted
 from aks_postgres.deploy.work_pools import DATA, POOLS, WORK_POOL, Identity, PoolType
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.files.given_files import FileRefused, read_given, writing
@@ -30,7 +31,6 @@ PREFECT_YAML = Path("prefect.yaml")
 REGIONS_FILES = (Path("deployments/regions.yaml"), Path("regions.yaml"))
 FOLDER = Path("deployments")
 ENV_FILE = FOLDER / ".env"
-_COMMAND = "aks-postgres deployments"
 # Events reach a server's automations within a second or two; a busy one takes longer.
 _SENT_WITHIN_S = 60.0
 # Prefect's own default.
@@ -89,7 +89,9 @@ def init(
         raise CommandFailed(
             f"{file} is there already; edit it, or name another", ExitCode.BAD_INPUT
         ) from None
-    print(f"{file} written. Edit it, then register what it says: {_COMMAND} apply --regions {file}")
+    print(
+        f"{file} written. Edit it, then register what it says: {pasted('deployments', 'apply', '--regions', str(file))}"
+    )
 
 
 @app.command()
@@ -115,11 +117,13 @@ def render(
             live.splitlines(), wanted.splitlines(), str(output), "wanted", lineterm=""
         )
         print("\n".join(difference))
-        raise CommandFailed(f"{output} is stale: run `{_COMMAND} render` and commit what it writes")
+        raise CommandFailed(
+            f"{output} is stale: run `aks-postgres deployments render` and commit what it writes"
+        )
     else:
         with writing(output):
             output.write_text(wanted, encoding="utf-8")
-        print(f"{output} written. Register it with: {_COMMAND} apply")
+        print(f"{output} written. Register it with: {pasted('deployments', 'apply')}")
 
 
 def _live(output: Path) -> str:
@@ -230,7 +234,8 @@ def check(
     _print_deployments(found)
     if any(found.values()):
         raise CommandFailed(
-            f"the server isn't what the regions file says: `{_COMMAND} apply`, and `prune` for what is left over"
+            "the server isn't what the regions file says: `aks-postgres deployments apply`, and "
+            "`aks-postgres deployments prune` for what is left over"
         )
 
 
@@ -254,6 +259,7 @@ def _regions(given: Path | None, sandbox: bool, state: Path | None) -> list[Regi
     if not (sandbox or state):
         return regions
     found = running_sandbox(state_folder(state))
+    os.environ[SANDBOX_STATE] = str(found.state)
     return [region.model_copy(update={"spec": with_stand_ins(region.spec, found)}) for region in regions]
 
 
@@ -265,7 +271,7 @@ def _regions_file(given: Path | None) -> Path:
             return file
     raise CommandFailed(
         f"there is no {' and no '.join(map(str, REGIONS_FILES))}: name the regions file with --regions, or write one "
-        f"with `{_COMMAND} init`",
+        f"with `aks-postgres deployments init`",
         ExitCode.BAD_INPUT,
     )
 
@@ -467,7 +473,8 @@ def pin(
     if check:
         if wanted != listed or files:
             raise CommandFailed(
-                f"images aren't pinned, or tags were moved: run `{_COMMAND} pin`, and look at what it changes"
+                "images aren't pinned, or tags were moved: run `aks-postgres deployments pin`, and look at what it "
+                "changes"
             )
         return
     write_images(folder / "images.yaml", wanted)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aks_postgres.cli.environment import Json
+from aks_postgres.cli.hints import with_commands
 from aks_postgres.cli.spec_options import environment_command
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ def _print(found: Diagnosis) -> None:
 
     from aks_postgres.cli.listing import table
 
-    rows = [(check.name, check.verdict, check.found, check.next_step) for check in found.checks]
+    rows = [
+        (check.name, check.verdict, with_commands(check.found), with_commands(check.next_step))
+        for check in found.checks
+    ]
     console = Console(highlight=False)
     if not console.is_terminal:
         print("\n".join(table(_COLUMNS, rows)))

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from aks_postgres.cli.hints import with_commands
 from aks_postgres.cli.spec_options import environment_command
+from aks_postgres.commands import pasted
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -117,6 +119,7 @@ def print_markdown(text: str) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
+    text = with_commands(text)
     if sys.stdout.isatty():
         Console().print(Markdown(text))
     else:
@@ -247,7 +250,7 @@ def plan(
     view = asyncio.run(make_view(spec))
     if out and not view.can_t:
         write_plan(out, spec, view)
-        print(f"The plan is in {out}: aks-postgres provision --plan {shlex.quote(str(out))}", file=sys.stderr)
+        print(f"The plan is in {out}: {pasted('provision', '--plan', str(out))}", file=sys.stderr)
     if as_json:
         print(view.as_json(everything=show_all))
     else:

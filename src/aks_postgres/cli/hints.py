@@ -1,11 +1,8 @@
-"""Commands that are printed to be copied: they can be pasted as they stand."""
+"""Commands that are printed to be copied, about the environment that this process is about."""
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
-from pathlib import Path
+from aks_postgres.commands import as_pasted, pasted
 
 _where: list[str] = []
 
@@ -15,14 +12,11 @@ def is_about(*options: str) -> None:
     _where[:] = options
 
 
-def pasted(*command: str) -> str:
-    """A command of ours, for any shell in this folder: a virtual environment's isn't on the path."""
-    program = Path(sys.executable).parent / "aks-postgres"
-    on_path = shutil.which("aks-postgres")
-    is_found = not program.exists() or (on_path and Path(on_path) == program)
-    return shlex.join(["aks-postgres" if is_found else str(program), *command])
-
-
 def pasted_here(verb: str, *options: str) -> str:
     """A command about the environment that this one is about, in the same sandbox."""
     return pasted(verb, *_where, *options)
+
+
+def with_commands(text: str) -> str:
+    """A message whose commands of ours can be pasted as they stand."""
+    return as_pasted(text, _where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from aks_postgres.cli.hints import pasted_here
+from aks_postgres.cli.hints import pasted_here, with_commands
 from aks_postgres.foreign_text import shown
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def last_screen(outputs: EnvironmentOutputs, pages: dict[str, str]) -> str:
         outputs: what the run returned.
         pages: addresses in the Prefect UI, by what they are; none where the server doesn't stay.
     """
-    return shown("\n".join(line.rstrip() for line in _lines(outputs, pages)))
+    return with_commands(shown("\n".join(line.rstrip() for line in _lines(outputs, pages))))
 
 
 def _lines(outputs: EnvironmentOutputs, pages: dict[str, str]) -> Iterator[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +31,17 @@ if TYPE_CHECKING:
     from aks_postgres.spec.environment import EnvironmentSpec
 
 app = typer.Typer()
+Watch = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=3600,
+        metavar="SECONDS",
+        help="Look again every so many seconds, until Ctrl-C.",
+        show_default=False,
+    ),
+]
+_WIDE = 22
 _COLUMNS = (
     "NAME",
     "REGION",
@@ -49,24 +62,48 @@ def list_command(
     sandbox: UseSandbox = False,
     state: State = None,
     as_json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """List every environment that the credential sees in the subscription; only reads.
 
     Example: aks-postgres list --json
     """
     spec = given_spec(subscription_id=subscription_id, sandbox=sandbox, state=state)
-    from aks_postgres.runs.prefect_server import prepare_prefect
+    # Without the flows, and so without Prefect, whose import takes longer than both of Azure's lists.
+    from aks_postgres.tasks.environments import find_environments
 
-    prepare_prefect()
-    from aks_postgres.flows._listing import find_environments
+    def show() -> None:
+        found = asyncio.run(find_environments(spec))
+        if as_json:
+            print(
+                json.dumps(
+                    [environment.model_dump(mode="json") for environment in found],
+                    indent=None if watch else 2,
+                ),
+                flush=True,
+            )
+        elif found:
+            print(
+                "\n".join(table(*_without_blanks(_COLUMNS, [_row(environment) for environment in found]))),
+                flush=True,
+            )
+        else:
+            print("There is no environment in this subscription.", file=sys.stderr)
 
-    found = asyncio.run(find_environments(spec))
-    if as_json:
-        print(json.dumps([environment.model_dump(mode="json") for environment in found], indent=2))
-    elif found:
-        print("\n".join(table(*_without_blanks(_COLUMNS, [_row(environment) for environment in found]))))
-    else:
-        print("There is no environment in this subscription.", file=sys.stderr)
+    watched(show, watch)
+
+
+def watched(show: Callable[[], None], every_s: int | None) -> None:
+    """Show once, or again and again; on a terminal in the same place, in a pipe one after the other."""
+    if every_s is None:
+        show()
+        return
+    with suppress(KeyboardInterrupt):  # which is how a person ends it
+        while True:
+            if sys.stdout.isatty():
+                print("\033[H\033[2J", end="")
+            show()
+            time.sleep(every_s)
 
 
 def _row(one: FoundEnvironment) -> tuple[str, ...]:
@@ -112,6 +149,7 @@ def status(
     sandbox: UseSandbox = False,
     state: State = None,
     as_json: Json = False,
+    watch: Watch = None,
 ) -> None:
     """Say how one environment is: its cluster and pools, who writes to it, its addresses; only reads.
 
@@ -123,25 +161,33 @@ def status(
     prepare_prefect()
     from aks_postgres.flows._listing import status_of
 
-    found, addresses = asyncio.run(status_of(spec))
-    problems = [problem for environment in found for problem in environment.problems]
-    if as_json:
-        whole = {
-            "healthy": not problems,
-            "problems": problems,
-            "generations": [environment.model_dump(mode="json") for environment in found],
-            "addresses": addresses.model_dump(mode="json"),
-        }
-        print(json.dumps(whole, indent=2))
-    else:
-        for environment in found:
-            for what, shown in _lines(environment):
-                print(f"{what:18} {shown}")
-        for field, value in addresses:
-            if value and field not in ("generation", "cluster"):
-                print(f"{field.replace('_', ' '):18} {value}")
-        print(f"{'health':18} {'; '.join(problems) or 'as it should be'}")
-    if problems:
+    ill = False
+
+    def show() -> None:
+        nonlocal ill
+        found, addresses = asyncio.run(status_of(spec))
+        problems = [problem for environment in found for problem in environment.problems]
+        ill = bool(problems)
+        if as_json:
+            whole = {
+                "healthy": not problems,
+                "problems": problems,
+                "generations": [environment.model_dump(mode="json") for environment in found],
+                "addresses": addresses.model_dump(mode="json"),
+            }
+            print(json.dumps(whole, indent=None if watch else 2), flush=True)
+            return
+        rows = [row for environment in found for row in _lines(environment)]
+        rows += [
+            (field.replace("_", " "), str(value))
+            for field, value in addresses
+            if value and field not in ("generation", "cluster")
+        ]
+        rows.append(("health", "; ".join(problems) or "as it should be"))
+        print("\n".join(f"{what:{_WIDE}} {shown}" for what, shown in rows), flush=True)
+
+    watched(show, watch)
+    if ill:
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -176,6 +222,9 @@ def psql_command(
     from aks_postgres.cli.psql import psql, psql_program
 
     psql_program()
+    from aks_postgres.flows._listing import require_there
+
+    asyncio.run(require_there(spec))
     code = asyncio.run(psql(spec, database=database, replica=replica, arguments=context.args))
     if code:
         raise typer.Exit(ExitCode.FAILED)

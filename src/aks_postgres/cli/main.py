@@ -22,6 +22,7 @@ from aks_postgres.cli import (
     sandbox,
     spec_text,
 )
+from aks_postgres.cli.hints import with_commands
 from aks_postgres.exit_codes import ExitCode
 from aks_postgres.foreign_text import shown
 from aks_postgres.runs.failures import failure_of
@@ -80,7 +81,7 @@ def main() -> None:
     _end_as_by_ctrl_c()
     try:
         # An option of Typer's either takes a value or doesn't; --json may.
-        app(_record_first([part for given in sys.argv[1:] for part in _MEANS.get(given, (given,))]))
+        app(record_first([part for given in sys.argv[1:] for part in _MEANS.get(given, (given,))]))
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say_interrupted()
     except SystemExit as end:
@@ -92,11 +93,11 @@ def main() -> None:
         failure = failure_of(error)
         if failure is None:
             raise
-        print(shown(f"aks-postgres: {failure}"), file=sys.stderr)
+        print(with_commands(shown(f"aks-postgres: {failure}")), file=sys.stderr)
         sys.exit(failure.code)
 
 
-def _record_first(given: list[str]) -> list[str]:
+def record_first(given: list[str]) -> list[str]:
     """The arguments with --record in front, where the option of every command is: a person gives it anywhere."""
     for number, argument in enumerate(given):
         if argument == "--":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from aks_postgres.cli.hints import with_commands
 from aks_postgres.foreign_text import shown
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ def print_plan(
 
     lines = plan_lines(view, arm_paths=arm_paths, everything=everything)
     print_lines(lines, Console(stderr=to_error, highlight=False))
+    console = Console(stderr=True, highlight=False)
     for warning in view.warnings:
-        print(shown(f"Warning: {warning}"), file=sys.stderr)
+        for part in _parts(with_commands(shown(f"Warning: {warning}")), "", "  ", console):
+            console.print(Text(part), soft_wrap=True)
 
 
 def print_lines(lines: list[Line], console: Console) -> None:
@@ -53,7 +55,7 @@ def print_lines(lines: list[Line], console: Console) -> None:
         first, rest, style = _shape(line, signs=console.is_terminal)
         if line.kind == "title" or (line.kind == "total" and len(lines) > 1):
             console.print()
-        text = f"{line.text}  {line.name}".rstrip() if line.kind == "item" else line.text
+        text = with_commands(f"{line.text}  {line.name}".rstrip() if line.kind == "item" else line.text)
         for part in _parts(text, first, rest, console):
             console.print(Text(part, style=style), soft_wrap=True)
 

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aks_postgres.arm.clock import minutes, time_scale
+from aks_postgres.cli.hints import with_commands
 from aks_postgres.reports.journal import Event, Journal
 from aks_postgres.reports.step_titles import title_of_step
 
@@ -119,7 +120,7 @@ def bar(event: Event) -> str:
 
 def ending_words(event: Event, *, verbose: bool = True) -> str:
     """How a step ended; the fields it changed where they are wanted, and the first line of what went wrong."""
-    first = event.text.strip().partition("\n")[0]
+    first = with_commands(event.text.strip().partition("\n")[0])
     says_more = event.kind == "failed" or (event.kind == "updated" and verbose)
     return f"{event.ending}: {first}" if first and says_more else event.ending
 
@@ -157,7 +158,7 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
             words = ending_words(event, verbose=self._verbose)
             self._line(event, str(self._count), f"{words} ({took:.1f} s)")
         elif event.kind == "note":
-            self._line(event, "", event.text)
+            self._line(event, "", with_commands(event.text))
         elif self._mentions.is_due(event) or (self._verbose and event.kind == "conflict"):
             waits = event.kind == "waiting"
             words = waiting_words(event) if waits else event.text if self._verbose else short(event.text)
@@ -236,7 +237,7 @@ class LiveProgress(AbstractContextManager["LiveProgress"]):
             words = Text(ending_words(event, verbose=self._verbose), _STYLES[event.kind])
             self._print(event, Text(str(self._count), "dim"), words, f"{took:.1f} s")
         elif event.kind == "note" or (self._verbose and event.kind == "conflict"):
-            self._print(event, Text(""), Text(event.text, "yellow"), "")
+            self._print(event, Text(""), Text(with_commands(event.text), "yellow"), "")
         elif line:
             line.words = waiting_words(event) if event.kind == "waiting" else short(event.text)
             line.bar = bar(event)

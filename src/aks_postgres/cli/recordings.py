@@ -1,10 +1,13 @@
-"""The command that compares two recordings made with --record."""
+"""The command that compares a recording made with --record with what a sandbox answers to the same."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,25 +16,46 @@ from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 app = typer.Typer()
 
+# A run's minutes become seconds, and the client's own time still counts little.
+_SPEED = 60.0
+# Real seconds for one command; an environment takes some twenty.
+_LONGEST_S = 1800
+
 
 @app.command()
 def compare_recording(
     recorded: Annotated[Path, typer.Argument(metavar="FOLDER", help="A recording made on Azure.")],
     other: Annotated[
-        Path, typer.Argument(metavar="SANDBOX_FOLDER", help="The same commands, recorded on a sandbox.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="[SANDBOX_FOLDER]",
+            help="The same commands, recorded on a sandbox. Without it they are run on one now.",
+        ),
+    ] = None,
     as_json: Json = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", metavar="FOLDER", help="Where to keep the recording that is made now."),
+    ] = None,
 ) -> None:
     """Say, operation by operation, where a sandbox answers otherwise than Azure did: status, shape, header or order.
 
-    Exit code 0 says that nothing differs, 1 that something does.
+    Without a second folder it starts a sandbox, runs the recorded commands there with what the recording keeps of
+    their specs, and stops it; some minutes. Exit code 0 says that nothing differs, 1 that something does.
 
-    Example: aks-postgres compare-recording from-azure from-a-sandbox
+    Example: aks-postgres compare-recording from-azure
     """
     from aks_postgres.reports.recordings import differences, read_recording
 
     try:
-        theirs, ours = read_recording(recorded), read_recording(other)
+        theirs = read_recording(recorded)
+        if other is not None:
+            ours = read_recording(other)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                ours = read_recording(
+                    _on_a_sandbox(recorded, Path(folder), keep or Path(folder, "recording"))
+                )
     except (OSError, ValueError) as error:
         raise CommandFailed(f"compare-recording: {error}", ExitCode.BAD_INPUT) from None
     found = differences(theirs, ours, ("Azure", "the sandbox"))
@@ -39,13 +63,70 @@ def compare_recording(
         print(json.dumps([vars(difference) for difference in found], indent=2))
     else:
         before = ""
-        for one in found:
-            if one.operation != before:
-                print(one.operation)
-            before = one.operation
-            print(f"  {one}")
+        for difference in found:
+            if difference.operation != before:
+                print(difference.operation)
+            before = difference.operation
+            print(f"  {difference}")
         print(
             f"{len(found)} differences in {len({difference.operation for difference in found})} operations."
         )
     if found:
         raise typer.Exit(1)
+
+
+def _on_a_sandbox(recorded: Path, folder: Path, recording: Path) -> Path:
+    """Run a recording's commands on a sandbox of its own; returns the recording of that.
+
+    Raises:
+        ValueError: it says none that a sandbox can repeat.
+    """
+    from aks_postgres.cli.sandbox_process import start_sandbox, stop_sandbox
+    from aks_postgres.reports.recordings import runs_in
+
+    runs = runs_in(recorded)
+    repeated = [(command, spec) for command, spec in runs if command]
+    if not repeated:
+        raise ValueError(
+            f"{recorded} doesn't say which commands it holds. Run them on a sandbox with --record, and give that "
+            "folder too"
+        )
+    if left_out := len(runs) - len(repeated):
+        _say(
+            f"{left_out} of {len(runs)} recorded commands only look, or can't be repeated; they are left out."
+        )
+    state = folder / "sandbox"
+    start_sandbox(state, speed=_SPEED)
+    try:
+        for command, spec in repeated:
+            _repeat(command, spec, folder, state, recording)
+    finally:
+        stop_sandbox(state)
+    return recording
+
+
+def _repeat(command: str, spec: dict[str, Any], folder: Path, state: Path, recording: Path) -> None:
+    name, *options = command.split()
+    region = str(spec.get("region") or "canadacentral")
+    given = folder / "spec.json"
+    given.write_text(json.dumps({"name": "cnpg", **spec, "region": region}))
+    options += ["--spec", str(given), "--sandbox", "--state", str(state)]
+    if name == "provision":
+        options += ["--yes"]
+    elif name in ("tear-down", "rebuild"):
+        options += ["--confirm", f"cnpg-{region}"]
+    _say(f"On a sandbox: {command}")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "aks_postgres.cli.main", "--record", str(recording), name, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_LONGEST_S,
+    )
+    if done.returncode not in (0, ExitCode.CHANGES):
+        words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        _say(f"  it ended with exit code {done.returncode}: {words}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

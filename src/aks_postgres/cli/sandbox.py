@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from aks_postgres.cli.spec_options import State, state_folder
+from aks_postgres.commands import pasted, program
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 app = typer.Typer(
@@ -57,9 +58,10 @@ def start(
         scenarios=[str(Path(what).absolute()) if what in files else what for what in scenario or ()],
     )
     print(f"Sandbox at {found.endpoint}, process {found.pid}, {found.speed:g} times as fast as Azure.")
-    where = f" --state {shlex.quote(str(state))}" if state else ""
-    print(f"Use it:  aks-postgres provision --name cnpg --region canadacentral --sandbox{where}")
-    print(f"Stop it: aks-postgres sandbox stop{where}")
+    where = ["--state", str(state)] if state else []
+    use = pasted("provision", "--name", "cnpg", "--region", "canadacentral", "--sandbox", *where)
+    print(f"Use it:  {use}")
+    print(f"Stop it: {pasted('sandbox', 'stop', *where)}")
 
 
 @app.command()
@@ -145,11 +147,16 @@ def env(
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
     # A cloud's name with the port: after a restart on another one, az still knows the old.
-    print(advice.format(endpoint=sandbox.endpoint, port=urlsplit(sandbox.endpoint).port))
+    again = pasted("sandbox", "env", *(["--state", str(state)] if state else []))
+    print(
+        advice.format(
+            endpoint=sandbox.endpoint, port=urlsplit(sandbox.endpoint).port, env=again, us=program()
+        )
+    )
 
 
 _CUSTOM_CLOUD = """
-# In a shell: eval "$(aks-postgres sandbox env)"
+# In a shell: eval "$({env})"
 # az, once (its configuration is kept in the state folder, away from yours):
 #   az cloud register -n sandbox-{port} --endpoint-resource-manager {endpoint}
 #   az cloud set -n sandbox-{port}
@@ -157,10 +164,10 @@ _CUSTOM_CLOUD = """
 # az storage container and blob also need --blob-endpoint {endpoint}/blob/ACCOUNT.
 # Azure SDKs: base_url and credential scope are $AKS_POSTGRES_ARM_ENDPOINT, and the credential needs
 #   disable_instance_discovery=True.
-# kubectl: az aks get-credentials, or aks-postgres kubeconfig --file "$KUBECONFIG"."""
+# kubectl: az aks get-credentials, or {us} kubeconfig --name NAME --region REGION --file "$KUBECONFIG"."""
 
 _PUBLIC_CLOUD = """
-# In a shell of its own: eval "$(aks-postgres sandbox env --cloud public)"
+# In a shell of its own: eval "$({env} --cloud public)"
 # az, once (its configuration is kept in the state folder, away from yours):
 #   az login --service-principal -u "$AZURE_CLIENT_ID" -p "$AZURE_CLIENT_SECRET" --tenant "$AZURE_TENANT_ID"
 # Azure SDKs need nothing else. Through the proxy only Azure's names and this machine can be reached."""
@@ -228,7 +235,9 @@ def faults(context: typer.Context, state: State = None, as_json: Json = False) -
     for scenario in shipped:
         print(f"{scenario['name']}\n    {scenario['title']}.\n    A good client: {scenario['reaction']}")
         print(f"    {scenario['source']}")
-    print("\nOrder one with `aks-postgres sandbox faults order NAME`, or orders of your own with FILE.")
+    where = ["--state", str(state)] if state else []
+    order = pasted("sandbox", "faults", *where, "order")
+    print(f"\nOrder one with `{order} NAME`, or orders of your own with FILE.")
     if sandbox is None:
         print("No sandbox is running.")
     elif not ordered["faults"] and not ordered["scenarios"]:

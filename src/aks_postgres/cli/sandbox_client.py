@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import ssl
 import urllib.error
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from aks_postgres.cli.processes import is_running
+from aks_postgres.commands import SANDBOX_STATE
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 # The sandbox answers within milliseconds on loopback; a reset closes the clusters' ports first.
@@ -75,6 +77,7 @@ class RunningSandbox:
             "AKS_POSTGRES_ARM_ENDPOINT": self.endpoint,
             "AKS_POSTGRES_TIME_SCALE": f"{self.speed:g}",
             "AKS_POSTGRES_EGRESS_URL": self.egress_url,
+            SANDBOX_STATE: str(self.state),
             **({PSQL_VARIABLE: self.psql} if self.psql and not os.environ.get(PSQL_VARIABLE) else {}),
             **(_no_proxy() if proxied else {}),
         }
@@ -144,7 +147,8 @@ class RunningSandbox:
         except (OSError, ValueError) as error:
             raise CommandFailed(
                 f"the sandbox at {self.endpoint} (process {self.pid}) doesn't answer: {error}. "
-                f"See {self.state / 'sandbox.log'}, or stop it with `aks-postgres sandbox stop`.",
+                f"See {self.state / 'sandbox.log'}, or stop it with `aks-postgres sandbox stop --state "
+                f"{shlex.quote(str(self.state))}`.",
                 ExitCode.NOT_RUNNING,
             ) from None
 
@@ -189,7 +193,7 @@ def running_sandbox(state: Path) -> RunningSandbox:
     """
     found = find_sandbox(state)
     if found is None:
-        where = "" if state == default_state() else f" --state {state}"
+        where = "" if state == default_state() else f" --state {shlex.quote(str(state))}"
         raise CommandFailed(
             f"no sandbox is running (state folder {state}); start one with "
             f"`aks-postgres sandbox start{where}`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,8 @@ def start_sandbox(
         if found:
             raise CommandFailed(
                 f"a sandbox already runs at {found.endpoint} (process {found.pid}); use it, stop it with "
-                "`aks-postgres sandbox stop`, or give this one another folder with --state",
+                f"`aks-postgres sandbox stop --state {shlex.quote(str(folder))}`, or give this one another folder "
+                "with --state",
                 ExitCode.BAD_INPUT,
             )
         (folder / "sandbox.json").unlink(missing_ok=True)

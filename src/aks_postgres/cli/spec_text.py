@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from aks_postgres.cli.spec_options import SpecField, spec_fields
+from aks_postgres.commands import pasted
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 app = typer.Typer()
@@ -86,7 +87,7 @@ def init(
         raise CommandFailed(f"{file} is there already; nothing was written", ExitCode.BAD_INPUT) from None
     except OSError as error:
         raise CommandFailed(f"{file} can't be written: {error.strerror}", ExitCode.BAD_INPUT) from None
-    print(f"{file}: take the # off what you want to change, then: aks-postgres plan --spec {file}")
+    print(f"{file}: take the # off what you want to change, then: {pasted('plan', '--spec', str(file))}")
 
 
 def spec_lines(name: str, region: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aks_postgres.errors import ImmutableChange
 from aks_postgres.reports.outputs import FieldChange
+from aks_postgres.spec.database import CLASS_NAMES
 
 Json = dict[str, Any]
 
@@ -64,8 +65,13 @@ def impossible(live: Json, wanted: Json) -> list[FieldChange]:
     ):
         old, new = _at(live, *path), _at(wanted, *path)
         if old is not None and old != new:
-            found.append(FieldChange(field=field, old=old, new=new))
+            found.append(FieldChange(field=field, old=_kind_of_disk(old), new=_kind_of_disk(new)))
     return found
+
+
+def _kind_of_disk(value: Any) -> Any:
+    """A storage class as the spec says it; anything else as it is."""
+    return {name: kind for kind, name in CLASS_NAMES.items()}.get(value, value)
 
 
 def bytes_of(quantity: Any) -> int | None:

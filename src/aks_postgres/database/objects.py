@@ -49,16 +49,17 @@ def object_store_name(target: Target) -> str:
     return f"{target.names.postgres_cluster}-backups"
 
 
-def backup_url(account: str, blob_endpoint: str, container: str) -> str:
+def backup_url(account: str, blob_endpoint: str, container: str, suffix: str) -> str:
     """Where backups go, by the account's own host name, which the operator's pods reach.
 
     Args:
         account: name of the storage account.
         blob_endpoint: as ARM shows it; a sandbox's is a path on its own host.
         container: name of the container.
+        suffix: DNS suffix of the cloud's storage.
     """
     host = urlsplit(blob_endpoint).hostname or ""
-    base = blob_endpoint if host.startswith(f"{account}.") else f"https://{account}.blob.core.windows.net/"
+    base = blob_endpoint if host.startswith(f"{account}.") else f"https://{account}.blob.{suffix}/"
     return f"{base.rstrip('/')}/{container}"
 
 
@@ -71,7 +72,7 @@ def public_name(spec: EnvironmentSpec, target: Target) -> str | None:
     """The DNS name under which the internet finds the database; None where it has none."""
     if required(spec).access.kind != "public_load_balancer":
         return None
-    return f"{target.names.postgres_dns_prefix}.{spec.region}.cloudapp.azure.com"
+    return f"{target.names.postgres_dns_prefix}.{spec.region}.{target.dns_suffix}"
 
 
 def service_account(spec: EnvironmentSpec, target: Target, client_id: str) -> Json:

@@ -16,7 +16,7 @@ from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.spec.names import PRODUCT
 
 # Prefect's services without which a run is lost and nobody hears of it, with what each is for.
-_SERVICES = {
+SERVICES = {
     "scheduler": "schedules make no runs",
     "late_runs": "a run that no worker takes is never late",
     "triggers": "automations never act",
@@ -41,7 +41,7 @@ async def missing_services(client: PrefectClient) -> list[str]:
     services = answer.json().get("server", {}).get("services", {})
     return [
         f"{why}: set PREFECT_SERVER_SERVICES_{name.upper()}_ENABLED=true on the server"
-        for name, why in _SERVICES.items()
+        for name, why in SERVICES.items()
         if services.get(name, {}).get("enabled") is False
     ]
 

@@ -32,6 +32,7 @@ from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
+from aks_postgres.limits import limits
 from aks_postgres.reports.journal import journal
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ T = TypeVar("T")
 
 # One field manager for ever: a second one would conflict with the first on the webhook configurations.
 FIELD_MANAGER = "aks-postgres"
-_REQUEST_TIMEOUT_S = 30
 _WEBSOCKET_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=2)
-# Real seconds: packets from outside the authorized ranges are dropped, so this is how long "no" takes.
-_CONNECT_TIMEOUT_S = 5
 # Real seconds: no wait is given up before.
 _SHORTEST_WAIT_S = 3
 # Real seconds: nor one for PostgreSQL itself, which no sandbox's clock makes faster.
@@ -84,7 +82,9 @@ class KubernetesApi:
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(
+            total=limits.kubernetes_request_s, connect=limits.kubernetes_connect_s
+        )
         began_s = time.monotonic()
         try:
             async with _through_the_gate(self.azure.gate, method, path, headers):

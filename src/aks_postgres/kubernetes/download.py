@@ -13,10 +13,7 @@ from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.retry import with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.given_files import FileRefused, read_given
-
-_LARGEST_BYTES = 32 * 1024 * 1024
-# For all of it, with its redirects.
-_TIMEOUT_S = 60
+from aks_postgres.limits import limits
 
 
 async def fetch_pinned(azure: Azure, field: str, source: str, sha256: str) -> bytes:
@@ -50,7 +47,7 @@ def _digest(data: bytes) -> str:
 
 async def _read(field: str, path: str) -> bytes:
     try:
-        return await asyncio.to_thread(read_given, path, _LARGEST_BYTES)
+        return await asyncio.to_thread(read_given, path, limits.download_bytes)
     except FileRefused as refused:
         raise AzureRefused(
             f"{field}: {refused}, on this worker.",
@@ -66,15 +63,15 @@ async def _download(azure: Azure, field: str, url: str) -> bytes:
             async with azure.http.get(
                 url,
                 headers={"Accept-Encoding": "identity"},
-                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+                timeout=aiohttp.ClientTimeout(total=limits.download_s),
             ) as response:
                 if response.status != 200:
                     raise ArmFault(response.status, f"HTTP{response.status}", f"GET {url}")
                 # To its end: one read gives what has come so far.
                 async for chunk in response.content.iter_any():
                     data += chunk
-                    if len(data) > _LARGEST_BYTES:
-                        raise ArmFault(400, "TooLarge", f"{url} has more than {_LARGEST_BYTES} bytes")
+                    if len(data) > limits.download_bytes:
+                        raise ArmFault(400, "TooLarge", f"{url} has more than {limits.download_bytes} bytes")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise fault_on_the_way(error) or ArmFault(
                 None, "NotSent", clean(f"GET {url}: {type(error).__name__} {error}"), reached=False

@@ -31,15 +31,14 @@ from aks_postgres.arm.gate import Gate, Write
 from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.helm_release import UNTIL_LABEL, Chart, Release
+from aks_postgres.limits import limits
 
 PACKAGE = "helm_python"
 MISSING_EXTRA = "needs Helm's SDK, which isn't installed here"
 WITHOUT_EXTRA = "Install it: pip install 'aks-postgres[helm]' (75 MB). Or set operator.installer to manifest."
 
-# Real seconds, as the process is a real one. An installation sends some 40 requests and waits for nothing.
-_READ_DEADLINE_S = 60.0
+# Real seconds, as the process is a real one.
 WRITE_TIMEOUT_S = 120
-_WRITE_DEADLINE_S = WRITE_TIMEOUT_S + 30.0
 # A cancelled call marks its revision as failed with one or two requests.
 _LAST_WORDS_S = 5.0
 # A release's manifest can be 1 MB and more, but none of it is sent over.
@@ -228,7 +227,7 @@ class Helm:
             "values": dict(chart.values),
             "timeout": WRITE_TIMEOUT_S,
             "description": chart.description,
-            "labels": {UNTIL_LABEL: str(int(time.time() + _WRITE_DEADLINE_S) + 1)},
+            "labels": {UNTIL_LABEL: str(int(time.time() + limits.helm_write_s) + 1)},
         }
 
     async def _write(self, name: str, call: str, **arguments: Any) -> None:
@@ -243,14 +242,14 @@ class Helm:
         fence.listen(tell)
         try:
             tell()
-            await self._call(name, call, _WRITE_DEADLINE_S, **arguments)
+            await self._call(name, call, limits.helm_write_s, **arguments)
         finally:
             fence.unlisten(tell)
             self._write_line({"may_write_for_s": None})
 
     async def _read(self, name: str, call: str, **arguments: Any) -> Any:
         self._is_reading = True
-        found = await self._call(name, call, _READ_DEADLINE_S, **arguments)
+        found = await self._call(name, call, limits.helm_read_s, **arguments)
         self._is_reading = False
         return found
 

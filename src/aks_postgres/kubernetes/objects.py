@@ -5,6 +5,7 @@ What `arm.reconcile` is for Azure's resources. An object says its own kind and n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from aks_postgres.kubernetes.client import FIELD_MANAGER, KubernetesApi, kuberne
 from aks_postgres.reports.outputs import UNCHANGED, Change, ClusterOutputs, FieldChange, ObjectsOutputs
 
 _ESTABLISHED_WITHIN_S = 120
+_QUANTITIES = re.compile(r"(^|\.)resources\.|\.size$")
 
 
 async def ensure_objects(azure: Azure, cluster: ClusterOutputs, *objects: Json) -> ObjectsOutputs:
@@ -41,7 +43,9 @@ async def _bring(api: KubernetesApi, item: Json) -> list[FieldChange]:
         return await apply_object(api, item, is_whole=True)
     except AzureRefused as refused:
         # A plan comes to kinds whose definitions an earlier step would bring.
-        if refused.code == "NotFound" and not api.azure.gate.lets(f"{name_of(item)} would be created"):
+        if refused.code in ("NotFound", "KindUnknown") and not api.azure.gate.lets(
+            f"{name_of(item)} would be created"
+        ):
             return [created(item)]
         raise
 
@@ -135,11 +139,27 @@ def differing(live: Any, wanted: Any, path: str = "") -> list[FieldChange]:
         pairs = [(f"{path}[{item['name']}]", by_name.get(item["name"]), item) for item in wanted]
     elif isinstance(wanted, list) and isinstance(live, list) and len(live) == len(wanted):
         pairs = [(f"{path}[{i}]", *pair) for i, pair in enumerate(zip(live, wanted, strict=True))]
-    elif live == wanted or (live is None and not wanted):
+    elif live == wanted or (live is None and not wanted) or _same_quantity(live, wanted, path):
         return []
     else:
         return [FieldChange(field=path, old=_shown(live), new=_shown(wanted))]
     return [change for where, has, says in pairs for change in differing(has, says, where)]
+
+
+def _same_quantity(live: Any, wanted: Any, path: str) -> bool:
+    """Whether both are one quantity, written otherwise: the operator writes 1024Gi of a resource back as 1Ti.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+    if not _QUANTITIES.search(path):
+        return False
+    from kubernetes.utils.quantity import parse_quantity
+
+    try:
+        # The library has no types for it.
+        return bool(parse_quantity(live) == parse_quantity(wanted))  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
 
 
 def left_over(live: Json, wanted: Json) -> list[FieldChange]:

@@ -24,14 +24,13 @@ from aks_postgres.kubernetes.client import KubernetesApi, kubeconfig_with_token
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.kubernetes.helm import Helm, helm
 from aks_postgres.kubernetes.helm_release import Action, Chart, Release, changes, next_action, rollback_target
+from aks_postgres.limits import limits
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import ClusterOutputs, FieldChange
 from aks_postgres.spec.environment import EnvironmentSpec, OperatorSpec
 
 CHART = "cloudnative-pg"
 RELEASE = "cnpg"
-# MaxDecompressedChartSize: https://github.com/helm/helm (pkg/chart/v2/loader/archive)
-_LARGEST_UNPACKED = 100 * 1024 * 1024
 # Clearing a stuck revision away takes two; more means that somebody else is at it.
 _MOST_WRITES = 4
 
@@ -96,9 +95,9 @@ def chart_of(spec: OperatorSpec, archive: bytes) -> Chart:
 def _chart_yaml(archive: bytes) -> Json:
     try:
         with gzip.open(io.BytesIO(archive)) as packed:
-            unpacked = packed.read(_LARGEST_UNPACKED + 1)
-        if len(unpacked) > _LARGEST_UNPACKED:
-            raise ValueError(f"it unpacks to more than {_LARGEST_UNPACKED} bytes, which Helm refuses")
+            unpacked = packed.read(limits.chart_bytes + 1)
+        if len(unpacked) > limits.chart_bytes:
+            raise ValueError(f"it unpacks to more than {limits.chart_bytes} bytes, which Helm refuses")
         with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as files:
             # Sub-charts have one of their own, further down.
             name = next(n for n in files.getnames() if n.count("/") == 1 and n.endswith("/Chart.yaml"))

@@ -37,7 +37,7 @@ async def egress_address(azure: Azure) -> str:
         EgressUnknown: nobody told.
     """
     url = os.environ.get(EGRESS_URL_VARIABLE)
-    return await _from_url(azure, url) if url else await _from_dns()
+    return await _from_url(azure, url) if url else await address_from_dns()
 
 
 async def _from_url(azure: Azure, url: str) -> str:
@@ -55,7 +55,8 @@ async def _from_url(azure: Azure, url: str) -> str:
         raise EgressUnknown(f"{url} ({EGRESS_URL_VARIABLE}) couldn't be asked: {reason}") from None
 
 
-async def _from_dns(server: str = _SERVER, port: int = 53, timeout_s: float = _TIMEOUT_S) -> str:
+async def address_from_dns(server: str = _SERVER, port: int = 53, timeout_s: float = _TIMEOUT_S) -> str:
+    """The address that a resolver sees this worker come from."""
     import dns.asyncresolver
     import dns.exception
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 _NOT_REGISTERED = ("MissingSubscriptionRegistration", "SubscriptionNotRegistered")
 
 _SUBSCRIPTIONS = "2022-12-01"
-_PERMISSIONS = "2022-04-01"
+PERMISSIONS_VERSION = "2022-04-01"
 _COMPUTE_SKUS = "2021-07-01"
 _COMPUTE_USAGES = "2024-07-01"
 # As the SDK's default; its package takes half a second to import.
@@ -82,7 +82,7 @@ async def ask_subscription(azure: Azure, subscription_id: str) -> SubscriptionFa
                     azure,
                     "the caller's permissions",
                     f"{path}/providers/Microsoft.Authorization/permissions",
-                    _PERMISSIONS,
+                    PERMISSIONS_VERSION,
                 )
             )
         )

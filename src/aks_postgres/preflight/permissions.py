@@ -6,13 +6,13 @@ https://learn.microsoft.com/azure/role-based-access-control/resource-provider-op
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 
 from aks_postgres.arm.responses import Json
 from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.resources import federated_credential, storage_account
 from aks_postgres.resources.kinds import actions, optional_actions, providers, removals
+from aks_postgres.resources.permitted import covers, granting
 
 # The first is asked about VM sizes, and has the nodes.
 PROVIDERS = tuple(sorted({"Microsoft.Compute", *providers()}))
@@ -83,20 +83,6 @@ def missing_providers(found: Sequence[Json]) -> tuple[str, ...]:
     )
 
 
-def _covers(patterns: Sequence[str], action: str) -> bool:
-    return any(fnmatch.fnmatchcase(action.casefold(), pattern.casefold()) for pattern in patterns)
-
-
-def granting(action: str, permissions: Sequence[Json]) -> list[Json]:
-    """The caller's permissions that grant an action; `notActions` takes away within one role only."""
-    return [
-        granted
-        for granted in permissions
-        if _covers(granted.get("actions") or [], action)
-        and not _covers(granted.get("notActions") or [], action)
-    ]
-
-
 def judge_entra(object_id: str, kind: str, scope: str, permissions: Sequence[Json]) -> Findings:
     """Whether the caller gets into a cluster with Microsoft Entra ID: no other role lets it, not even Owner.
 
@@ -107,8 +93,8 @@ def judge_entra(object_id: str, kind: str, scope: str, permissions: Sequence[Jso
         permissions: what ARM lists for the caller there.
     """
     if any(
-        _covers(granted.get("dataActions") or [], IN_CLUSTER)
-        and not _covers(granted.get("notDataActions") or [], IN_CLUSTER)
+        covers(granted.get("dataActions") or [], IN_CLUSTER)
+        and not covers(granted.get("notDataActions") or [], IN_CLUSTER)
         for granted in permissions
     ):
         return FINE

@@ -68,11 +68,16 @@ def judge_region(
     """
     if not knows_region(spec, locations):
         known = sorted(_as_name(location["name"]) for location in locations)
-        close = difflib.get_close_matches(spec.region, known, n=4, cutoff=0.5) or known[:8]
+        close = difflib.get_close_matches(spec.region, known, n=4, cutoff=0.5)
+        advice = (
+            f"Did you mean {' or '.join(close)}? "
+            if close
+            else f"There are {', '.join(known[:8])} and more. "
+        )
         return problem(
             "region",
             f"{spec.region} was given and the subscription has no such region.",
-            f"Did you mean {' or '.join(close)}? az account list-locations lists all.",
+            f"{advice}az account list-locations lists all.",
         )
     shown = {_as_name(location["name"]): _as_name(location.get("displayName", "")) for location in locations}
     offered = {
@@ -180,7 +185,7 @@ def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Findings:
         return FINE
     return warning(
         "monitoring.grafana_admins",
-        "empty, and the run's identity is no person: nobody will see the dashboards. Give object IDs of "
+        "empty, and the run signs in as an application, so no person gets access to the dashboards. Give object IDs of "
         "people or groups.",
     )
 

@@ -54,8 +54,8 @@ def lost_node_group(cluster: str, node_group: str) -> LastingState:
     return LastingState(
         f"AKS cluster {cluster}",
         f"has lost its node resource group {node_group}, with every node and disk in it; AKS can't bring that back",
-        "Make the environment anew from its backups: aks-postgres rebuild, or aks-postgres tear-down and then "
-        "aks-postgres provision.",
+        "Make the environment anew from its backups: `aks-postgres rebuild`, or `aks-postgres tear-down` and then "
+        "`aks-postgres provision`.",
     )
 
 

@@ -1,7 +1,7 @@
 """What an environment costs a day, roughly: by the dated list prices in `prices.yaml`, from the spec alone.
 
-A price or a volume that nobody knows makes an unknown line, never a free one. What the databases add later (their
-volumes, traffic, operations on the backups) isn't part of it.
+A price or a volume that nobody knows makes an unknown line, never a free one. Traffic and operations on the backups
+aren't part of it: they come with use.
 """
 
 from __future__ import annotations
@@ -126,7 +126,21 @@ def cost_of(spec: EnvironmentSpec) -> Cost:
             per_generation=spec.storage.backups == "in_environment_group",
         )
     )
+    lines += _volumes(spec)
     return Cost(lines=tuple(lines))
+
+
+def _volumes(spec: EnvironmentSpec) -> Iterator[CostLine]:
+    """The volumes of the database's instances; local disks come with the nodes."""
+    if spec.database is None or spec.database.storage.storage_class == "local_nvme":
+        return
+    storage = spec.database.storage
+    for size, name in ((storage.size_gib, "volumes"), (storage.wal_size_gib, "volumes for the WAL")):
+        if size:
+            yield CostLine(
+                what=f"{spec.database.instances} {name} of {size} GiB ({storage.storage_class})",
+                assumes=f"no price was read in {spec.region}",
+            )
 
 
 def cost_text(cost: Cost, *, doubled: bool = False) -> str:

@@ -6,8 +6,9 @@ what it waits for without being handed anything; the step it belongs to is found
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Literal
 
 from aks_postgres.foreign_text import shown
 
+Log = Callable[[int, str], None]
+"""Takes a level of Python's `logging`, and a text."""
 Kind = Literal["started", "waiting", "conflict", "note", "created", "updated", "unchanged", "done", "failed"]
 
 
@@ -55,7 +58,7 @@ class Operation:
 @dataclass(frozen=True)
 class _Step:
     title: str
-    log: Callable[[str], None] | None
+    log: Log | None
 
 
 _NO_STEP = _Step("", None)
@@ -70,6 +73,8 @@ class Journal:
     operations: list[Operation] = field(default_factory=list)
     expected_steps: int = 0
     """How many steps the run has, as far as is known."""
+    log: Log | None = None
+    """Where what happens outside steps is logged."""
     _listeners: list[Callable[[Event], None]] = field(default_factory=list)
     _last_waits: dict[str, Event] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -79,7 +84,7 @@ class Journal:
         self._listeners.append(callback)
 
     @contextmanager
-    def step(self, title: str, log: Callable[[str], None] | None = None) -> Iterator[None]:
+    def step(self, title: str, log: Log | None = None) -> Iterator[None]:
         """Everything noted inside belongs to the step `title`; conflicts and notes also go to `log`."""
         token = _step.set(_Step(title, log))
         self._add("started", "")
@@ -100,10 +105,10 @@ class Journal:
         self._add("conflict", text)
         self._log(text)
 
-    def note(self, text: str) -> None:
-        """Something worth reading later."""
+    def note(self, text: str, level: int = logging.WARNING) -> None:
+        """Something worth reading later: a warning, unless it says that all is as it should be."""
         self._add("note", text)
-        self._log(text)
+        self._log(text, level)
 
     def ended(
         self, kind: Literal["created", "updated", "unchanged", "done"], text: str = "", planned: bool = False
@@ -135,10 +140,10 @@ class Journal:
         """What the step waited for when it last looked; None if it never waited."""
         return self._last_waits.get(step)
 
-    def _log(self, text: str) -> None:
+    def _log(self, text: str, level: int = logging.INFO) -> None:
         step = _step.get() or _NO_STEP
-        if step.log:
-            step.log(f"{step.title}: {shown(text)}")
+        if log := step.log or self.log:
+            log(level, f"{step.title}: {shown(text)}" if step.title else shown(text))
 
     def _add(
         self, kind: Kind, text: str, elapsed_s: float = 0, expected_s: float = 0, *, is_planned: bool = False
@@ -154,6 +159,25 @@ class Journal:
         for listener in self._listeners:
             listener(event)
         return event
+
+
+ENDS = ("created", "updated", "unchanged", "done", "failed")
+
+
+def without_plans(events: Sequence[Event]) -> list[Event]:
+    """The events without those of a step's plan where it was done later, as after an approval."""
+    done = {event.step for event in events if event.kind in ENDS and not event.is_planned}
+    dropped: set[int] = set()
+    since: dict[str, list[int]] = {}
+    for index, event in enumerate(events):
+        if event.kind == "started":
+            since[event.step] = []
+        since.setdefault(event.step, []).append(index)
+        if event.kind in ENDS:
+            if event.is_planned and event.step in done:
+                dropped.update(since[event.step])
+            since[event.step] = []
+    return [event for index, event in enumerate(events) if index not in dropped]
 
 
 def current_step() -> str:

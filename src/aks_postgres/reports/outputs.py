@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from aks_postgres.foreign_text import shown_inside
+from aks_postgres.spec import clouds
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 
@@ -62,6 +63,10 @@ class Target(Outputs):
     subscription_id: str
     generation: int
     names: Names
+    storage_suffix: str = clouds.STORAGE_SUFFIX
+    """DNS suffix of the cloud's storage."""
+    dns_suffix: str = clouds.DNS_SUFFIX
+    """What names of public IP addresses end in."""
 
     def group_id(self, group: str) -> str:
         """Resource ID of a resource group of this subscription."""

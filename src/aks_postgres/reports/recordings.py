@@ -14,7 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
 
 from aks_postgres.files.given_files import read_given
 
@@ -56,12 +58,57 @@ def read_recording(folder: Path) -> list[Json]:
             except ValueError:
                 entry = None
             if not isinstance(entry, dict) or not (
-                "recorded_by" in entry or {"method", "path"} <= entry.keys()
+                "recorded_by" in entry or "run" in entry or {"method", "path"} <= entry.keys()
             ):
                 raise ValueError(f"{file}, line {number}: no exchange of a recording")
             if "method" in entry:
                 found.append(entry)
     return found
+
+
+def runs_in(folder: Path) -> list[tuple[str, Json]]:
+    """The commands that a recording holds, in their order, each with what it keeps of its spec.
+
+    An empty command is one that a sandbox can't repeat.
+
+    Raises:
+        ValueError: a line isn't one of a recording; says where.
+    """
+    lines = (
+        json.loads(line)
+        for file in sorted(folder.glob("*.jsonl"))
+        for line in read_given(file, _LARGEST_BYTES).decode().splitlines()
+        if line.startswith('{"run"')
+    )
+    return [(str(line["run"]), line["spec"] if isinstance(line.get("spec"), dict) else {}) for line in lines]
+
+
+def repeatable(spec: BaseModel) -> Json:
+    """What a recording keeps of a spec: what decides the shape of an environment, and nobody's own words.
+
+    Numbers, switches, words that the spec itself offers, regions, VM sizes and Kubernetes versions; and only what isn't
+    the default.
+    """
+    found: Json = {}
+    for name, field in type(spec).model_fields.items():
+        value, default = getattr(spec, name), field.get_default(call_default_factory=True)
+        if value == default or name in _NOT_REPEATED:
+            continue
+        if isinstance(value, BaseModel):
+            if inner := repeatable(value):
+                found[name] = inner
+        elif isinstance(value, bool | int) or name in _KEPT_TEXTS or _is_offered(field.annotation, value):
+            found[name] = value
+    return found
+
+
+# A database isn't made there without real servers, and a limit needs its ranges.
+_NOT_REPEATED = ("database", "add_worker_address", "operator")
+_KEPT_TEXTS = ("region", "vm_size", "kubernetes_version", "zones")
+
+
+def _is_offered(annotation: Any, value: Any) -> bool:
+    return get_origin(annotation) is Literal and value in get_args(annotation)
 
 
 def differences(first: Sequence[Json], second: Sequence[Json], names: tuple[str, str]) -> list[Difference]:

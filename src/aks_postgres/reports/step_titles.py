@@ -35,12 +35,30 @@ TITLES = {
     "ensure_node_pool": "Node pool for PostgreSQL",
     "ensure_public_ip": "Public IP",
     "ensure_network_role": "Public IP: role of the cluster",
+    "ensure_subnet_role": "Subnet: role of the cluster",
     "reach_api_server": "API server",
     "ensure_namespaces": "Namespaces",
     "ensure_cnpg_operator": "CloudNativePG operator",
     "restart_stuck_agents": "Monitoring agents",
     "verify_environment": "Look at everything again",
     "mark_generation": "Mark the generation as current",
+    "ensure_operator_settings": "CloudNativePG operator: settings",
+    "ensure_app_secret": "Database: secret of its owner",
+    "ensure_database_storage_class": "Database: storage class",
+    "ensure_database_credential": "Database: federated credential",
+    "ensure_database_account": "Database: service account",
+    "verify_database_credential": "Database: try the pods' credential",
+    "ensure_cert_manager": "cert-manager",
+    "ensure_barman_plugin": "Barman Cloud plugin",
+    "ensure_object_store": "Database: where backups go",
+    "ensure_postgres_cluster": "Postgres cluster",
+    "wait_until_postgres_is_ready": "Postgres cluster: ready",
+    "ensure_databases": "Database: more databases",
+    "ensure_first_backup": "Database: first backup",
+    "verify_archive": "Database: backups are there",
+    "ensure_backup_schedule": "Database: schedule of backups",
+    "ensure_database_monitor": "Database: metrics",
+    "ensure_database_alerts": "Database: alert rules",
     "remember_generation": "Note the generation for later",
     "take_inventory": "What there is, and what stands against it",
     "delete_associations": "Delete data collection associations",
@@ -56,6 +74,12 @@ TITLES = {
     "delete_resource_group": "Delete the resource group",
     "see_to_backups": "Backups",
 }
+
+
+def title_of_noun(noun: str) -> str:
+    """The title of a step by what it is called in plans and summaries, its function's name without the verb."""
+    verbs = ("ensure_", "register_", "restart_", "mark_", "")
+    return title_of_step(next((verb + noun for verb in verbs if verb + noun in TITLES), noun))
 
 
 def title_of_step(step: str) -> str:

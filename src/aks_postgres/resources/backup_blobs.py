@@ -30,9 +30,9 @@ from aks_postgres.foreign_text import keep_secret
 from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CheckedTarget, FederatedCredentialOutputs, StorageAccountOutputs
+from aks_postgres.spec.clouds import STORAGE_AUDIENCE
 from aks_postgres.spec.environment import EnvironmentSpec
 
-_PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
 _API_VERSION = "2023-11-03"
 # Real seconds for one request.
 _TIMEOUT_S = 30
@@ -169,13 +169,13 @@ class BackupBlobs:
             return token
 
         assertion = await requested()
-        authority = (os.environ.get("AZURE_AUTHORITY_HOST") or _PUBLIC_AUTHORITY).rstrip("/")
+        authority = (os.environ.get("AZURE_AUTHORITY_HOST") or self._api.azure.facts.login).rstrip("/")
         form = {
             "client_id": self._client_id,
             "client_assertion": assertion,
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "grant_type": "client_credentials",
-            "scope": "https://storage.azure.com/.default",
+            "scope": f"{STORAGE_AUDIENCE}/.default",
         }
         status, found = await self._entra(f"{authority}/{self._tenant}/oauth2/v2.0/token", form)
         token = found.get("access_token")

@@ -79,7 +79,7 @@ def rebinding(
                 f"keeps to an earlier managed identity of the name {identity.name} ({'; '.join(map(str, stale))}), "
                 f"though it was assigned anew in {sum(sent)} writes",
                 f"Assign it with az aks update --enable-managed-identity --assign-identity {identity.id}, or make the "
-                "environment anew: aks-postgres rebuild. Then run again.",
+                "environment anew: `aks-postgres rebuild`. Then run again.",
             )
         body = decision.body or {key: value for key, value in live.items() if key not in _READ_ONLY}
         about = {"type": "UserAssigned", "userAssignedIdentities": {identity.id: {}}}

@@ -207,7 +207,7 @@ def decision(
         wanted,
         as_ranges(live) if live else None,
         only_at_creation=once,
-        immutable=(*fixed, f"{pool}.vmSize", f"{pool}.availabilityZones"),
+        immutable=(*fixed, *(f"{pool}.{name}" for name in ("vmSize", "availabilityZones", "vnetSubnetID"))),
     )
 
 

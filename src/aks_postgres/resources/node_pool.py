@@ -26,7 +26,12 @@ KIND = Kind(
     create_s=325,
     create_deadline_s=DEADLINE_S,
     if_match=True,
-    immutable=("properties.vmSize", "properties.availabilityZones", "properties.osType"),
+    immutable=(
+        "properties.vmSize",
+        "properties.availabilityZones",
+        "properties.osType",
+        "properties.vnetSubnetID",
+    ),
     way_out="Rename the pool in the spec to add a new one, then delete the old one.",
     brings=("AKS also makes a virtual machine scale set, and puts the cluster on hold meanwhile",),
     step="postgres node pool",
@@ -45,6 +50,8 @@ def desired(spec: EnvironmentSpec, pool: NodePoolSpec, mode: str, target: Checke
         "maxCount": pool.max_count,
         "availabilityZones": list(pool.zones),
     }
+    if spec.network.subnet_id:
+        properties["vnetSubnetID"] = spec.network.subnet_id
     if pool.labels:
         properties["nodeLabels"] = dict(pool.labels)
     if spec.cluster.kubernetes_version:

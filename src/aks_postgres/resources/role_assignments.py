@@ -19,8 +19,9 @@ from aks_postgres.arm.planned import is_unknown
 from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.resource import ArmResource
 from aks_postgres.arm.responses import Answer, Json, wire_items
-from aks_postgres.arm.retry import all_ended, read_list, send
+from aks_postgres.arm.retry import all_ended, read_list, read_path, send
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, Change, FieldChange, RoleOutputs
+from aks_postgres.resources.permitted import granting
 from aks_postgres.spec.names import role_assignment_name
 
 # https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
@@ -63,6 +64,8 @@ class Grant:
     scope: str
     principal_id: str
     principal_type: str
+    enough: tuple[str, ...] = ()
+    """Actions that another role may hold instead, where roles are given by others."""
     or_anyone: bool = False
     """Whether a plan is content with anybody who has the role at the scope: who plans needn't be who runs."""
 
@@ -192,7 +195,25 @@ async def _given(azure: Azure, grant: Grant) -> Assignment | None:
     if of_anyone := await _of_anyone(azure, grant):
         return of_anyone
     there = await assignments_of(azure, grant.scope, f"atScope() and assignedTo('{grant.principal_id}')")
-    return next((assignment for assignment in there if assignment.role_id == grant.role_id), None)
+    for assignment in there:
+        if assignment.role_id == grant.role_id or (
+            grant.enough and await _allows(azure, assignment, grant.enough)
+        ):
+            return assignment
+    return None
+
+
+async def _allows(azure: Azure, assignment: Assignment, actions: Sequence[str]) -> bool:
+    """Whether the role of an assignment holds all of these actions.
+
+    https://learn.microsoft.com/rest/api/authorization/role-definitions/get-by-id
+    """
+    path = f"/subscriptions/{azure.subscription_id}/providers/Microsoft.Authorization/roleDefinitions"
+    found = await read_path(
+        f"role {assignment.role_id}", lambda: azure.get(f"{path}/{assignment.role_id}", "2022-04-01")
+    )
+    permissions = (found.body.get("properties") or {}).get("permissions") or []
+    return all(granting(action, permissions) for action in actions)
 
 
 def desired(grant: Grant, subscription_id: str) -> Json:

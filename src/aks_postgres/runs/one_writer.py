@@ -28,7 +28,7 @@ from aks_postgres.spec.names import Names, environment_key, is_ours
 
 IfAnotherRun = Literal["wait", "refuse"]
 
-_held: ContextVar[Mapping[str, WriteLock]] = ContextVar("held", default=MappingProxyType({}))
+held_locks: ContextVar[Mapping[str, WriteLock]] = ContextVar("held", default=MappingProxyType({}))
 
 
 @asynccontextmanager
@@ -47,22 +47,22 @@ async def one_writer(
         EnvironmentBusy: another run holds the lock, or took it over; says who.
     """
     key = f"{subscription_of(spec).casefold()} {environment_key(spec)}"
-    if key in _held.get():
-        lock = _held.get()[key]
+    if key in held_locks.get():
+        lock = held_locks.get()[key]
         azure.gate.fence = lock
         yield lock
         return
     lock = lock_of(
         azure, spec, f"the run {flow_run.name} ({flow_run.id}) on {socket.gethostname()}", if_another_run
     )
-    token = _held.set({**_held.get(), key: lock})
+    token = held_locks.set({**held_locks.get(), key: lock})
     try:
         async with lock.kept():
             await lock.wait_for_turn()
             azure.gate.fence = lock
             yield lock
     finally:
-        _held.reset(token)
+        held_locks.reset(token)
 
 
 def lock_of(

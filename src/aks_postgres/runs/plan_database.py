@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 from aks_postgres.reports.outputs import FieldChange
 from aks_postgres.reports.plan import Plan, PlannedStep
 from aks_postgres.reports.plan_view import PlanItem, Setting
+from aks_postgres.runs.database_settings import changed_settings
 from aks_postgres.spec.database import DatabaseSpec
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -38,14 +38,6 @@ _ALWAYS = (
     "backup.schedule",
     "access.kind",
 )
-_FIELDS = {
-    "spec.instances": "database.instances",
-    "spec.storage.size": "database.storage.size_gib",
-    "spec.walStorage.size": "database.storage.wal_size_gib",
-    "spec.schedule": "database.backup.schedule",
-    "spec.retentionPolicy": "database.backup.retention_days",
-}
-_PARAMETER = re.compile(r"spec\.postgresql\.parameters\.(?P<name>.+)")
 
 
 def database_items(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
@@ -58,15 +50,15 @@ def database_items(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
         if (step := steps.get(name)) is None:
             continue
         if name == "postgres_cluster":
-            found.append(_cluster(spec.database, step))
+            found.append(_cluster(spec, spec.database, step))
         elif name in _COMPONENTS and step.fields:
-            found.append(_component(_COMPONENTS[name], step))
+            found.append(_component(spec.database, name, step))
         elif name in _OBJECTS:
-            found += _objects(step)
+            found += _objects(spec, step)
     return found
 
 
-def _cluster(database: DatabaseSpec, step: PlannedStep) -> PlanItem:
+def _cluster(spec: EnvironmentSpec, database: DatabaseSpec, step: PlannedStep) -> PlanItem:
     settings: list[Setting] = []
     also: tuple[str, ...] = ()
     if step.action == "create":
@@ -76,7 +68,7 @@ def _cluster(database: DatabaseSpec, step: PlannedStep) -> PlanItem:
             "about five minutes",
         )
     elif step.action == "update":
-        settings = [_setting(field) for field in step.fields]
+        settings = changed_settings(spec, step.fields)
         also = ("the operator rolls it out, replicas first; some settings restart the instances",)
     return PlanItem(
         chapter="Database",
@@ -90,19 +82,34 @@ def _cluster(database: DatabaseSpec, step: PlannedStep) -> PlanItem:
     )
 
 
-def _component(kind: str, step: PlannedStep) -> PlanItem:
+def _component(database: DatabaseSpec, step_name: str, step: PlannedStep) -> PlanItem:
     count = len({field.field.partition(":")[0] for field in step.fields})
+    settings: list[Setting] = []
+    if step_name == "barman_plugin":
+        field, version = "database.components.plugin_version", database.components.plugin_version
+        if step.action == "create":
+            settings = [Setting(field=field, new=version)]
+        elif old := next(
+            (tag for field in step.fields if (tag := _tag(field.old)) and _tag(field.new) != tag), None
+        ):
+            settings = [Setting(field=field, old=old.removeprefix("v"), new=version, is_change=True)]
     return PlanItem(
         chapter="Database",
         action=step.action,
-        kind=kind,
+        kind=_COMPONENTS[step_name],
         # A new one is one line; its objects are its file's.
         name="" if count == 1 else f"{count} objects",
+        settings=tuple(settings),
         also=("its pods are waited for",),
     )
 
 
-def _objects(step: PlannedStep) -> Iterator[PlanItem]:
+def _tag(image: Any) -> str:
+    """The tag of an image; empty where it is none."""
+    return str(image).rpartition("/")[2].partition("@")[0].partition(":")[2]
+
+
+def _objects(spec: EnvironmentSpec, step: PlannedStep) -> Iterator[PlanItem]:
     """One line an object, with its changes."""
     by_object: dict[str, list[FieldChange]] = {}
     for field in step.fields:
@@ -115,21 +122,20 @@ def _objects(step: PlannedStep) -> Iterator[PlanItem]:
             action="create" if is_new else "update",
             kind=kind,
             name=name,
-            settings=() if is_new else tuple(_setting(field) for field in fields),
+            settings=tuple(_of_a_new_one(spec, kind) if is_new else changed_settings(spec, fields)),
         )
 
 
-def _setting(field: FieldChange) -> Setting:
-    path = field.field.partition(": ")[2] or field.field
-    match = _PARAMETER.fullmatch(path)
-    name = f"database.parameters.{match['name']}" if match else _FIELDS.get(path, path)
-    return Setting(field=name, arm_path=path, old=field.old, new=field.new, is_change=True)
+def _of_a_new_one(spec: EnvironmentSpec, kind: str) -> Iterator[Setting]:
+    if kind == "Database" and spec.database:
+        yield Setting(field="database.databases", new=spec.database.databases)
 
 
 def _said(database: DatabaseSpec) -> Iterator[tuple[str, Any]]:
     """The fields that a person wants to see of a new database: the main ones, and whatever isn't the default."""
     for path, value, default in _leaves(database):
-        if path in _ALWAYS or value != default:
+        # Where files come from is told with how the run goes.
+        if path in _ALWAYS or (value != default and not path.startswith("components.")):
             yield path, value
 
 

@@ -129,11 +129,35 @@ def _how(view: PlanView) -> Iterator[Line]:
 
 def setting_text(setting: Setting, arm_paths: bool = False) -> str:
     """A setting in the spec's words: what it would be, or old and new."""
-    value = value_text(setting.new)
-    if setting.is_change:
-        value = f"{value_text(setting.old)} -> {value}"
+    if setting.is_change and (told := _elements(setting.old, setting.new)):
+        value = told
+    else:
+        value = value_text(setting.new)
+        if setting.is_change:
+            value = f"{value_text(setting.old)} -> {value}"
     path = f" [{setting.arm_path}]" if arm_paths and setting.arm_path not in ("", setting.field) else ""
     return f"{setting.field}: {value}{path}"
+
+
+def _elements(old: Any, new: Any) -> str:
+    """Which elements of a list differ, by name, as a whole rule or profile is too long to read; else empty."""
+    had, has = _by_name(old), _by_name(new)
+    if had is None or has is None:
+        return ""
+    words = {
+        "more": [name for name in has if name not in had],
+        "fewer": [name for name in had if name not in has],
+        "changed": [name for name in has if name in had and has[name] != had[name]],
+    }
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in words.items() if names)
+
+
+def _by_name(value: Any) -> dict[str, Any] | None:
+    if not isinstance(value, list | tuple) or not all(isinstance(inner, dict) for inner in value):
+        return None
+    names = [inner.get("name") or inner.get("alert") or inner.get("record") for inner in value]
+    found = {str(name): inner for name, inner in zip(names, value, strict=True) if name}
+    return found if len(found) == len(value) else None
 
 
 def value_text(value: Any) -> str:

@@ -19,6 +19,7 @@ from aks_postgres.reports.plan_view import (
     Setting,
     SharedChange,
 )
+from aks_postgres.reports.step_titles import title_of_noun
 from aks_postgres.resources import managed_cluster, role_assignments
 from aks_postgres.resources.kinds import WORDS, brings, plan_words
 from aks_postgres.runs.plan_database import STEPS as DATABASE_STEPS
@@ -58,6 +59,13 @@ _HOW = {
     "operator.manifest_sha256": "the manifest's checksum; another file is refused",
     "operator.chart": "where the chart comes from; its checksum says what it is",
     "operator.chart_sha256": "the chart's checksum; another file is refused",
+    "database.not_highly_available": "says that fewer than three instances are meant",
+    "database.backup.data_may_be_lost": "says that no backups are meant",
+    "database.components.cert_manager_manifest_url": "where cert-manager comes from; its checksum says what it is",
+    "database.components.cert_manager_manifest_sha256": "its checksum; another file is refused",
+    "database.components.plugin_version": "what the file is said to hold; the file itself decides",
+    "database.components.plugin_manifest_url": "where the plugin comes from; its checksum says what it is",
+    "database.components.plugin_manifest_sha256": "its checksum; another file is refused",
 }
 
 
@@ -136,7 +144,11 @@ def _item(spec: EnvironmentSpec, same: list[PlannedResource], who: Mapping[str, 
             settings.append(Setting(field="storage.backups", new=spec.storage.backups))
         if first.step == "ensure_backup_identity":
             settings.append(Setting(field="storage.identity", new=spec.storage.identity))
-        also += _ON_CREATION.get(kind, ())
+        # In a subnet of one's own, AKS makes no network.
+        also += [
+            text.replace(" a virtual network,", "") if spec.network.subnet_id else text
+            for text in _ON_CREATION.get(kind, ())
+        ]
         also += [
             _FOLLOWS[planned_step.step]
             for planned_step in same
@@ -252,7 +264,7 @@ def _principals(resources: Iterable[PlannedResource]) -> dict[str, str]:
         ]
         found |= {str(known).casefold(): name for known in ids if UNKNOWN not in str(known)}
         if resource.step == "ensure_managed_identity":
-            found["ensure_network_role"] = name
+            found |= dict.fromkeys(("ensure_network_role", "ensure_subnet_role"), name)
             found.setdefault("ensure_blob_roles", name)
         elif resource.step == "ensure_backup_identity":
             found["ensure_blob_roles"] = name
@@ -283,6 +295,8 @@ def _role_settings(spec: EnvironmentSpec, one: PlannedResource) -> list[Setting]
     ):
         if has and f"role {role} " in one.label:
             return [Setting(field=field, new=principal)]
+    if one.step == "ensure_subnet_role":
+        return [Setting(field="network.subnet_id", new=spec.network.subnet_id)]
     if one.step == "ensure_grafana_roles" and "Monitoring Reader" in one.label:
         scope = spec.monitoring.monitoring_reader_scope
         return [Setting(field="monitoring.monitoring_reader_scope", new=scope)]
@@ -414,7 +428,7 @@ def _stopped(plan: Plan) -> list[PlanItem]:
         if step.in_place and any(step.reason.startswith(label) for label in told):
             continue
         if step.reason.startswith(COMES_AFTER):
-            after.setdefault((step.reason, step.action), []).append(step.step.replace("_", " "))
+            after.setdefault((step.reason, step.action), []).append(title_of_noun(step.step))
             continue
         found.append(
             PlanItem(
@@ -426,7 +440,13 @@ def _stopped(plan: Plan) -> list[PlanItem]:
             )
         )
     found += [
-        PlanItem(chapter="Other", action=action, kind=reason, name=", ".join(steps))
+        PlanItem(
+            chapter="Other",
+            action=action,
+            kind=", ".join(steps),
+            name="",
+            reason=f"{COMES_AFTER} {title_of_noun(reason.removeprefix(f'{COMES_AFTER} '))}",
+        )
         for (reason, action), steps in after.items()
     ]
     return found
@@ -457,10 +477,14 @@ def _shared(items: Iterable[PlanItem]) -> list[SharedChange]:
 def _how(spec: EnvironmentSpec, items: Iterable[PlanItem]) -> Iterable[Deed]:
     told = {setting.field for item in items if item.action != "nothing" for setting in item.settings}
     for field, meaning in _HOW.items():
-        group, dot, name = field.partition(".")
-        holder = getattr(spec, group) if dot else spec
-        value = getattr(holder, name if dot else field)
-        if field not in told and value != type(holder).model_fields[name if dot else field].default:
+        *groups, name = field.split(".")
+        holder: Any = spec
+        for group in groups:
+            holder = holder and getattr(holder, group)
+        if holder is None or field in told:
+            continue
+        value = getattr(holder, name)
+        if value != type(holder).model_fields[name].default:
             yield Deed(field=field, value=value, meaning=meaning)
 
 
@@ -499,6 +523,7 @@ def _kind_of(line: CostLine, spec: EnvironmentSpec) -> str:
         ("logs", "Log Analytics workspace"),
         ("metrics", "Azure Monitor workspace"),
         ("backups", "storage account"),
+        ("volumes", "Postgres cluster"),
     ):
         if word in line.what:
             return kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aks_postgres.foreign_text import in_markdown
 from aks_postgres.reports.cost import cost_text
@@ -33,7 +33,7 @@ def plan_text(plan: RebuildPlan) -> str:
         *(f"**Warning:** {in_markdown(warning)}" for warning in plan.warnings),
         *(f"**Refused:** {in_markdown(refusal)}" for refusal in plan.refusals),
         "## Addresses that change",
-        _table(plan.addresses, None),
+        addresses_table(plan.addresses, None, _names(plan)),
     ]
     if plan.view:
         parts += ["## What is deleted, and what is made", markdown(plan_lines(plan.view))]
@@ -59,13 +59,17 @@ def rebuild_view(
 
 def addresses_text(plan: RebuildPlan) -> list[str]:
     """The addresses that change, a line each, for the terminal."""
-    made = plan.view.of("create") if plan.view else ()
-    names = {item.kind: item.name for item in made}
+    names = _names(plan)
     return [
         f"{title}: {getattr(plan.addresses, field)} -> {names.get(title, 'known after creation')}"
         for title, field in _ROWS.items()
         if plan.addresses and getattr(plan.addresses, field)
     ]
+
+
+def _names(plan: RebuildPlan) -> dict[str, str]:
+    """What is computed, and so known before it is made, by the address that it is."""
+    return {item.kind: item.name for item in plan.view.of("create")} if plan.view else {}
 
 
 def rebuilt_text(rebuilt: Rebuilt) -> str:
@@ -74,16 +78,19 @@ def rebuilt_text(rebuilt: Rebuilt) -> str:
         [
             f"# {rebuilt.outputs.spec.name} in {rebuilt.outputs.spec.region} is rebuilt",
             "Whoever uses one of these has to be told:",
-            _table(rebuilt.old, rebuilt.new),
+            addresses_table(rebuilt.old, rebuilt.new),
             *(receipt_text(receipt) for receipt in rebuilt.receipts),
         ]
     )
 
 
-def _table(old: Addresses | None, new: Addresses | None) -> str:
+def addresses_table(
+    old: Addresses | None, new: Addresses | None, names: Mapping[str, str] | None = None
+) -> str:
+    """Old and new addresses side by side, as a table in Markdown; `names` are those known before they are made."""
     lines = ["| | Old | New |", "| --- | --- | --- |"]
     for title, field in _ROWS.items():
         was = getattr(old, field) if old else None
-        then = getattr(new, field) if new else "known after creation"
+        then = getattr(new, field) if new else (names or {}).get(title, "known after creation")
         lines.append(f"| {title} | {in_markdown(was or 'none')} | {in_markdown(then or 'none')} |")
     return "\n".join(lines)

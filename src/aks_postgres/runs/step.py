@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
 
 from aks_postgres.arm.client import Azure, current_azure
 from aks_postgres.arm.clock import time_scale
@@ -32,6 +29,7 @@ from aks_postgres.reports.outputs import Planned, StepOutputs, planned_outputs
 from aks_postgres.reports.receipt import Removals
 from aks_postgres.runs.errors import NotUnderstood
 from aks_postgres.runs.progress import progress_of
+from aks_postgres.runs.session import run_log
 from aks_postgres.spec.problems import SpecError
 
 P = ParamSpec("P")
@@ -55,14 +53,6 @@ async def worth_another_attempt(task: Task[..., Any], task_run: TaskRun, state: 
     except Exception as error:
         return is_temporary(error)
     return False
-
-
-def _run_log() -> Callable[[str], None]:
-    """Where the step's lines go: the task run's log, or Python's where a step is called outside a run."""
-    try:
-        return get_run_logger().info
-    except MissingContextError:
-        return logging.getLogger("aks_postgres").info
 
 
 @contextmanager
@@ -134,7 +124,7 @@ def arm_task(
             bound.apply_defaults()
             name = title.format(**bound.arguments)
             azure = current_azure()
-            with journal().step(name, _run_log()):
+            with journal().step(name, run_log()):
                 async with progress_of(name):
                     with understanding(name):
                         try:
@@ -150,7 +140,8 @@ def arm_task(
                     if azure.gate.plans and outputs.change.kind == "created":
                         return cast("R", planned_outputs(outputs))
                 else:
-                    journal().ended("done", str(outputs) if isinstance(outputs, Removals) else "")
+                    text = str(outputs) if isinstance(outputs, Removals) else ""
+                    journal().ended("done", text, planned=not azure.gate.writes)
                 return outputs
 
         step.__signature__ = signature  # type: ignore[attr-defined]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from aks_postgres.commands import in_a_sandbox
 from aks_postgres.foreign_text import in_code, in_markdown
-from aks_postgres.reports.journal import Event
-from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs
+from aks_postgres.reports.journal import Event, without_plans
+from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs, FieldChange
+from aks_postgres.reports.step_titles import title_of_noun
+from aks_postgres.runs.plan_lines import value_text
 
 
 def summary(
@@ -26,10 +29,10 @@ def summary(
         [
             f"# {outputs.spec.name} in {outputs.spec.region}",
             _headline(outputs),
-            _links(outputs),
+            links_of(outputs),
             *(f"**Warning:** {in_markdown(warning)}" for warning in outputs.place.warnings),
             "## What this run changed",
-            _changed(outputs),
+            changes_of(outputs),
             "## What exists",
             _resources(outputs),
             "## How to connect",
@@ -59,27 +62,27 @@ def _headline(outputs: EnvironmentOutputs) -> str:
     )
 
 
-def _links(outputs: EnvironmentOutputs) -> str:
+def links_of(outputs: EnvironmentOutputs) -> str:
     """Where a person clicks first."""
     portal = {"Resource group": outputs.resource_group.id, "AKS cluster": outputs.cluster.id}
     links = [f"[{what}](<{_address(_portal(outputs, where))}>)" for what, where in portal.items()]
     return " · ".join(["**Ready.**", f"[Managed Grafana](<{_address(outputs.grafana.endpoint)}>)", *links])
 
 
-def _changed(outputs: EnvironmentOutputs) -> str:
+def changes_of(outputs: EnvironmentOutputs) -> str:
     """What was created, by name, and every field that was changed."""
     created = [noun for noun, change in outputs.changes.items() if change.kind == "created"]
-    lines = (
-        [f"- created: {in_markdown(', '.join(noun.replace('_', ' ') for noun in created))}"]
-        if created
-        else []
-    )
+    lines = [f"- created: {in_markdown('; '.join(map(title_of_noun, created)))}"] if created else []
     lines += [
-        f"- updated: **{in_markdown(noun.replace('_', ' '))}**: {in_markdown('; '.join(map(str, change.fields)))}"
+        f"- updated: **{in_markdown(title_of_noun(noun))}**: {in_markdown('; '.join(map(_in_words, change.fields)))}"
         for noun, change in outputs.changes.items()
         if change.kind == "updated"
     ]
     return "\n".join(lines) or "Nothing: everything was as the spec says."
+
+
+def _in_words(change: FieldChange) -> str:
+    return f"{change.field}: {value_text(change.old)} -> {value_text(change.new)}"
 
 
 def _portal(outputs: EnvironmentOutputs, resource_id: str) -> str:
@@ -135,18 +138,17 @@ def _resources(outputs: EnvironmentOutputs) -> str:
 
 
 def _connect(outputs: EnvironmentOutputs) -> str:
-    spec = outputs.spec
+    which = ("--name", outputs.spec.name, "--region", outputs.spec.region)
     return "\n".join(
         [
             f"- Grafana: <{_address(outputs.grafana.endpoint)}>",
             f"- Public IP for PostgreSQL: `{in_code(outputs.public_ip.ip_address)}`",
             f"- OIDC issuer: <{_address(outputs.cluster.oidc_issuer_url)}>",
             f"- Backups: `{in_code(f'{outputs.storage_account.blob_endpoint}{outputs.container.name}')}`",
-            "- kubectl: `aks-postgres kubeconfig "
-            f"--name {spec.name} --region {spec.region} --file cluster.kubeconfig`, then "
+            f"- kubectl: `{in_code(in_a_sandbox('kubeconfig', *which, '--file', 'cluster.kubeconfig'))}`, then "
             "`kubectl --kubeconfig cluster.kubeconfig get nodes`",
-            f"- Variables for the guide's next article: `aks-postgres outputs --name {spec.name} "
-            f"--region {spec.region} --format env`",
+            "- Variables for the guide's next article: "
+            f"`{in_code(in_a_sandbox('outputs', *which, '--format', 'env'))}`",
         ]
     )
 
@@ -185,7 +187,7 @@ def timings(events: Iterable[Event]) -> list[tuple[str, float, float, str]]:
     """Each step's last attempt: title, real seconds until it began, real seconds it took, how it ended."""
     began: dict[str, float] = {}
     found: dict[str, tuple[str, float, float, str]] = {}
-    for event in events:
+    for event in without_plans(list(events)):
         if not event.step:
             continue
         if event.kind == "started":

@@ -13,14 +13,14 @@ from html import escape
 
 from prefect.artifacts import acreate_markdown_artifact
 
-from aks_postgres.foreign_text import in_markdown
-from aks_postgres.reports.journal import Event, Journal
+from aks_postgres.foreign_text import in_code, in_markdown
+from aks_postgres.reports.journal import ENDS, Event, Journal, without_plans
+from aks_postgres.reports.step_titles import title_of_step
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 
-_ENDS = ("created", "updated", "unchanged", "done", "failed")
 # Pixels.
-_WIDTH, _LABELS, _ROW, _TOP = 900, 196, 20, 48
+_WIDTH, _LABELS, _ROW, _TOP = 900, 230, 20, 48
 _COLOURS = {
     "step": "#c9d3df",
     "azure": "#2f6fb3",
@@ -80,10 +80,10 @@ def bars(journal: Journal, edges: Mapping[str, Sequence[str]]) -> list[Bar]:
     began: dict[str, float] = {}
     found: dict[str, Bar] = {}
     labels = _labels(event.step for event in journal.events)
-    for event in journal.events:
+    for event in without_plans(journal.events):
         if event.kind == "started":
             began.setdefault(event.step, event.at_s)
-        elif event.step and event.kind in _ENDS:
+        elif event.step and event.kind in ENDS:
             began_s = began.get(event.step, event.at_s)
             found[event.step] = Bar(labels[event.step], began_s, event.at_s, event.kind)
     for title, bar in found.items():
@@ -152,9 +152,8 @@ def timeline_table(found: Sequence[Bar], *, every_step: bool = False) -> str:
     ended_s = {bar.name: bar.ended_s for bar in found}
     total_s, azure_s = max(ended_s.values()), sum(bar.azure_s for bar in path)
     rows = [
-        f"| {f'**{bar.name}**' if every_step and bar.is_critical else bar.name} | {bar.began_s:.1f} s "
-        f"| {f'after {bar.after}' if bar.after else 'the run began'}, +{bar.began_s - ended_s.get(bar.after, 0):.1f} s "
-        f"| {bar.took_s:.1f} s | {bar.azure_s:.1f} s | {in_markdown('; '.join(bar.waits)) or 'reading'} |"
+        f"| {_in_words(bar, is_bold=every_step and bar.is_critical)} | {bar.began_s:.1f} s | {bar.took_s:.1f} s "
+        f"| {bar.azure_s:.1f} s | {in_markdown(_why(bar, ended_s))} |"
         for bar in (found if every_step else path)
     ]
     return "\n".join(
@@ -162,11 +161,23 @@ def timeline_table(found: Sequence[Bar], *, every_step: bool = False) -> str:
             f"Critical path: {len(path)} of {len(found)} steps, {total_s:.1f} s; for {azure_s:.1f} s of that Azure was "
             "at work on writes of ours. Everything else ran beside it.",
             "",
-            "| Step | Began | Why then | Took | Azure | What it waited for |",
-            "| --- | --- | --- | --- | --- | --- |",
+            "| Step | Began | Took | Azure | Why then, and what it waited for |",
+            "| --- | --- | --- | --- | --- |",
             *rows,
         ]
     )
+
+
+def _in_words(bar: Bar, *, is_bold: bool) -> str:
+    """A step's title, and its name: beside a person's words, what logs and the graph call it."""
+    title = in_markdown(title_of_step(bar.name))
+    return f"{f'**{title}**' if is_bold else title} `{in_code(bar.name)}`"
+
+
+def _why(bar: Bar, ended_s: Mapping[str, float]) -> str:
+    before = f"after {title_of_step(bar.after)}" if bar.after else "the run began"
+    waits = f"; {'; '.join(bar.waits)}" if bar.waits else ""
+    return f"{before}, +{bar.began_s - ended_s.get(bar.after, 0):.1f} s{waits}"
 
 
 def timeline_svg(found: Sequence[Bar], title: str) -> str:
@@ -204,7 +215,7 @@ def timeline_svg(found: Sequence[Bar], title: str) -> str:
         colour = _COLOURS["failed"] if bar.kind == "failed" else _COLOURS["critical"]
         weight = ' font-weight="bold"' if bar.is_critical else ""
         parts.append(
-            f'<text x="{_LABELS - 8}" y="{top + 11}" text-anchor="end"{weight}>{escape(bar.name)}</text>'
+            f'<text x="{_LABELS - 8}" y="{top + 11}" text-anchor="end"{weight}>{escape(title_of_step(bar.name))}</text>'
         )
         if bar.after in rows and bar.is_critical:
             from_y, at = rows[bar.after] + 13, x(bar.began_s)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -52,7 +53,7 @@ GOOD_FOR_S = 40
 WATCH_S = 75
 LOOK_S = 3
 # Longer than any other run's write can take that began before ours.
-_SETTLE_S = WRITE_LIMIT_S + 1
+SETTLE_S = WRITE_LIMIT_S + 1
 # Clocks of Azure's front ends differ by seconds; a heartbeat that ends later than this was edited by hand.
 _LATEST_END_S = LIVES_S + 30
 # Versions before the lease: two minutes by the clock of the machine, which may be off.
@@ -447,7 +448,9 @@ class WriteLock:
                 )
             if holder != said:
                 said = holder
-                journal().note(f"{self._environment}: waiting for {holder}, which is writing to it")
+                journal().note(
+                    f"{self._environment}: waiting for {holder}, which is writing to it", logging.INFO
+                )
             return None
 
         has_remains = await poll(remains, every_s=LOOK_S, timer=LOCK)
@@ -525,7 +528,7 @@ class WriteLock:
             await self._beat(even_if_good=True)
             if not is_certain:
                 # Another run that found it free at the same moment has written by then, and one of us sees the other.
-                await asyncio.sleep(clock.lock_real_s(_SETTLE_S))
+                await asyncio.sleep(clock.lock_real_s(SETTLE_S))
                 self._has_failed = True
                 await self._beat(even_if_good=True)
         finally:

@@ -66,6 +66,12 @@ _UNSAFE = frozenset(
 )
 # What another field says.
 _ELSEWHERE = {"archive_timeout": "database.backup.archive_timeout_s"}
+# The StorageClass of each kind of disk.
+CLASS_NAMES = {
+    "premium_ssd": "managed-csi-premium",
+    "premium_ssd_v2": "premium2-disk-sc",
+    "local_nvme": "acstor-ephemeraldisk-nvme-db",
+}
 _IDENTIFIER = r"^[a-z_][a-z0-9_]{0,62}$"
 _RESERVED_NAMES = ("postgres", "template0", "template1", "streaming_replica")
 # github.com/robfig/cron with seconds, as CloudNativePG reads it.
@@ -133,17 +139,13 @@ class DatabaseStorageSpec(DatabaseModel):
     def _of_that_class(cls, value: int | None, info: ValidationInfo) -> int | None:
         kind = info.data.get("storage_class")
         if value is not None and kind not in (None, "premium_ssd_v2"):
-            raise ValueError(f"is for storage_class premium_ssd_v2 and contradicts {kind}; leave it out")
+            raise ValueError(f"it is for storage_class premium_ssd_v2 and contradicts {kind}; leave it out")
         return value
 
     @property
     def class_name(self) -> str:
         """The StorageClass that the volumes ask for."""
-        return {
-            "premium_ssd": "managed-csi-premium",
-            "premium_ssd_v2": "premium2-disk-sc",
-            "local_nvme": "acstor-ephemeraldisk-nvme-db",
-        }[self.storage_class]
+        return CLASS_NAMES[self.storage_class]
 
 
 class DatabaseBackupSpec(DatabaseModel):
@@ -197,9 +199,9 @@ class DatabaseBackupSpec(DatabaseModel):
     def _said(cls, is_said: bool, info: ValidationInfo) -> bool:
         engine = info.data.get("engine")
         if engine == "none" and not is_said:
-            raise ValueError("is needed with engine: none; without backups a lost disk is lost data")
+            raise ValueError("true is needed with engine: none; without backups a lost disk is lost data")
         if engine not in (None, "none") and is_said:
-            raise ValueError(f"is for engine: none and contradicts engine: {engine}; leave it out")
+            raise ValueError(f"it is for engine: none and contradicts engine: {engine}; leave it out")
         return is_said
 
     @field_validator("schedule")
@@ -218,7 +220,7 @@ class DatabaseAccessSpec(DatabaseModel):
     kind: Annotated[
         Literal["none", "internal_load_balancer", "public_load_balancer"],
         Field(
-            description="none: only pods, and aks-postgres psql. internal_load_balancer: an address of the virtual "
+            description="none: only pods, and `aks-postgres psql`. internal_load_balancer: an address of the virtual "
             "network. public_load_balancer: the environment's static public IP, for source_ranges only.",
             json_schema_extra=at(0),
         ),
@@ -235,8 +237,8 @@ class DatabaseAccessSpec(DatabaseModel):
         str | None,
         Field(
             pattern=r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$",
-            description="First part of the public name, {dns_label}.{region}.cloudapp.azure.com. Unset: computed, and "
-            "another after a rebuild.",
+            description="First part of the public name; the region and the cloud's own suffix follow. Unset: computed, "
+            "and another after a rebuild.",
             json_schema_extra=at(2),
         ),
     ] = None
@@ -253,10 +255,10 @@ class DatabaseAccessSpec(DatabaseModel):
             if network.prefixlen == 0:
                 raise ValueError(f"{given!r} is the whole internet; name the ranges that need the database")
         if kind == "none" and ranges:
-            raise ValueError("contradicts kind: none; leave it out, or choose a load balancer")
+            raise ValueError("it contradicts kind: none; leave it out, or choose a load balancer")
         if kind == "public_load_balancer" and not ranges:
             raise ValueError(
-                "is needed with kind: public_load_balancer; without a range the whole internet may knock"
+                "a range is needed with kind: public_load_balancer; without one the whole internet may knock"
             )
         return ranges
 
@@ -265,7 +267,9 @@ class DatabaseAccessSpec(DatabaseModel):
     def _of_a_public_address(cls, label: str | None, info: ValidationInfo) -> str | None:
         kind = info.data.get("kind")
         if label is not None and kind not in (None, "public_load_balancer"):
-            raise ValueError(f"is for kind: public_load_balancer and contradicts kind: {kind}; leave it out")
+            raise ValueError(
+                f"it is for kind: public_load_balancer and contradicts kind: {kind}; leave it out"
+            )
         return label
 
 
@@ -455,10 +459,10 @@ class DatabaseSpec(DatabaseModel):
         instances = info.data.get("instances")
         if instances is not None and instances < 3 and not is_said:
             raise ValueError(
-                f"is needed with instances: {instances}; a highly available database has at least 3"
+                f"true is needed with instances: {instances}; a highly available database has at least 3"
             )
         if instances is not None and instances >= 3 and is_said:
-            raise ValueError(f"contradicts instances: {instances}; leave it out")
+            raise ValueError(f"it contradicts instances: {instances}; leave it out")
         return is_said
 
     @field_validator("parameters")
@@ -490,7 +494,7 @@ class DatabaseSpec(DatabaseModel):
     @classmethod
     def _quorum_of_synchronous(cls, wanted: bool, info: ValidationInfo) -> bool:
         if wanted and info.data.get("durability") == "asynchronous":
-            raise ValueError("contradicts durability: asynchronous; set it to false")
+            raise ValueError("it contradicts durability: asynchronous; set it to false")
         return wanted
 
     @field_validator("databases")

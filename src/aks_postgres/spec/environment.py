@@ -53,6 +53,10 @@ MAX_TAGS = 42
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_PREFIX = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _OBJECT_ID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
+_SUBNET_ID = (
+    r"^/subscriptions/[0-9a-fA-F-]{36}/[Rr]esource[Gg]roups/[A-Za-z0-9_.()-]{1,90}"
+    r"/providers/[Mm]icrosoft\.[Nn]etwork/virtual[Nn]etworks/[A-Za-z0-9_.-]{1,80}/subnets/[A-Za-z0-9_.-]{1,80}$"
+)
 _VM_SIZE = r"^[Ss]tandard_[A-Za-z0-9_-]{1,40}$"
 
 Zone = Literal["1", "2", "3"]
@@ -88,7 +92,7 @@ class Principal(SpecModel):
 
 
 class NetworkSpec(SpecModel):
-    """Who can reach the cluster's API server."""
+    """Who can reach the cluster's API server, and which network its nodes stand in."""
 
     authorized_ip_ranges: Annotated[
         list[str],
@@ -123,6 +127,29 @@ class NetworkSpec(SpecModel):
         ),
     ] = False
 
+    subnet_id: Annotated[
+        str | None,
+        Field(
+            pattern=_SUBNET_ID,
+            description="Resource ID of a subnet of yours, in the environment's subscription and region, that both "
+            "node pools stand in; it is never changed or deleted. The cluster's identity gets Network Contributor on "
+            "it (roles). Unset: AKS makes a network for the cluster. For a new cluster only.",
+            json_schema_extra=at(4),
+        ),
+    ] = None
+
+    @field_validator("subnet_id")
+    @classmethod
+    def _short_names(cls, subnet_id: str | None) -> str | None:
+        # They become labels of nodes: https://learn.microsoft.com/azure/aks/azure-cni-overlay
+        for part in (subnet_id or "").split("/")[4::2]:
+            if len(part) > 63:
+                raise ValueError(
+                    f"{part!r} has {len(part)} characters; with this cluster's networking, the names of subnet, "
+                    "virtual network and resource group have at most 63"
+                )
+        return subnet_id
+
     @field_validator("authorized_ip_ranges")
     @classmethod
     def _global_ipv4(cls, ranges: list[str]) -> list[str]:
@@ -146,7 +173,7 @@ class NetworkSpec(SpecModel):
                 problem if "/" not in address else f"{address!r} is a range; give one IPv4 address"
             )
         if info.data.get("add_worker_address") is False:
-            raise ValueError("contradicts add_worker_address: false; leave one of the two out")
+            raise ValueError("it contradicts add_worker_address: false; leave one of the two out")
         return address
 
     @field_validator("open_to_internet")
@@ -155,7 +182,7 @@ class NetworkSpec(SpecModel):
         ranges, add_worker = info.data.get("authorized_ip_ranges"), info.data.get("add_worker_address")
         for limit in ("authorized_ip_ranges", "worker_address"):
             if is_open and info.data.get(limit):
-                raise ValueError(f"contradicts {limit}; leave one of the two out")
+                raise ValueError(f"it contradicts {limit}; leave one of the two out")
         if not is_open and ranges == [] and add_worker is False:
             raise ValueError(
                 "no authorized range at all would open the API server to everyone; give "
@@ -599,7 +626,7 @@ class OperatorSpec(SpecModel):
         wanted, installer = "manifest" if name.startswith("manifest") else "helm", info.data.get("installer")
         if installer not in (None, wanted) and given != cls.model_fields[name].default:
             raise ValueError(
-                f"is for installer: {wanted} and contradicts installer: {installer}; leave it out"
+                f"it is for installer: {wanted} and contradicts installer: {installer}; leave it out"
             )
         return given
 

@@ -16,6 +16,14 @@ from aks_postgres.spec.environment import EnvironmentSpec
 
 _MAX_SHOWN = 60
 
+# What people look for by names like these, and why it isn't there.
+_NOT_OFFERED = re.compile(r"(enable_?)?private_?(api_?server|cluster)(_?enabled)?", re.I)
+_PRIVATE = (
+    "a private API server isn't offered: a run has to reach the API server, so its worker would have to stand inside "
+    "that network, and no such run was ever proved. Limit who reaches it with network.authorized_ip_ranges, and who "
+    "gets in with cluster.access"
+)
+
 
 class SpecProblem(BaseModel):
     """One thing that a spec gets wrong."""
@@ -140,6 +148,8 @@ def _printable(text: str) -> str:
 
 def _allowed(found: ErrorDetails, path: list[str], root: type[BaseModel]) -> str:
     kind, context = found["type"], found.get("ctx", {})
+    if kind == "extra_forbidden" and _NOT_OFFERED.fullmatch(path[-1]):
+        return _PRIVATE
     if kind == "extra_forbidden":
         return f"there is no such field; allowed here: {', '.join(_fields_of(_model_at(path[:-1], root)))}"
     if kind == "value_error":

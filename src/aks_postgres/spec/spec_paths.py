@@ -21,6 +21,7 @@ _POOL_FIELDS = {
     "maxCount": "max_count",
     "availabilityZones": "zones",
 }
+_SUBNET = "vnetSubnetID"
 _FIELDS: dict[str, dict[str, str]] = {
     _CLUSTER: {
         "properties.kubernetesVersion": "cluster.kubernetes_version",
@@ -95,6 +96,8 @@ def spec_field(kind: str, path: str, spec: EnvironmentSpec) -> str | None:
 def _pool_field(pool: str, rest: str) -> str | None:
     if rest.startswith("nodeLabels."):
         return f"{pool}.labels.{rest.removeprefix('nodeLabels.')}"
+    if rest == _SUBNET:
+        return "network.subnet_id"
     if rest == "orchestratorVersion":
         return "cluster.kubernetes_version"
     return f"{pool}.{_POOL_FIELDS[rest]}" if rest in _POOL_FIELDS else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.errors import Finding
-from aks_postgres.preflight.permissions import granting
+from aks_postgres.resources.permitted import granting
 from aks_postgres.runs.write_lock import CONTAINER as LOCK_CONTAINER
 from aks_postgres.tear_down.ownership import WAY_OUT
 

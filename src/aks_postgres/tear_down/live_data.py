@@ -191,9 +191,9 @@ def _doubt(
         return f"was made by an unknown method, {' and '.join(sorted(methods))}"
     for store in stores:
         path, endpoint = _at(store, "destinationPath"), _at(store, "endpointURL")
-        if doubt := _judge_destination(path, accounts):
+        if doubt := judge_destination(path, accounts):
             return doubt
-        if endpoint is not None and (doubt := _judge_destination(endpoint, accounts)):
+        if endpoint is not None and (doubt := judge_destination(endpoint, accounts)):
             return doubt
     return None
 
@@ -216,7 +216,8 @@ def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
     return found[0] if found else None
 
 
-def _judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
+def judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
+    """What is doubtful about where backups go; None if they are in an account that is kept."""
     if not isinstance(path, str) or not path:
         return "has no known destination"
     for endpoint, is_doomed in accounts.items():

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="azure-sandbox", description="A stand-in Azure over HTTPS.")
+    shown = f"azure-sandbox {metadata.version('azure-sandbox')}"
+    parser.add_argument("--version", action="version", version=shown, help="print the version")
     parser.add_argument("--state", type=Path, required=True, help="folder for certificates and sandbox.json")
     parser.add_argument("--port", type=int, default=0, help="loopback port; 0 takes a free one")
     parser.add_argument("--speed", type=_positive, default=60.0, help="sandbox seconds per real second")

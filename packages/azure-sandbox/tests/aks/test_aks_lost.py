@@ -32,7 +32,7 @@ def test_a_cluster_without_its_identity_can_add_no_pool(azure, identity, cluster
         azure.msi.user_assigned_identities.create_or_update(azure.group, "mi-a", {"location": azure.region})
     shown = azure.clusters.get(azure.group, "c1")
     assert shown.provisioning_state == "Succeeded"
-    assert [one.principal_id for one in shown.identity.user_assigned_identities.values()] == [
+    assert [identity.principal_id for identity in shown.identity.user_assigned_identities.values()] == [
         identity.principal_id
     ]
     poller = azure.begin_pool()

@@ -95,10 +95,8 @@ def test_the_processes_run_as_soon_as_the_creation_is_under_way_and_end_with_the
         wait_until(lambda: control_planes(folder) == [])
 
 
-@pytest.mark.parametrize(
-    "how",
-    ["reset", *(pytest.param(how, marks=pytest.mark.thorough) for how in ("SIGTERM", "SIGKILL"))],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("how", ["reset", "SIGTERM", "SIGKILL"])
 def test_nothing_is_left_behind_after(real_azure, folder, how):
     with real_azure() as azure:
         azure.create()

@@ -245,7 +245,11 @@ def test_a_cluster_needs_a_system_pool(azure, refuses):
 )
 def test_counts_labels_and_names_are_checked(azure, refuses, change, parameter):
     """azure-cli#22442, cluster-api-provider-azure#5947, pulumi-kubernetes#2704 (texts)."""
-    pools = [azure.pool("systempool", mode="System", **{k: v for k, v in change.items() if k != "name"})]
+    pools = [
+        azure.pool(
+            "systempool", mode="System", **{key: value for key, value in change.items() if key != "name"}
+        )
+    ]
     pools[0]["name"] = change.get("name", "systempool")
     refuses(400, "InvalidParameter", parameter, pools=pools)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +66,20 @@ async def until(what: Callable[[], Awaitable[Any]], patience_s: float = PATIENCE
         await asyncio.sleep(0.1)
 
 
-async def install(cluster: Cluster, name: str) -> None:
-    """Apply a manifest, definitions first."""
-    assert cluster.clock is not None
+def objects_of(name: str) -> Iterator[tuple[str, Json]]:
+    """Path and object of everything in a manifest, definitions first."""
     first = ("Namespace", "CustomResourceDefinition")
-    for obj in sorted(yaml.safe_load_all(manifest(name)), key=lambda one: one["kind"] not in first):
+    for obj in sorted(yaml.safe_load_all(manifest(name)), key=lambda found: found["kind"] not in first):
         group, _, version = obj["apiVersion"].rpartition("/")
         where = f"/namespaces/{obj['metadata']['namespace']}" if "namespace" in obj["metadata"] else ""
         root = f"/apis/{group}/{version}" if group else f"/api/{version}"
-        path = f"{root}{where}/{obj['kind'].lower()}s/{obj['metadata']['name']}"
+        yield f"{root}{where}/{obj['kind'].lower()}s/{obj['metadata']['name']}", obj
+
+
+async def install(cluster: Cluster, name: str) -> None:
+    """Apply a manifest."""
+    assert cluster.clock is not None
+    for path, obj in objects_of(name):
         assert (await cluster.apply(path, yaml.safe_dump(obj))).status in (200, 201)
         if obj["kind"] == "CustomResourceDefinition":
             cluster.clock.step(2)

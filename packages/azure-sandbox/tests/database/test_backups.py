@@ -11,13 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import yaml
 
 from azure_sandbox.postgres.programs import FOLDER
-from azure_sandbox.server.control import manifest
 
 from ..aks.conftest import Azure, running
-from .conftest import PATIENCE_S
+from .conftest import PATIENCE_S, objects_of
 
 Json = dict[str, Any]
 
@@ -97,12 +95,7 @@ class Environment:
             return json.loads(answer.read())
 
     def install(self, name: str) -> None:
-        first = ("Namespace", "CustomResourceDefinition")
-        for obj in sorted(yaml.safe_load_all(manifest(name)), key=lambda one: one["kind"] not in first):
-            group, _, version = obj["apiVersion"].rpartition("/")
-            where = f"/namespaces/{obj['metadata']['namespace']}" if "namespace" in obj["metadata"] else ""
-            root = f"/apis/{group}/{version}" if group else f"/api/{version}"
-            path = f"{root}{where}/{obj['kind'].lower()}s/{obj['metadata']['name']}"
+        for path, obj in objects_of(name):
             self.send("PATCH", f"{path}?fieldManager=test", obj, "application/apply-patch+yaml")
             if obj["kind"] == "CustomResourceDefinition":
                 self.azure.step(2)
@@ -125,7 +118,7 @@ class Environment:
 
     def condition(self, cluster: str, kind: str) -> Json:
         found = (self.get("clusters", cluster).get("status") or {}).get("conditions") or []
-        return next((one for one in found if one["type"] == kind), {})
+        return next((condition for condition in found if condition["type"] == kind), {})
 
     def blobs(self) -> list[str]:
         token = self.azure.credential.get_token("https://storage.azure.com/.default").token
@@ -267,7 +260,7 @@ def test_an_immediate_schedule_makes_a_backup_at_once(archived: Environment) -> 
 
     def made() -> list[Json]:
         found = archived.send("GET", f"/apis/{GROUP}/v1/namespaces/db/backups")["items"]
-        return [one for one in found if one["metadata"]["name"].startswith("daily-")]
+        return [backup for backup in found if backup["metadata"]["name"].startswith("daily-")]
 
     (backup,) = until(made)
     assert backup["metadata"]["ownerReferences"][0]["kind"] == "ScheduledBackup"
@@ -285,7 +278,7 @@ def test_a_pod_without_the_webhooks_label_gets_no_identity_and_archives_nothing(
     found = until(lambda: archived.condition("bare", "ContinuousArchiving"))
     assert (found["status"], found["reason"]) == ("False", "ContinuousArchivingFailing")
     (container,) = archived.send("GET", "/api/v1/namespaces/db/pods/bare-1")["spec"]["containers"]
-    assert not [one for one in container["env"] if one["name"].startswith("AZURE_")]
+    assert not [variable for variable in container["env"] if variable["name"].startswith("AZURE_")]
     assert not [name for name in archived.blobs() if name.startswith("bare-1/")]
 
 

@@ -310,10 +310,10 @@ async def test_databases_roles_and_passwords_follow_their_objects(pg: Cluster) -
 
     async def applied() -> bool:
         found = [
-            await pg.done("GET", f"{group}/{one}")
-            for one in ("databaseroles/r", "databases/d", "databases/w")
+            await pg.done("GET", f"{group}/{obj}")
+            for obj in ("databaseroles/r", "databases/d", "databases/w")
         ]
-        return [(one.get("status") or {}).get("applied") for one in found] == [True, True, False]
+        return [(obj.get("status") or {}).get("applied") for obj in found] == [True, True, False]
 
     await until(applied)
     assert (
@@ -383,9 +383,9 @@ async def test_a_version_that_is_not_installed_can_not_be_pulled(cluster: Cluste
     async def waiting() -> str | None:
         pods = (await cluster.done("GET", "/api/v1/namespaces/db/pods"))["items"]
         for pod in pods:
-            for one in pod["status"].get("containerStatuses") or []:
-                if pod["metadata"]["name"] == "old-1" and "waiting" in one["state"]:
-                    return str(one["state"]["waiting"]["reason"])
+            for status in pod["status"].get("containerStatuses") or []:
+                if pod["metadata"]["name"] == "old-1" and "waiting" in status["state"]:
+                    return str(status["state"]["waiting"]["reason"])
         return None
 
     assert await until(waiting) == "ImagePullBackOff"

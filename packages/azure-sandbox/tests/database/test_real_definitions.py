@@ -92,16 +92,20 @@ async def test_what_the_tests_send_is_accepted(real: Cluster, kind: str, plural:
 async def test_the_stand_ins_definitions_have_the_releases_names(real: Cluster) -> None:
     def names(definitions: list[Json]) -> dict[str, tuple[Any, ...]]:
         return {
-            one["metadata"]["name"]: (
-                one["spec"]["names"]["kind"],
-                one["spec"]["scope"],
-                one["spec"]["group"],
+            definition["metadata"]["name"]: (
+                definition["spec"]["names"]["kind"],
+                definition["spec"]["scope"],
+                definition["spec"]["group"],
             )
-            for one in definitions
+            for definition in definitions
         }
 
     ours = names(
-        [one for one in yaml.safe_load_all(manifest("operator")) if one["kind"] == "CustomResourceDefinition"]
+        [
+            definition
+            for definition in yaml.safe_load_all(manifest("operator"))
+            if definition["kind"] == "CustomResourceDefinition"
+        ]
     )
     theirs = names(released())
     assert ours.items() <= theirs.items()

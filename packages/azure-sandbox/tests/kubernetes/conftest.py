@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,19 @@ __all__ = ["APPLY", "TOKEN", "Answer", "Cluster"]
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+
+
+# What `make test` holds against the real server as well; the rest of the contract, `make test-thorough`.
+SHOWN_WITH_THE_REAL_ONE = "test_apply_contract.py"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave most of the real API server's turns to `make test-thorough`."""
+    for item in items:
+        of_contract = item.path.parent == Path(__file__).parent and item.path.name != SHOWN_WITH_THE_REAL_ONE
+        if of_contract and item.get_closest_marker("real_kubernetes") and "cluster" in item.fixturenames:  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture(scope="session")

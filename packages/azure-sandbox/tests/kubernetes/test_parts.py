@@ -87,6 +87,11 @@ def test_patches_leave_what_they_are_given_alone(old: dict[str, Any], patch: dic
         [{"op": "test", "path": "/a/b", "value": 2}],
         [{"op": "add", "path": "/list/9", "value": 1}],
         [{"op": "invent", "path": "/a"}],
+        [{"op": "test", "path": "/a/b", "value": True}],
+        [{"op": "add", "path": "list"}],
+        [{"op": "remove", "path": "/list/-1"}],
+        [{"op": "move", "from": "/a", "path": "/a/b/c"}],
+        ["remove"],
     ],
 )
 def test_json_patch_that_does_not_fit_is_invalid(operations: list[Any]) -> None:

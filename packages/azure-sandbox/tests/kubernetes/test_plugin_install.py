@@ -30,7 +30,7 @@ async def apply(cluster: Cluster, found: list[Json]) -> list[int]:
     assert cluster.clock is not None
     statuses = []
     first = ("Namespace", "CustomResourceDefinition")
-    for obj in sorted(found, key=lambda one: one["kind"] not in first):
+    for obj in sorted(found, key=lambda obj: obj["kind"] not in first):
         group, _, version = obj["apiVersion"].rpartition("/")
         where = f"/namespaces/{obj['metadata']['namespace']}" if "namespace" in obj["metadata"] else ""
         root = f"/apis/{group}/{version}" if group else f"/api/{version}"

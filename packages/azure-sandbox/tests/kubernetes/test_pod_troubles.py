@@ -46,8 +46,8 @@ async def _say(cluster: Cluster) -> str:
     said = [f"{item['reason']}: {item['message']}" for item in live["status"]["conditions"]]
     for pod in (await cluster.done("GET", "/api/v1/namespaces/default/pods"))["items"]:
         said += [f"{item['reason']}: {item['message']}" for item in pod["status"]["conditions"]]
-        for one in pod["status"].get("containerStatuses") or []:
-            states = [*one["state"].values(), *(one.get("lastState") or {}).values()]
+        for status in pod["status"].get("containerStatuses") or []:
+            states = [*status["state"].values(), *(status.get("lastState") or {}).values()]
             said += [f"{state.get('reason')}: {state.get('message')}" for state in states]
     events = (await cluster.done("GET", "/api/v1/namespaces/default/events"))["items"]
     said += [f"{item['reason']}: {item['message']}" for item in events]

@@ -8,7 +8,7 @@ from kubernetes import client
 from azure_sandbox.kubernetes import schemas
 from azure_sandbox.kubernetes.resources import Registry
 
-NAMES = sorted(schemas._notation())
+NAMES = sorted(schemas.notation())
 # Names that several groups use: the client tells them apart by a prefix.
 PREFIXES = (
     "V1",

@@ -233,7 +233,7 @@ def test_policy_deploys(sandbox: SandboxProcess, order: Any, aks: Any) -> None:
     aks.create()
     sandbox.step(61)
     listed = sandbox.client(ResourceManagementClient).resources.list_by_resource_group("rg-test")
-    assert {one.type.casefold() for one in listed} == {
+    assert {resource.type.casefold() for resource in listed} == {
         "microsoft.containerservice/managedclusters",
         "microsoft.insights/actiongroups",
     }

@@ -165,7 +165,7 @@ def test_poll_url_502(sandbox: SandboxProcess, order: Any, group: str) -> None:
     order("poll-url-502")
     client = sandbox.client(NetworkManagementClient, retry_backoff_factor=0, polling_interval=0.02)
     assert client.public_ip_addresses.begin_create_or_update("rg-test", "ip", ADDRESS).result().ip_address
-    polls = [(one["status"], one["error_code"]) for one in sandbox.ledger(operation="Operations_Poll")]
+    polls = [(poll["status"], poll["error_code"]) for poll in sandbox.ledger(operation="Operations_Poll")]
     assert polls[:2] == [(502, "BadGatewayConnection")] * 2
     assert polls[-1][0] == 200
 

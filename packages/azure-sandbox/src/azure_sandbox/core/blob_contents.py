@@ -76,7 +76,9 @@ class Contents:
             found = self.current.get(name)
         else:
             all_ = [*self.versions.get(name, ()), *([self.current[name]] if name in self.current else ())]
-            found = next((one for one in all_ if one["version"] == version and "deleted_s" not in one), None)
+            found = next(
+                (state for state in all_ if state["version"] == version and "deleted_s" not in state), None
+            )
         if found is None:
             raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
         return found
@@ -143,8 +145,8 @@ class Contents:
         waiting = [(block, len(content)) for block, content in self._uncommitted.get(name, {}).items()]
         return [(block, size) for block, size in self.current.get(name, {}).get("blocks", [])], waiting
 
-    def delete(self, name: str, version: str | None = None) -> None:
-        """Delete a blob, or one of its versions; what is kept of it depends on the account."""
+    def delete(self, name: str, version: str | None = None) -> bool:
+        """Delete a blob, or one of its versions; whether it is kept for a while depends on the account."""
         found = self.find(name, version)
         now_s = self._sandbox.clock.now_s()
         if version is not None:
@@ -156,7 +158,7 @@ class Contents:
                 found["deleted_s"] = now_s
             else:
                 self.versions[name].remove(found)
-            return
+            return self.retention_s is not None
         self.check_may_change(found)
         del self.current[name]
         kept = _without_lease(found)
@@ -164,6 +166,7 @@ class Contents:
             self.versions.setdefault(name, []).append(kept)
         elif self.retention_s is not None:
             self.deleted[name] = {**kept, "deleted_s": now_s}
+        return self.versioned or self.retention_s is not None
 
     def undelete(self, name: str) -> None:
         """Bring a soft-deleted blob, or its soft-deleted versions, back."""
@@ -204,19 +207,29 @@ class Contents:
     def listed(self, include: set[str]) -> list[tuple[str, Json, bool]]:
         """(name, blob, whether it is the current one), by name, versions from old to new."""
         found: list[tuple[str, Json, bool]] = []
+        if "uncommittedblobs" in include:
+            found += [
+                (name, self._nascent(name), True) for name in self._uncommitted if name not in self.current
+            ]
         for name in {*self.current, *self.versions, *self.deleted}:
             if "versions" in include:
                 old = [
-                    one
-                    for one in self.versions.get(name, ())
-                    if "deleted_s" not in one or "deleted" in include
+                    state
+                    for state in self.versions.get(name, ())
+                    if "deleted_s" not in state or "deleted" in include
                 ]
-                found += [(name, one, False) for one in old]
+                found += [(name, state, False) for state in old]
             if name in self.current:
                 found.append((name, self.current[name], True))
             elif name in self.deleted and "deleted" in include:
                 found.append((name, self.deleted[name], False))
         return sorted(found, key=lambda item: (item[0].encode(), item[2], item[1]["version"] or ""))
+
+    def _nascent(self, name: str) -> Json:
+        """A blob of which only blocks are there; when the first one came isn't kept."""
+        now_s = self._sandbox.clock.now_s()
+        facts = {"etag": "0x0", "created_s": now_s, "modified_s": now_s, "md5": "", "version": None}
+        return {**facts, "content": b"", "headers": {}, "metadata": {}, "blocks": []}
 
     def _committed(self, name: str) -> dict[str, bytes]:
         found, at, blob = {}, 0, self.current.get(name)
@@ -234,7 +247,7 @@ class Contents:
 
     def _version_id(self, name: str, now_s: float) -> str:
         at = self._sandbox.clock.at(now_s)
-        taken = {one["version"] for one in self.versions.get(name, ())}
+        taken = {state["version"] for state in self.versions.get(name, ())}
         taken.add((self.current.get(name) or {}).get("version"))
         for step in range(10 * len(taken) + 10):
             version = f"{at:%Y-%m-%dT%H:%M:%S.}{at.microsecond * 10 + step:07}Z"
@@ -255,7 +268,7 @@ class Contents:
         for name in [name for name, blob in self.deleted.items() if is_over(blob)]:
             del self.deleted[name]
         for name, versions in list(self.versions.items()):
-            versions[:] = [one for one in versions if not is_over(one)]
+            versions[:] = [state for state in versions if not is_over(state)]
             if not versions:
                 del self.versions[name]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.operations import Operation, Polling
 from azure_sandbox.core.provider import Route
 from azure_sandbox.core.resource import Principal, Resource
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.shapes import misfit
 
 if TYPE_CHECKING:

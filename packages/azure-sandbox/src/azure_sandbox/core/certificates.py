@@ -78,11 +78,11 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         return self._sign(key, common_name, names, ExtendedKeyUsageOID.SERVER_AUTH), _key_pem(key)
 
-    def issue_client(self, common_name: str, organization: str | None = None) -> tuple[bytes, bytes]:
-        """Issue a client certificate, such as an AKS cluster's admin gets; certificate and key, both PEM."""
+    def issue_client(self, common_name: str) -> tuple[bytes, bytes]:
+        """Issue a client certificate, such as a standby shows its primary; certificate and key, both PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH
-        return self._sign(key, common_name, (), purpose, organization), _key_pem(key)
+        return self._sign(key, common_name, (), purpose), _key_pem(key)
 
     def server_context(self, names: tuple[str, ...] = ("localhost", "127.0.0.1")) -> ssl.SSLContext:
         """A TLS context for `asyncio.start_server` or uvicorn, with a certificate of its own."""
@@ -113,13 +113,10 @@ class Authority:
         common_name: str,
         names: tuple[str, ...],
         purpose: x509.ObjectIdentifier,
-        organization: str | None = None,
     ) -> bytes:
-        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
-        if organization:
-            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         builder = (
-            _builder(x509.Name(attributes), self._certificate.subject, key.public_key())
+            _builder(subject, self._certificate.subject, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(sign_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,11 @@ class Clock:
     def at(self, seconds: float) -> datetime:
         """The date and time of a sandbox second."""
         return self.epoch + timedelta(seconds=seconds)
+
+    def http_date(self, seconds: float | None = None) -> str:
+        """Now, or another sandbox second, as HTTP's headers write times."""
+        at = self.now() if seconds is None else self.at(seconds)
+        return format_datetime(at, usegmt=True)
 
     def iso(self, seconds: float | None = None) -> str:
         """Now, or another sandbox second, as Azure writes times."""

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.resource import TERMINAL, Resource
+from azure_sandbox.core.responses import ArmError, Response
 
 if TYPE_CHECKING:
     from azure_sandbox.core.clock import Timer

@@ -20,7 +20,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError
+from azure_sandbox.core.responses import ArmError
 
 if TYPE_CHECKING:
     from azure_sandbox.core.call import Call

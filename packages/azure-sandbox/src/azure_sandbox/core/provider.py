@@ -45,8 +45,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from azure_sandbox.core.answers import Response
 from azure_sandbox.core.resource import Resource
+from azure_sandbox.core.responses import Response
 
 if TYPE_CHECKING:
     from azure_sandbox.core.call import Call

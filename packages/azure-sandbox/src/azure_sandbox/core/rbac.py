@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from azure_sandbox.core.answers import ArmError
 from azure_sandbox.core.resource import Principal, Resource
+from azure_sandbox.core.responses import ArmError
 
 if TYPE_CHECKING:
     from azure_sandbox.server.instance import Sandbox
@@ -59,8 +59,9 @@ class RoleDefinition:
 def denies(permissions: list[Json], action: str) -> bool:
     """Whether a deny assignment's permissions forbid an action."""
     return any(
-        _any(tuple(one.get("actions") or ()), action) and not _any(tuple(one.get("notActions") or ()), action)
-        for one in permissions
+        _any(tuple(permission.get("actions") or ()), action)
+        and not _any(tuple(permission.get("notActions") or ()), action)
+        for permission in permissions
     )
 
 

@@ -236,7 +236,11 @@ def _check_workload(obj: Json, before: Json | None) -> list[Json]:
     if not selector:
         found.append(errors.required("spec.selector"))
     if not selectors.matches_labels(selector, labels):
-        shown = "map[string]string{" + ", ".join(f'"{k}":"{v}"' for k, v in (labels or {}).items()) + "}"
+        shown = (
+            "map[string]string{"
+            + ", ".join(f'"{key}":"{value}"' for key, value in (labels or {}).items())
+            + "}"
+        )
         text = f"Invalid value: {shown}: `selector` does not match template `labels`"
         found.append(errors.cause("spec.template.metadata.labels", "FieldValueInvalid", text))
     if isinstance(spec.get("replicas"), int) and spec["replicas"] < 0:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from azure_sandbox.kubernetes import built_in_rules, custom_resources, errors, structure
+from azure_sandbox.kubernetes import built_in_rules, custom_resources, errors, schema_rules, structure
 from azure_sandbox.kubernetes.resources import ResourceType
 
 Json = dict[str, Any]
@@ -12,30 +12,24 @@ def check(type_: ResourceType, schema: Json, obj: Json, before: Json | None) -> 
     """Check an object about to be written; `before` is the one that it replaces.
 
     Raises:
-        ApiError: 422 with every cause found; 400 for a built-in type's value of a wrong type.
+        ApiError: 422 with every cause found; 400 for a value that isn't of the type in Kubernetes' own code.
     """
     metadata = obj["metadata"]
-    causes = built_in_rules.bad_metadata(type_.kind, type_.custom, metadata)
-    wrong = structure.wrong_types(obj, schema)
-    for path, wanted, value in wrong:
-        if not type_.custom:
-            text = f"json: cannot unmarshal {_json_type(value)} into Go struct field {path} of type {wanted}"
-            raise errors.bad_request(
-                f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: {text}'
-            )
-        text = f'{path} in body must be of type {wanted}: "{_json_type(value)}"'
-        causes.append(
-            errors.cause(path, "FieldValueTypeInvalid", f'Invalid value: "{_json_type(value)}": {text}')
+    # A custom type's own fields are its schema's business.
+    for path, wanted, value in structure.wrong_types({"metadata": metadata} if type_.custom else obj, schema):
+        text = f"json: cannot unmarshal {_json_type(value)} into Go struct field {path} of type {wanted}"
+        raise errors.bad_request(
+            f'{type_.kind} in version "{type_.version}" cannot be handled as a {type_.kind}: {text}'
         )
+    causes = built_in_rules.bad_metadata(type_.kind, type_.custom, metadata)
     if before is not None and before["metadata"].get("deletionTimestamp"):
         causes += _new_finalizers(before["metadata"], metadata)
-    if not wrong:
-        causes += structure.violations(obj, schema)
-        if type_.kind == "CustomResourceDefinition":
-            causes += custom_resources.broken(obj, before)
-        elif not type_.custom:
-            known = {item["field"] for item in causes}
-            causes += [item for item in built_in_rules.broken(obj, before) if item["field"] not in known]
+    causes += schema_rules.violations(obj, schema, type_.custom)
+    if type_.kind == "CustomResourceDefinition":
+        causes += custom_resources.broken(obj, before)
+    elif not type_.custom:
+        known = {item["field"] for item in causes}
+        causes += [item for item in built_in_rules.broken(obj, before) if item["field"] not in known]
     if causes:
         raise errors.invalid(type_, metadata.get("name", ""), causes)
 
@@ -71,6 +65,6 @@ def _new_finalizers(before: Json, after: Json) -> list[Json]:
 
 def _json_type(value: Any) -> str:
     if isinstance(value, bool):
-        return "bool" if value is not None else "null"
+        return "bool"
     names = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
     return names.get(type(value), "null")

@@ -1,9 +1,11 @@
-"""JSON patch (RFC 6902), JSON merge patch (RFC 7386) and Kubernetes' strategic merge patch.
+"""JSON patch (RFC 6902, by jsonpatch), JSON merge patch (RFC 7386) and Kubernetes' strategic merge patch.
 
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
 """
 
 from typing import Any
+
+import jsonpatch
 
 from azure_sandbox.kubernetes import errors, schemas
 from azure_sandbox.kubernetes.values import copied
@@ -19,78 +21,13 @@ def json_patch(target: Json, operations: Any) -> Json:
     """
     if not isinstance(operations, list):
         raise errors.bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
-    document: Any = copied(target)
-    for operation in operations:
-        try:
-            document = _operate(document, operation)
-        except (KeyError, IndexError, ValueError, TypeError) as error:
-            text = "the server rejected our request due to an error in our request"
-            raise errors.ApiError(422, "Invalid", text, {}) from error
+    try:
+        document = jsonpatch.apply_patch(target, operations)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        text = "the server rejected our request due to an error in our request"
+        raise errors.ApiError(422, "Invalid", text, {}) from error
     if not isinstance(document, dict):
         raise errors.bad_request("the patched document is no object")
-    return document
-
-
-def _operate(document: Any, operation: Json) -> Any:
-    kind, path = operation["op"], _pointer(operation["path"])
-    if kind in ("move", "copy"):
-        source = _pointer(operation["from"])
-        value = copied(_look_up(document, source))
-        if kind == "move":
-            document = _take_out(document, source)
-        return _put_in(document, path, value)
-    if kind == "test":
-        if _look_up(document, path) != operation.get("value"):
-            raise ValueError(f"testing value {operation['path']} failed: test failed")
-        return document
-    if kind == "remove":
-        return _take_out(document, path)
-    if kind == "replace":
-        _look_up(document, path)
-        return _put_in(document, path, operation["value"], replace=True)
-    if kind == "add":
-        return _put_in(document, path, operation["value"])
-    raise ValueError(f"unknown operation {kind}")
-
-
-def _pointer(text: str) -> list[str]:
-    if text == "":
-        return []
-    if not text.startswith("/"):
-        raise ValueError(f"bad path {text}")
-    return [part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/")]
-
-
-def _look_up(document: Any, path: list[str]) -> Any:
-    for part in path:
-        document = document[int(part)] if isinstance(document, list) else document[part]
-    return document
-
-
-def _put_in(document: Any, path: list[str], value: Any, replace: bool = False) -> Any:
-    if not path:
-        return value
-    parent = _look_up(document, path[:-1])
-    if not isinstance(parent, list):
-        parent[path[-1]] = value
-    elif replace:
-        parent[int(path[-1])] = value
-    elif path[-1] == "-":
-        parent.append(value)
-    else:
-        index = int(path[-1])
-        if index > len(parent):
-            raise IndexError(f"index {index} out of bounds")
-        parent.insert(index, value)
-    return document
-
-
-def _take_out(document: Any, path: list[str]) -> Any:
-    parent = _look_up(document, path[:-1])
-    if isinstance(parent, list):
-        parent.pop(int(path[-1]))
-    else:
-        del parent[path[-1]]
     return document
 
 

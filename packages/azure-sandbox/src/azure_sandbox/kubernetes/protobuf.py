@@ -94,7 +94,7 @@ def _read(content: bytes, message: Message) -> Json:
     for number, raw in _fields(content):
         if number not in message:
             raise _Unknown(
-                f"it has field {number} of a message with {', '.join(n for n, _ in message.values())}"
+                f"it has field {number} of a message with {', '.join(name for name, _ in message.values())}"
             )
         name, reader = message[number]
         value = reader(raw)

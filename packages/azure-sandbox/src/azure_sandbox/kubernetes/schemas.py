@@ -30,7 +30,8 @@ _SCALARS: dict[str, Json] = {
 
 
 @cache
-def _notation() -> dict[str, tuple[bool, dict[str, str]]]:
+def notation() -> dict[str, tuple[bool, dict[str, str]]]:
+    """Whether each type is atomic, and the types of its fields."""
     # libyaml's loader is ten times faster, where it is there.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     raw = yaml.load(_FILE.read_text(), Loader=loader)
@@ -46,7 +47,7 @@ def built_in(name: str) -> Json:
     Raises:
         KeyError: no such type.
     """
-    atomic, fields = _notation()[name]
+    atomic, fields = notation()[name]
     properties: Json = {}
     schema: Json = {"type": "object", "properties": properties, "x-type": name}
     if atomic:

@@ -1,15 +1,12 @@
-"""What a schema says about a value: unknown fields, defaults, types and limits.
+"""What a schema says about a value: unknown fields, defaults, and types. Its rules: `schema_rules`.
 
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
-Not checked: CEL rules (`x-kubernetes-validations`), `allOf`, `anyOf`, `oneOf`, `not`, formats other than
-int32/int64.
 """
 
 import json
-import re
 from typing import Any
 
-from azure_sandbox.kubernetes import errors, schemas
+from azure_sandbox.kubernetes import schemas
 from azure_sandbox.kubernetes.values import copied
 
 Json = dict[str, Any]
@@ -173,77 +170,3 @@ def _go_type(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     return {str: "string", int: "int", float: "float", list: "list", dict: "map"}.get(type(value), "null")
-
-
-def violations(obj: Json, schema: Json) -> list[Json]:
-    """What breaks the schema's rules, as causes of a 422; types are checked by `wrong_types`."""
-    found: list[Json] = []
-    _required(obj, schema, "", found)
-    for key, value in obj.items():
-        inner = object_child(schema, key)
-        if inner is not None and key != "metadata":
-            _violations(value, inner, key, found)
-    return found
-
-
-def _required(value: Json, schema: Json, path: str, found: list[Json]) -> None:
-    for name in schema.get("required") or []:
-        if value.get(name) is None:
-            found.append(errors.required(f"{path}.{name}" if path else name))
-
-
-def _violations(value: Any, schema: Json, path: str, found: list[Json]) -> None:
-    allowed = schema.get("enum")
-    if allowed is not None and value not in allowed:
-        found.append(errors.unsupported(path, value, (str(item) for item in allowed)))
-    if isinstance(value, dict):
-        _required(value, schema, path, found)
-        for key, item in value.items():
-            inner = schemas.child(schema, key)
-            if inner is not None:
-                _violations(item, inner, f"{path}.{key}", found)
-    elif isinstance(value, list):
-        _size(len(value), schema, "Items", "items", path, found)
-        _duplicates(value, schema, path, found)
-        for index, item in enumerate(value):
-            _violations(item, schemas.items(schema), f"{path}[{index}]", found)
-    elif isinstance(value, str):
-        _size(len(value), schema, "Length", "bytes", path, found, value)
-        pattern = schema.get("pattern")
-        if pattern and not re.search(pattern, value):
-            found.append(errors.bad_value(path, value, f"{path} in body should match '{pattern}'"))
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        low, high = schema.get("minimum"), schema.get("maximum")
-        if low is not None and value < low:
-            text = f"{path} in body should be greater than or equal to {low}"
-            found.append(errors.bad_value(path, value, text))
-        if high is not None and value > high:
-            text = f"{path} in body should be less than or equal to {high}"
-            found.append(errors.bad_value(path, value, text))
-
-
-def _size(
-    size: int, schema: Json, what: str, unit: str, path: str, found: list[Json], value: Any = None
-) -> None:
-    low, high = schema.get(f"min{what}"), schema.get(f"max{what}")
-    shown = size if value is None else value
-    if low is not None and size < low:
-        found.append(errors.bad_value(path, shown, f"{path} in body should have at least {low} {unit}"))
-    if high is not None and size > high:
-        text = f"Too long: may not be more than {high} {unit}"
-        found.append(errors.cause(path, "FieldValueTooLong", text))
-
-
-def _duplicates(value: list[Any], schema: Json, path: str, found: list[Json]) -> None:
-    keys = schemas.list_keys(schema)
-    if (keys is None and not schemas.is_set(schema)) or "x-type" in schemas.items(schema):
-        return  # Built-in types have rules of their own: a variable of the environment may come twice.
-    seen = set()
-    for index, item in enumerate(value):
-        key = (json.dumps(item),) if keys is None else schemas.key_of(item, keys, schemas.items(schema))
-        if key in seen:
-            text = (
-                f"Duplicate value: {json.dumps(item if keys is None else dict(zip(keys, key, strict=True)))}"
-            )
-            found.append(errors.cause(f"{path}[{index}]", "FieldValueDuplicate", text))
-        seen.add(key)

@@ -60,7 +60,7 @@ class Programs:
     def binaries(self, version: str) -> Path | None:
         """The folder of a version, such as 18 or 18.6; of the newest minor, where only the major is said."""
         found = next(
-            (one for one in self.versions if one == version or one.partition(".")[0] == version), None
+            (found for found in self.versions if found == version or found.partition(".")[0] == version), None
         )
         return None if found is None else self.folder / f"{found}.0"
 

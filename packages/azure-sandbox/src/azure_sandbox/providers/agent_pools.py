@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import Response
+from azure_sandbox.core.responses import Response
 from azure_sandbox.providers import (
     aks_api_server,
     aks_background,
@@ -16,6 +16,7 @@ from azure_sandbox.providers import (
     aks_node_group,
     aks_power,
     aks_shapes,
+    aks_subnet_validation,
     aks_versions,
 )
 from azure_sandbox.providers import aks_pool_validation as pool_rules
@@ -91,8 +92,14 @@ def _new_pool(call: Call, cluster: Resource) -> Resource:
     pool_rules.check_pool(call, name=name, sent=sent, stored=stored, live=None, location=cluster.location)
     control_plane = cluster.properties["currentKubernetesVersion"]
     aks_versions.check_pool_version(None, stored["currentOrchestratorVersion"], control_plane)
+    _check_subnet(call, cluster, name, stored)
     pool_rules.check_quota(call.sandbox, cluster.location, [(stored["vmSize"], stored["count"])])
     return put_pool(call.sandbox, cluster, name, stored)
+
+
+def _check_subnet(call: Call, cluster: Resource, name: str, stored: Json) -> None:
+    live = {pool.name: pool.properties for pool in pools_of(call.sandbox, cluster)}
+    aks_subnet_validation.check_subnets(call, {name: stored}, cluster.properties, cluster.location, live)
 
 
 def _changed_pool(call: Call, cluster: Resource, pool: Resource) -> tuple[Resource, str, str]:
@@ -100,6 +107,7 @@ def _changed_pool(call: Call, cluster: Resource, pool: Resource) -> tuple[Resour
     stored, upgrades, added = changed_pool(call, cluster, pool, call.properties, cluster.properties)
     if stored["mode"] != "System":
         _check_last_system_pool(call.sandbox, cluster, pool)
+    _check_subnet(call, cluster, pool.name, stored)
     pool_rules.check_quota(call.sandbox, cluster.location, added)
     pool.notes["follows_cluster"] = False
     put_pool(call.sandbox, cluster, pool.name, stored)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from azure_sandbox.core.connections import cut
 from azure_sandbox.core.faults import filled
 from azure_sandbox.kubernetes.request import parse
 
@@ -71,12 +72,12 @@ class WithFaults:
             self._end_namespace(request.name or _name(body))
         if fault.get("cut") == "after":
             await self._app(scope, receive, _nowhere)
-            await _cut(receive, send)
+            await cut(receive, send)
         elif "status" in fault or fault.get("cut") == "before":
             status = int(fault["status"]) if "status" in fault else None
             self._tell(request.method, request.path, request.operation, status, fault)
             if status is None:
-                await _cut(receive, send)
+                await cut(receive, send)
             else:
                 await _answer(send, status, fault, request.path, self._sandbox.clock.real)
         else:
@@ -144,13 +145,3 @@ def _name(body: bytes) -> str:
 async def _nowhere(_message: Message) -> None:
     """Swallow an answer."""
     await asyncio.sleep(0)
-
-
-async def _cut(receive: Receive, send: Send) -> None:
-    """Drop the connection: the client sees a reset, not an answer."""
-    cycle = getattr(send, "__self__", None)  # uvicorn's request/response cycle holds the transport.
-    transport = getattr(cycle, "transport", None)
-    if transport is not None:
-        transport.abort()
-    while (await receive())["type"] != "http.disconnect":
-        pass

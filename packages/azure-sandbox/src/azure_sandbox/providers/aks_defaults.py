@@ -205,6 +205,7 @@ def pool_properties(sent: Json, *, live: Json | None, cluster: Json) -> Json:
             "osSKU",
             "availabilityZones",
             "enableNodePublicIP",
+            "vnetSubnetID",
             "orchestratorVersion",
             "count",
             "mode",

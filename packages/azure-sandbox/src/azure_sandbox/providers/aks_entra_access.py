@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from azure_sandbox.core.answers import ArmError
+from azure_sandbox.core.responses import ArmError
 from azure_sandbox.kubernetes import errors
 from azure_sandbox.kubernetes.exchange import ledger_entry, send_json
 from azure_sandbox.kubernetes.request import ApiRequest, parse

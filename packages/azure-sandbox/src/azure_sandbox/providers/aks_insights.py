@@ -32,7 +32,9 @@ def agreed(sent: Json, live: Json | None) -> Json:
     if not isinstance(second, dict):
         return sent
     addons = {
-        name: one for name, one in (sent.get("addonProfiles") or {}).items() if name.lower() != "omsagent"
+        name: profile
+        for name, profile in (sent.get("addonProfiles") or {}).items()
+        if name.lower() != "omsagent"
     }
     before = addon_of(sent, "omsagent") or addon_of(live or {}, "omsagent")
     if before is None and not second.get("enabled"):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError
 from azure_sandbox.core.policies import policy_error
+from azure_sandbox.core.responses import ArmError
 from azure_sandbox.providers.aks_validation import addon_of, at
 from azure_sandbox.providers.container_service import lower_group, pools_of
 from azure_sandbox.providers.network import new_address
@@ -135,8 +135,9 @@ def fill_node_group(sandbox: Sandbox, cluster: Resource) -> None:
     _kubelet_identity(sandbox, cluster, group, make)
     _agent_identity(sandbox, cluster, group, make)
     make(SECURITY_GROUP, f"aks-agentpool-{number}-nsg", {"securityRules": []})
-    space = {"addressSpace": {"addressPrefixes": ["10.224.0.0/12"]}, "subnets": []}
-    make(NETWORK, f"aks-vnet-{number}", space)
+    if not any(pool.properties.get("vnetSubnetID") for pool in pools_of(sandbox, cluster)):
+        space = {"addressSpace": {"addressPrefixes": ["10.224.0.0/12"]}}
+        make(NETWORK, f"aks-vnet-{number}", space)
     if cluster.properties["networkProfile"].get("outboundType") == "loadBalancer":
         _outbound_address(sandbox, cluster, make)
     sync_scale_sets(sandbox, cluster)

@@ -28,9 +28,9 @@ from azure_sandbox.providers.container_service import (
 from azure_sandbox.providers.container_service import provider as aks
 
 if TYPE_CHECKING:
-    from azure_sandbox.core.answers import Response
     from azure_sandbox.core.call import Call
     from azure_sandbox.core.resource import Resource
+    from azure_sandbox.core.responses import Response
     from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]

@@ -83,6 +83,7 @@ POOL: dict[str, type] = {
     "upgradeSettings": dict,
     "upgradeSettings.maxSurge": str,
     "vmSize": str,
+    "vnetSubnetID": str,
 }
 TOP: dict[str, type] = {
     "identity": dict,

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError
+from azure_sandbox.core.responses import ArmError
 from azure_sandbox.providers.container_service import CLUSTER, refusal
 
 if TYPE_CHECKING:

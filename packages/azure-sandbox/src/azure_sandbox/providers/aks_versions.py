@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from azure_sandbox.core.answers import ArmError
+from azure_sandbox.core.responses import ArmError
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.provider import Provider
+from azure_sandbox.core.responses import ArmError, Response
 
 if TYPE_CHECKING:
     from azure_sandbox.core.call import Call

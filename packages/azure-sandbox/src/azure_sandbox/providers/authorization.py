@@ -12,9 +12,9 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.rbac import ROLE_ASSIGNMENT, RoleDefinition, role_definitions
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.words import as_written
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import Response
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import region_name, regions
+from azure_sandbox.core.responses import Response
 from azure_sandbox.providers import vm_sizes
 from azure_sandbox.providers.aks_pool_validation import used_vcpus
 

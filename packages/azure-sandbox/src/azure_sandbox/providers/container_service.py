@@ -20,10 +20,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.operations import Operation, Polling
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.resource import TERMINAL, Resource
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers import aks_versions
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.call import Call, merge_patch
 from azure_sandbox.core.operations import Polling
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import region_name
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.words import as_written
 
 if TYPE_CHECKING:

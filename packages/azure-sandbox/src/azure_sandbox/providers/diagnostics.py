@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers.insights import provider as insights
 
 if TYPE_CHECKING:

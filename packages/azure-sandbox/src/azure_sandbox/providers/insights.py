@@ -14,9 +14,9 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import region_name
+from azure_sandbox.core.responses import ArmError, Response
 
 if TYPE_CHECKING:
     from azure_sandbox.core.call import Call
@@ -190,10 +190,10 @@ def _with_internal_ids(sandbox: Sandbox, destinations: Json) -> Json:
     )
     shown = copy.deepcopy(destinations)
     for kind, reference, key, source in kinds:
-        for one in shown.get(kind) or []:
-            workspace = sandbox.store.get(str(one.get(reference)))
+        for destination in shown.get(kind) or []:
+            workspace = sandbox.store.get(str(destination.get(reference)))
             if workspace is not None and workspace.properties.get(source):
-                one[key] = workspace.properties[source]
+                destination[key] = workspace.properties[source]
     return shown
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import Response
+from azure_sandbox.core.responses import Response
 from azure_sandbox.providers import aks_api_server, aks_entra_access, aks_insights, aks_versions
 from azure_sandbox.providers.container_service import (
     CLUSTER,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.regions import find_region
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers import (
     aks_api_server,
     aks_background,
@@ -18,6 +18,7 @@ from azure_sandbox.providers import (
     aks_node_group,
     aks_power,
     aks_shapes,
+    aks_subnet_validation,
     aks_versions,
 )
 from azure_sandbox.providers import aks_pool_validation as pool_rules
@@ -126,6 +127,7 @@ def _new_pools(call: Call, sent: list[Json], cluster: Json, location: str) -> di
     if not any(pool["mode"] == "System" for pool in pools.values()):
         # https://github.com/Azure/AKS/issues/1568
         raise refusal("MustDefineAtLeastOneSystemPool", "Must define at least one system pool.")
+    aks_subnet_validation.check_subnets(call, pools, cluster, location, {})
     nodes = [(pool["vmSize"], pool["count"]) for pool in pools.values()]
     pool_rules.check_quota(call.sandbox, location, nodes)
     return pools
@@ -228,6 +230,9 @@ def _changed_pools(
     systems -= {name for name, (pool, _) in changed.items() if pool["mode"] != "System"}
     if not systems:
         raise refusal("MustDefineAtLeastOneSystemPool", "Must define at least one system pool.")
+    live = {name: pool.properties for name, pool in known.items()}
+    stored = {name: pool for name, (pool, _) in changed.items()}
+    aks_subnet_validation.check_subnets(call, stored, properties, cluster.location, live)
     pool_rules.check_quota(call.sandbox, cluster.location, more)
     return changed
 

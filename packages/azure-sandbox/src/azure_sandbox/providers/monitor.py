@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.operations import Polling
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import find_region, region_name, regions
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.words import as_written
 from azure_sandbox.providers.insights import make_endpoint, make_rule
 from azure_sandbox.providers.resources import make_group

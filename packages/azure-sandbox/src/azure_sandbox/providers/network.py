@@ -4,8 +4,8 @@ Polling: `Azure-AsyncOperation` with Retry-After 1 (2019), `Updating` first
 (https://github.com/Azure/azure-powershell, recording TestPublicIpAddressZones.json; shape of 2025:
 https://github.com/Azure/azure-cli, recording test_network_public_ip_zone.yaml).
 
-Left out: IPv6, prefixes, DDoS plans, moving between SKUs, and writes of virtual networks, load balancers and
-security groups.
+Left out: IPv6, prefixes, DDoS plans, moving between SKUs, and writes of load balancers and security groups. Virtual
+networks and subnets are in `virtual_networks.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.operations import Polling
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import find_region
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.words import as_written
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ STATIC_ADDRESSES = 1000
 provider = Provider("Microsoft.Network")
 provider.type("publicIPAddresses", api_versions=API_VERSIONS, delete_duration="public_ip_delete")
 for _name in (
-    "virtualNetworks",
     "loadBalancers",
     "networkSecurityGroups",
     # Known as types only, for what stands in a group.
@@ -82,9 +81,6 @@ provider.standard(
     get="PublicIPAddresses_Get",
     list_in_group="PublicIPAddresses_List",
     list_in_subscription="PublicIPAddresses_ListAll",
-)
-provider.standard(
-    "virtualNetworks/{network}", get="VirtualNetworks_Get", list_in_group="VirtualNetworks_List"
 )
 provider.standard("loadBalancers/{balancer}", get="LoadBalancers_Get", list_in_group="LoadBalancers_List")
 provider.standard(

@@ -14,10 +14,10 @@ import secrets
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.operations import Operation, Polling
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import find_region, region_name, regions
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.words import as_written
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.provider import Provider
+from azure_sandbox.core.responses import ArmError, Response
 
 if TYPE_CHECKING:
     from azure_sandbox.core.call import Call

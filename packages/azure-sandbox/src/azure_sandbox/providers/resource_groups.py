@@ -9,9 +9,9 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.operations import Operation, Polling
 from azure_sandbox.core.regions import regions
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers.resources import (
     GROUP,
     GROUP_PATH,

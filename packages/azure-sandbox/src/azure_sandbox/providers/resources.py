@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.call import Call, merge_patch
 from azure_sandbox.core.provider import Provider
+from azure_sandbox.core.responses import ArmError, Response
 
 if TYPE_CHECKING:
     from azure_sandbox.core.resource import Resource

@@ -17,13 +17,18 @@ import secrets
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.blob_containers import (
+    CONTAINER,
+    container_blocked,
+    make_container,
+    valid_container_name,
+)
 from azure_sandbox.core.blob_contents import has_blobs
-from azure_sandbox.core.blobs import CONTAINER, container_blocked, make_container, valid_container_name
 from azure_sandbox.core.call import Call, merge_patch
 from azure_sandbox.core.operations import Operation, Polling
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import regions
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.words import as_written
 
 if TYPE_CHECKING:
@@ -336,7 +341,7 @@ def storage_accounts_list_keys(call: Call) -> Response:
 
     REST: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/list-keys
     """
-    account = _account(call)
+    account = account_of(call)
     keys = [
         {
             "creationTime": account.properties["creationTime"],
@@ -349,7 +354,7 @@ def storage_accounts_list_keys(call: Call) -> Response:
     return Response(200, {"keys": keys})
 
 
-def _account(call: Call) -> Resource:
+def account_of(call: Call) -> Resource:
     """The account of a path that names something of it."""
     account = call.sandbox.store.get(f"{call.scope}/providers/{ACCOUNT_TYPE}/{call.names['account']}")
     if account is None:
@@ -396,7 +401,7 @@ def skus_list(call: Call) -> Response:
 @provider.get(SERVICE)
 def blob_services_get_service_properties(call: Call) -> Response:
     """BlobServices_GetServiceProperties: the settings of the blob service."""
-    return Response(200, _service(_account(call)))
+    return Response(200, _service(account_of(call)))
 
 
 @provider.put(SERVICE)
@@ -408,7 +413,7 @@ def blob_services_set_service_properties(call: Call) -> Response:
     policy = {"enabled": bool, "days": int}
     policies = ("deleteRetentionPolicy", "containerDeleteRetentionPolicy")
     call.check_shape({"properties": {"isVersioningEnabled": bool, **dict.fromkeys(policies, policy)}})
-    account = _account(call)
+    account = account_of(call)
     for name in policies:
         sent = call.properties.get(name) or {}
         if sent.get("enabled") and not 1 <= sent.get("days", 0) <= 365:
@@ -439,7 +444,7 @@ def blob_containers_create(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/storagerp/blob-containers/create
     """
     call.check_shape({"properties": {"immutableStorageWithVersioning": {"enabled": bool}}})
-    account, name = _account(call), call.names["container"]
+    account, name = account_of(call), call.names["container"]
     if account.notes.get("nascent"):
         text = f"An operation is currently performing on the storage account '{account.name}'."
         raise ArmError(409, "StorageAccountOperationInProgress", text)
@@ -465,7 +470,7 @@ def blob_containers_create(call: Call) -> Response:
 @provider.get(f"{SERVICE}/containers/{{container}}")
 def blob_containers_get(call: Call) -> Response:
     """BlobContainers_Get: one container, or 404 ContainerNotFound."""
-    _account(call)
+    account_of(call)
     if call.live is None:
         raise ArmError(404, "ContainerNotFound", "The specified container does not exist.")
     return Response(200, call.live)
@@ -474,7 +479,7 @@ def blob_containers_get(call: Call) -> Response:
 @provider.list(f"{SERVICE}/containers")
 def blob_containers_list(call: Call) -> Response:
     """BlobContainers_List: the account's containers."""
-    account = _account(call)
+    account = account_of(call)
     return Response(200, {"value": [item.body for item in call.sandbox.store.under(account.id, CONTAINER)]})
 
 
@@ -484,7 +489,7 @@ def blob_containers_delete(call: Call) -> Response:
 
     A lease keeps a container from being deleted: https://learn.microsoft.com/rest/api/storageservices/lease-container
     """
-    _account(call)
+    account_of(call)
     if call.live is not None and call.live.properties["leaseStatus"] == "Locked":
         text = "There is currently a lease on the container and no lease ID was specified in the request."
         raise ArmError(412, "LeaseIdMissing", text)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
-from azure_sandbox.core.blobs import CONTAINER
+from azure_sandbox.core.blob_containers import CONTAINER
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers.storage import ACCOUNT_TYPE, SERVICE, VERSIONS, provider
 
 if TYPE_CHECKING:
@@ -107,19 +107,19 @@ def _check_unlocked(container: Resource) -> None:
 @provider.post(f"{CONTAINER_PATH}/setLegalHold")
 def blob_containers_set_legal_hold(call: Call) -> Response:
     """BlobContainers_SetLegalHold: tags are added to those that hold already."""
-    return _hold(call, lambda live, given: [*live, *(one for one in given if one not in live)])
+    return _hold(call, lambda live, given: [*live, *(tag for tag in given if tag not in live)])
 
 
 @provider.post(f"{CONTAINER_PATH}/clearLegalHold")
 def blob_containers_clear_legal_hold(call: Call) -> Response:
     """BlobContainers_ClearLegalHold: without tags left nothing holds any more."""
-    return _hold(call, lambda live, given: [one for one in live if one not in given])
+    return _hold(call, lambda live, given: [tag for tag in live if tag not in given])
 
 
 def _hold(call: Call, change: Any) -> Response:
     call.check_shape({"tags": [str]})
     container = _container(call)
-    live = [one["tag"] for one in (container.properties.get("legalHold") or {}).get("tags") or []]
+    live = [tag["tag"] for tag in (container.properties.get("legalHold") or {}).get("tags") or []]
     tags = change(live, [str(tag).lower() for tag in call.require("tags")])
     hold = {"hasLegalHold": bool(tags), "tags": [{"tag": tag} for tag in tags]}
     container.properties.update(hasLegalHold=bool(tags), legalHold=hold)

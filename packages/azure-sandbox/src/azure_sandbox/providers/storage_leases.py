@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers.storage import ACCOUNT_TYPE, SERVICE, provider
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
-from azure_sandbox.providers.storage import ACCOUNT, ACCOUNT_TYPE, VERSIONS, provider
+from azure_sandbox.core.responses import ArmError, Response
+from azure_sandbox.providers.storage import ACCOUNT, ACCOUNT_TYPE, VERSIONS, account_of, provider
 
 if TYPE_CHECKING:
     from azure_sandbox.core.call import Call
@@ -22,17 +22,6 @@ _MOST_RULES = 100
 _NOTE = "lifecycle policy"
 
 provider.type("storageAccounts/managementPolicies", api_versions=VERSIONS, tracked=False)
-
-
-def _account(call: Call) -> Resource:
-    account = call.sandbox.store.get(f"{call.scope}/providers/{ACCOUNT_TYPE}/{call.names['account']}")
-    if account is None:
-        text = (
-            f"The Resource '{ACCOUNT_TYPE}/{call.names['account']}' under resource group '{call.group}' was "
-            "not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
-        )
-        raise ArmError(404, "ResourceNotFound", text, headers={"x-ms-failure-cause": "gateway"})
-    return account
 
 
 def _shown(account: Resource) -> Json:
@@ -51,7 +40,7 @@ def management_policies_create_or_update(call: Call) -> Response:
     REST: https://learn.microsoft.com/rest/api/storagerp/management-policies/create-or-update
     """
     call.check_shape({"properties": {"policy": {"rules": [{"name": str, "enabled": bool, "type": str}]}}})
-    account = _account(call)
+    account = account_of(call)
     rules = call.require("properties", "policy", "rules")
     names = [rule.get("name") for rule in rules]
     if not 1 <= len(rules) <= _MOST_RULES or None in names or len(set(names)) != len(names):
@@ -64,7 +53,7 @@ def management_policies_create_or_update(call: Call) -> Response:
 @provider.get(POLICY)
 def management_policies_get(call: Call) -> Response:
     """ManagementPolicies_Get: the policy, or 404 ManagementPolicyNotFound."""
-    account = _account(call)
+    account = account_of(call)
     if _NOTE not in account.notes:
         raise ArmError(
             404, "ManagementPolicyNotFound", f"No ManagementPolicy found for account {account.name}"
@@ -75,4 +64,4 @@ def management_policies_get(call: Call) -> Response:
 @provider.delete(POLICY)
 def management_policies_delete(call: Call) -> Response:
     """ManagementPolicies_Delete: 200, 204 when there is none."""
-    return Response(204 if _account(call).notes.pop(_NOTE, None) is None else 200)
+    return Response(204 if account_of(call).notes.pop(_NOTE, None) is None else 200)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.regions import regions
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.providers.resources import provider
 
 if TYPE_CHECKING:

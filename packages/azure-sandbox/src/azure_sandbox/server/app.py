@@ -15,14 +15,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import format_datetime
 from typing import Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.blobs import BlobService
+from azure_sandbox.core.connections import cut
 from azure_sandbox.core.entra import EntraError, error_document
 from azure_sandbox.core.faults import filled
 from azure_sandbox.core.issuer import PATH as ISSUER_PATH
 from azure_sandbox.core.issuer import SUFFIX as ISSUER_SUFFIX
 from azure_sandbox.core.json_text import read_json
 from azure_sandbox.core.metadata import metadata_endpoints
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.server.control import Control
 from azure_sandbox.server.gateway import Gateway, Request, shown
 from azure_sandbox.server.instance import Sandbox
@@ -56,6 +57,7 @@ class Web:
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.raw = raw
         self.host = self.headers.get("host", "").lower()
+        self.is_storage = False
 
     def query(self) -> dict[str, str]:
         """The query parameters."""
@@ -81,7 +83,7 @@ class App:
         try:
             response = await self._dispatch(web)
         except Cut:
-            await _cut(receive, send)
+            await cut(receive, send)
             return
         except asyncio.CancelledError:
             raise
@@ -226,6 +228,7 @@ class App:
         return await self._guarded(web, "graph", "Graph", entry, handle, lambda: who[0] if who else None)
 
     async def _blob(self, web: Web, account: str, path: str) -> Response:
+        web.is_storage = True
         name = self.blobs.operation(web.method, path, web.query())
         entry = self.sandbox.ledger.arrived(
             "blob", web.method, web.path, operation=name, api_version=web.headers.get("x-ms-version")
@@ -288,14 +291,18 @@ class App:
 
     async def _send(self, web: Web, response: Response, send: Send) -> None:
         headers = {
-            "cache-control": "no-cache",
             "date": format_datetime(self.sandbox.clock.now(), usegmt=True),
         }
+        if not web.is_storage:  # A blob's cache-control is its own.
+            headers["cache-control"] = "no-cache"
         # A page is never Azure's: something in between answers in its place, and knows nothing of its headers.
         if response.headers.get("content-type") != "text/html":
-            trace = web.headers.get("x-ms-correlation-request-id", str(uuid.uuid4()))
-            headers |= {"x-ms-request-id": str(uuid.uuid4()), "x-ms-correlation-request-id": trace}
-        if web.headers.get("x-ms-return-client-request-id", "").lower() == "true":
+            headers["x-ms-request-id"] = str(uuid.uuid4())
+            if not web.is_storage:
+                trace = web.headers.get("x-ms-correlation-request-id", str(uuid.uuid4()))
+                headers["x-ms-correlation-request-id"] = trace
+        returns_id = web.headers.get("x-ms-return-client-request-id", "").lower() == "true"
+        if returns_id or (web.is_storage and "x-ms-client-request-id" in web.headers):
             headers["x-ms-client-request-id"] = web.headers.get("x-ms-client-request-id", "")
         for name, value in response.headers.items():
             headers[name.lower()] = value
@@ -368,13 +375,3 @@ async def _read(receive: Receive) -> bytes:
         else:  # Read to its end, so that the answer gets through, but not kept.
             chunks = chunks[:1] if size - len(chunk) > MAX_BODY else [b" " * (MAX_BODY + 1)]
     return b"".join(chunks)
-
-
-async def _cut(receive: Receive, send: Send) -> None:
-    """Drop the connection: the client sees a reset, not an answer."""
-    cycle = getattr(send, "__self__", None)  # uvicorn's request/response cycle holds the transport.
-    transport = getattr(cycle, "transport", None)
-    if transport is not None:
-        transport.abort()
-    while (await receive())["type"] != "http.disconnect":
-        pass

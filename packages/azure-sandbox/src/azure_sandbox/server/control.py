@@ -9,12 +9,12 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.faults import KINDS
 from azure_sandbox.core.json_text import read_json
 from azure_sandbox.core.operations import Operation
 from azure_sandbox.core.persistence import snapshot, take_up
 from azure_sandbox.core.rbac import role_definitions
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.scenarios import catalogue, find, parse
 from azure_sandbox.providers import aks_api_server
 
@@ -174,7 +174,9 @@ class Control:
             principal.tenant_id = str(body["tenant_id"]).lower()
         for grant in body.get("roles", []):
             wanted = str(grant["role"]).lower()
-            role = next((r for r in role_definitions().values() if wanted in (r.name.lower(), r.id)), None)
+            role = next(
+                (role for role in role_definitions().values() if wanted in (role.name.lower(), role.id)), None
+            )
             if role is None:
                 raise ValueError(f"no role is called {grant['role']}")
             sandbox.assign(role.id, object_id, sandbox.store.canonical(str(grant["scope"])))

@@ -11,13 +11,13 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.answers import ArmError, Response
 from azure_sandbox.core.call import Call
 from azure_sandbox.core.json_text import read_json
 from azure_sandbox.core.policies import deploy_later, modify, policy_error
 from azure_sandbox.core.provider import Route
 from azure_sandbox.core.rbac import EVERYONE, denies
 from azure_sandbox.core.resource import Principal, Resource
+from azure_sandbox.core.responses import ArmError, Response
 from azure_sandbox.core.throttling import DELETES, GLOBAL, READS, WRITES
 from azure_sandbox.providers.subscriptions import registration_state
 from azure_sandbox.server.routing import Address, parse
@@ -332,8 +332,10 @@ class Gateway:
             properties = denial.properties
             scope = properties["scope"].lower()
             inherited = target.startswith(scope + "/") and not properties.get("doNotApplyToChildScopes")
-            meant = {str(one["id"]).lower() for one in properties["principals"]} & {me, EVERYONE}
-            excluded = {str(one["id"]).lower() for one in properties.get("excludePrincipals") or []}
+            meant = {str(principal["id"]).lower() for principal in properties["principals"]} & {me, EVERYONE}
+            excluded = {
+                str(principal["id"]).lower() for principal in properties.get("excludePrincipals") or []
+            }
             if (
                 (target == scope or inherited)
                 and meant

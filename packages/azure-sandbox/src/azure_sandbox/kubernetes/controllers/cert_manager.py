@@ -87,7 +87,7 @@ class CertManager(Controller):
             .not_valid_after(now + LIFE)
         )
         if names:
-            alternatives = x509.SubjectAlternativeName([x509.DNSName(one) for one in names])
+            alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
         certificate = builder.sign(key, hashes.SHA256())
         return certificate.public_bytes(serialization.Encoding.PEM), key.private_bytes(

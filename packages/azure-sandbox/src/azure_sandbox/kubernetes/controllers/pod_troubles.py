@@ -29,7 +29,9 @@ AGAIN_S = 20.0
 def reason_for(troubles: Troubles, namespace: str, name: str) -> str | None:
     """What a pod of that name suffers from."""
     where = f"{namespace}/{name}"
-    return next((str(one["reason"]) for one in troubles() if re.search(one.get("pod", ""), where)), None)
+    return next(
+        (str(trouble["reason"]) for trouble in troubles() if re.search(trouble.get("pod", ""), where)), None
+    )
 
 
 def quota_exceeded(name: str) -> str:

@@ -173,24 +173,12 @@ class Pods(Controller):
     def _wait_for_secret(self, pod: Json, volume: str, secret: str) -> None:
         metadata, now = pod["metadata"], self.objects.now()
         at = (metadata["namespace"], metadata["name"])
-        waiting = {"waiting": {"reason": "ContainerCreating"}}
         before = pod.get("status") or {}
         status = {
             **before,
             "phase": "Pending",
             "startTime": before.get("startTime", now),
-            "containerStatuses": [
-                {
-                    "name": item["name"],
-                    "image": item["image"],
-                    "imageID": "",
-                    "ready": False,
-                    "started": False,
-                    "restartCount": 0,
-                    "state": waiting,
-                }
-                for item in pod["spec"]["containers"]
-            ],
+            "containerStatuses": waiting_containers(pod, {"reason": "ContainerCreating"}),
         }
         self.set_status("pods", pod, status, KUBELET)
         text = f'MountVolume.SetUp failed for volume "{volume}" : secret "{secret}" not found'
@@ -316,3 +304,19 @@ def _term_matches(term: Json, node: Json) -> bool:
     return all(matches_expression(item, labels) for item in term.get("matchExpressions") or []) and all(
         matches_expression(item, fields) for item in term.get("matchFields") or []
     )
+
+
+def waiting_containers(pod: Json, why: Json) -> list[Json]:
+    """Statuses of a Pod's containers that all wait for the same."""
+    return [
+        {
+            "name": item["name"],
+            "image": item["image"],
+            "imageID": "",
+            "ready": False,
+            "started": False,
+            "restartCount": 0,
+            "state": {"waiting": why},
+        }
+        for item in pod["spec"]["containers"]
+    ]

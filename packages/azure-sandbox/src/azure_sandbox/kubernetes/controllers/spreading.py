@@ -55,7 +55,11 @@ def penalty(pod: Json, node: Json, store: Store) -> int:
     """How much a node goes against what the pod prefers."""
     others = _others(pod, store)
     preferred = _anti_affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution") or []
-    return sum(int(one["weight"]) for one in preferred if _meets(one["podAffinityTerm"], node, others, store))
+    return sum(
+        int(preference["weight"])
+        for preference in preferred
+        if _meets(preference["podAffinityTerm"], node, others, store)
+    )
 
 
 def _anti_affinity(pod: Json) -> Json:
@@ -66,9 +70,9 @@ def _anti_affinity(pod: Json) -> Json:
 def _others(pod: Json, store: Store) -> list[Json]:
     metadata = pod["metadata"]
     return [
-        one
-        for one in store.all("pods", metadata["namespace"])
-        if one["metadata"]["uid"] != metadata["uid"] and one["spec"].get("nodeName")
+        other
+        for other in store.all("pods", metadata["namespace"])
+        if other["metadata"]["uid"] != metadata["uid"] and other["spec"].get("nodeName")
     ]
 
 
@@ -82,10 +86,10 @@ def _counts(
 ) -> Counter[str]:
     domains = {(node["metadata"].get("labels") or {}).get(key) for node in nodes} - {None}
     counts: Counter[str] = Counter({str(domain): 0 for domain in domains})
-    for one in others:
-        domain = _domain(one, key, store)
-        going = one["metadata"].get("deletionTimestamp")
-        if domain in domains and not going and matches_labels(selector, one["metadata"].get("labels")):
+    for other in others:
+        domain = _domain(other, key, store)
+        going = other["metadata"].get("deletionTimestamp")
+        if domain in domains and not going and matches_labels(selector, other["metadata"].get("labels")):
             counts[str(domain)] += 1
     return counts
 
@@ -95,9 +99,9 @@ def _meets(term: Json, node: Json, others: list[Json], store: Store) -> bool:
     key = term["topologyKey"]
     here = (node["metadata"].get("labels") or {}).get(key)
     return here is not None and any(
-        _domain(one, key, store) == here
-        and matches_labels(term.get("labelSelector"), one["metadata"].get("labels"))
-        for one in others
+        _domain(other, key, store) == here
+        and matches_labels(term.get("labelSelector"), other["metadata"].get("labels"))
+        for other in others
     )
 
 
@@ -113,7 +117,7 @@ def _near_volumes(pod: Json, node: Json, store: Store) -> bool:
             "nodeSelectorTerms"
         )
         if terms and not any(
-            all(matches_expression(one, labels) for one in term.get("matchExpressions") or [])
+            all(matches_expression(expression, labels) for expression in term.get("matchExpressions") or [])
             for term in terms
         ):
             return False

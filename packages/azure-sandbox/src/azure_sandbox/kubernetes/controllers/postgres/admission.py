@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from azure_sandbox.kubernetes.controllers.postgres import configuration, words
+from azure_sandbox.kubernetes.controllers.postgres.installed import operator_runs
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import bytes_of
-from azure_sandbox.kubernetes.controllers.postgres.operator import operator_runs
 from azure_sandbox.kubernetes.errors import ApiError
 from azure_sandbox.kubernetes.resources import ResourceType
 from azure_sandbox.kubernetes.store import Store

@@ -42,7 +42,7 @@ NO_BARMAN = "barman-cloud isn't installed: `azure-sandbox postgres install`"
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where backups go, or come from: an object store and the server's name in it."""
 
     configuration: Json
@@ -74,7 +74,7 @@ class Archive:
 
     # Where.
 
-    def place(self, cluster: Json) -> Place | None:
+    def target(self, cluster: Json) -> Target | None:
         """Where a Cluster archives to; None when it doesn't.
 
         Raises:
@@ -91,7 +91,7 @@ class Archive:
                 return self._from_store(parameters)
         configuration = (spec.get("backup") or {}).get("barmanObjectStore")
         if configuration:
-            return Place(configuration, configuration.get("serverName") or self._work.name)
+            return Target(configuration, configuration.get("serverName") or self._work.name)
         return None
 
     def archives(self, cluster: Json) -> bool:
@@ -101,15 +101,15 @@ class Archive:
                 return True
         return bool((cluster["spec"].get("backup") or {}).get("barmanObjectStore"))
 
-    def _from_store(self, parameters: Json) -> Place:
+    def _from_store(self, parameters: Json) -> Target:
         name = parameters["barmanObjectName"]
         found = self._work.store.get(words.STORES, self._work.namespace, name)
         if found is None:
             raise PostgresError(f'ObjectStore.barmancloud.cnpg.io "{name}" not found')
         server = parameters.get("serverName") or self._work.name
-        return Place(found["spec"]["configuration"], server, name)
+        return Target(found["spec"]["configuration"], server, name)
 
-    def source(self, cluster: Json) -> Place:
+    def source(self, cluster: Json) -> Target:
         """Where a Cluster is recovered from.
 
         Raises:
@@ -124,7 +124,7 @@ class Archive:
                 return self._from_store({"serverName": name, **parameters})
             configuration = external.get("barmanObjectStore")
             if configuration:
-                return Place(configuration, configuration.get("serverName") or name)
+                return Target(configuration, configuration.get("serverName") or name)
         raise PostgresError(f"externalClusters has no object store for the source {name!r}")
 
     # With which identity.
@@ -146,7 +146,7 @@ class Archive:
         }
         return [{"name": key, "value": value} for key, value in values.items()]
 
-    def _environment(self, served: Served, place: Place) -> dict[str, str]:
+    def _environment(self, served: Served, target: Target) -> dict[str, str]:
         work, server = self._work, served.server
         bundle = str(work.host.ca_bundle)
         env = {
@@ -171,7 +171,7 @@ class Archive:
                     env[variable["name"]] = variable["value"]
         if "AZURE_FEDERATED_TOKEN_FILE" in env:
             env["AZURE_FEDERATED_TOKEN_FILE"] = str(self._token_file(served))
-        credentials = place.configuration.get("azureCredentials") or {}
+        credentials = target.configuration.get("azureCredentials") or {}
         for field, variable in (
             ("storageAccount", "AZURE_STORAGE_ACCOUNT"),
             ("storageKey", "AZURE_STORAGE_KEY"),
@@ -202,7 +202,7 @@ class Archive:
         return path
 
     async def barman(
-        self, served: Served, place: Place, name: str, *arguments: str, within_s: float = 900
+        self, served: Served, target: Target, name: str, *arguments: str, within_s: float = 900
     ) -> Done:
         """Run one of barman-cloud's programs.
 
@@ -212,7 +212,7 @@ class Archive:
         folder = self._work.host.programs.barman
         if folder is None:
             raise PostgresError(NO_BARMAN)
-        env = self._environment(served, place)
+        env = self._environment(served, target)
         # As this process's own account: its Python may be where PostgreSQL's account can't look.
         return await run(
             [str(folder / name), *arguments], env, served.server.folder.parent, within_s=within_s
@@ -224,7 +224,7 @@ class Archive:
         """Before the first segment the archive must be empty: another cluster's may be there."""
         self._check_empty = True
 
-    async def serve(self, served: Served, source: Place | None = None) -> None:
+    async def serve(self, served: Served, source: Target | None = None) -> None:
         """Answer what the server's archive_command and restore_command ask, one after the other.
 
         Args:
@@ -255,21 +255,21 @@ class Archive:
         cluster = self._work.cluster
         if cluster is None:
             return 1
-        place = self.place(cluster)
+        target = self.target(cluster)
         if what == "restore":
-            return 1 if place is None else await self._restore(served, place, segment, path)
-        if place is None or not self.archives(cluster):
+            return 1 if target is None else await self._restore(served, target, segment, path)
+        if target is None or not self.archives(cluster):
             return 0  # Nowhere to archive to: the instance manager says it is done.
         if served.server.name != self._work.status.get("currentPrimary"):
             return 1  # Only the primary archives; a former one keeps what it has.
         annotations = cluster["metadata"].get("annotations") or {}
         if self._check_empty and annotations.get(words.EMPTY_ARCHIVE_CHECK) != "enabled":
-            await self._check_destination(served, place)
+            await self._check_destination(served, target)
             self._check_empty = False
-        compression = (place.configuration.get("wal") or {}).get("compression")
+        compression = (target.configuration.get("wal") or {}).get("compression")
         options = [f"--{compression}"] if compression else []
         done = await self.barman(
-            served, place, "barman-cloud-wal-archive", *options, *place.options, *place.where, str(path)
+            served, target, "barman-cloud-wal-archive", *options, *target.options, *target.where, str(path)
         )
         if done.code != 0:
             self._failing(f"unexpected failure invoking barman-cloud-wal-archive: {done.last_words}")
@@ -279,9 +279,9 @@ class Archive:
         )
         return 0
 
-    async def _restore(self, served: Served, place: Place, segment: str, path: Path) -> int:
+    async def _restore(self, served: Served, target: Target, segment: str, path: Path) -> int:
         done = await self.barman(
-            served, place, "barman-cloud-wal-restore", *place.options, *place.where, segment, str(path)
+            served, target, "barman-cloud-wal-restore", *target.options, *target.where, segment, str(path)
         )
         if done.code == 0 and path.exists():
             os.chmod(path, 0o600)
@@ -294,10 +294,10 @@ class Archive:
 
     # Whole backups.
 
-    async def list_backups(self, served: Served, place: Place) -> list[Json]:
+    async def list_backups(self, served: Served, target: Target) -> list[Json]:
         """The backups of a server, as barman-cloud-backup-list tells them."""
         done = await self.barman(
-            served, place, "barman-cloud-backup-list", "--format", "json", *place.options, *place.where
+            served, target, "barman-cloud-backup-list", "--format", "json", *target.options, *target.where
         )
         if done.code != 0:
             raise PostgresError(done.last_words)
@@ -313,12 +313,12 @@ class Archive:
         source, served = self.source(cluster), Served(server)
         self._job_environment = self.identity(cluster)
         wanted = cluster["spec"]["bootstrap"]["recovery"]
-        place = self.place(cluster)
-        if place is not None and self.archives(cluster):
+        target = self.target(cluster)
+        if target is not None and self.archives(cluster):
             # The destination first: a used one would be found out only after the whole restore.
-            await self._check_destination(served, place)
-        target = wanted.get("recoveryTarget") or {}
-        backup = _chosen(await self.list_backups(served, source), target)
+            await self._check_destination(served, target)
+        until = wanted.get("recoveryTarget") or {}
+        backup = _chosen(await self.list_backups(served, source), until)
         done = await self.barman(
             served, source, "barman-cloud-restore", *source.options, *source.where, backup, str(server.data)
         )
@@ -329,12 +329,12 @@ class Archive:
         server.data.chmod(0o700)
         settings = {
             f"recovery_target_{_TARGETS[name]}": str(value)
-            for name, value in target.items()
+            for name, value in until.items()
             if name in _TARGETS
         }
-        if target.get("targetImmediate"):
+        if until.get("targetImmediate"):
             settings["recovery_target"] = "immediate"
-        settings["recovery_target_inclusive"] = "off" if target.get("exclusive") else "on"
+        settings["recovery_target_inclusive"] = "off" if until.get("exclusive") else "on"
         settings |= {"recovery_target_action": "promote", "archive_mode": "off"}
         server.write(server.data / "postgresql.auto.conf", "")
         self._work.servers.configure(server, cluster["spec"], None, "", **settings)
@@ -349,14 +349,14 @@ class Archive:
             await end([asking])
         await server.stop(signal.SIGINT)
 
-    async def _check_destination(self, served: Served, place: Place) -> None:
+    async def _check_destination(self, served: Served, target: Target) -> None:
         done = await self.barman(
-            served, place, "barman-cloud-check-wal-archive", *place.options, *place.where
+            served, target, "barman-cloud-check-wal-archive", *target.options, *target.where
         )
         if done.code != 0:
             text = done.last_words
             if "Expected empty archive" in text:
-                text = f"WAL archive check failed for server {place.server}: Expected empty archive"
+                text = f"WAL archive check failed for server {target.server}: Expected empty archive"
             raise PostgresError(text)
 
 
@@ -365,13 +365,13 @@ _TARGETS = {"targetTime": "time", "targetLSN": "lsn", "targetName": "name", "tar
 
 def _chosen(listed: list[Json], target: Json) -> str:
     """The ID of the backup to begin with: the one that is named, or the latest that ended before the target time."""
-    done = [one for one in listed if one.get("status") == "DONE"]
+    done = [entry for entry in listed if entry.get("status") == "DONE"]
     if named := target.get("backupID"):
-        done = [one for one in done if one["backup_id"] == named]
+        done = [entry for entry in done if entry["backup_id"] == named]
     elif target.get("targetTime"):
         moment = datetime.fromisoformat(target["targetTime"])
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        done = [one for one in done if barman_moment(one) <= moment]
+        done = [entry for entry in done if barman_moment(entry) <= moment]
     if not done:
         raise PostgresError("no target backup found")
     return str(max(done, key=barman_moment)["backup_id"])

@@ -12,7 +12,7 @@ from azure_sandbox.kubernetes.controllers.postgres import words
 from azure_sandbox.kubernetes.controllers.postgres.archive import (
     IN_TREE_METHOD,
     PLUGIN_METHOD,
-    Place,
+    Target,
     barman_moment,
 )
 from azure_sandbox.kubernetes.controllers.postgres.cron import Schedule
@@ -52,10 +52,15 @@ class Backups:
                 return
             self._running = None
         waiting = [
-            one for one in self._of(words.BACKUPS) if (one.get("status") or {}).get("phase") not in DONE
+            backup
+            for backup in self._of(words.BACKUPS)
+            if (backup.get("status") or {}).get("phase") not in DONE
         ]
         waiting.sort(
-            key=lambda one: (one["metadata"]["creationTimestamp"], int(one["metadata"]["resourceVersion"]))
+            key=lambda backup: (
+                backup["metadata"]["creationTimestamp"],
+                int(backup["metadata"]["resourceVersion"]),
+            )
         )
         if waiting:
             self._running = asyncio.create_task(self._take(waiting[0]))
@@ -63,9 +68,9 @@ class Backups:
     def _of(self, key: str) -> list[Json]:
         work = self._work
         return [
-            one
-            for one in work.store.all(key, work.namespace)
-            if (one["spec"].get("cluster") or {}).get("name") == work.name
+            obj
+            for obj in work.store.all(key, work.namespace)
+            if (obj["spec"].get("cluster") or {}).get("name") == work.name
         ]
 
     def _set(self, key: str, obj: Json, **fields: Any) -> None:
@@ -82,17 +87,16 @@ class Backups:
         cluster = work.cluster
         assert cluster is not None
         method = backup["spec"].get("method", IN_TREE_METHOD)
-        place, problem = self._where(cluster, backup, method)
-        if place is None:
+        target, problem = self._where(cluster, backup, method)
+        if target is None:
             self._fail(backup, problem)
             return
         served = self._target(cluster, backup)
         if served is None:
             self._set(words.BACKUPS, backup, phase="pending", method=method)
             return
-        condition = next(
-            (one for one in work.status.get("conditions") or [] if one["type"] == "ContinuousArchiving"), None
-        )
+        conditions = {each["type"]: each for each in work.status.get("conditions") or []}
+        condition = conditions.get("ContinuousArchiving")
         if condition is None or condition["status"] != "True":
             self._set(words.BACKUPS, backup, phase="walArchivingFailing", method=method)
             await self._try_archiving()
@@ -107,9 +111,9 @@ class Backups:
         if method == IN_TREE_METHOD:
             self._set(words.BACKUPS, backup, phase="running")
         try:
-            await self._run(backup, served, place)
+            await self._run(backup, served, target)
         except (PostgresError, OSError, ValueError) as error:
-            self._fail(backup, str(error), place)
+            self._fail(backup, str(error), target)
         finally:
             work.wake.set()
 
@@ -121,18 +125,18 @@ class Backups:
                 await primary.server.sql("checkpoint; select pg_switch_wal();")
         await asyncio.sleep(TRY_AGAIN_S)
 
-    def _where(self, cluster: Json, backup: Json, method: str) -> tuple[Place | None, str]:
+    def _where(self, cluster: Json, backup: Json, method: str) -> tuple[Target | None, str]:
         in_tree = bool((cluster["spec"].get("backup") or {}).get("barmanObjectStore"))
         if method == IN_TREE_METHOD and not in_tree:
             return None, "no barmanObjectStore section defined on the target cluster"
         if method == PLUGIN_METHOD:
             name = (backup["spec"].get("pluginConfiguration") or {}).get("name")
-            if not any(one.get("name") == name for one in cluster["spec"].get("plugins") or []):
+            if not any(plugin.get("name") == name for plugin in cluster["spec"].get("plugins") or []):
                 return None, f"requested plugin is not available: {name}"
         elif method != IN_TREE_METHOD:
             return None, f"{method}: the sandbox takes backups to object stores only"
         try:
-            return self._work.archive.place(cluster), "no object store"
+            return self._work.archive.target(cluster), "no object store"
         except PostgresError as error:
             return None, str(error)
 
@@ -149,9 +153,9 @@ class Backups:
             return work.instances[replicas[0]]
         return work.instances[current] if current in ready else None
 
-    async def _run(self, backup: Json, served: Served, place: Place) -> None:
+    async def _run(self, backup: Json, served: Served, target: Target) -> None:
         work = self._work
-        data = place.configuration.get("data") or {}
+        data = target.configuration.get("data") or {}
         name = f"backup-{datetime.now(UTC):%Y%m%d%H%M%S}"
         options = ["--user", "postgres", "--name", name]
         if compression := data.get("compression"):
@@ -161,13 +165,13 @@ class Backups:
         if data.get("jobs"):
             options += ["--jobs", str(data["jobs"])]
         done = await work.archive.barman(
-            served, place, "barman-cloud-backup", *options, *place.options, *place.where, within_s=3600
+            served, target, "barman-cloud-backup", *options, *target.options, *target.where, within_s=3600
         )
         if done.code != 0:
             raise PostgresError(f"can't execute backup: {done.last_words}")
         # Not the exit code alone: what the store has.
-        listed = await work.archive.list_backups(served, place)
-        found = next((one for one in listed if one.get("backup_name") == name), None)
+        listed = await work.archive.list_backups(served, target)
+        found = next((entry for entry in listed if entry.get("backup_name") == name), None)
         if found is None or found.get("status") != "DONE":
             raise PostgresError(
                 f"{name} isn't in the object store: {(found or {}).get('error') or 'not listed'}"
@@ -184,48 +188,48 @@ class Backups:
             beginLSN=found["begin_xlog"],
             endLSN=found["end_xlog"],
             stoppedAt=now,
-            serverName=place.server,
-            destinationPath=place.where[0],
+            serverName=target.server,
+            destinationPath=target.where[0],
             online=True,
         )
         work.event("Completed", "Backup completed", about=backup)
         work.set_condition("LastBackupSucceeded", "True", "LastBackupSucceeded", "Backup was successful")
-        self._note_window(place, [one for one in listed if one.get("status") == "DONE"])
+        self._note_window(target, [entry for entry in listed if entry.get("status") == "DONE"])
 
-    def _note_window(self, place: Place, listed: list[Json]) -> None:
+    def _note_window(self, target: Target, listed: list[Json]) -> None:
         """From when and to when data can be restored: in the ObjectStore, or in-tree in the Cluster.
 
         The times are real, as barman-cloud's: PostgreSQL has no other clock.
         """
-        ends = sorted(barman_moment(one) for one in listed)
-        first, last = (one.strftime("%Y-%m-%dT%H:%M:%SZ") for one in (ends[0], ends[-1]))
-        if place.store is None:
+        ends = sorted(barman_moment(entry) for entry in listed)
+        first, last = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (ends[0], ends[-1]))
+        if target.store is None:
             self._work.update(firstRecoverabilityPoint=first, lastSuccessfulBackup=last)
             return
-        self._set_window(place, firstRecoverabilityPoint=first, lastSuccessfulBackupTime=last)
+        self._set_window(target, firstRecoverabilityPoint=first, lastSuccessfulBackupTime=last)
 
-    def _set_window(self, place: Place, **fields: str) -> None:
+    def _set_window(self, target: Target, **fields: str) -> None:
         def change(live: Json) -> None:
             windows = (live.get("status") or {}).get("serverRecoveryWindow") or {}
-            window = {**(windows.get(place.server) or {}), **fields}
+            window = {**(windows.get(target.server) or {}), **fields}
             live["status"] = {
                 **(live.get("status") or {}),
-                "serverRecoveryWindow": {**windows, place.server: window},
+                "serverRecoveryWindow": {**windows, target.server: window},
             }
 
         self._work.controller.objects.write(
-            words.STORES, self._work.namespace, place.store or "", change, "plugin-barman-cloud", "status"
+            words.STORES, self._work.namespace, target.store or "", change, "plugin-barman-cloud", "status"
         )
 
-    def _fail(self, backup: Json, why: str, place: Place | None = None) -> None:
+    def _fail(self, backup: Json, why: str, target: Target | None = None) -> None:
         work = self._work
         now = work.controller.objects.now()
         self._set(words.BACKUPS, backup, phase="failed", error=why, stoppedAt=now)
         work.event("Failed", f"Backup failed: {why}"[:1000], "Warning", about=backup)
         work.set_condition("LastBackupSucceeded", "False", "LastBackupFailed", why)
-        if place is not None and place.store is not None:
-            self._set_window(place, lastFailedBackupTime=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-        elif place is not None:
+        if target is not None and target.store is not None:
+            self._set_window(target, lastFailedBackupTime=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+        elif target is not None:
             work.update(lastFailedBackup=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
 
     # Schedules: on the sandbox's clock.

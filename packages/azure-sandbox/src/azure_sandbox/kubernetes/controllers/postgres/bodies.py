@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from azure_sandbox.kubernetes.controllers.life import owner_reference
@@ -34,7 +35,7 @@ def metadata(cluster: Json, name: str, labels: Json | None = None, *, inherit: b
     return found
 
 
-def encoded(data: dict[str, str | bytes]) -> Json:
+def encoded(data: Mapping[str, str | bytes]) -> Json:
     """A Secret's data."""
     return {
         name: base64.b64encode(value if isinstance(value, bytes) else value.encode()).decode()
@@ -264,3 +265,9 @@ def _affinity(cluster: str, wanted: Json) -> Json:
         preferred = [{"weight": 100, "podAffinityTerm": term}]
         found["podAntiAffinity"] = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
     return found
+
+
+def serial(name: str) -> int:
+    """The number at the end of an instance's name."""
+    text = name.rpartition("-")[2]
+    return int(text) if text.isdigit() else 0

@@ -151,6 +151,18 @@ def identities(accounts: list[str], spec: Json) -> str:
     return "\n".join([*lines, *((spec.get("postgresql") or {}).get("pg_ident") or [])]) + "\n"
 
 
+def synchronous_replicas(spec: Json) -> Json:
+    """What a Cluster says of its synchronous replicas; nothing where it has none."""
+    return (spec.get("postgresql") or {}).get("synchronous") or {}
+
+
+def wants_quorum(cluster: Json) -> bool:
+    """Whether failover is to keep to a quorum; by the spec, or by the annotation of releases before."""
+    annotations = cluster["metadata"].get("annotations") or {}
+    named = synchronous_replicas(cluster["spec"]).get("failoverQuorum")
+    return bool(named) or annotations.get("alpha.cnpg.io/failoverQuorum") == "true"
+
+
 def synchronous(spec: Json, instances: list[str], primary: str, ready: list[str], cluster: str) -> str:
     """synchronous_standby_names: pkg/postgres/replication/explicit.go and legacy.go.
 

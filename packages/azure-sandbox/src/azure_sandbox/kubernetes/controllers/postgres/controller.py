@@ -9,8 +9,9 @@ from typing import Any
 from azure_sandbox.kubernetes.conditions import is_true
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
 from azure_sandbox.kubernetes.controllers.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres.installed import operator_runs
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
-from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork, operator_runs
+from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
 from azure_sandbox.kubernetes.controllers.postgres.routes import Routes
 from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.store import Event

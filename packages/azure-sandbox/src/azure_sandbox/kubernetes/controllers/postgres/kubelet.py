@@ -15,6 +15,7 @@ from typing import Any
 
 from azure_sandbox.kubernetes.conditions import condition
 from azure_sandbox.kubernetes.controllers.life import KUBELET, Controller
+from azure_sandbox.kubernetes.controllers.pods import waiting_containers
 from azure_sandbox.postgres.instance import Instance
 from azure_sandbox.postgres.programs import end, kill
 
@@ -242,26 +243,14 @@ class Kubelet:
         return found
 
     def _new_pod_address(self, pod: Json) -> str:
-        taken = {one.get("status", {}).get("podIP") for one in self._store.all("pods")}
+        taken = {pod.get("status", {}).get("podIP") for pod in self._store.all("pods")}
         number = self._store.revision
         while (address := f"10.244.{number // 250 % 250}.{number % 250 + 1}") in taken:
             number += 1
         return address
 
     def _cannot_start(self, pod: Json, reason: str, why: str) -> None:
-        waiting = {"reason": reason, "message": why}
-        statuses = [
-            {
-                "name": item["name"],
-                "image": item["image"],
-                "imageID": "",
-                "ready": False,
-                "started": False,
-                "restartCount": 0,
-                "state": {"waiting": waiting},
-            }
-            for item in pod["spec"]["containers"]
-        ]
+        statuses = waiting_containers(pod, {"reason": reason, "message": why})
         before = pod.get("status") or {}
         ready = condition("Ready", "False", "ContainersNotReady", why, self._controller.objects.now(), before)
         status = {"phase": "Pending", "conditions": [ready], "containerStatuses": statuses}

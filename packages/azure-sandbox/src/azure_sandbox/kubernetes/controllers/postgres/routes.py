@@ -102,7 +102,8 @@ class Routes:
         service = store.get("services", namespace, name)
         if service is None or not self._lets_in(service["spec"]):
             return None
-        port = next((one for one in service["spec"].get("ports") or [] if one["port"] == number), None)
+        ports = {port["port"]: port for port in service["spec"].get("ports") or []}
+        port = ports.get(number)
         if port is None or port.get("targetPort", number) not in (PORT, "postgresql"):
             return None
         selector = service["spec"]["selector"]
@@ -122,7 +123,7 @@ class Routes:
         if spec.get("type") != "LoadBalancer" or not ranges:
             return True
         caller = ipaddress.ip_address(self._around.egress_address())
-        return any(caller in ipaddress.ip_network(one, strict=False) for one in ranges)
+        return any(caller in ipaddress.ip_network(allowed, strict=False) for allowed in ranges)
 
     def _address_load_balancer(self, service: Json) -> None:
         if service["spec"].get("type") != "LoadBalancer":

@@ -79,7 +79,7 @@ class Streams:
             if request.subresource == "exec"
             else ("v4.channel.k8s.io",)
         )
-        chosen = next((one for one in known if one in offered), None)
+        chosen = next((protocol for protocol in known if protocol in offered), None)
         if chosen is None and offered:
             raise errors.bad_request(
                 f"unable to upgrade: none of {offered} is served, only {', '.join(known)}"

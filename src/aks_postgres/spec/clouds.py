@@ -1,0 +1,30 @@
+"""The public cloud's own hosts: what holds where a cloud doesn't say otherwise, and the only place that names them.
+
+Those of other clouds come from their ARM's metadata (`arm.cloud_metadata`).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+ARM = "https://management.azure.com"
+PORTAL = "https://portal.azure.com"
+LOGIN = "https://login.microsoftonline.com"
+STORAGE_SUFFIX = "core.windows.net"
+DNS_SUFFIX = "cloudapp.azure.com"
+
+# The same in every cloud: https://learn.microsoft.com/azure/storage/blobs/authorize-access-azure-active-directory
+STORAGE_AUDIENCE = "https://storage.azure.com"
+
+
+def dns_suffix(arm: str) -> str:
+    """What names of public IP addresses end in, by ARM's own URL; no metadata tells it.
+
+    It is ARM's domain in each of Azure's clouds: `ResourceManagerVMDNSSuffix` in
+    https://github.com/Azure/go-autorest/blob/main/autorest/azure/environments.go.
+
+    Args:
+        arm: ARM's URL, such as https://management.usgovcloudapi.net.
+    """
+    first, _, domain = (urlsplit(arm).hostname or "").partition(".")
+    return f"cloudapp.{domain}" if first == "management" and domain else DNS_SUFFIX

@@ -1,0 +1,72 @@
+"""A finished environment with a database in it, without a PostgreSQL: the objects are real, their status is told."""
+
+from pathlib import Path
+
+from aks_postgres.database.status import HEALTHY
+from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.runs.session import run_session
+from aks_postgres.tasks.database.backups import ensure_backup_schedule
+from aks_postgres.tasks.database.monitoring import ensure_database_monitor
+from azure_sandbox.client import SandboxProcess
+
+from ..conftest import spec_for, without_lock
+from ..tasks.kube import Kube
+from ..tasks.test_database import CLUSTERS, DATABASE_STEPS
+from ..tasks.world import Json, Step, World
+
+_STORES = "/apis/barmancloud.cnpg.io/v1/namespaces/cnpg-database/objectstores"
+_STEPS = DATABASE_STEPS | {
+    "monitor": Step(ensure_database_monitor, ("spec", "place", "cluster", "namespaces", "metrics_on")),
+    # The first backup is one that the store speaks of.
+    "schedule": Step(ensure_backup_schedule, ("spec", "place", "cluster", "store")),
+}
+_LAST = ("secret", "settings", "proof", "store", "postgres", "alerts", "monitor", "schedule")
+
+
+def components(azure: SandboxProcess) -> dict[str, str]:
+    """The stand-ins for what backups need in the cluster."""
+    return {
+        f"{name}_manifest_{part}": azure.description[f"{name}_manifest_{part}"]
+        for name in ("cert_manager", "plugin")
+        for part in ("url", "sha256")
+    }
+
+
+async def with_database(azure: SandboxProcess, outputs: EnvironmentOutputs, folder: Path) -> Json:
+    """The sandbox's state once the finished environment in it has a default database, too.
+
+    Args:
+        azure: the sandbox, with the environment.
+        outputs: the environment's.
+        folder: for what a person with kubectl keeps.
+    """
+    spec = spec_for(azure, database={"components": components(azure)})
+    async with run_session(spec) as run:
+        without_lock()
+        world = World(azure, run.journal, spec, outputs.place, _STEPS)
+        await world.prepare(*_LAST)
+    kube, name = Kube(world, folder), world.place.names.postgres_cluster
+    first = f"{name}-1"
+    _say(kube, f"{CLUSTERS}/{name}", _healthy(first))
+    window = {"firstRecoverabilityPoint": "2026-11-24T00:00:00Z"}
+    (store,) = world.made["store"].names
+    _say(kube, f"{_STORES}/{store.partition(' ')[2]}", {"serverRecoveryWindow": {first: window}})
+    state: Json = azure.control("GET", "state")
+    return state
+
+
+def _healthy(first: str) -> Json:
+    return {
+        "phase": HEALTHY,
+        "instances": 3,
+        "readyInstances": 3,
+        "currentPrimary": first,
+        "targetPrimary": first,
+    }
+
+
+def _say(kube: Kube, path: str, status: Json) -> None:
+    """Write a status, as the operator does."""
+    content = {"Content-Type": "application/merge-patch+json"}
+    answer = kube.send("PATCH", f"{path}/status", {"status": status}, **content)
+    assert answer.status_code == 200, answer.text
