@@ -13,12 +13,14 @@ from typing import Any
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import all_ended, read_list
+from aks_postgres.preflight.kubernetes_versions import KUBERNETES_END
 from aks_postgres.reports.cost import cost_of
 from aks_postgres.reports.listing import FoundEnvironment, Pool
 from aks_postgres.runs.session import run_session
 from aks_postgres.runs.write_lock import HEARTBEAT
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import ENVIRONMENT, GENERATION, MANAGED_BY, PRODUCT, REGION, STATE
+from aks_postgres.spec.versions import minor_of
 
 
 async def find_environments(spec: EnvironmentSpec) -> tuple[FoundEnvironment, ...]:
@@ -75,6 +77,8 @@ def _environment(
     pools = tuple(_pool(profile) for profile in properties.get("agentPoolProfiles") or [])
     tier = ((cluster or {}).get("sku") or {}).get("tier")
     low, high = _cost(region, tier, properties.get("agentPoolProfiles") or [])
+    version = properties.get("currentKubernetesVersion") or properties.get("kubernetesVersion")
+    ends = KUBERNETES_END.get(minor_of(version)) if version else None
     created = ((cluster or {}).get("systemData") or {}).get("createdAt")
     return FoundEnvironment(
         name=key.removesuffix(f"-{region}"),
@@ -85,7 +89,8 @@ def _environment(
         cluster=str(cluster["name"]) if cluster else None,
         cluster_state=properties.get("provisioningState"),
         power=(properties.get("powerState") or {}).get("code"),
-        kubernetes_version=properties.get("currentKubernetesVersion") or properties.get("kubernetesVersion"),
+        kubernetes_version=version,
+        support_ends=ends.day if ends else None,
         tier=tier,
         created=created,
         pools=pools,

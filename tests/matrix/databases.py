@@ -22,8 +22,9 @@ Json = dict[str, Any]
 HEALTHY = "Cluster in healthy state"
 _SETTLES_S = 180.0
 _POLL_S = 0.02
-# Barman names a backup by its time.
-_OF_ONE_BACKUP = re.compile(r"/\d{8}T\d{6}/")
+# Barman names a backup by its time, and the probe of the pods' token is named at random.
+_DRAWN = re.compile(r"(?<=/)\d{8}T\d{6}(?=/)|(?<=/)[0-9a-f]{12}$")
+_ANY = "{any}"
 
 
 def postgres_folder() -> Path | None:
@@ -40,24 +41,32 @@ def postgres_folder() -> Path | None:
     return folder if found is not None and found.barman is not None else None
 
 
-def with_database(azure: SandboxProcess) -> EnvironmentSpec:
+def with_database(azure: SandboxProcess, instances: int = 3) -> EnvironmentSpec:
     """The spec with a database, by the sandbox's stand-ins."""
     components = {
         f"{name}_manifest_{part}": azure.description[f"{name}_manifest_{part}"]
         for name in ("cert_manager", "plugin")
         for part in ("url", "sha256")
     }
-    return spec_for(azure, database={"components": components, "databases": ["appdb", "more"]})
+    few = {"instances": instances, "not_highly_available": True} if instances < 3 else {}
+    return spec_for(azure, database={"components": components, "databases": ["appdb", "more"], **few})
 
 
 def ours(ledger: list[Json]) -> list[Json]:
-    """The ledger without what pods write under names that no two runs have alike."""
-    return [one for one in ledger if not (one["service"] == "blob" and _OF_ONE_BACKUP.search(one["path"]))]
+    """The ledger with blobs' names as all runs have them."""
+    return [
+        one | {"path": _DRAWN.sub(_ANY, one["path"])} if one["service"] == "blob" else one for one in ledger
+    ]
+
+
+def pattern(path: str) -> str:
+    """A regular expression of a path in it."""
+    return re.escape(path).replace(re.escape(_ANY), "[^/]+")
 
 
 def is_of_pods(entry: Json) -> bool:
     """Whether a pod wrote it, and no flow."""
-    return entry["service"] == "blob" and "/wals/" in entry["path"]
+    return entry["service"] == "blob" and ("/wals/" in entry["path"] or "/base/" in entry["path"])
 
 
 def settled_databases(azure: SandboxProcess) -> Json:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .databases import pattern
 from .plain import Flow
 
 Json = dict[str, Any]
@@ -112,7 +112,7 @@ class Hit:
         return {
             "service": self.service,
             "method": self.method,
-            "path": f"^{re.escape(self.path)}$",
+            "path": f"^{pattern(self.path)}$",
             "nth": self.nth,
             "times": 1,
             "do": self.do | late,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ..conftest import each_request
 from ..flows.conftest import without_lock_traffic, writes
-from .databases import is_of_pods, one_primary
+from .databases import is_of_pods, one_primary, pattern
 from .end_state import unlike
 from .outcomes import Outcome
 from .plain import DATABASE, Flow, run_flow, without_prefect
@@ -122,7 +122,7 @@ async def _until_killed(world: World, kill: Kill) -> None:
     seen = Counter[str]()
 
     async def at(moment: str, method: str, path: str) -> None:
-        if method == kill.method and re.fullmatch(re.escape(kill.path), path, re.I):
+        if method == kill.method and re.fullmatch(pattern(kill.path), path, re.I):
             seen[moment] += 1
             if moment == kill.moment and seen[moment] == kill.nth:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -118,6 +118,14 @@ MUTATIONS = (
         "tests/deploy/test_automations.py::test_a_server_that_loses_events_ends_no_run_by_itself",
     ),
     Mutation(
+        "the demo's server says that it is on SQLite, so that no automation ends a run that waits",
+        "src/aks_postgres/cli/demo.py",
+        '        "PREFECT_SERVER_DATABASE_DRIVER": "sqlite+aiosqlite",\n',
+        "",
+        "tests/cli/test_demo.py"
+        "::test_demo_shows_an_environment_whose_deployments_run_then_the_same_unchanged_and_stop_ends_all",
+    ),
+    Mutation(
         "a command that is printed has the sandbox that this one uses",
         "src/aks_postgres/commands.py",
         '    return [*words, "--sandbox", "--state", state]',

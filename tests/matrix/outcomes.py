@@ -11,6 +11,7 @@ from typing import Any, Literal
 from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.errors import ProvisioningError, TemporaryError
 
+from .databases import pattern
 from .end_state import unlike
 from .faults import REFUSED, Case, Hit
 from .world import World, refusing_connections
@@ -54,7 +55,7 @@ def outcome_of(world: World, case: Case) -> Outcome:
     problem = ""
     with ExitStack() as stack:
         refused = [
-            stack.enter_context(refusing_connections(hit.method, re.escape(hit.path), hit.nth))
+            stack.enter_context(refusing_connections(hit.method, pattern(hit.path), hit.nth))
             for hit in case.hits
             if hit.name == REFUSED
         ]

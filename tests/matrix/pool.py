@@ -22,11 +22,11 @@ _worlds: list[World] = []
 _stack = ExitStack()
 
 
-def open_world(speed: int = SPEED) -> None:
+def open_world(speed: int = SPEED, instances: int = 3) -> None:
     """Start this process's sandbox; it ends with the process."""
     leftovers.watch()
     util.Finalize(None, _stack.close, exitpriority=10)
-    _worlds.append(_stack.enter_context(world(speed)))
+    _worlds.append(_stack.enter_context(world(speed, instances)))
 
 
 def outcome(job: Job) -> Outcome:

@@ -43,13 +43,13 @@ Written by `make matrix`, `make canary` and `make mutations` from what they coun
 """
 
 _OF_DATABASE_FAULTS = (
-    "`deploy_database` over a finished environment, on real PostgreSQL and barman-cloud, at a hundred times Azure's "
-    "speed: each fault at each of its calls, and at those of its pods that archive WAL. The end counts the Cluster's "
-    "phase, ready instances, timeline and archive, the databases and the first backup, too."
+    "`deploy_database` of one instance over a finished environment, on real PostgreSQL and barman-cloud, at a hundred "
+    "times Azure's speed: each fault at each of its calls, and at those of its pods that archive WAL. The end counts "
+    "the Cluster's phase, ready instances, timeline and archive, the databases and the first backup, too."
 )
 _OF_DATABASE_KILLS = (
-    "The flow's process is killed, and the same run again. The same end, as above; and one primary at any instant, by "
-    "a witness that looks every 20 ms at what the servers' processes do."
+    "Three instances. The flow's process is killed, and the same run again. The same end, as above; and one primary at "
+    "any instant, by a witness that looks every 20 ms at what the servers' processes do."
 )
 
 # By hand: what the matrices found in the product so far.

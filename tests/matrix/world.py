@@ -81,10 +81,12 @@ class World:
     """What ends with it."""
     speed: int = SPEED
     """Azure seconds per real second."""
+    instances: int = 3
+    """Of a database."""
 
     def spec_of(self, flow: Flow) -> EnvironmentSpec:
         """What a flow is given: with a database where it makes one."""
-        return with_database(self.azure) if flow == DATABASE else self.spec
+        return with_database(self.azure, self.instances) if flow == DATABASE else self.spec
 
     def longest_s(self, flow: Flow) -> float:
         """Real seconds after which a run hangs."""
@@ -149,7 +151,7 @@ def empty(azure: SandboxProcess, speed: int = SPEED) -> None:
 
 
 @contextmanager
-def world(speed: int = SPEED) -> Iterator[World]:
+def world(speed: int = SPEED, instances: int = 3) -> Iterator[World]:
     """Start a sandbox and make a finished environment in it."""
     logging.disable(logging.WARNING)
     with (
@@ -161,6 +163,7 @@ def world(speed: int = SPEED) -> Iterator[World]:
         try:
             azure = SandboxProcess(Path(folder) / "sandbox-default")
             made = world_on(azure, patch, speed)
+            made.instances = instances
             with made.stack:
                 yield made
         finally:

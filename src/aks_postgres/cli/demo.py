@@ -221,6 +221,8 @@ def launch_server(folder: Path) -> Part:
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_UI_URL": f"http://127.0.0.1:{port}",
+        # The default, said: who asks the server is told, and no automation ends a run that only seems silent.
+        "PREFECT_SERVER_DATABASE_DRIVER": "sqlite+aiosqlite",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -323,9 +323,17 @@ async def prepare_server(
                 continue
             pool, change = await ensure_work_pool(client, identity, pool_type)
             print(f"{change:9}  work pool {pool.name} ({pool.type})")
-        on_sqlite = await database_of_server() == "SQLite"
-        for name, change in await apply_automations(client, block, slow_after_min, loses_events=on_sqlite):
+        database = await database_of_server()
+        on_sqlite = database == "SQLite"
+        changes = await apply_automations(client, block, slow_after_min, loses_events=on_sqlite)
+        for name, change in changes:
             print(f"{change:9}  automation {name}")
+        if database == "unknown" and any(change == "created" for _, change in changes):
+            print(
+                "The server doesn't say what database it has. If it is SQLite, switch the automation 'a run died' off "
+                "in the UI: SQLite loses events, and a run that waits for approval would seem dead.",
+                file=sys.stderr,
+            )
 
 
 async def _compared(wanted: dict[str, Any]) -> dict[str, tuple[str, str] | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +28,7 @@ from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from aks_postgres.reports.fleet import Fleet
-    from aks_postgres.reports.listing import FoundEnvironment
+    from aks_postgres.reports.listing import FoundEnvironment, LastRun
     from aks_postgres.spec.environment import EnvironmentSpec
 
 app = typer.Typer()
@@ -48,11 +49,13 @@ _COLUMNS = (
     "GEN",
     "STATE",
     "KUBERNETES",
+    "ENDS",
     "CLUSTER",
     "NODES",
     "CREATED",
     "USD A DAY",
     "WRITING",
+    "LAST RUN",
 )
 
 
@@ -70,10 +73,11 @@ def list_command(
     """
     spec = given_spec(subscription_id=subscription_id, sandbox=sandbox, state=state)
     # Without the flows, and so without Prefect, whose import takes longer than both of Azure's lists.
+    from aks_postgres.runs.last_runs import with_last_runs
     from aks_postgres.tasks.environments import find_environments
 
     def show() -> None:
-        found = asyncio.run(find_environments(spec))
+        found = with_last_runs(asyncio.run(find_environments(spec)))
         if as_json:
             print(
                 json.dumps(
@@ -115,12 +119,21 @@ def _row(one: FoundEnvironment) -> tuple[str, ...]:
         str(one.generation),
         one.state,
         one.kubernetes_version or "",
+        f"{one.support_ends:%Y-%m}" if one.support_ends else "",
         one.power if one.power not in (None, "Running") else one.cluster_state or "none",
         nodes,
         f"{one.created:%Y-%m-%d}" if one.created else "",
         cost,
         one.writer or "",
+        _run_words(one.last_run),
     )
+
+
+def _run_words(run: LastRun | None) -> str:
+    if run is None:
+        return ""
+    began = f", {run.started:%Y-%m-%d %H:%M}" if run.started else ""
+    return f"{run.name.partition(' ')[0]} {run.state}{began}"
 
 
 def _without_blanks(
@@ -160,12 +173,14 @@ def status(
 
     prepare_prefect()
     from aks_postgres.flows._listing import status_of
+    from aks_postgres.runs.last_runs import with_last_runs
 
     ill = False
 
     def show() -> None:
         nonlocal ill
         found, addresses = asyncio.run(status_of(spec))
+        found = with_last_runs(found)
         problems = [problem for environment in found for problem in environment.problems]
         ill = bool(problems)
         if as_json:
@@ -236,10 +251,15 @@ def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
     if one.cluster:
         power = f", {one.power}" if one.power else ""
         yield "cluster", f"{one.cluster}, {one.cluster_state}{power}"
-        yield "Kubernetes", f"{one.kubernetes_version}, tier {one.tier}"
+        ends = f", support ends {one.support_ends:%Y-%m-%d}" if one.support_ends else ""
+        yield "Kubernetes", f"{one.kubernetes_version}, tier {one.tier}{ends}"
     for pool in one.pools:
         yield f"pool {pool.name}", f"{pool.nodes} nodes {pool.vm_size}, {pool.state}"
     yield "writing now", one.writer or "nobody"
+    if one.last_run:
+        yield "last run", f"{_run_words(one.last_run)}: {one.last_run.name}"
+        ui = os.environ.get("PREFECT_API_URL", "").rstrip("/").removesuffix("/api")
+        yield "its page", f"{ui}/runs/flow-run/{one.last_run.id}"
     if one.cost_low_usd is not None:
         yield "USD a day", f"at least {one.cost_low_usd:.2f} to {one.cost_high_usd:.2f}"
 

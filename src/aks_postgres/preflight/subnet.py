@@ -148,8 +148,8 @@ def _problems(
         for prefix in _prefixes(neighbour):
             if prefix.overlaps(SERVICES):
                 yield (
-                    f"subnet {neighbour.get('name')} ({prefix}) of its network overlaps {SERVICES}, where the cluster's "
-                    "services are.",
+                    f"subnet {neighbour.get('name')} ({prefix}) of its network overlaps {SERVICES}, where the "
+                    "cluster's services are.",
                     "Give a subnet of a network that keeps clear of it.",
                 )
     if any(prefix.overlaps(PODS) for prefix in _prefixes(subnet)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from aks_postgres.reports.outputs import Outputs
 
@@ -16,11 +16,21 @@ class Pool(Outputs):
     vm_size: str
 
 
+class LastRun(Outputs):
+    """A run as the Prefect server has it."""
+
+    name: str
+    state: str
+    started: datetime | None
+    id: str
+
+
 class FoundEnvironment(Outputs):
     """One generation of an environment.
 
     `state` is the environment's own word (building, current, retiring); `cluster_state` is Azure's, None where there is
-    no cluster. `writer` is the run that is writing now. The cost is a day's, in US dollars, of what is known.
+    no cluster. `writer` is the run that is writing now. `support_ends` is when support of its Kubernetes version ends,
+    if that is known. The cost is a day's, in US dollars, of what is known.
     """
 
     name: str
@@ -32,10 +42,12 @@ class FoundEnvironment(Outputs):
     cluster_state: str | None = None
     power: str | None = None
     kubernetes_version: str | None = None
+    support_ends: date | None = None
     tier: str | None = None
     created: datetime | None = None
     pools: tuple[Pool, ...] = ()
     writer: str | None = None
+    last_run: LastRun | None = None
     cost_low_usd: float | None = None
     cost_high_usd: float | None = None
 

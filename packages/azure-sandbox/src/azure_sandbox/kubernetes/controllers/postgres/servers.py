@@ -135,6 +135,8 @@ class Servers:
             "-U",
             "postgres",
             "--auth=peer",
+            # A sandbox's data doesn't outlive it, so no crash of the machine has to be survived here.
+            "--no-sync",
             f"--encoding={wanted.get('encoding', 'UTF8')}",
         ]
         options += [
@@ -184,6 +186,7 @@ class Servers:
         await server.must(
             "pg_basebackup",
             *("-D", str(server.data), "-X", "stream", "-c", "fast", "-S", configuration.slot(server.name)),
+            "--no-sync",
             *("-d", self.conninfo(server, primary)),
             within_s=600,
         )
