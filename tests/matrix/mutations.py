@@ -48,6 +48,27 @@ MUTATIONS = (
         "tests/flows/test_steps.py::test_a_plan_ends_where_only_a_run_that_writes_can_go_on",
     ),
     Mutation(
+        "backups and tokens for them go to Azure Storage only",
+        "src/aks_postgres/resources/storage_account.py",
+        'if url.scheme != "https" or not is_azures:',
+        "if False:",
+        "tests/arm/test_another_answer.py::test_no_backup_and_no_token_goes_where_azure_storage_isnt",
+    ),
+    Mutation(
+        "a redirect of the API server's takes no request elsewhere",
+        "src/aks_postgres/kubernetes/client.py",
+        "    config.on_request_redirect.append(refuse)\n",
+        "",
+        "tests/tasks/test_kubernetes_steps.py::test_a_redirect_takes_no_request_elsewhere",
+    ),
+    Mutation(
+        "the resource of another group isn't taken for the one that was asked for",
+        "src/aks_postgres/arm/response_checks.py",
+        "given[-1] != parts[-1] or _scope(given, parts) != _scope(parts, given)",
+        "given[-1] != parts[-1]",
+        "tests/arm/test_another_answer.py::test_the_resource_of_another_group_or_subscription_is_no_answer",
+    ),
+    Mutation(
         "nothing is made without a yes where nobody can be asked",
         "src/aks_postgres/cli/approval.py",
         "if not (sys.stdin.isatty() and sys.stderr.isatty()):",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +44,7 @@ Watch = Annotated[
     ),
 ]
 _WIDE = 22
+_LEAST = ("CREATED", "ENDS", "CLUSTER", "USD A DAY", "GEN", "LAST RUN")
 _COLUMNS = (
     "NAME",
     "REGION",
@@ -87,10 +89,9 @@ def list_command(
                 flush=True,
             )
         elif found:
-            print(
-                "\n".join(table(*_without_blanks(_COLUMNS, [_row(environment) for environment in found]))),
-                flush=True,
-            )
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            columns = without_blanks(_COLUMNS, [_row(environment) for environment in found])
+            print("\n".join(table(*fitting(*columns, width))), flush=True)
         else:
             print("There is no environment in this subscription.", file=sys.stderr)
 
@@ -136,7 +137,19 @@ def _run_words(run: LastRun | None) -> str:
     return f"{run.name.partition(' ')[0]} {run.state}{began}"
 
 
-def _without_blanks(
+def fitting(
+    header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """The table without the columns that are missed least, as many as a terminal has no room for; in a pipe all."""
+    for leave_out in _LEAST:
+        if width is None or max(map(len, table(header, rows))) <= width:
+            break
+        kept = [index for index, name in enumerate(header) if name != leave_out]
+        header, rows = [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    return header, rows
+
+
+def without_blanks(
     header: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> tuple[Sequence[str], list[Sequence[str]]]:
     """The table without columns that no row fills."""

@@ -27,7 +27,7 @@ from aks_postgres.arm.credentials import token_for
 from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
-from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
+from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, no_number, unreadable
 from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.yaml_text import yaml_documents
@@ -108,7 +108,7 @@ class KubernetesApi:
                 None, "NoAnswer", clean(f"{type(error).__name__} {error}")
             ) from None
         try:
-            found = json.loads(data)
+            found = json.loads(data, parse_constant=no_number)
         except (ValueError, RecursionError):
             found = None
         if self.azure.recording:
@@ -393,9 +393,16 @@ def _date_of(header: str | None) -> datetime | None:
 
 def object_problem(found: Json, path: str) -> str:
     """What is wrong with the answer to a read of one object; empty if nothing is."""
-    metadata, name = found.get("metadata"), unquote(path).rstrip("/").rpartition("/")[2]
-    if not isinstance(metadata, dict) or metadata.get("name") != name:
-        return f"a JSON object that isn't {name}: its kind is {clean(str(found.get('kind') or 'not said'))}"
+    *above, plural, name = unquote(path).strip("/").split("/")
+    metadata, kind = found.get("metadata"), str(found.get("kind") or "not said")
+    if (
+        not isinstance(metadata, dict)
+        or metadata.get("name") != name
+        # All but the ending: a Policy is one of the policies.
+        or not plural.casefold().startswith(kind.casefold()[:-1])
+        or _is_elsewhere(metadata, [*above, plural, name])
+    ):
+        return f"a JSON object that isn't {name}: its kind is {clean(kind)}"
     return _metadata_problem(found) or _parts_problem(found)
 
 
@@ -427,9 +434,18 @@ def list_problem(page: Json, path: str, kind: str) -> str:
             return f"the {kind}List holds something that is no object of Kubernetes'"
         if item.get("kind", kind) != kind or item.get("apiVersion", version) != version:
             return f"the {kind}List holds an object of another kind"
+        if _is_elsewhere(item["metadata"], parts):
+            return f"the {kind}List holds an object of another namespace"
         if problem := _metadata_problem(item) or _parts_problem(item):
             return f"the {kind}List holds {problem}"
     return ""
+
+
+def _is_elsewhere(metadata: Json, parts: list[str]) -> bool:
+    """Whether an object is in another namespace than the path that was asked for, in its parts."""
+    if "namespaces" not in parts[:-2]:
+        return False
+    return metadata.get("namespace") != parts[parts.index("namespaces") + 1]
 
 
 def _metadata_problem(item: Json) -> str:
@@ -550,7 +566,10 @@ async def kubernetes_api(azure: Azure, resource_group: str, cluster: str) -> Asy
     with _certificate_files(user) as (certificate, key):
         configuration.cert_file, configuration.key_file = certificate, key
         # Looked for with getattr by the client; its session makes every request from this class.
-        configuration.client_session_kwargs = {"request_class": GatedRequest}
+        configuration.client_session_kwargs = {
+            "request_class": GatedRequest,
+            "trace_configs": [_no_redirects()],
+        }
         client = ApiClient(configuration)
     try:
         yield KubernetesApi(azure, client, cluster, by_entra=_is_by_entra(user))
@@ -560,6 +579,18 @@ async def kubernetes_api(azure: Azure, resource_group: str, cluster: str) -> Asy
         raise
     finally:
         await client.close()  # type: ignore[no-untyped-call]
+
+
+def _no_redirects() -> aiohttp.TraceConfig:
+    """Lets no answer send a request elsewhere: its body goes along, and with a Secret's a password."""
+
+    async def refuse(_session: object, _context: object, params: aiohttp.TraceRequestRedirectParams) -> None:
+        host = urlsplit(params.response.headers.get("Location", "")).hostname or "itself"
+        raise ArmFault(None, "NotKubernetes", clean(f"status {params.response.status}, a redirect to {host}"))
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    return config
 
 
 def proxy_for(url: str) -> str | None:

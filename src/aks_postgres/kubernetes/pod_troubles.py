@@ -19,7 +19,7 @@ _PULL = (
     "Nodes can't pull the image: see that it exists, and that the cluster's outbound traffic (firewall, NAT, private "
     "registry) reaches its registry"
 )
-_WAYS_OUT = {
+WAYS_OUT = {
     "ErrImagePull": _PULL,
     "ImagePullBackOff": _PULL,
     "InvalidImageName": "Mend the image's name in the manifest, or in operator.chart_values",
@@ -52,7 +52,7 @@ class Trouble:
     @property
     def way_out(self) -> str:
         """What a person can do."""
-        advice = _WAYS_OUT.get(self.reason, "Read kubectl -n {namespace} describe pod {pod}")
+        advice = WAYS_OUT.get(self.reason, "Read kubectl -n {namespace} describe pod {pod}")
         return advice.format(namespace=self.namespace, pod=self.pod)
 
     def __str__(self) -> str:

@@ -270,7 +270,10 @@ async def _answer(
             data=body,
             headers={"Accept-Encoding": "identity", **headers},
             timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+            allow_redirects=False,
         ) as response:
+            if 300 <= response.status < 400:
+                raise ArmFault(None, "NotAzure", f"status {response.status}, a redirect")
             data = await read_bounded(response)
             return response.status, data.decode(errors="replace"), response.headers.get("x-ms-error-code", "")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
