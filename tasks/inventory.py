@@ -120,10 +120,19 @@ async def take_inventory(
     problems += await _judge_denials(azure, targets, backup_accounts)
     problems += await _judge_backup_accounts(azure, spec, backup_accounts)
     lets_go = discard_data == key
+    tenant_id = str(subscription.get("tenantId", ""))
     going = {str(group["name"]).casefold() for group in groups if state_of(group).casefold() == "deleting"}
     for among_nodes, data in await all_ended(
         [
-            what_goes_along(azure, target, backup_accounts, backup_age_min, going=going, lets_go=lets_go)
+            what_goes_along(
+                azure,
+                target,
+                backup_accounts,
+                backup_age_min,
+                going=going,
+                lets_go=lets_go,
+                tenant_id=tenant_id,
+            )
             for target in targets
         ]
     ):
