@@ -267,7 +267,11 @@ def kube_has(path: str, body: Json) -> Does:
 
 
 def kube_lost(path: str) -> Does:
-    return lambda scene: scene.stage.kube().delete(path)
+    def do(scene: Scene) -> None:
+        scene.stage.kube().delete(path)
+        scene.azure.step(600)
+
+    return do
 
 
 def ranges(*given: str) -> Does:
