@@ -1018,7 +1018,7 @@ MUTATIONS = (
     ),
     Mutation(
         "true isn't taken for a text or a number",
-        "src/aks_postgres/arm/kubernetes_types.py",
+        "src/aks_postgres/kubernetes/types_check.py",
         '        return kind == "bool"',
         "        return True",
         "tests/tasks/test_operator_check.py::test_a_type_that_kubernetes_refuses_is_found_at_its_path",
