@@ -124,6 +124,7 @@ def test_a_bad_spec_is_refused_with_every_field_before_anything_is_asked(
     assert sandbox.ledger() == []
 
 
+@pytest.mark.thorough
 def test_no_subscription_is_bad_input(run: Run) -> None:
     failed(run("outputs", *NAMED), 2, "subscription_id", "AZURE_SUBSCRIPTION_ID")
 
@@ -140,6 +141,7 @@ def test_a_sandbox_that_is_gone_from_under_its_variables_is_said_in_one_line(run
     assert len(done.stderr.splitlines()) == 1  # no line of a pause before another try
 
 
+@pytest.mark.thorough
 def test_a_prefect_server_that_can_t_be_reached_is_said_plainly(
     run: Run, sandbox: SandboxProcess, state: Path
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_prefect_server_that_can_t_be_reached_is_said_plainly(
     assert writes(sandbox) == []
 
 
+@pytest.mark.thorough
 def test_a_wrong_secret_is_one_message_after_one_try(run: Run, sandbox: SandboxProcess) -> None:
     done = run("outputs", *NAMED, **azure_variables(sandbox) | {"AZURE_CLIENT_SECRET": "wrong"})
     failed(done, 3, "AZURE_CLIENT_SECRET", "AADSTS7000215")

@@ -373,12 +373,13 @@ async def test_recorded_commands_are_told_in_their_order(azure: SandboxProcess, 
 def test_a_sandbox_of_its_own_repeats_what_was_recorded(tmp_path: Path) -> None:
     """Another sandbox is Azure here; the command starts one of its own, and finds nothing that differs."""
     state, recording, kept, given = (tmp_path / name for name in ("azure", "recording", "kept", "spec.json"))
-    given.write_text(json.dumps({"tags": {"owner": TAG}, "postgres_pool": {"max_count": 7}}))
+    which = {"name": "cnpg", "region": "canadacentral", "tags": {"owner": TAG}}
+    given.write_text(json.dumps({**which, "postgres_pool": {"max_count": 7}}))
     process = start(state, "--speed", "60")
     try:
-        which = ["--spec", str(given), "--sandbox", "--state", str(state)]
+        where = ["--spec", str(given), "--sandbox", "--state", str(state)]
         for command in (["plan"], ["provision", "--yes"], ["tear-down", "--confirm", ENVIRONMENT]):
-            assert aks_postgres("--record", str(recording), *command, *which).returncode in (0, 5)
+            assert aks_postgres("--record", str(recording), *command, *where).returncode in (0, 5)
         assert seen_in(recording, secrets_of(SandboxProcess(state))) == []
     finally:
         process.terminate()

@@ -191,6 +191,7 @@ def lost(sent: Any, answered: Any, at: str = "") -> list[str]:
     return [] if sent == answered else [at]
 
 
+@pytest.mark.thorough
 @pytest.mark.real_kubernetes
 @pytest.mark.skipif(assets() is None, reason=f"{ASSETS} names no folder with etcd and kube-apiserver")
 async def test_a_real_api_server_takes_every_manifest_whole(cluster: Cluster) -> None:
@@ -208,6 +209,7 @@ async def test_a_real_api_server_takes_every_manifest_whole(cluster: Cluster) ->
     assert made.status == 400 or ".spec.template.spec.restartPolcy" in lost(misspelt, made.body)
 
 
+@pytest.mark.thorough
 @pytest.mark.real_kubernetes
 @pytest.mark.skipif(assets() is None, reason=f"{ASSETS} names no folder with etcd and kube-apiserver")
 async def test_pod_security_lets_the_pods_into_their_restricted_namespace(cluster: Cluster) -> None:

@@ -17,9 +17,9 @@ def test_it_says_what_was_created_and_every_field_that_was_changed() -> None:
     }
     outputs: Any = SimpleNamespace(changes=changes)
     created, updated = changes_of(outputs).splitlines()
-    assert created == "- created: public ip, grafana"
-    assert "**node pool**" in updated
-    assert "6" in updated
+    assert created == "- created: Public IP; Managed Grafana"
+    assert updated.startswith("- updated: **Node pool for PostgreSQL**")
+    assert "properties.maxCount: 6" in updated
     assert "9" in updated
     assert changes_of(SimpleNamespace(changes={"x": UNCHANGED})).startswith("Nothing")  # type: ignore[arg-type]
 

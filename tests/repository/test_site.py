@@ -201,7 +201,7 @@ AS_IF_AZURE = """\
 set -eu
 aks-postgres() {
     case $1 in
-        plan|provision|list|status|outputs|kubeconfig|tear-down) set -- "$@" --sandbox --state .demo/sandbox ;;
+        doctor|plan|provision|list|status|outputs|kubeconfig|tear-down) set -- "$@" --sandbox --state .demo/sandbox ;;
     esac
     command aks-postgres "$@" || [ $? = 5 ]
 }

@@ -257,9 +257,19 @@ def problem_of(method: str, url: str, body: Any, *, listing: bool = False) -> st
         return list_problem(body, parts[-1])
     if any("operation" in part for part in parts[-2:-1]) or not body:
         return ""  # an operation's status, or a body that whoever reads a resource misses
-    if str(body.get("id") or "").rstrip("/").casefold().rpartition("/")[2] != parts[-1]:
+    given = str(body.get("id") or "").strip("/").casefold().split("/")
+    if given[-1] != parts[-1] or _scope(given, parts) != _scope(parts, given):
         return "a JSON object whose id isn't that of the resource asked for"
     return envelope_problem(body)
+
+
+def _scope(parts: list[str], others: list[str]) -> list[str]:
+    """Subscription and resource group in the parts of a path, as far as the other one has them too."""
+    return [
+        parts[parts.index(word) + 1]
+        for word in ("subscriptions", "resourcegroups")
+        if word in parts[:-1] and word in others[:-1]
+    ]
 
 
 def is_list(parts: list[str]) -> bool:
@@ -286,7 +296,7 @@ def list_problem(body: Json, kind: str) -> str:
             return f"a list that holds an entry without {' and '.join(fields)}"
         if problem := envelope_problem(entry, named=bool(holds)):
             return f"a list that holds {problem}"
-        if any(not isinstance((entry.get("properties") or {}).get(one), str) for one in properties):
+        if any(not isinstance((entry.get("properties") or {}).get(name), str) for name in properties):
             return f"a list that holds an entry without {' and '.join(properties)}"
     if not isinstance(body.get("nextLink"), str | None):
         return f"a next page that is {_kind(body['nextLink'])}"

@@ -75,7 +75,17 @@ def parsed(response: Any) -> Any:
         ValueError, LookupError, RecursionError: it is no JSON, in no known encoding, or nested without end.
     """
     text = response.text() if callable(getattr(response, "text", None)) else response.body().decode()
-    return json.loads(text) if text else {}
+    text = text.removeprefix("\ufeff")  # which some services send, and a charset in the header keeps
+    return json.loads(text, parse_constant=no_number) if text else {}
+
+
+def no_number(name: str) -> None:
+    """Refuse NaN and Infinity, which are no JSON, and the former no number that anything could be equal to.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{name} is no number")
 
 
 def as_answer(pipeline_response: Any, _deserialized: Any, _headers: Any) -> Answer:

@@ -38,10 +38,10 @@ async def judge_operator(azure: Azure, spec: EnvironmentSpec) -> Findings:
         return Findings(
             problems=(Finding(str(failed), "Run again; if it stays so, see that this worker reaches it."),)
         )
-    wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]
+    wrong = [mistake for found in await asyncio.to_thread(_all_wrong, objects) for mistake in found]
     findings = FINE
-    for one in wrong[:_MOST_SHOWN]:
-        findings += _told(spec, one)
+    for mistake in wrong[:_MOST_SHOWN]:
+        findings += _told(spec, mistake)
     return findings
 
 
