@@ -933,6 +933,13 @@ MUTATIONS = (
         "tests/cli/test_prefect_server.py::test_an_address_where_nobody_answers_is_named_with_the_variable",
     ),
     Mutation(
+        "an operator that is older than its settings is restarted by the next run",
+        "tasks/database/components.py",
+        "    if not is_changed and not await _is_older(api, namespace, live):",
+        "    if not is_changed:",
+        "tests/tasks/test_database.py::test_an_operator_older_than_its_settings_is_restarted_by_the_next_run",
+    ),
+    Mutation(
         "a file that a person names is a regular one",
         "src/aks_postgres/files/given_files.py",
         "            if kind != stat.S_IFREG:",
