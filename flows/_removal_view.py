@@ -44,6 +44,6 @@ async def make_tear_down_view(
         subscription=subscription,
         subscription_id=spec.subscription_id,
         suffix=spec.suffix,
-        generation=max((one.generation for one in live), default=0),
+        generation=max((target.generation for target in live), default=0),
         items=(*items, *refusals),
     ).in_order(WORDS)

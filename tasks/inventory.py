@@ -86,24 +86,28 @@ async def take_inventory(
     subscription = await ask_about_subscription(azure, subscription_id)
     groups, deleted = await all_ended([_groups(azure), deleted_workspaces(azure)])
     every = live_groups(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
-    found = [one for one in every if only is None or one.generation in only]
+    found = [candidate for candidate in every if only is None or candidate.generation in only]
     targets = tuple(
-        Target(subscription_id=subscription_id, generation=one.generation, names=one.names)
-        for one in found
-        if one.is_ours
+        Target(subscription_id=subscription_id, generation=candidate.generation, names=candidate.names)
+        for candidate in found
+        if candidate.is_ours
     )
     backup_accounts = backup_accounts_of(spec, targets, groups, subscription_id, delete_backups)
 
     problems = judge_words(key, backup_accounts, confirm, delete_backups, discard_data)
     problems += [text] if (text := subscription_problem(subscription)) else []
-    problems += [untagged(spec, f"resource group {one.group['name']}") for one in found if not one.is_ours]
+    problems += [
+        untagged(spec, f"resource group {candidate.group['name']}")
+        for candidate in found
+        if not candidate.is_ours
+    ]
     problems += [
         Finding(
             f"resource group {name} is this environment's by its tags, and its name doesn't follow from suffix "
             f"{spec.suffix or '(unset)'}.",
             "Set the suffix that it was made with, then run again.",
         )
-        for name in strays(spec, groups, [one.names for one in every])
+        for name in strays(spec, groups, [candidate.names for candidate in every])
     ]
     newest = next_generation(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
     problems += await hidden_groups(azure, spec, subscription_id, groups, newest)
@@ -116,19 +120,29 @@ async def take_inventory(
     problems += await _judge_denials(azure, targets, backup_accounts)
     problems += await _judge_backup_accounts(azure, spec, backup_accounts)
     lets_go = discard_data == key
+    tenant_id = str(subscription.get("tenantId", ""))
     going = {str(group["name"]).casefold() for group in groups if state_of(group).casefold() == "deleting"}
     for among_nodes, data in await all_ended(
         [
-            what_goes_along(azure, target, backup_accounts, backup_age_min, going=going, lets_go=lets_go)
+            what_goes_along(
+                azure,
+                target,
+                backup_accounts,
+                backup_age_min,
+                going=going,
+                lets_go=lets_go,
+                tenant_id=tenant_id,
+            )
             for target in targets
         ]
     ):
         problems += among_nodes
         problems += [
             Finding(
-                one.text, f"{one.way_out.removesuffix('.')}, or type discard_data: {key} to let the data go."
+                outcome.text,
+                f"{outcome.way_out.removesuffix('.')}, or type discard_data: {key} to let the data go.",
             )
-            for one in data
+            for outcome in data
         ]
     if problems:
         raise TearDownRefused(key, problems)
@@ -159,12 +173,12 @@ async def look_at_generations(azure: Azure, spec: EnvironmentSpec) -> Generation
         live=tuple(
             LiveGeneration(
                 subscription_id=subscription_id,
-                generation=one.generation,
-                names=one.names,
-                state=_STATES.get(state_of_generation(one.group), "building"),
+                generation=live.generation,
+                names=live.names,
+                state=_STATES.get(state_of_generation(live.group), "building"),
             )
-            for one in live_groups(spec, subscription_id, groups, gone)
-            if one.is_ours and not is_retired(one.group, spec)
+            for live in live_groups(spec, subscription_id, groups, gone)
+            if live.is_ours and not is_retired(live.group, spec)
         ),
         next=newest,
     )

@@ -152,7 +152,11 @@ async def _reasons(api: KubernetesApi, operator: OperatorOutputs) -> list[str]:
     paths = [f"{apps}/{operator.namespace}/deployments/{operator.deployment}"]
     paths += [f"{apps}/kube-system/daemonsets/{name}" for name in (METRICS_AGENT, LOGS_AGENT)]
     workloads = [found for found in await all_ended(map(api.get, paths)) if found]
-    return [text for text in map(told, await all_ended(troubles_of(api, one) for one in workloads)) if text]
+    return [
+        text
+        for text in map(told, await all_ended(troubles_of(api, workload) for workload in workloads))
+        if text
+    ]
 
 
 async def _lost(azure: Azure, role_ids: Sequence[str]) -> Sequence[str]:

@@ -44,6 +44,9 @@ def with_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxP
             process.wait(timeout=60)
 
 
+READER = {"name": "reader", "in_roles": ["pg_read_all_data"]}
+
+
 def with_database(azure: SandboxProcess, **database: Any) -> EnvironmentSpec:
     """The spec with a database, by the sandbox's stand-ins."""
     components = {
@@ -68,7 +71,7 @@ class Deployed:
 @pytest_asyncio.fixture(scope="module")
 async def deployed(with_postgres: SandboxProcess, prefect_api: None) -> AsyncIterator[Deployed]:
     """The environment with two databases."""
-    spec = with_database(with_postgres, databases=["appdb", "reports"])
+    spec = with_database(with_postgres, databases=["appdb", "reports"], roles=[READER])
     with pytest.raises(NotThere):
         await deploy_database(spec)
     first = await run_provision(with_postgres, spec_for(with_postgres))

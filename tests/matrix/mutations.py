@@ -41,6 +41,13 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "a plan goes no further into a step than it can see",
+        "src/aks_postgres/arm/gate.py",
+        "        if not self.lets(would):\n            raise PlanEnds(would)",
+        "        self.lets(would)",
+        "tests/flows/test_steps.py::test_a_plan_ends_where_only_a_run_that_writes_can_go_on",
+    ),
+    Mutation(
         "backups and tokens for them go to Azure Storage only",
         "src/aks_postgres/resources/storage_account.py",
         'if url.scheme != "https" or not is_azures:',
@@ -165,8 +172,8 @@ MUTATIONS = (
     Mutation(
         "a cloud's metadata is believed only about its own ARM",
         "src/aks_postgres/arm/cloud_metadata.py",
-        'isinstance(one, dict) and _plain(one.get("resourceManager")) == _plain(endpoint)',
-        "isinstance(one, dict)",
+        'isinstance(entry, dict) and _plain(entry.get("resourceManager")) == _plain(endpoint)',
+        "isinstance(entry, dict)",
         "tests/arm/test_cloud_metadata.py::test_what_isnt_told_as_documented_is_not_believed",
     ),
     Mutation(
@@ -387,6 +394,62 @@ MUTATIONS = (
         "tests/tasks/test_live_data.py::test_a_cluster_without_a_fresh_backup_is_named",
     ),
     Mutation(
+        "a backup that only Kubernetes knows proves nothing",
+        "src/aks_postgres/tear_down/live_data.py",
+        "            doubt = _doubt_of_blobs(cluster, backup, data.object_stores, seen)\n",
+        "            doubt = None\n",
+        "tests/tasks/test_live_data.py::test_a_backup_that_only_kubernetes_knows_proves_nothing",
+    ),
+    Mutation(
+        "blobs that couldn't be read prove nothing",
+        "src/aks_postgres/tear_down/archive_check.py",
+        "    if archive.unread:\n",
+        "    if False:\n",
+        "tests/tasks/test_archive_check.py::test_a_backup_whose_blobs_tell_otherwise_isnt_proven",
+    ),
+    Mutation(
+        "a backup of another database proves nothing",
+        "src/aks_postgres/tear_down/archive_check.py",
+        "    if not system_id or info.system_id != system_id:\n",
+        "    if False:\n",
+        "tests/tasks/test_archive_check.py::test_a_backup_whose_blobs_tell_otherwise_isnt_proven",
+    ),
+    Mutation(
+        "a backup without its data proves nothing",
+        "src/aks_postgres/tear_down/archive_check.py",
+        "        if gone:\n",
+        "        if False:\n",
+        "tests/tasks/test_archive_check.py::test_a_backup_whose_blobs_tell_otherwise_isnt_proven",
+    ),
+    Mutation(
+        "a backup without its own WAL proves nothing",
+        "src/aks_postgres/tear_down/archive_check.py",
+        "        if number not in own:\n",
+        "        if False:\n",
+        "tests/tasks/test_archive_check.py::test_a_backup_whose_blobs_tell_otherwise_isnt_proven",
+    ),
+    Mutation(
+        "a gap in the WAL after a backup is no proof",
+        "src/aks_postgres/tear_down/archive_check.py",
+        "    if len(there) < newest - begin + 1:\n",
+        "    if False:\n",
+        "tests/tasks/test_archive_check.py::test_a_backup_whose_blobs_tell_otherwise_isnt_proven",
+    ),
+    Mutation(
+        "a timeline without its history is no proof",
+        "src/aks_postgres/tear_down/archive_check.py",
+        "sorted(timelines - {began} - known)",
+        "()",
+        "tests/tasks/test_archive_check.py::test_a_backup_whose_blobs_tell_otherwise_isnt_proven",
+    ),
+    Mutation(
+        "a backup that its ObjectStore doesn't know proves nothing",
+        "src/aks_postgres/tear_down/live_data.py",
+        "not first <= end < last + timedelta(seconds=1)",
+        "False",
+        "tests/tasks/test_live_data.py::test_a_backup_that_its_object_store_doesnt_know_proves_nothing",
+    ),
+    Mutation(
         "a write whose answer was lost isn't sent again before a look",
         "src/aks_postgres/arm/client.py",
         "        middlewares=(answered_or_not,),\n",
@@ -531,8 +594,8 @@ MUTATIONS = (
     Mutation(
         "an address that AKS was given is its owner's",
         "src/aks_postgres/tear_down/node_group.py",
-        "if one not in given)",
-        "if one)",
+        "if address_id not in given\n",
+        "if address_id\n",
         "tests/tasks/test_node_group.py::test_an_address_that_aks_was_given_is_its_owners_though_aks_uses_it",
     ),
     Mutation(
@@ -835,6 +898,13 @@ MUTATIONS = (
         "tests/cli/test_prefect_server.py::test_an_address_where_nobody_answers_is_named_with_the_variable",
     ),
     Mutation(
+        "an operator that is older than its settings is restarted by the next run",
+        "tasks/database/components.py",
+        "    if not is_changed and not await _is_older(api, namespace, live):",
+        "    if not is_changed:",
+        "tests/tasks/test_database.py::test_an_operator_older_than_its_settings_is_restarted_by_the_next_run",
+    ),
+    Mutation(
         "a file that a person names is a regular one",
         "src/aks_postgres/files/given_files.py",
         "            if kind != stat.S_IFREG:",
@@ -914,13 +984,13 @@ MUTATIONS = (
     Mutation(
         "a number where Kubernetes takes a text is refused",
         "src/aks_postgres/preflight/operator_check.py",
-        "    wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]",
+        "    wrong = [mistake for found in await asyncio.to_thread(_all_wrong, objects) for mistake in found]",
         "    wrong: list[WrongType] = []",
         "tests/tasks/test_operator_check.py::TestChart::test_a_value_of_the_wrong_type_is_told_by_its_own_field",
     ),
     Mutation(
         "true isn't taken for a text or a number",
-        "src/aks_postgres/arm/kubernetes_types.py",
+        "src/aks_postgres/kubernetes/types_check.py",
         '        return kind == "bool"',
         "        return True",
         "tests/tasks/test_operator_check.py::test_a_type_that_kubernetes_refuses_is_found_at_its_path",

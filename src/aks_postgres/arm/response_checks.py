@@ -296,7 +296,7 @@ def list_problem(body: Json, kind: str) -> str:
             return f"a list that holds an entry without {' and '.join(fields)}"
         if problem := envelope_problem(entry, named=bool(holds)):
             return f"a list that holds {problem}"
-        if any(not isinstance((entry.get("properties") or {}).get(one), str) for one in properties):
+        if any(not isinstance((entry.get("properties") or {}).get(name), str) for name in properties):
             return f"a list that holds an entry without {' and '.join(properties)}"
     if not isinstance(body.get("nextLink"), str | None):
         return f"a next page that is {_kind(body['nextLink'])}"

@@ -290,7 +290,7 @@ def _worker(folder: Path, server: Part, sandbox: RunningSandbox, environment: Ma
 
     def is_online() -> bool:
         found = _get(_url(server), f"/api/work_pools/{WORK_POOL}/workers/filter", {}) or []
-        return any(one["name"] == "demo" and one["status"] == "ONLINE" for one in found)
+        return any(worker["name"] == "demo" and worker["status"] == "ONLINE" for worker in found)
 
     worker.wait_until(is_online)
     return worker

@@ -260,7 +260,7 @@ def _regions(given: Path | None, sandbox: bool, state: Path | None) -> list[Regi
         return regions
     found = running_sandbox(state_folder(state))
     os.environ[SANDBOX_STATE] = str(found.state)
-    return [one.model_copy(update={"spec": with_stand_ins(one.spec, found)}) for one in regions]
+    return [region.model_copy(update={"spec": with_stand_ins(region.spec, found)}) for region in regions]
 
 
 def _regions_file(given: Path | None) -> Path:

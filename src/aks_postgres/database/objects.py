@@ -88,8 +88,13 @@ def service_account(spec: EnvironmentSpec, target: Target, client_id: str) -> Js
     }
 
 
-def app_secret(spec: EnvironmentSpec, password: str) -> Json:
-    """The owner's name and password. It has no owner of its own, so it stays when the Cluster goes.
+def role_secret(role: str) -> str:
+    """Name of the Secret with the password of a role beside the owner."""
+    return f"db-role-{role.replace('_', '-')}"
+
+
+def login_secret(spec: EnvironmentSpec, name: str, role: str, password: str) -> Json:
+    """A role's name and password. It has no owner of its own, so it stays when the Cluster goes.
 
     The label has the operator follow changes of the password:
     https://cloudnative-pg.io/documentation/1.30/declarative_role_management/
@@ -97,11 +102,11 @@ def app_secret(spec: EnvironmentSpec, password: str) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {**_named(spec, APP_SECRET), "labels": {"cnpg.io/reload": "true"}},
+        "metadata": {**_named(spec, name), "labels": {"cnpg.io/reload": "true"}},
         "type": "kubernetes.io/basic-auth",
         "data": {
             key: base64.b64encode(value.encode()).decode()
-            for key, value in (("username", required(spec).owner), ("password", password))
+            for key, value in (("username", role), ("password", password))
         },
     }
 
@@ -290,8 +295,24 @@ def postgres_cluster(spec: EnvironmentSpec, target: Target, client_id: str, node
         ]
     if (host := public_name(spec, target)) is not None:
         wanted["certificates"] = {"serverAltDNSNames": [host]}
+    managed: Json = {}
     if services := _load_balancers(spec, target, node_group):
-        wanted["managed"] = {"services": {"additional": services}}
+        managed["services"] = {"additional": services}
+    if database.roles:
+        managed["roles"] = [
+            {
+                "name": role.name,
+                "ensure": "present",
+                "login": True,
+                "inherit": True,
+                "connectionLimit": -1,
+                "inRoles": list(role.in_roles),
+                "passwordSecret": {"name": role_secret(role.name)},
+            }
+            for role in database.roles
+        ]
+    if managed:
+        wanted["managed"] = managed
     return {
         "apiVersion": POSTGRES_API,
         "kind": "Cluster",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.kubernetes_types import wrong_types
 from aks_postgres.errors import Finding, PermanentError, TemporaryError
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.kubernetes.operator_manifest import manifest_objects
+from aks_postgres.kubernetes.types_check import wrong_types
 from aks_postgres.preflight.findings import FINE, Findings, problem
 from aks_postgres.spec.environment import EnvironmentSpec
 

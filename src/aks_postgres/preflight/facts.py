@@ -143,7 +143,7 @@ async def ask_region(
     storage_name, storage_account = storage.result() or (None, None)
     return RegionFacts(
         cluster=cluster.result(),
-        beside=tuple(found for one in beside if (found := one.result())),
+        beside=tuple(found for task in beside if (found := task.result())),
         has_grafana=grafana.result() is not None,
         storage_name=storage_name,
         storage_account=storage_account,

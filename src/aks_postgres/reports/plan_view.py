@@ -130,7 +130,9 @@ class PlanView(Outputs):
             if item.action in ("nothing", "keep"):
                 continue
             what = f"{item.action} {item.kind} {item.name}".rstrip()
-            changes = [f"{what}: {one.field}: {one.old!r} -> {one.new!r}" for one in item.settings]
+            changes = [
+                f"{what}: {setting.field}: {setting.old!r} -> {setting.new!r}" for setting in item.settings
+            ]
             lines += changes or [what]
         return sorted(lines)
 

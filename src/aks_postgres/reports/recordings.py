@@ -269,13 +269,13 @@ def _facts(value: Any, path: str) -> Iterable[str]:
     """Every place of a body with its type; the entries of a list are one place."""
     if isinstance(value, dict):
         yield f"{path or 'the body'} is an object"
-        for key, one in value.items():
+        for key, inner in value.items():
             name = "*" if _ANY_KEY.fullmatch(key) else key
-            yield from _facts(one, f"{path}.{name}" if path else name)
+            yield from _facts(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         yield f"{path or 'the body'} is a list"
-        for one in value:
-            yield from _facts(one, f"{path}[]")
+        for inner in value:
+            yield from _facts(inner, f"{path}[]")
     else:
         yield f"{path or 'the body'} is {_type(value)}"
 
@@ -287,10 +287,10 @@ def _fingerprint(entry: Json) -> str:
 
 def _form(value: Any) -> Any:
     if isinstance(value, dict):
-        named = [("*" if _ANY_KEY.fullmatch(key) else key, _form(one)) for key, one in value.items()]
+        named = [("*" if _ANY_KEY.fullmatch(key) else key, _form(inner)) for key, inner in value.items()]
         return {"object": sorted(named, key=json.dumps)}
     if isinstance(value, list):
-        return sorted((_form(one) for one in value), key=json.dumps)
+        return sorted((_form(inner) for inner in value), key=json.dumps)
     return _type(value)
 
 

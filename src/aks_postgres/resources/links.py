@@ -100,11 +100,13 @@ def with_destinations(decision: Decision, live: Json | None, workspace: str) -> 
     destinations = ((live or {}).get("properties") or {}).get("destinations") or {}
     stale = [
         FieldChange(
-            field=f"properties.destinations.{kind}[{one.get('name')}].{key}", old=one[key], new=workspace
+            field=f"properties.destinations.{kind}[{destination.get('name')}].{key}",
+            old=destination[key],
+            new=workspace,
         )
         for kind, key in _INTERNAL_IDS.items()
-        for one in destinations.get(kind) or []
-        if one.get(key) and workspace and str(one[key]).casefold() != workspace.casefold()
+        for destination in destinations.get(kind) or []
+        if destination.get(key) and workspace and str(destination[key]).casefold() != workspace.casefold()
     ]
     if live is None or not stale:
         return decision
@@ -112,8 +114,8 @@ def with_destinations(decision: Decision, live: Json | None, workspace: str) -> 
         decision.body or {key: value for key, value in live.items() if key not in _READ_ONLY}
     )
     for kind, key in _INTERNAL_IDS.items():
-        for one in body["properties"]["destinations"].get(kind) or []:
-            one.pop(key, None)  # Azure's to fill in, by the workspace's name
+        for destination in body["properties"]["destinations"].get(kind) or []:
+            destination.pop(key, None)  # Azure's to fill in, by the workspace's name
     return Decision(Change(kind="updated", fields=(*decision.change.fields, *stale)), body)
 
 

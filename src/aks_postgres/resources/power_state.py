@@ -27,7 +27,11 @@ def stopped_pools(spec: EnvironmentSpec, cluster: Json | None) -> list[str]:
     """Names of this environment's pools that are stopped, by the cluster; with a stopped cluster all of them are."""
     profiles = ((cluster or {}).get("properties") or {}).get("agentPoolProfiles") or []
     ours = (spec.system_pool.name, spec.postgres_pool.name)
-    return [str(one["name"]) for one in profiles if one.get("name") in ours and _power_of(one) == "stopped"]
+    return [
+        str(profile["name"])
+        for profile in profiles
+        if profile.get("name") in ours and _power_of(profile) == "stopped"
+    ]
 
 
 def start_cluster_command(group: str, cluster: str) -> str:

@@ -64,9 +64,9 @@ def changed_settings(spec: EnvironmentSpec, fields: Iterable[FieldChange]) -> li
         for setting in _settings(spec, spec.database, change):
             found.setdefault(setting.field, setting)
     told = [
-        one
-        for one in found.values()
-        if not any(f"database.{source}" in found for source in _sources(one.field, spec.database))
+        setting
+        for setting in found.values()
+        if not any(f"database.{source}" in found for source in _sources(setting.field, spec.database))
     ]
     # Who reaches it is one decision: with its kind come the fields that say for whom.
     if "database.access.kind" in found:

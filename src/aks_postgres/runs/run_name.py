@@ -44,7 +44,9 @@ def _words() -> frozenset[str]:
     from coolname.data import config
 
     lists: dict[str, Any] = config
-    return frozenset(word for one in lists.values() if one["type"] == "words" for word in one["words"])
+    return frozenset(
+        word for word_list in lists.values() if word_list["type"] == "words" for word in word_list["words"]
+    )
 
 
 def environment_in(deed: str) -> Callable[..., str]:

@@ -540,10 +540,10 @@ class WriteLock:
             return False
         if self._good is None and self._refused is not None:
             # Kept, the lease would be a lock without a heartbeat, which this run itself would wait for.
-            for one in held:
-                if one.has_lease:
+            for home in held:
+                if home.has_lease:
                     with suppress(ArmFault):
-                        await _lease_once(self._azure, one.home, {"action": "Release", "leaseId": self.guid})
+                        await _lease_once(self._azure, home.home, {"action": "Release", "leaseId": self.guid})
             raise refusal(f"the lock on {self._environment}", self._refused)
         return self._good is not None
 
@@ -573,7 +573,7 @@ class WriteLock:
         """
         leased, came = [], False
         for home in await self._find_homes():
-            held = next((one for one in self._held if one.home.is_in_group_of(home)), None)
+            held = next((holding for holding in self._held if holding.home.is_in_group_of(home)), None)
             if held is not None and not held.lacks_lease:
                 continue
             if (seen := await self._look(home)) is None:

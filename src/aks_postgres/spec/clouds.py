@@ -11,6 +11,8 @@ ARM = "https://management.azure.com"
 PORTAL = "https://portal.azure.com"
 LOGIN = "https://login.microsoftonline.com"
 STORAGE_SUFFIX = "core.windows.net"
+# Of accounts in a DNS zone: https://learn.microsoft.com/azure/storage/common/storage-account-overview
+ZONE_SUFFIX = "storage.azure.net"
 DNS_SUFFIX = "cloudapp.azure.com"
 
 # The same in every cloud: https://learn.microsoft.com/azure/storage/blobs/authorize-access-azure-active-directory

@@ -115,4 +115,4 @@ def _is_scalar(kind: str, value: Any) -> bool:
 
 def _is_quantity(value: Any) -> bool:
     values = value.values() if isinstance(value, dict) else [value]
-    return all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in values)
+    return all(isinstance(amount, str | int | float) and not isinstance(amount, bool) for amount in values)
