@@ -382,35 +382,6 @@ def chart(archive: bytes | None = None, more: Json | None = None, **values: Any)
     return fields
 
 
-def components(**other: str) -> Callable[[Scene], Json]:
-    def fields(scene: Scene) -> Json:
-        given = {
-            f"{name}_manifest_{part}": scene.azure.description[f"{name}_manifest_{part}"]
-            for name in ("cert_manager", "plugin")
-            for part in ("url", "sha256")
-        }
-        return {"database": {"components": given | other}}
-
-    return fields
-
-
-def page_for_plugin(scene: Scene) -> Json:
-    file = scene.stage.folder / "plugin.yaml"
-    file.write_bytes(b"- 1\n")
-    return components(
-        plugin_manifest_url=str(file), plugin_manifest_sha256=hashlib.sha256(b"- 1\n").hexdigest()
-    )(scene)
-
-
-def wrong_for_plugin(scene: Scene) -> Json:
-    text = b"{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {A: 60}}"
-    file = scene.stage.folder / "plugin.yaml"
-    file.write_bytes(text)
-    return components(plugin_manifest_url=str(file), plugin_manifest_sha256=hashlib.sha256(text).hexdigest())(
-        scene
-    )
-
-
 def nobody(scene: Scene) -> None:
     for name in [*os.environ]:
         if name.startswith(("AZURE_CLIENT", "AZURE_TENANT", "IDENTITY_", "MSI_")):
@@ -643,98 +614,24 @@ WALKS: dict[str, Walk] = {
     ),
     "another checksum": Walk(
         ("kubernetes/download: If it is the one you want",),
-        spec={"operator": {"manifest_sha256": "0" * 64}},
+        spec=lambda scene: {
+            "operator": {
+                "manifest_url": scene.azure.description["operator_manifest_url"],
+                "manifest_sha256": "0" * 64,
+            }
+        },
         then={},
     ),
     "a file that isn't there": Walk(
         ("kubernetes/download: Put the file there",), spec=no_such_file, does=file_put_there
     ),
-    "a host that doesn't answer": Walk(
-        ("preflight/operator_check: Run again",),
-        by_hand=fault({"status": 503, "code": "ServiceUnavailable", "message": "no"}, path="operator"),
-        does=no_faults,
-    ),
     "a manifest with a number for a text": Walk(
         ("preflight/operator_check: Use another manifest",), spec=manifest_of(NUMBER), then={}
-    ),
-    "a plugin that nobody serves": Walk(
-        ("preflight/components_check: Run again",),
-        by_hand=fault({"status": 503, "code": "ServiceUnavailable", "message": "no"}, path="barman|plugin"),
-        spec=components(),
-        does=no_faults,
-        then=components(),
-        bare=True,
-        ends="plan",
-    ),
-    "no release of the plugin": Walk(
-        ("preflight/components_check: Set them to a release",),
-        spec=page_for_plugin,
-        then=components(),
-        bare=True,
-        ends="plan",
-    ),
-    "a plugin with a number for a text": Walk(
-        ("preflight/components_check: Use another file",),
-        spec=wrong_for_plugin,
-        then=components(),
-        bare=True,
-        ends="plan",
-    ),
-    "another installer": Walk(
-        ("tasks/cnpg_operator: Set operator.installer to manifest",), spec=chart(), then={}, helm=True
     ),
     "another namespace for the operator": Walk(
         ("tasks/cnpg_operator: Set namespaces.operator back",),
         spec={"namespaces": {"operator": "elsewhere"}},
         then={},
-    ),
-    "a number in the chart's values": Walk(
-        ("preflight/operator_check: Put it in quotes",),
-        spec=chart(config={"data": {"CLUSTERS_ROLLOUT_DELAY": 60}}),
-        then=chart(config={"data": {"CLUSTERS_ROLLOUT_DELAY": "60"}}),
-        bare=True,
-        ends="plan",
-        helm=True,
-    ),
-    "a word where the chart's objects take a number": Walk(
-        ("preflight/operator_check: Give it like that",),
-        spec=chart(replicaCount="two"),
-        then=chart(replicaCount=2),
-        bare=True,
-        ends="plan",
-        helm=True,
-    ),
-    "no chart": Walk(
-        ("kubernetes/operator_chart: Give the .tgz",),
-        spec=chart(b"<html>"),
-        then=chart(),
-        bare=True,
-        ends="plan",
-        helm=True,
-    ),
-    "a chart of another version": Walk(
-        ("kubernetes/operator_chart: Give the chart of that version",),
-        spec=chart(more={"chart_version": "0.28.9"}),
-        then=chart(),
-        bare=True,
-        ends="plan",
-        helm=True,
-    ),
-    "a value that the chart doesn't take": Walk(
-        ("kubernetes/helm: Change them",),
-        spec=chart(
-            packed(
-                more={
-                    "cloudnative-pg/values.schema.json": '{"type": "object", "properties": {"replicaCount": '
-                    '{"type": "integer"}}}'
-                }
-            ),
-            replicaCount="two",
-        ),
-        then=chart(replicaCount=2),
-        bare=True,
-        ends="plan",
-        helm=True,
     ),
     # --- before anything is deleted ---
     "a deny assignment": Walk(

@@ -40,10 +40,11 @@ def ways() -> dict[str, str]:
 
 
 def matches(way: str, told: str) -> bool:
-    """Whether a message ends with a way out; `way` is how its name begins."""
+    """Whether a message has a way out, whose sentence may go on; `way` is how its name begins."""
     texts = [text for name, text in ways().items() if name.startswith(way)]
     assert texts, way
-    return any(re.search(".*?".join(map(re.escape, text.split("_"))), told, re.S) for text in texts)
+    patterns = [".*?".join(map(re.escape, text.rstrip(".").split("_"))) for text in texts]
+    return any(re.search(pattern, told, re.S) for pattern in patterns)
 
 
 def _of_scope(scope: ast.AST, above: list[ast.AST]) -> Iterator[str]:
