@@ -16,7 +16,7 @@ _COMPONENTS = "database.components"
 
 
 async def judge_components(azure: Azure, spec: EnvironmentSpec) -> Findings:
-    """Whether the manifests of cert-manager and the plugin are there and are what the spec says."""
+    """Return whether the manifests of cert-manager and the plugin are there and are what the spec says."""
     if spec.database is None or spec.database.backup.engine != "plugin":
         return FINE
     findings = FINE

@@ -22,7 +22,7 @@ _MOST_SHOWN = 10
 
 
 async def judge_operator(azure: Azure, spec: EnvironmentSpec) -> Findings:
-    """Whether manifest or chart are there, are what the spec says, and make objects that Kubernetes takes."""
+    """Return whether manifest or chart are there, are what the spec says, and make objects that Kubernetes takes."""
     by_chart = spec.operator.installer == "helm"
     if by_chart and not is_installed():
         return FINE  # told by `judge_installer`
