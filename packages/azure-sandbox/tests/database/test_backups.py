@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -56,12 +58,44 @@ class Environment:
         self.grant(self.identity.principal_id)
         self.grant(azure.facts["object_id"])
         azure.step(900)
-        access = azure.kubeconfig()
-        self.server = access["clusters"][0]["cluster"]["server"]
-        self.token = access["users"][0]["user"]["token"]
+        self._sign_in()
         for name in ("operator", "cert_manager", "plugin"):
             self.install(name)
         self.send("POST", "/api/v1/namespaces", {"metadata": {"name": "db"}})
+
+    @classmethod
+    def again(cls, azure: Azure) -> Environment:
+        """The environment that an Azure has kept."""
+        found = cls.__new__(cls)
+        found.azure = azure
+        found.identity = azure.msi.user_assigned_identities.get(azure.group, "mi-pg")
+        found._sign_in()
+        return found
+
+    def _sign_in(self) -> None:
+        access = self.azure.kubeconfig()
+        self.server = access["clusters"][0]["cluster"]["server"]
+        self.token = access["users"][0]["user"]["token"]
+
+    def services(self) -> dict[str, str]:
+        """Where the Services of the Clusters are on this machine, by name."""
+        found = self.azure.control("GET", "/sandbox/postgres")["services"]
+        return {path.rpartition("/")[2]: address for path, address in found.items()}
+
+    def ask(self, service: str, sql: str, cluster: str = "pg") -> str:
+        """Ask through a Service as the Cluster's application does; what psql prints, or why it failed."""
+        secret = self.send("GET", f"/api/v1/namespaces/db/secrets/{cluster}-app")["data"]
+        user, password = (base64.b64decode(secret[name]).decode() for name in ("username", "password"))
+        address, _, port = self.services()[service].rpartition(":")
+        conninfo = f"host={address} port={port} user={user} dbname=appdb sslmode=require connect_timeout=10"
+        done = subprocess.run(
+            [self.azure.facts["psql"], "-XAtqc", sql, conninfo],
+            env={"PGPASSWORD": password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip() if done.returncode == 0 else f"failed: {done.stderr}"
 
     def grant(self, principal: str) -> None:
         definitions = (
@@ -245,6 +279,19 @@ def test_a_used_archive_is_refused(archived: Environment) -> None:
     found = until(lambda: archived.condition("second", "ContinuousArchiving"))
     assert (found["status"], found["reason"]) == ("False", "ContinuousArchivingFailing")
     assert "Expected empty archive" in found["message"]
+
+
+def test_an_account_that_nobody_trusts_archives_nothing(archived: Environment) -> None:
+    """https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations#errors"""
+    archived.make("clusters", "stranger", cluster_spec(archived, "stranger-1", 2))
+    found = until(lambda: archived.condition("stranger", "ContinuousArchiving"))
+    assert (found["status"], found["reason"]) == ("False", "ContinuousArchivingFailing")
+    refused = archived.azure.ledger(service="entra", operation="Token", error_code="AADSTS700213")
+    assert any("client_assertion" in (entry["body"] or {}) for entry in refused)
+    assert not [name for name in archived.blobs() if name.startswith("stranger-1/")]
+    containers = archived.send("GET", "/api/v1/namespaces/db/pods/stranger-1")["spec"]["containers"]
+    mounts = [mount["mountPath"] for container in containers for mount in container["volumeMounts"]]
+    assert "/var/run/secrets/azure/tokens" in mounts  # It has a token all the same.
 
 
 def test_an_immediate_schedule_makes_a_backup_at_once(archived: Environment) -> None:
