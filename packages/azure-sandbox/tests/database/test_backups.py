@@ -63,15 +63,6 @@ class Environment:
             self.install(name)
         self.send("POST", "/api/v1/namespaces", {"metadata": {"name": "db"}})
 
-    @classmethod
-    def again(cls, azure: Azure) -> Environment:
-        """The environment that an Azure has kept."""
-        found = cls.__new__(cls)
-        found.azure = azure
-        found.identity = azure.msi.user_assigned_identities.get(azure.group, "mi-pg")
-        found._sign_in()
-        return found
-
     def _sign_in(self) -> None:
         access = self.azure.kubeconfig()
         self.server = access["clusters"][0]["cluster"]["server"]
@@ -279,19 +270,6 @@ def test_a_used_archive_is_refused(archived: Environment) -> None:
     found = until(lambda: archived.condition("second", "ContinuousArchiving"))
     assert (found["status"], found["reason"]) == ("False", "ContinuousArchivingFailing")
     assert "Expected empty archive" in found["message"]
-
-
-def test_an_account_that_nobody_trusts_archives_nothing(archived: Environment) -> None:
-    """https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations#errors"""
-    archived.make("clusters", "stranger", cluster_spec(archived, "stranger-1", 2))
-    found = until(lambda: archived.condition("stranger", "ContinuousArchiving"))
-    assert (found["status"], found["reason"]) == ("False", "ContinuousArchivingFailing")
-    refused = archived.azure.ledger(service="entra", operation="Token", error_code="AADSTS700213")
-    assert any("client_assertion" in (entry["body"] or {}) for entry in refused)
-    assert not [name for name in archived.blobs() if name.startswith("stranger-1/")]
-    containers = archived.send("GET", "/api/v1/namespaces/db/pods/stranger-1")["spec"]["containers"]
-    mounts = [mount["mountPath"] for container in containers for mount in container["volumeMounts"]]
-    assert "/var/run/secrets/azure/tokens" in mounts  # It has a token all the same.
 
 
 def test_an_immediate_schedule_makes_a_backup_at_once(archived: Environment) -> None:
