@@ -104,7 +104,6 @@ class Walk:
         flow: which is refused, and run again.
         words: its other arguments, at first and then.
         bare: whether it begins in an empty subscription.
-        ends: a `plan` that nothing is refused in will do, where the run would only make the same environment once more.
     """
 
     ways: tuple[str, ...]
@@ -116,7 +115,6 @@ class Walk:
     flow: str = "provision"
     words: tuple[Json, Json] = ({}, {})
     bare: bool = False
-    ends: str = "run"
     helm: bool = False
 
 
@@ -370,35 +368,6 @@ def chart(archive: bytes | None = None, more: Json | None = None, **values: Any)
     return fields
 
 
-def components(**other: str) -> Callable[[Scene], Json]:
-    def fields(scene: Scene) -> Json:
-        given = {
-            f"{name}_manifest_{part}": scene.azure.description[f"{name}_manifest_{part}"]
-            for name in ("cert_manager", "plugin")
-            for part in ("url", "sha256")
-        }
-        return {"database": {"components": given | other}}
-
-    return fields
-
-
-def page_for_plugin(scene: Scene) -> Json:
-    file = scene.stage.folder / "plugin.yaml"
-    file.write_bytes(b"- 1\n")
-    return components(
-        plugin_manifest_url=str(file), plugin_manifest_sha256=hashlib.sha256(b"- 1\n").hexdigest()
-    )(scene)
-
-
-def wrong_for_plugin(scene: Scene) -> Json:
-    text = b"{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {A: 60}}"
-    file = scene.stage.folder / "plugin.yaml"
-    file.write_bytes(text)
-    return components(plugin_manifest_url=str(file), plugin_manifest_sha256=hashlib.sha256(text).hexdigest())(
-        scene
-    )
-
-
 def nobody(scene: Scene) -> None:
     for name in [*os.environ]:
         if name.startswith(("AZURE_CLIENT", "AZURE_TENANT", "IDENTITY_", "MSI_")):
@@ -439,7 +408,6 @@ def released_volume(scene: Scene) -> None:
 
 NUMBER = b"{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {A: 60}}"
 ORPHAN = f"{CLAIMS.format('cnpg-database')}"
-ZONELESS = {"region": "canadaeast"}
 DISCARD = {"discard_data": KEY}
 
 WALKS: dict[str, Walk] = {
@@ -484,43 +452,6 @@ WALKS: dict[str, Walk] = {
         ("preflight/kubernetes_versions: Give _ first",),
         spec={"cluster": {"kubernetes_version": "1.37"}},
         then={"cluster": {"kubernetes_version": "1.36"}},
-    ),
-    "a version that only long-term support has": Walk(
-        ("preflight/kubernetes_versions: Choose one of these_",),
-        spec={"cluster": {"kubernetes_version": "1.33"}},
-        bare=True,
-        ends="plan",
-    ),
-    "a version that the operator doesn't know": Walk(
-        ("preflight/kubernetes_versions: Choose versions that go together",),
-        spec={"cluster": {"kubernetes_version": "1.32", "tier": "Premium"}},
-        bare=True,
-        ends="plan",
-    ),
-    "a region with a wrong letter": Walk(
-        ("preflight/region: _az account list-locations",),
-        spec={"region": "canadacentra"},
-        bare=True,
-        ends="plan",
-    ),
-    "a region without Grafana": Walk(
-        ("preflight/region: Choose another region",),
-        spec={"region": "australiasoutheast"},
-        bare=True,
-        ends="plan",
-    ),
-    "a region without zones": Walk(
-        ("preflight/region: Choose one of these, or another region", "preflight/region: Set it to false"),
-        spec=ZONELESS,
-        bare=True,
-        ends="plan",
-    ),
-    "a region whose Grafana isn't spread": Walk(
-        ("preflight/region: Set it to false",),
-        spec={"region": "brazilsouth"},
-        then={"region": "brazilsouth", "monitoring": {"grafana_zone_redundancy": False}},
-        bare=True,
-        ends="plan",
     ),
     "a storage account's name of somebody else's": Walk(
         ("preflight/region: Set another suffix",), by_hand=name_taken, then={"suffix": "other001"}, bare=True
@@ -577,7 +508,6 @@ WALKS: dict[str, Walk] = {
         ("resources/node_pool: Rename the pool",),
         spec={"postgres_pool": {"vm_size": "Standard_D8s_v5"}},
         then={"postgres_pool": {"vm_size": "Standard_D8s_v5", "name": "postgres2"}},
-        ends="run again",
     ),
     "another Grafana": Walk(
         ("resources/grafana: Set monitoring.grafana_zone_redundancy back",),
@@ -644,20 +574,6 @@ WALKS: dict[str, Walk] = {
     ),
     "a manifest with a number for a text": Walk(
         ("preflight/operator_check: Use another manifest",), spec=manifest_of(NUMBER), then={}
-    ),
-    "no release of the plugin": Walk(
-        ("preflight/components_check: Set them to a release",),
-        spec=page_for_plugin,
-        then=components(),
-        bare=True,
-        ends="plan",
-    ),
-    "a plugin with a number for a text": Walk(
-        ("preflight/components_check: Use another file",),
-        spec=wrong_for_plugin,
-        then=components(),
-        bare=True,
-        ends="plan",
     ),
     "another namespace for the operator": Walk(
         ("tasks/cnpg_operator: Set namespaces.operator back",),
@@ -782,10 +698,6 @@ async def test_a_way_out_leads_to_a_good_end(
     walk.does(scene)
     then = walk.then(scene) if callable(walk.then) else walk.then
     fields = ({} if walk.bare and walk.spec else fields) if then is None else then
-    if walk.ends == "plan":
-        planned = await make_plan(spec_for(stage.azure, **fields), recorded=False)
-        assert not planned.refusals
-        return
     await run(scene, walk, fields, walk.words[1])
     if walk.flow == "tear_down":
         answer = stage.azure.arm("GET", scene.group(), api_version=GROUPS)
