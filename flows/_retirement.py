@@ -99,7 +99,7 @@ def _start_contents(
 
 
 async def removals_of(started: Iterable[Step[Removals]]) -> list[Removal]:
-    """What became of everything, as far as the steps got."""
+    """Return what became of everything, as far as the steps got."""
     ended = [step for step in started if await step.failure() is None]
     return [removal for step in ended for removal in (await step.result()).items]
 
@@ -171,7 +171,7 @@ async def retire(
 async def _unfinished(
     spec: EnvironmentSpec, inventory: Inventory, started: Iterable[Step[Removals]], error: ProvisioningError
 ) -> str:
-    """What is gone, what is left, and how to go on, where a tear-down began and didn't end."""
+    """Return what is gone, what is left, and how to go on, where a tear-down began and didn't end."""
     started = list(started)
     done = ("deleted", "soft-deleted")
     gone = [str_of(removal) for removal in await removals_of(started) if removal.outcome in done]

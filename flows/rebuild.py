@@ -328,7 +328,7 @@ async def _rebuild(
 
 
 def _after_deletion(plan: RebuildPlan, error: ProvisioningError) -> str:
-    """What is gone, what is left, and how to go on, where the old generation went first."""
+    """Return what is gone, what is left, and how to go on, where the old generation went first."""
     gone = ", ".join(map(str, plan.old))
     return (
         f"{error}\nGeneration {gone} of {plan.environment} is deleted, as strategy replace does it first; its backups "

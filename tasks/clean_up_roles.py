@@ -145,7 +145,7 @@ async def _delete_roles(
 
 
 def _on_a_subnet_by_us(one: Assignment) -> bool:
-    """Whether we gave a role on a subnet: its name is computed, and the spec may have another subnet by now."""
+    """Return whether we gave a role on a subnet: its name is computed, and the spec may have another subnet by now."""
     name = role_assignment_name(one.scope, one.principal_id, one.role_id)
     is_ours = one.id.rpartition("/")[2].casefold() == name.casefold()
     return is_ours and one.role_id == NETWORK_CONTRIBUTOR and resource_type(one.scope) == SUBNET

@@ -110,7 +110,7 @@ def _pool(live: Json) -> Pool:
 
 
 def _cost(region: str, tier: Any, pools: Iterable[Json]) -> tuple[float | None, float | None]:
-    """What the pools that are there cost a day, with the rest by the defaults; None for what no spec can say."""
+    """Return what the pools that are there cost a day, with the rest by the defaults; None for what no spec can say."""
     given: dict[str, Any] = {"region": region, "cluster": {"tier": tier or "Standard"}}
     for pool in pools:
         field = "system_pool" if pool.get("mode") == "System" else "postgres_pool"

@@ -185,7 +185,7 @@ async def look_at_generations(azure: Azure, spec: EnvironmentSpec) -> Generation
 
 
 async def read_addresses(azure: Azure, target: Target) -> Addresses:
-    """What others know a generation by; what isn't there is left out.
+    """Return what others know a generation by; what isn't there is left out.
 
     Args:
         target: the generation.
@@ -238,7 +238,7 @@ def judge_words(
     delete_backups: str | None,
     discard_data: str | None,
 ) -> list[Finding]:
-    """What is wrong with the words that a person has to type."""
+    """Return what is wrong with the words that a person has to type."""
     problems = [confirm_problem(key, confirm)]
     if delete_backups is not None and not any(account.wanted for account in backup_accounts):
         accounts = " or ".join(account.name for account in backup_accounts)
@@ -314,7 +314,7 @@ async def _judge_groups(
     backup_accounts: Sequence[BackupAccount],
     groups: Sequence[Json],
 ) -> list[Finding]:
-    """What in the groups isn't ours, and what is locked."""
+    """Return what in the groups isn't ours, and what is locked."""
     by_name = {str(group["name"]).casefold(): group for group in groups}
     problems = []
     for target, contents in zip(
@@ -355,7 +355,7 @@ async def _judge_groups(
 async def _judge_denials(
     azure: Azure, targets: Sequence[Target], backup_accounts: Sequence[BackupAccount]
 ) -> list[Finding]:
-    """What deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
+    """Return what deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
     doomed = [target.group_id(target.names.resource_group) for target in targets]
     doomed += [
         account.group_id
@@ -387,7 +387,7 @@ async def _judge_denials(
 async def _judge_backup_accounts(
     azure: Azure, spec: EnvironmentSpec, backup_accounts: Sequence[BackupAccount]
 ) -> list[Finding]:
-    """What in the storage accounts that go isn't ours, or mustn't go yet."""
+    """Return what in the storage accounts that go isn't ours, or mustn't go yet."""
     get = azure.storage.storage_accounts.get_properties
     problems = []
     for account in backup_accounts:

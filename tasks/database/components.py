@@ -106,7 +106,7 @@ async def _restart(api: KubernetesApi, namespace: str, *, is_changed: bool) -> F
 
 
 async def _is_older(api: KubernetesApi, namespace: str, settings: Json) -> bool:
-    """Whether the operator runs since before we wrote its settings."""
+    """Return whether the operator runs since before we wrote its settings."""
     entries = settings["metadata"].get("managedFields") or []
     written = max(
         (str(one.get("time", "")) for one in entries if one.get("manager") == FIELD_MANAGER), default=""
@@ -164,7 +164,7 @@ async def ensure_cert_manager(
 
 
 async def _is_somebody_elses(api: KubernetesApi) -> bool:
-    """Whether cert-manager's kinds are there, and others applied them."""
+    """Return whether cert-manager's kinds are there, and others applied them."""
     live = await api.get(_CERTIFICATES)
     return live is not None and not is_applied_by_us(live)
 

@@ -201,7 +201,7 @@ def _url(server: Part) -> str:
 
 
 def _get(url: str, path: str, body: Any = None) -> Any:
-    """What the server answers; None if it doesn't. A body makes it a POST."""
+    """Return what the server answers; None if it doesn't. A body makes it a POST."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url + path, headers={"content-type": "application/json"})
     if body is not None:

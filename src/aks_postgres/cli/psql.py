@@ -24,7 +24,7 @@ _PORT = 5432
 
 
 def psql_program() -> str:
-    """Where psql is.
+    """Return where psql is.
 
     Raises:
         CommandFailed: nowhere.

@@ -125,7 +125,7 @@ class ClusterState:
 
 
 def used_archive(text: str) -> bool:
-    """Whether a message says that another cluster has archived under this name already.
+    """Return whether a message says that another cluster has archived under this name already.
 
     https://github.com/cloudnative-pg/cloudnative-pg/issues/6470
     """

@@ -70,7 +70,7 @@ _TITLES = {
 
 
 def with_forms(document: Json) -> Json:
-    """What prefect.yaml has, each deployment with its `form` and a value for all that this requires.
+    """Return what prefect.yaml has, each deployment with its `form` and a value for all that this requires.
 
     Args:
         document: as `rendering.document` makes it.

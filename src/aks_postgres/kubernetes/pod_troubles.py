@@ -60,7 +60,7 @@ class Trouble:
 
 
 def trouble_of(pod: Json) -> Trouble | None:
-    """What a pod says of itself; None where it is ready, or only starting."""
+    """Return what a pod says of itself; None where it is ready, or only starting."""
     status = pod.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
     if conditions.get("Ready", {}).get("status") == "True" or pod["metadata"].get("deletionTimestamp"):

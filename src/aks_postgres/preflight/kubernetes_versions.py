@@ -171,7 +171,7 @@ def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> 
 
 
 def _open(spec: EnvironmentSpec, offered: Sequence[Offered]) -> list[Offered]:
-    """What a cluster of this tier gets without asking for a preview."""
+    """Return what a cluster of this tier gets without asking for a preview."""
     return [
         minor for minor in offered if minor.patches and not minor.is_preview and plan_of(spec) in minor.plans
     ]
@@ -193,7 +193,7 @@ def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: s
 
 
 def _judge_operator(spec: EnvironmentSpec, version: str) -> Findings:
-    """Whether the operator and the Kubernetes version go together.
+    """Return whether the operator and the Kubernetes version go together.
 
     An operator version that the table doesn't know isn't refused: it may be newer than the table, and its
     manifest's checksum, which the spec then has to give, says that it was chosen on purpose.

@@ -90,7 +90,7 @@ def _subscription_of(subnet_id: str) -> str:
 def judge_subnet(
     spec: EnvironmentSpec, subscription_id: str, facts: SubnetFacts, cluster: Json | None
 ) -> Findings:
-    """Whether AKS takes the subnet for the nodes of this environment.
+    """Return whether AKS takes the subnet for the nodes of this environment.
 
     Args:
         spec: the environment wanted.
@@ -130,7 +130,7 @@ def judge_subnet(
 def _problems(
     spec: EnvironmentSpec, network: Json, subnet: Json, subnets: Sequence[Json]
 ) -> Iterator[tuple[str, str]]:
-    """What AKS refuses it for, and the way out of each."""
+    """Yield what AKS refuses it for, and the way out of each."""
     name, region = subnet.get("name"), str(network.get("location")).replace(" ", "").casefold()
     if region != spec.region:
         yield (
@@ -200,7 +200,7 @@ def _judge_room(spec: EnvironmentSpec, subnet: Json, cluster: Json | None) -> Fi
 
 
 def judge_subnet_rights(spec: EnvironmentSpec, caller: str, facts: SubnetFacts) -> Findings:
-    """Whether the caller may put nodes into the subnet, and give the cluster's identity its role there.
+    """Return whether the caller may put nodes into the subnet, and give the cluster's identity its role there.
 
     Args:
         spec: the environment wanted.

@@ -78,7 +78,7 @@ def _fits_system_pool(size: VmSize) -> bool:
 
 
 def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Findings:
-    """Whether both pools' sizes can be had."""
+    """Return whether both pools' sizes can be had."""
     findings = FINE
     for field, pool in _pools(spec):
         size = sizes.get(pool.vm_size.casefold())
@@ -171,7 +171,7 @@ def judge_quota(
     live: Sequence[LivePool],
     beside: Sequence[LivePool] = (),
 ) -> Findings:
-    """Whether the quota lets both pools grow to their `max_count` and be upgraded at that size.
+    """Return whether the quota lets both pools grow to their `max_count` and be upgraded at that size.
 
     What live pools of this environment use already isn't counted twice. Where they could grow as far before,
     a shortage is only a warning: this run asks for nothing new. The pools of another generation `beside` it keep the

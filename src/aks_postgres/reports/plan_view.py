@@ -124,7 +124,7 @@ class PlanView(Outputs):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def moves(self) -> list[str]:
-        """What would be done, a line each, for the digest and for telling two plans apart."""
+        """Return what would be done, a line each, for the digest and for telling two plans apart."""
         lines = []
         for item in self.items:
             if item.action in ("nothing", "keep"):

@@ -84,7 +84,7 @@ def runs_in(folder: Path) -> list[tuple[str, Json]]:
 
 
 def repeatable(spec: BaseModel) -> Json:
-    """What a recording keeps of a spec: what decides the shape of an environment, and nobody's own words.
+    """Return what a recording keeps of a spec: what decides the shape of an environment, and nobody's own words.
 
     Numbers, switches, words that the spec itself offers, regions, VM sizes and Kubernetes versions; and only what isn't
     the default.
@@ -112,7 +112,7 @@ def _is_offered(annotation: Any, value: Any) -> bool:
 
 
 def differences(first: Sequence[Json], second: Sequence[Json], names: tuple[str, str]) -> list[Difference]:
-    """What differs, by operation; an operation that only one of them has is one line.
+    """Return what differs, by operation; an operation that only one of them has is one line.
 
     Args:
         first: the exchanges of one recording, such as Azure's.
@@ -153,7 +153,7 @@ def _told(
     other: Iterable[frozenset[str]],
     names: tuple[str, str],
 ) -> Iterable[Difference]:
-    """What the answers of a group ever hold and always hold, on one side only."""
+    """Yield what the answers of a group ever hold and always hold, on one side only."""
     one, other = list(one), list(other)
     ever, always = frozenset[str]().union(*one), frozenset.intersection(*one)
     ever_too, always_too = frozenset[str]().union(*other), frozenset.intersection(*other)
@@ -167,7 +167,7 @@ _Course = tuple[tuple[str, str], ...]
 
 
 def _courses(entries: Iterable[Json]) -> dict[str, Counter[_Course]]:
-    """What was answered about each resource, one after the other, by the resource's kind."""
+    """Return what was answered about each resource, one after the other, by the resource's kind."""
     by_path: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for entry in entries:
         step = (f"{entry['method']} {_outcome(entry)}", _fingerprint(entry))
@@ -281,7 +281,7 @@ def _facts(value: Any, path: str) -> Iterable[str]:
 
 
 def _fingerprint(entry: Json) -> str:
-    """What tells the form of this answer from any other, to each entry of its lists."""
+    """Return what tells the form of this answer from any other, to each entry of its lists."""
     return json.dumps([sorted(_headers(entry)), _form(entry.get("body"))])
 
 

@@ -26,7 +26,7 @@ KIND = Kind(
 
 
 def decision(label: str, spec: EnvironmentSpec, live: Json | None) -> Decision:
-    """Whether the account's policy needs our rule; of two numbers of days the larger one."""
+    """Return whether the account's policy needs our rule; of two numbers of days the larger one."""
     rules = _dicts(_inside(live, "properties", "policy", "rules"))
     others = [rule for rule in rules if str(rule.get("name")).casefold() != RULE]
     ours = next((rule for rule in rules if str(rule.get("name")).casefold() == RULE), {})

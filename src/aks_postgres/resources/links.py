@@ -26,7 +26,7 @@ _INTERNAL_IDS = {"logAnalytics": "workspaceId", "monitoringAccounts": "accountId
 
 
 def stale_identity(live: Json | None, identity: IdentityOutputs) -> list[FieldChange]:
-    """Where the cluster's view of its identity isn't what the identity is; what it doesn't show isn't stale."""
+    """Return where the cluster's view of its identity isn't what the identity is; what it doesn't show isn't stale."""
     assigned = ((live or {}).get("identity") or {}).get("userAssignedIdentities") or {}
     about = next((value for key, value in assigned.items() if key.casefold() == identity.id.casefold()), None)
     wanted = {"principalId": identity.principal_id, "clientId": identity.client_id}
@@ -40,7 +40,7 @@ def stale_identity(live: Json | None, identity: IdentityOutputs) -> list[FieldCh
 
 
 def identity_problem(live: Json | None, identity: IdentityOutputs) -> str | None:
-    """What is wrong with the cluster's identity, in words; None where nothing is."""
+    """Return what is wrong with the cluster's identity, in words; None where nothing is."""
     stale = stale_identity(live, identity)
     if not stale:
         return None

@@ -82,7 +82,7 @@ KIND = Kind(
 def desired(
     spec: EnvironmentSpec, target: CheckedTarget, identity_id: str, workspace_id: str | None = None
 ) -> tuple[Json, Json]:
-    """What the cluster shall be, and what is only said when it is created.
+    """Return what the cluster shall be, and what is only said when it is created.
 
     Args:
         spec: the environment wanted.

@@ -15,7 +15,7 @@ from aks_postgres.spec.names import Names
 
 
 def is_stopped(live: Json | None) -> bool:
-    """Whether a cluster, or a node pool as a resource of its own, has been stopped."""
+    """Return whether a cluster, or a node pool as a resource of its own, has been stopped."""
     return _power_of((live or {}).get("properties")) == "stopped"
 
 
@@ -59,7 +59,7 @@ def stopped_pool(group: str, cluster: str, name: str) -> LastingState:
 
 
 def stopped_here(spec: EnvironmentSpec, names: Names, cluster: Json | None) -> list[LastingState]:
-    """What of a live cluster is stopped: the cluster, or else single pools of it."""
+    """Return what of a live cluster is stopped: the cluster, or else single pools of it."""
     if is_stopped(cluster):
         return [stopped_cluster(names.resource_group, names.cluster)]
     return [stopped_pool(names.resource_group, names.cluster, pool) for pool in stopped_pools(spec, cluster)]

@@ -204,7 +204,7 @@ async def _given(azure: Azure, grant: Grant) -> Assignment | None:
 
 
 async def _allows(azure: Azure, assignment: Assignment, actions: Sequence[str]) -> bool:
-    """Whether the role of an assignment holds all of these actions.
+    """Return whether the role of an assignment holds all of these actions.
 
     https://learn.microsoft.com/rest/api/authorization/role-definitions/get-by-id
     """

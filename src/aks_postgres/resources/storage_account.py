@@ -41,7 +41,7 @@ KIND = Kind(
 
 
 def blob_endpoint(azure: Azure, live: Json) -> str:
-    """Where ARM says that an account's blobs are; the backups, and tokens for them, go there.
+    """Return where ARM says that an account's blobs are; the backups, and tokens for them, go there.
 
     https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints
 

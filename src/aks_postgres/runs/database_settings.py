@@ -51,7 +51,7 @@ _NUMBER = re.compile(r"(?P<number>[0-9]+)(Gi|d|s)?")
 
 
 def changed_settings(spec: EnvironmentSpec, fields: Iterable[FieldChange]) -> list[Setting]:
-    """What would change, by the spec's fields; each once.
+    """Return what would change, by the spec's fields; each once.
 
     Args:
         spec: the environment wanted, with a database.
@@ -130,7 +130,7 @@ def _value(database: DatabaseSpec, field: str) -> Any:
 
 
 def _before(field: str, change: FieldChange, new: Any) -> Any:
-    """What the spec would have said of what was there."""
+    """Return what the spec would have said of what was there."""
     was = str(change.old or "")
     if field == "backup.engine":
         return "none" if new == "plugin" else "plugin"

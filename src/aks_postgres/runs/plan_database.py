@@ -41,7 +41,7 @@ _ALWAYS = (
 
 
 def database_items(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
-    """What would happen to the database; nothing where the spec has none."""
+    """Return what would happen to the database; nothing where the spec has none."""
     if spec.database is None:
         return []
     steps = {step.step: step for step in plan.steps if step.action in ("create", "update", "nothing")}

@@ -140,7 +140,7 @@ def setting_text(setting: Setting, arm_paths: bool = False) -> str:
 
 
 def _elements(old: Any, new: Any) -> str:
-    """Which elements of a list differ, by name, as a whole rule or profile is too long to read; else empty."""
+    """Return which elements of a list differ, by name, as a whole rule or profile is too long to read; else empty."""
     had, has = _by_name(old), _by_name(new)
     if had is None or has is None:
         return ""

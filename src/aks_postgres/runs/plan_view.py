@@ -304,7 +304,7 @@ def _role_settings(spec: EnvironmentSpec, one: PlannedResource) -> list[Setting]
 
 
 def _without_id(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
-    """What isn't an ARM resource of ours: providers, namespaces, the operator, rules that nobody knows yet."""
+    """Return what isn't an ARM resource of ours: providers, namespaces, the operator, rules that nobody knows yet."""
     found: list[PlanItem] = []
     for step in plan.steps:
         if step.step == "cnpg_operator":
@@ -385,7 +385,7 @@ def _operator(spec: EnvironmentSpec, step: PlannedStep) -> list[PlanItem]:
 
 
 def _operator_changes(spec: EnvironmentSpec, fields: Iterable[FieldChange]) -> list[Setting]:
-    """What would change in the operator: its version if that is another, the rest counted by object."""
+    """Return what would change in the operator: its version if that is another, the rest counted by object."""
     found: list[Setting] = []
     counts: dict[str, int] = {}
     for field in fields:
@@ -489,7 +489,7 @@ def _how(spec: EnvironmentSpec, items: Iterable[PlanItem]) -> Iterable[Deed]:
 
 
 def _cost_now(spec: EnvironmentSpec, plan: Plan, items: list[PlanItem]) -> Cost:
-    """What is there costs a day: the spec with the settings as they are, without what isn't there yet."""
+    """Return what is there costs a day: the spec with the settings as they are, without what isn't there yet."""
     old: dict[str, Any] = {}
     for item in items:
         if item.action == "update":

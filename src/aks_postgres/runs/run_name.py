@@ -31,7 +31,7 @@ def run_name(sentence: Callable[..., str]) -> Callable[[], str]:
 
 
 def is_drawn(name: str) -> bool:
-    """Whether Prefect drew this name, as tangible-iguana or Generic-cow; nobody types such a one."""
+    """Return whether Prefect drew this name, as tangible-iguana or Generic-cow; nobody types such a one."""
     if _OF_THE_FORM.fullmatch(name):
         return True
     words = name.split("-")

@@ -20,7 +20,7 @@ STORAGE_AUDIENCE = "https://storage.azure.com"
 
 
 def dns_suffix(arm: str) -> str:
-    """What names of public IP addresses end in, by ARM's own URL; no metadata tells it.
+    """Return what names of public IP addresses end in, by ARM's own URL; no metadata tells it.
 
     It is ARM's domain in each of Azure's clouds: `ResourceManagerVMDNSSuffix` in
     https://github.com/Azure/go-autorest/blob/main/autorest/azure/environments.go.

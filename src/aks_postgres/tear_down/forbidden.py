@@ -62,7 +62,7 @@ def judge_denials(
 
 
 def _concerns(properties: Json, caller_id: str) -> bool:
-    """Whether it may be meant for the caller; who is in a group isn't known, so a group may be."""
+    """Return whether it may be meant for the caller; who is in a group isn't known, so a group may be."""
     excluded = {
         str(principal.get("id")).casefold() for principal in properties.get("excludePrincipals") or []
     }
@@ -76,7 +76,7 @@ def _concerns(properties: Json, caller_id: str) -> bool:
 
 
 def judge_backup_account(account: Json, container: str, containers: Sequence[Json]) -> list[Finding]:
-    """What stands against deleting a backup account with these containers in it.
+    """Return what stands against deleting a backup account with these containers in it.
 
     Args:
         account: the account as ARM shows it.

@@ -60,7 +60,7 @@ class Wanted:
 def archives_of(
     data: ClusterData, *, now: datetime, backup_age_min: int, accounts: Mapping[str, bool]
 ) -> list[Wanted]:
-    """Where to look for the backups that could prove a Postgres cluster, if the blobs say so too."""
+    """Return where to look for the backups that could prove a Postgres cluster, if the blobs say so too."""
     return [
         Wanted(*_key(cluster), *place, backup_ids)
         for cluster in data.clusters
@@ -228,7 +228,7 @@ def _unproven(
 def _doubt(
     cluster: Json, backup: Json, object_stores: Sequence[Json], accounts: Mapping[str, bool]
 ) -> str | None:
-    """Why a completed backup proves nothing; None if it does."""
+    """Return why a completed backup proves nothing; None if it does."""
     said = [value for part in ("spec", "status") if (value := _at(backup, part, "method")) is not None]
     methods = set(map(str, said)) or {"barmanObjectStore"}
     if methods == {"barmanObjectStore"}:
@@ -257,7 +257,7 @@ def _doubt(
 def _doubt_of_blobs(
     cluster: Json, backup: Json, object_stores: Sequence[Json], seen: tuple[Wanted, Archive] | None
 ) -> str | None:
-    """Why the container doesn't show a completed backup; None if it does, and the ObjectStore agrees."""
+    """Return why the container doesn't show a completed backup; None if it does, and the ObjectStore agrees."""
     backup_id = str(_at(backup, "status", "backupId") or "")
     if not backup_id:
         return "has no ID, so nothing tells which blobs are its own"
@@ -284,7 +284,7 @@ def _doubt_of_blobs(
 
 
 def _place(cluster: Json, object_stores: Sequence[Json]) -> tuple[str, str] | None:
-    """Where a cluster archives, and as whom: by its plugin, or else in-tree."""
+    """Return where a cluster archives, and as whom: by its plugin, or else in-tree."""
     plugins = _plugins(cluster)
     if plugins:
         path = _at(_plugin_store(cluster, object_stores), "spec", "configuration", "destinationPath")
@@ -320,7 +320,7 @@ def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
 
 
 def judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
-    """What is doubtful about where backups go; None if they are in an account that is kept."""
+    """Return what is doubtful about where backups go; None if they are in an account that is kept."""
     if not isinstance(path, str) or not path:
         return "has no known destination"
     for endpoint, is_doomed in accounts.items():
@@ -338,7 +338,7 @@ def judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
 
 
 def _blob_hosts(accounts: Mapping[str, bool]) -> set[str]:
-    """What the names of blob storage end with in this cloud: its own account's does, as any account's.
+    """Return what the names of blob storage end with in this cloud: its own account's does, as any account's.
 
     https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints
     """
@@ -348,7 +348,7 @@ def _blob_hosts(accounts: Mapping[str, bool]) -> set[str]:
 
 
 def _belongs_to(claim: Json, owners: set[tuple[Any, Any]]) -> bool:
-    """Whether a Postgres cluster that is there owns the claim: by reference, as anyone may write a label."""
+    """Return whether a Postgres cluster that is there owns the claim: by reference, as anyone may write a label."""
     references = _at(claim, "metadata", "ownerReferences")
     namespace = _at(claim, "metadata", "namespace")
     return any(
@@ -361,7 +361,7 @@ def _belongs_to(claim: Json, owners: set[tuple[Any, Any]]) -> bool:
 
 
 def _goes_with(volume: Json, node_group: str) -> bool:
-    """Whether the disk of a volume goes with the node group; where it is unknown, it does."""
+    """Return whether the disk of a volume goes with the node group; where it is unknown, it does."""
     if _at(volume, "spec", "csi", "driver") != _DISK_DRIVER:
         return True
     parts = str(_at(volume, "spec", "csi", "volumeHandle")).casefold().split("/")
@@ -369,7 +369,7 @@ def _goes_with(volume: Json, node_group: str) -> bool:
 
 
 def _at(item: Any, *path: str) -> Any:
-    """What is at a path; None where a part of it is missing or no object."""
+    """Return what is at a path; None where a part of it is missing or no object."""
     for part in path:
         item = item.get(part) if isinstance(item, dict) else None
     return item

@@ -162,7 +162,7 @@ class _Match:
             )
 
     def explains(self, resource: Json) -> bool:
-        """Whether AKS or Kubernetes made a resource of the group."""
+        """Return whether AKS or Kubernetes made a resource of the group."""
         resource_id = str(resource["id"]).casefold()
         return (
             resource_id in self._known
@@ -262,7 +262,7 @@ def _machines(nodes: Iterable[Json]) -> Iterator[str]:
 
 
 def _service_balancers(services: Iterable[Json]) -> Iterator[str]:
-    """What the cloud controller calls the load balancer of each Service: `a` and its UID, 32 characters of it.
+    """Yield what the cloud controller calls the load balancer of each Service: `a` and its UID, 32 characters of it.
 
     An address that a Service was given by name or address has another name: whoever made it keeps it.
     https://github.com/kubernetes/cloud-provider (DefaultLoadBalancerName)
@@ -305,7 +305,7 @@ def _values(found: Any) -> list[Any]:
 
 
 def _at(item: Any, *path: str) -> Any:
-    """What is at a path; None where a part of it is missing or no object."""
+    """Return what is at a path; None where a part of it is missing or no object."""
     for part in path:
         item = item.get(part) if isinstance(item, dict) else None
     return item

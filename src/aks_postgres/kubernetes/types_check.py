@@ -56,7 +56,7 @@ class WrongType:
 
 
 def wrong_types(item: Json) -> list[WrongType]:
-    """Where an object isn't what Kubernetes takes; of a kind of somebody's own, its metadata only."""
+    """Return where an object isn't what Kubernetes takes; of a kind of somebody's own, its metadata only."""
     metadata = item.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     thing = f"{item.get('kind')} {name}"
