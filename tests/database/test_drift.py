@@ -17,7 +17,7 @@ from ..conftest import point_at
 from ..flows.conftest import writes
 from ..flows.stage import Stage
 from ..tasks.world import Json, put_at
-from .conftest import Deployed, with_database
+from .conftest import WANTED, Deployed, with_database
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(900)]
 
@@ -342,7 +342,7 @@ async def test_a_drift_is_one_entry(stage: Stage, deployed: Deployed, what: str)
     do, step, field = DRIFTS[what]
     do(stage, deployed.outputs.cluster)
     since = len(stage.azure.ledger())
-    found = await make_plan(with_database(stage.azure, databases=["appdb", "reports"]), recorded=False)
+    found = await make_plan(with_database(stage.azure, **WANTED), recorded=False)
     entries = [one for one in found.steps if one.action != "nothing"]
     assert [one.step for one in entries] == [step], [change.field for one in entries for change in one.fields]
     assert entries[0].action == ("update" if field else "create")
@@ -354,7 +354,7 @@ async def test_a_drift_is_one_entry(stage: Stage, deployed: Deployed, what: str)
 @pytest.mark.parametrize("what", NOISE)
 async def test_noise_is_no_drift(stage: Stage, deployed: Deployed, what: str) -> None:
     NOISE[what](stage, deployed.outputs.cluster)
-    found = await make_plan(with_database(stage.azure, databases=["appdb", "reports"]), recorded=False)
+    found = await make_plan(with_database(stage.azure, **WANTED), recorded=False)
     assert [(one.step, one.action, one.fields) for one in found.steps if one.action != "nothing"] == []
 
 
