@@ -73,7 +73,9 @@ async def ensure_operator_settings(
     settings = operator_settings(spec)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         change = await bring(api, [settings])
-        restarted = await restart_operator(api, spec.namespaces.operator, is_changed=change.kind != "unchanged")
+        restarted = await restart_operator(
+            api, spec.namespaces.operator, is_changed=change.kind != "unchanged"
+        )
     return outputs_of([settings], change_of([restarted]) if restarted and change == UNCHANGED else change)
 
 
