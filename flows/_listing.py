@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from aks_postgres.arm.responses import ArmFault, clean
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.flows._errors import NotThere
+from aks_postgres.reports.database_status import FoundDatabase
 from aks_postgres.reports.listing import FoundEnvironment
 from aks_postgres.reports.rebuild import Addresses
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
+from aks_postgres.tasks.database.status import read_databases
 from aks_postgres.tasks.environments import list_environments
 from aks_postgres.tasks.inventory import look_at_generations, read_addresses
 
 
-async def status_of(spec: EnvironmentSpec) -> tuple[tuple[FoundEnvironment, ...], Addresses]:
-    """The generations of one environment, and the addresses of the newest.
+@dataclass(frozen=True)
+class Status:
+    """How one environment is.
+
+    `databases` is None where they can't be asked for, and `unknown` says why.
+    """
+
+    generations: tuple[FoundEnvironment, ...]
+    addresses: Addresses
+    databases: tuple[FoundDatabase, ...] | None
+    unknown: str = ""
+
+    @property
+    def problems(self) -> list[str]:
+        """What isn't as it should be."""
+        found = [problem for one in self.generations for problem in one.problems]
+        return found + [problem for one in self.databases or () for problem in one.problems]
+
+
+async def status_of(spec: EnvironmentSpec) -> Status:
+    """The generations of one environment, and the addresses and databases of the newest.
 
     Raises:
         NotThere: there is none.
@@ -25,7 +50,13 @@ async def status_of(spec: EnvironmentSpec) -> tuple[tuple[FoundEnvironment, ...]
         newest = next(
             (target for target in reversed(targets) if target.generation == mine[-1].generation), targets[-1]
         )
-        return mine, await read_addresses(run.azure, newest)
+        addresses = await read_addresses(run.azure, newest)
+        if mine[-1].cluster is None or mine[-1].power not in (None, "Running"):
+            return Status(mine, addresses, None, "there is no cluster that runs")
+        try:
+            return Status(mine, addresses, await read_databases(run.azure, newest.names))
+        except (ProvisioningError, ArmFault) as error:
+            return Status(mine, addresses, None, clean(str(error)))
 
 
 async def require_there(spec: EnvironmentSpec) -> None:
@@ -39,9 +70,15 @@ async def require_there(spec: EnvironmentSpec) -> None:
 
 
 def _those(spec: EnvironmentSpec, found: tuple[FoundEnvironment, ...]) -> tuple[FoundEnvironment, ...]:
-    mine = tuple(one for one in found if (one.name, one.region) == (spec.name, spec.region))
+    mine = tuple(
+        environment
+        for environment in found
+        if (environment.name, environment.region) == (spec.name, spec.region)
+    )
     if not mine:
-        others = ", ".join(sorted({f"{one.name}-{one.region}" for one in found})) or "none"
+        others = (
+            ", ".join(sorted({f"{environment.name}-{environment.region}" for environment in found})) or "none"
+        )
         raise NotThere(
             f"there is no environment {environment_key(spec)} in this subscription (there: {others}).",
             way_out="Check name and region, or make it with "

@@ -56,7 +56,7 @@ async def ensure_storage_account(
         id=resource_id,
         name=live["name"],
         resource_group=group.name,
-        blob_endpoint=live["properties"]["primaryEndpoints"]["blob"],
+        blob_endpoint=storage_account.blob_endpoint(azure, live),
         change=change,
     )
 

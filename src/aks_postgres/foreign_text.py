@@ -72,6 +72,25 @@ _SECRETS = [
     re.compile(r"(?i)(?<![\w-])--?[\w-]*(?:password|secret|token|key|pwd)[\s=]+(?!-)\S+"),
     # Entra's client secrets, GitHub's tokens, AWS's keys, and keys in Base64.
     re.compile(r"[\w~.-]{3}\dQ~[\w~.-]{20,}"),
+    # Prefect's and Slack's, and Slack's and Teams' addresses that anyone may post to.
+    re.compile(r"\bpn[ub]_\w{20,}|\bxox[abeoprs]-[\w-]{10,}"),
+    re.compile(
+        r"(?i)\bhttps://(?:hooks\.slack\.com/(?:services|workflows)|[\w.-]+\.webhook\.office\.com)/[^\s\"'<>]+"
+    ),
+    # curl's user and password, netrc's, pgpass's.
+    re.compile(r"(?<![\w-])(?:-u|--(?:proxy-)?user)[\s=]+[^\s:]+:\S+"),
+    re.compile(r"(?i)\blogin\s+\S+\s+password\s+\S+"),
+    re.compile(r"(?<![\w.*/:-])[\w.*-]+:(?:\d{2,5}|\*):\*:[\w.@*-]+:[^\s:;,\"']+"),
+    # A name of a secret's beside its value: a template's parameter, a container's variable, an account's keys.
+    re.compile(
+        r"(?i)(?P<q>\\*[\"'])[\w.-]*(?:secret|password|passwd|pwd|token|key)[\w.-]*(?P=q)\s*[:,]\s*\{?\s*"
+        r"(?P=q)value(?P=q)\s*:\s*(?P=q).*?(?:(?P=q)|$)",
+        re.S,
+    ),
+    # Lists of them, docker's credentials, and YAML's text on the lines below.
+    re.compile(r"(?i)[\w.-]*(?:secret|password|token)s?(?:\\*[\"'])?\s*[:=]\s*\[\s*[\"'\\][^\]]*\]?"),
+    re.compile(r"(?i)(?P<q>\\*[\"'])auth(?P=q)\s*:\s*(?P=q).*?(?:(?P=q)|$)", re.S),
+    re.compile(rf"(?i){_NAMED}\s*:\s*[|>][+-]?\d?[+-]?\s+\S+"),
     re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bAKIA[0-9A-Z]{16}\b|\bsk-[\w-]{20,}"),
     # An action such as Microsoft.Resource/type/listSecrets/action is as long and holds nothing else.
     re.compile(
@@ -85,6 +104,11 @@ _NAMES = re.compile(
     rf"(?:(?P<open>{_QUOTE})(?P<quoted>.*?)(?:(?P=open)|$)|(?P<bare>(?:[^\s&;,\"'<>%{{}}]|%(?!2[27])[0-9A-Fa-f]{{2}})+))",
     re.S | re.I,
 )
+# The same without quotes, where a word is none of a language's.
+_BARE_PROSE = re.compile(
+    r"(?i)((?:client\s+secret|secret\s+value|password|passphrase|access\s+key|account\s+key)"
+    r"(?:\s+(?:value|key|is|was|of|provided|given|used|being))*\s+)(?=[^\s.,;]*\d)(?=[^\s.,;]*[A-Za-z])[\w~!@#$%^&*+=-]{8,}"
+)
 # In prose: client secret 'value', password is "value".
 _PROSE = re.compile(
     r"(?i)((?:client\s+secret|secret\s+value|password|passphrase|access\s+key|account\s+key)"
@@ -97,16 +121,16 @@ def keep_secret(value: str | bytes | None) -> None:
     if not value:
         return
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
-    for one in (text.strip(), *(line.strip() for line in text.splitlines() if len(line.strip()) >= 20)):
-        if len(one) < _SHORTEST_SECRET or one.startswith("-----"):
+    for part in (text.strip(), *(line.strip() for line in text.splitlines() if len(line.strip()) >= 20)):
+        if len(part) < _SHORTEST_SECRET or part.startswith("-----"):
             continue
-        encoded = base64.b64encode(one.encode()).decode()
+        encoded = base64.b64encode(part.encode()).decode()
         for form in (
-            one,
-            quote(one, safe=""),
-            quote_plus(one),
-            json.dumps(one)[1:-1],
-            html.escape(one),
+            part,
+            quote(part, safe=""),
+            quote_plus(part),
+            json.dumps(part)[1:-1],
+            html.escape(part),
             encoded,
         ):
             kept_secrets.pop(form, None)
@@ -117,7 +141,9 @@ def keep_secret(value: str | bytes | None) -> None:
 
 def without_known(text: str) -> str:
     """Text without the secrets of this run."""
-    for secret in sorted((one for one in list(kept_secrets) if one in text), key=len, reverse=True):
+    for secret in sorted(
+        (secret_text for secret_text in list(kept_secrets) if secret_text in text), key=len, reverse=True
+    ):
         text = text.replace(secret, REMOVED)
     return text
 
@@ -151,7 +177,7 @@ def shown_inside(value: Any) -> Any:
     if isinstance(value, str):
         return shown(value)
     if isinstance(value, dict):
-        return {shown_inside(key): shown_inside(one) for key, one in value.items()}
+        return {shown_inside(key): shown_inside(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return type(value)(map(shown_inside, value))
     return value
@@ -162,7 +188,9 @@ def clean(text: str) -> str:
     text = without_known(printable(text[:_MOST_LOOKED_AT], lines=True))
     for pattern in _SECRETS:
         text = pattern.sub(REMOVED, text)
-    text = _PROSE.sub(rf"\1{REMOVED}", _NAMES.sub(_without_value, text))
+    text = _NAMES.sub(_without_value, text)
+    for prose in (_PROSE, _BARE_PROSE):
+        text = prose.sub(rf"\1{REMOVED}", text)
     text = " ".join(text.split())
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
 

@@ -8,7 +8,7 @@ from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.errors import LastingState, NotEffectiveYet, NotOurs
 from aks_postgres.arm.planned import UNKNOWN
-from aks_postgres.arm.responses import Json
+from aks_postgres.arm.responses import Json, clean
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.database.limits import refuse_impossible
 from aks_postgres.database.objects import (
@@ -342,12 +342,30 @@ async def ensure_databases(
         LastingState: the operator can't make one; with its words.
     """
     objects = more_databases(spec, target)
-    if not objects:
+    if not objects and not required(spec).roles:
         return ObjectsOutputs(names=(), change=UNCHANGED)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+        refuse_unmade_roles(await live_cluster(api, spec, target) or {}, spec)
         change = await bring(api, objects)
         await all_ended(_applied(api, item) for item in objects)
     return outputs_of(objects, change)
+
+
+def refuse_unmade_roles(live: Json, spec: EnvironmentSpec) -> None:
+    """See that the operator can make every role of the spec; while it hasn't yet, it says nothing.
+
+    Raises:
+        LastingState: it can't make one; with PostgreSQL's words.
+    """
+    said = ((live.get("status") or {}).get("managedRolesStatus") or {}).get("cannotReconcile") or {}
+    for role in required(spec).roles:
+        if why := said.get(role.name):
+            text = "; ".join(map(str, why)) if isinstance(why, list) else str(why)
+            raise LastingState(
+                f"role {role.name}",
+                f"can't be made: {clean(text)}",
+                "Correct database.roles, then run again.",
+            )
 
 
 async def _applied(api: KubernetesApi, item: Json) -> None:

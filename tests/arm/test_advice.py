@@ -85,6 +85,25 @@ async def test_entras_number_decides_and_not_its_status(
     assert (number in ADVICE) is not refused.value.way_out.startswith("Set AZURE_TENANT_ID, AZURE_CLIENT_ID")
 
 
+@pytest.mark.parametrize("number", sorted(ADVICE))
+async def test_a_sign_in_goes_on_once_entra_gives_a_token(azure: SandboxProcess, number: str) -> None:
+    body = {
+        "error": "invalid_client",
+        "error_description": f"AADSTS{number}: It is so.",
+        "error_codes": [int(number)],
+    }
+    answer = {"status": 400, "raw_body": json.dumps(body), "headers": JSON}
+    azure.fault(answer, service="entra", path="/token", times=None)
+    with pytest.raises(CredentialsRefused) as refused:
+        async with open_azure(azure.subscription_id):
+            pass
+    assert refused.value.way_out == ADVICE[number]
+
+    azure.control("DELETE", "faults")
+    async with open_azure(azure.subscription_id) as opened:
+        assert opened.credential
+
+
 def test_every_number_of_entras_tells_what_to_do() -> None:
     assert len(ADVICE) > 15
     for number, advice in ADVICE.items():

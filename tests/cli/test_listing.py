@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.cli.listing import watched
+from aks_postgres.cli.listing import fitting, watched
 from aks_postgres.reports.listing import FoundEnvironment
 from aks_postgres.runs.last_runs import with_last_runs
 from aks_postgres.tasks.environments import environments_in
@@ -112,6 +112,16 @@ def test_the_end_of_a_version_is_known_by_its_minor() -> None:
     cluster = {"id": "/subscriptions/s/resourceGroups/rg/c", "name": "aks", "properties": properties}
     (found,) = environments_in([group], [cluster], datetime(2026, 11, 29, tzinfo=UTC))
     assert (found.kubernetes_version, found.support_ends) == ("1.35.4", date(2027, 3, 31))
+
+
+def test_a_narrow_terminal_gets_the_columns_that_matter_and_a_pipe_all() -> None:
+    header = ("NAME", "REGION", "STATE", "ENDS", "USD A DAY", "LAST RUN")
+    row = ("cnpg", "canadacentral", "current", "2027-03", "29 to 49", "provision Completed, 2026-11-29 13:08")
+    assert fitting(header, [row], None) == (header, [row])
+    assert fitting(header, [row], 120) == (header, [row])
+    kept, _ = fitting(header, [row], 80)
+    assert kept == ["NAME", "REGION", "STATE", "USD A DAY", "LAST RUN"]
+    assert fitting(header, [row], 40)[0] == ["NAME", "REGION", "STATE"]
 
 
 def test_what_is_watched_is_shown_until_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

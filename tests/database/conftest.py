@@ -44,6 +44,9 @@ def with_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxP
             process.wait(timeout=60)
 
 
+READER = {"name": "reader", "in_roles": ["pg_read_all_data"]}
+
+
 def with_database(azure: SandboxProcess, **database: Any) -> EnvironmentSpec:
     """The spec with a database, by the sandbox's stand-ins."""
     components = {
@@ -52,6 +55,10 @@ def with_database(azure: SandboxProcess, **database: Any) -> EnvironmentSpec:
         for part in ("url", "sha256")
     }
     return spec_for(azure, database={"components": components, **database})
+
+
+# What the database of `deployed` is beyond a default one.
+WANTED: dict[str, Any] = {"databases": ["appdb", "reports"], "roles": [READER]}
 
 
 @dataclass
@@ -68,7 +75,7 @@ class Deployed:
 @pytest_asyncio.fixture(scope="module")
 async def deployed(with_postgres: SandboxProcess, prefect_api: None) -> AsyncIterator[Deployed]:
     """The environment with two databases."""
-    spec = with_database(with_postgres, databases=["appdb", "reports"])
+    spec = with_database(with_postgres, **WANTED)
     with pytest.raises(NotThere):
         await deploy_database(spec)
     first = await run_provision(with_postgres, spec_for(with_postgres))

@@ -15,8 +15,12 @@ from aks_postgres.cli.psql import psql
 from aks_postgres.cli.sandbox_client import PSQL_VARIABLE
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.exit_codes import CommandFailed
+from aks_postgres.flows._listing import status_of
 from aks_postgres.flows.plan import make_plan
+from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.inventory import take_inventory
+from aks_postgres.tear_down.errors import TearDownRefused
 from azure_sandbox.client import SandboxProcess
 
 from ..flows.conftest import run_provision, writes
@@ -105,6 +109,58 @@ async def test_the_password_is_in_nothing_that_a_run_leaves(
         artifacts = [artifact.data for artifact in await client.read_artifacts()]
     left = [deployed.outputs.model_dump_json(), str(deployed.journal.events), str(artifacts)]
     assert not any(word in text for word in (password, encoded) for text in left)
+
+
+async def test_a_role_of_the_spec_is_there_and_no_more_than_asked_for(
+    deployed: Deployed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    query = (
+        "select rolcanlogin, rolsuper, rolcreaterole, pg_has_role('reader', 'pg_read_all_data', 'usage') "
+        "from pg_roles where rolname = 'reader'"
+    )
+    seen = ""
+    for _ in range(60):
+        if seen := await asked(deployed.spec, query, capfd):
+            break
+    assert seen == "t|f|f|t"
+
+
+async def test_status_says_how_to_connect_and_where_backups_are(deployed: Deployed) -> None:
+    status = await status_of(spec_for_status(deployed.spec))
+    (found,) = status.databases or ()
+    assert status.problems == []
+    said, seen = deployed.outputs, found
+    assert (seen.cluster, seen.primary, seen.ready) == (said.cluster, said.primary, 3)
+    assert (seen.host, seen.read_only_host, seen.owner) == (said.host, said.read_only_host, said.owner)
+    assert (seen.databases, seen.backups) == (said.databases, said.backups)
+    assert (seen.password_secret, seen.ca_secret) == (said.password_secret, said.ca_secret)
+    assert seen.last_backup >= seen.recoverable_since == said.recoverable_since
+    assert seen.archiving == "True"
+    assert seen.certificate_ends is not None
+
+
+def spec_for_status(spec: EnvironmentSpec) -> EnvironmentSpec:
+    """As `aks-postgres status NAME REGION` has it: of the database nothing is given."""
+    return EnvironmentSpec(name=spec.name, region=spec.region, subscription_id=spec.subscription_id)
+
+
+async def standing_against(spec: EnvironmentSpec) -> list[str]:
+    """What stands against a tear-down, besides the word that isn't typed."""
+    async with run_session(spec):
+        with pytest.raises(TearDownRefused) as refused:
+            # Azure's hour is a minute here, and the backups stay as old as they are.
+            await take_inventory.fn(spec, "no", None, None, 10080)
+    return [one for one in refused.value.problems if not one.startswith("confirm:")]
+
+
+async def test_a_backup_is_proven_by_blobs_that_the_pods_own_identity_shows(
+    azure: SandboxProcess, deployed: Deployed
+) -> None:
+    since = len(azure.ledger())
+    assert "\n".join(await standing_against(deployed.spec)) == ""
+    asked = [entry for entry in azure.ledger()[since:] if entry["operation"] in ("ListBlobs", "GetBlob")]
+    # The run itself has no role on blobs.
+    assert {403, 200} == {entry["status"] for entry in asked}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])

@@ -35,6 +35,7 @@ from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
 from ..conftest import point_at, spec_for
+from ..tasks.archives import BACKUP_ID, SYSTEM_ID, segment, whole_archive
 from ..tasks.conftest import MOMENTS
 from ..tasks.kube import Kube
 from .conftest import quicken, without_lock_traffic, writes
@@ -48,6 +49,7 @@ Json = dict[str, Any]
 KEY = "cnpg-canadacentral"
 GROUPS, IDENTITIES, STORAGE, ROLES = "2024-11-01", "2024-11-30", "2025-08-01", "2022-04-01"
 LOCKS, NETWORKS = "2020-05-01", "2025-09-01"
+BLOB_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 OBJECT = bytes(range(256)) * 40
 
@@ -105,12 +107,18 @@ def give(azure: SandboxProcess, scope: str, principal: str, name: str) -> str:
     return assignment
 
 
-def blob(azure: SandboxProcess, method: str, account: str, data: bytes | None = None) -> bytes:
+def blob(
+    azure: SandboxProcess,
+    method: str,
+    account: str,
+    data: bytes | None = None,
+    name: str = "pg/base/20261124/data.tar",
+) -> bytes:
     """An object among the backups."""
     token = azure.token("https://storage.azure.com/.default")
     answer = azure.http.request(
         method,
-        f"{azure.endpoint}/blob/{account}/backups/pg/base/20261124/data.tar",
+        f"{azure.endpoint}/blob/{account}/backups/{name}",
         headers={
             "Authorization": f"Bearer {token}",
             "x-ms-version": "2025-05-05",
@@ -118,7 +126,7 @@ def blob(azure: SandboxProcess, method: str, account: str, data: bytes | None = 
         },
         data=data,
     )
-    assert answer.status_code in (200, 201), answer.text
+    assert answer.status_code in (200, 201, 202), answer.text
     return bytes(answer.content)
 
 
@@ -397,7 +405,7 @@ async def standing(
     quicken(azure)
     with pytest.MonkeyPatch.context() as patch:
         point_at(azure, patch)
-        spec = spec_for(azure)
+        spec = spec_for(azure, storage=owners(azure))
         outputs = await provision(spec)
         azure.step(1000)
         yield Standing(azure, spec, outputs, kube_for(azure, outputs, tmp_path_factory.mktemp("kube")))
@@ -548,7 +556,9 @@ POSTGRES = "postgresql.cnpg.io/v1"
 DESTINATION = "https://elsewhere0001.blob.core.windows.net/backups"
 
 
-def make_database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> None:
+def make_database(
+    kube: Kube, namespace: str = "cnpg-database", name: str = "pg", destination: str = DESTINATION
+) -> None:
     """A Postgres cluster with its volume, which nothing has a backup of."""
     cluster = {
         "apiVersion": POSTGRES,
@@ -557,7 +567,7 @@ def make_database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg"
         "spec": {
             "instances": 1,
             "storage": {"size": "1Gi"},
-            "backup": {"barmanObjectStore": {"destinationPath": DESTINATION}},
+            "backup": {"barmanObjectStore": {"destinationPath": destination}},
         },
     }
     uid = kube.create(CLUSTERS.format(namespace), cluster)["metadata"]["uid"]
@@ -566,9 +576,11 @@ def make_database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg"
 
 
 @contextmanager
-def database(kube: Kube, namespace: str = "cnpg-database", name: str = "pg") -> Iterator[None]:
+def database(
+    kube: Kube, namespace: str = "cnpg-database", name: str = "pg", destination: str = DESTINATION
+) -> Iterator[None]:
     """While inside, a Postgres cluster with its volume is there."""
-    make_database(kube, namespace, name)
+    make_database(kube, namespace, name, destination)
     try:
         yield
     finally:
@@ -585,8 +597,17 @@ def claim(name: str, **metadata: Any) -> Json:
     }
 
 
-def back_up(kube: Kube) -> None:
-    """A backup of the database has just ended, and archiving works."""
+def destination_of(outputs: EnvironmentOutputs) -> str:
+    """The environment's own container, by its public name."""
+    return f"https://{outputs.storage_account.name}.blob.core.windows.net/backups"
+
+
+def back_up(azure: SandboxProcess, kube: Kube, account: str) -> None:
+    """A backup of the database has just ended, its blobs are in the account, and archiving works."""
+    whole = whole_archive()
+    for name, size in whole.sizes.items():
+        text = whole.infos[BACKUP_ID].encode() if name.endswith("backup.info") else b"x" * min(size, 10)
+        blob(azure, "PUT", account, text, f"pg/{name}")
     archiving(kube, "True")
     path = BACKUPS.format("cnpg-database")
     kube.create(
@@ -605,7 +626,11 @@ def ended_now(kube: Kube) -> None:
     """Let the backup have just ended, by the cluster's clock: the sandbox's runs faster than ours."""
     path = BACKUPS.format("cnpg-database")
     stopped = parsedate_to_datetime(kube.send("GET", "/version").headers["Date"]).astimezone(UTC)
-    status = {"phase": "completed", "stoppedAt": stopped.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    status = {
+        "phase": "completed",
+        "stoppedAt": stopped.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "backupId": BACKUP_ID,
+    }
     kube.merge(f"{path}/last/status", {"status": status})
 
 
@@ -619,7 +644,8 @@ def archiving(kube: Kube, status: str) -> None:
         else "unexpected failure invoking barman",
         "lastTransitionTime": "2026-11-24T00:00:00Z",
     }
-    kube.merge(f"{CLUSTERS.format('cnpg-database')}/pg/status", {"status": {"conditions": [condition]}})
+    said = {"conditions": [condition], "systemID": SYSTEM_ID}
+    kube.merge(f"{CLUSTERS.format('cnpg-database')}/pg/status", {"status": said})
 
 
 async def test_a_database_without_a_backup_stops_it_whatever_its_namespace(standing: Standing) -> None:
@@ -633,18 +659,31 @@ async def test_a_database_without_a_backup_stops_it_whatever_its_namespace(stand
     assert second.startswith("Postgres cluster elsewhere/pg-two: ")
 
 
-async def test_a_proven_backup_proves_nothing_when_it_is_to_go_too(standing: Standing) -> None:
-    with database(standing.kube):
-        back_up(standing.kube)
-        (wrong_word,) = await standing.found("no", None, None)
-        account = standing.outputs.storage_account.name
-        own = {"destinationPath": f"https://{account}.blob.core.windows.net/backups"}
-        path = f"{CLUSTERS.format('cnpg-database')}/pg"
-        standing.kube.merge(path, {"spec": {"backup": {"barmanObjectStore": own}}})
-        (problem,) = await standing.refusals(delete_backups=account)
+async def test_a_backup_is_proven_by_its_blobs_and_only_while_they_stay(standing: Standing) -> None:
+    account = standing.outputs.storage_account.name
+    with database(standing.kube, destination=destination_of(standing.outputs)):
+        back_up(standing.azure, standing.kube, account)
+        assert [one.split(":")[0] for one in await standing.found("no", None, None)] == ["confirm"]
+        (going,) = await standing.refusals(delete_backups=account)
+        blob(standing.azure, "DELETE", account, name=f"pg/{segment(5)}")
+        (gone,) = await standing.refusals()
         standing.kube.delete(f"{BACKUPS.format('cnpg-database')}/last")
-    assert wrong_word.startswith("confirm: ")
-    assert problem.startswith("Postgres cluster cnpg-database/pg: it has no completed backup")
+    assert going.startswith("Postgres cluster cnpg-database/pg: it has no completed backup")
+    assert "no backup that the blobs show too" in gone
+    assert "WAL file 000000010000000000000005 is missing or empty" in gone
+
+
+async def test_blobs_that_nobody_may_look_at_prove_nothing(standing: Standing) -> None:
+    account = standing.outputs.storage_account.name
+    refusal = {"status": 403, "code": "AuthorizationFailure", "message": "This request is not authorized."}
+    with database(standing.kube, destination=destination_of(standing.outputs)):
+        back_up(standing.azure, standing.kube, account)
+        standing.azure.fault(refusal, operation="ListBlobs", times=100)
+        (problem,) = await standing.refusals()
+        standing.azure.control("DELETE", "faults")
+        standing.kube.delete(f"{BACKUPS.format('cnpg-database')}/last")
+    assert "can't be looked at in the container (the run itself: " in problem
+    assert "ServiceAccount cnpg-database/pg names no identity" in problem
 
 
 async def test_a_volume_of_no_database_stops_it(standing: Standing) -> None:
@@ -769,9 +808,19 @@ async def test_interrupted_anywhere_the_next_run_goes_on_and_repeats_no_deletion
             "resource_group_delete": 100_000,
         }
     )
+    account = environment.storage_account
+    role = f"{azure.subscription}/providers/Microsoft.Authorization/roleDefinitions/{BLOB_OWNER}"
+    properties = {
+        "roleDefinitionId": role,
+        "principalId": azure.object_id,
+        "principalType": "ServicePrincipal",
+    }
+    assignment = "providers/Microsoft.Authorization/roleAssignments/33333333-3333-3333-3333-333333333333"
+    put(azure, f"{account.id}/{assignment}", ROLES, {"properties": properties})
+    azure.step(1000)
     since = len(azure.ledger())
-    with database(kube):
-        back_up(kube)
+    with database(kube, destination=destination_of(environment)):
+        back_up(azure, kube, account.name)
         for operation in before:
             ended_now(kube)
             await cancelled_at(azure, spec, operation)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from aks_postgres.reports import cost as module
-from aks_postgres.reports.cost import Cost, CostLine, cost_of, cost_text
+from aks_postgres.reports.cost import BACKUPS_GB, Cost, CostLine, cost_of, cost_text
 from aks_postgres.spec.problems import spec_from
 
 PRICES: dict[str, Any] = yaml.safe_load((Path(module.__file__).parent / "prices.yaml").read_text())
@@ -65,6 +65,13 @@ def test_what_nobody_knows_is_unknown_and_in_the_text(given: dict[str, Any], unk
     said, _, missing = cost_text(cost).partition("; plus unknown: ")
     assert "at least " in said
     assert found.what in missing
+
+
+def test_a_second_region_for_the_backups_has_its_cost_in_the_plan_where_its_price_was_read() -> None:
+    cost = cost_of(spec_from({"region": "germanywestcentral", "storage": {"sku": "Standard_GZRS"}}))
+    backups = line(cost, "backups")
+    assert backups.low_usd == backups.high_usd == pytest.approx(0.046 * BACKUPS_GB * 24 / 730)
+    assert "backups" not in cost_text(cost)
 
 
 def test_no_price_is_zero_but_that_of_the_free_tier() -> None:

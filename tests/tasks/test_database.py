@@ -1,5 +1,6 @@
 """The steps of a database as far as they go without PostgreSQL: what they make, refuse and leave alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import requests
 
 from aks_postgres.arm.errors import LastingState, NotOurs
 from aks_postgres.errors import ImmutableChange
+from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.findings import FINE
 from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.database import components
 from aks_postgres.tasks.database.alerts import ensure_database_alerts
 from aks_postgres.tasks.database.backups import ensure_object_store
 from aks_postgres.tasks.database.components import (
@@ -26,8 +30,13 @@ from aks_postgres.tasks.database.credential import (
 from aks_postgres.tasks.database.postgres_cluster import (
     ensure_database_storage_class,
     ensure_postgres_cluster,
+    refuse_unmade_roles,
 )
 from aks_postgres.tasks.database.secret import ensure_app_secret
+from aks_postgres.tasks.database.status import read_databases
+from aks_postgres.tear_down.archive_check import Archive
+from aks_postgres.tear_down.archives import read_archives
+from aks_postgres.tear_down.live_data import Wanted
 
 from .conftest import world_with
 from .kube import Kube
@@ -110,6 +119,72 @@ async def test_everything_is_made_once(database: World, tmp_path: Path) -> None:
     assert (await database.run("operator")).change.kind == "unchanged"
 
 
+async def test_an_operator_older_than_its_settings_is_restarted_by_the_next_run(
+    database: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that wrote them was killed before it came to that."""
+    await database.prepare("operator")
+
+    async def killed(*_: Any, **__: Any) -> None:
+        raise LastingState("a run", "was killed", "Run again.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(components, "restart_operator", killed)
+        with pytest.raises(LastingState, match="was killed"):
+            await database.run("settings")
+    path = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager"
+    restarted = await database.run("settings")
+    assert [one.new for one in restarted.change.fields] == ["restarted"]
+    template = (Kube(database, tmp_path).get(path) or {})["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+    again = await database.run("settings")
+    assert (again.change.kind, database.writes()) == ("unchanged", [])
+
+
+async def test_a_database_that_isnt_ready_is_seen_as_that(database: World) -> None:
+    await database.prepare("operator")
+    names = database.place.names
+    async with run_session(database.spec, read_only=True) as run:
+        assert await read_databases(run.azure, names) == ()
+    await database.prepare("store", "postgres")
+    async with run_session(database.spec, read_only=True) as run:
+        (found,) = await read_databases(run.azure, names)
+    assert (found.cluster, found.instances, found.owner) == (names.postgres_cluster, 3, "app")
+    assert found.backups == f"https://{names.storage_account}.blob.core.windows.net/backups/{found.cluster}-1"
+    assert "0 of 3 instances are ready" in found.problems[0]
+    assert "WAL isn't archived (nothing is said of it)" in found.problems[1]
+    assert found.problems[2].endswith("no backup is known")
+
+
+async def test_each_role_gets_a_password_of_its_own_once(database: World, tmp_path: Path) -> None:
+    await database.prepare("secret")
+    more = with_database(database, roles=[{"name": "reader"}, {"name": "writer"}])
+    made = await more.run("secret")
+    assert [one.field for one in made.change.fields] == ["Secret db-role-reader", "Secret db-role-writer"]
+    kube = Kube(more, tmp_path)
+    found = [kube.get(f"{NAMESPACE}/secrets/{name}") or {} for name in ("db-role-reader", "db-role-writer")]
+    assert [one["type"] for one in found] == ["kubernetes.io/basic-auth"] * 2
+    assert found[0]["data"]["password"] != found[1]["data"]["password"]
+    assert ((await more.run("secret")).change.kind, more.writes()) == ("unchanged", [])
+
+
+def test_a_role_that_the_operator_cant_make_is_named_with_its_words() -> None:
+    spec = EnvironmentSpec.model_validate({"database": {"roles": [{"name": "reader"}]}})
+    refuse_unmade_roles({}, spec)
+    refuse_unmade_roles(
+        {"status": {"managedRolesStatus": {"cannotReconcile": {"other": ["not ours"]}}}}, spec
+    )
+    with pytest.raises(LastingState, match="role reader can't be made: role pg_nobody does not exist"):
+        refuse_unmade_roles(
+            {
+                "status": {
+                    "managedRolesStatus": {"cannotReconcile": {"reader": ["role pg_nobody does not exist"]}}
+                }
+            },
+            spec,
+        )
+
+
 async def test_a_parameter_that_the_spec_has_no_more_is_taken_away(database: World, tmp_path: Path) -> None:
     more = with_database(database, parameters={"max_connections": "300"})
     await more.prepare("postgres")
@@ -159,6 +234,27 @@ async def test_somebody_else_s_objects_are_left_alone(database: World, tmp_path:
     )
     with pytest.raises(LastingState, match=r"is of type Opaque, .* takes kubernetes.io/basic-auth"):
         await database.run("secret")
+
+
+async def test_backups_are_looked_at_in_the_pods_name_where_the_run_itself_may_not(database: World) -> None:
+    """By a run that writes nothing, such as tear-down's plan; the run has no role on blobs."""
+    await database.prepare("proof")
+    account, names = database.made["storage_account"], database.place.names
+    public = f"https://{names.storage_account}.blob.core.windows.net/"
+    wanted = Wanted(
+        "cnpg-database", names.postgres_cluster, f"{public}backups", "shop-1", ("20261124T115000",)
+    )
+    other = replace(wanted, cluster="other")
+    ways = {public: account.blob_endpoint}
+    tenant = database.place.tenant_id
+    async with (
+        run_session(database.spec, read_only=True) as run,
+        kubernetes_api(run.azure, names.resource_group, names.cluster) as api,
+    ):
+        found = await read_archives(api, [wanted, other], ways, tenant)
+    assert found[wanted] == Archive()
+    assert "the run itself: HTTP 403 AuthorizationPermissionMismatch" in found[other].unread
+    assert "ServiceAccount cnpg-database/other names no identity" in found[other].unread
 
 
 async def test_a_wrong_subject_is_told_by_azure_s_words_before_anything_waits(database: World) -> None:

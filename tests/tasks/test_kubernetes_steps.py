@@ -4,6 +4,7 @@ What depends on the API server's own behaviour runs against the sandbox's and, w
 binaries, against a real kube-apiserver, so that the emulator can't agree with a mistake of ours.
 """
 
+import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -237,6 +238,29 @@ async def test_a_page_in_place_of_a_list_of_types_is_read_again(world: World) ->
     made = await world.run("operator")
     assert made.change.kind == "created"
     assert any("UnreadableAnswer" in conflict for conflict in conflicts)
+
+
+async def test_a_redirect_takes_no_request_elsewhere(world: World) -> None:
+    """Its body would go along, and with a Secret's a password."""
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1))
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        where = {"location": f"http://127.0.0.1:{port}/api/v1/namespaces"}
+        for status in (307, 308):
+            world.azure.fault(
+                {"status": status, "headers": where},
+                service="kubernetes",
+                path="^/api/v1/namespaces$",
+                method="POST",
+            )
+            with pytest.raises(AzureRefused, match=r"NotKubernetes: status \d+, a redirect to 127\.0\.0\.1"):
+                await world.run("namespaces")
+    assert heard == []
 
 
 async def test_a_type_that_the_api_server_doesnt_know_is_told(world: World) -> None:

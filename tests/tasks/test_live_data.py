@@ -1,13 +1,17 @@
 """Whether a cluster's data could be got back: data in, words out."""
 
 import copy
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from aks_postgres.tear_down.live_data import ClusterData, judge_data
+from aks_postgres.tear_down.archive_check import Archive
+from aks_postgres.tear_down.live_data import ClusterData, archives_of, judge_data
+
+from .archives import BACKUP_ID, ENDED, SYSTEM_ID, whole_archive
 
 Json = dict[str, Any]
 
@@ -39,7 +43,7 @@ def cluster(
     return {
         "metadata": metadata("pg", creationTimestamp=created, uid="uid-pg"),
         "spec": {"backup": {"barmanObjectStore": {"destinationPath": path}}, "plugins": [plugin]},
-        "status": {"conditions": conditions},
+        "status": {"conditions": conditions, "systemID": SYSTEM_ID},
     }
 
 
@@ -47,6 +51,11 @@ def object_store(path: Any = ELSEWHERE, name: str = "store", namespace: str = "d
     return {
         "metadata": metadata(name, namespace),
         "spec": {"configuration": {"destinationPath": path, **more}},
+        "status": {
+            "serverRecoveryWindow": {
+                "pg": {"firstRecoverabilityPoint": ENDED, "lastSuccessfulBackupTime": ENDED}
+            }
+        },
     }
 
 
@@ -60,7 +69,7 @@ def backup(
     return {
         "metadata": metadata("b", namespace),
         "spec": spec,
-        "status": {"phase": "completed", "stoppedAt": stopped} | status,
+        "status": {"phase": "completed", "stoppedAt": stopped, "backupId": BACKUP_ID} | status,
     }
 
 
@@ -92,12 +101,20 @@ def judged(
     claims: list[Json] | None = None,
     age_min: int = 60,
     accounts: Mapping[str, bool] | None = None,
+    archive: Archive | None = None,
     **more: list[Json],
 ) -> list[str]:
     more.setdefault("object_stores", [object_store()])
     data = ClusterData(clusters=clusters, backups=backups, claims=claims or [], **more)
+    known = accounts or {OWN: False}
+    wanted = archives_of(data, now=NOW, backup_age_min=age_min, accounts=known)
     return judge_data(
-        data, now=NOW, backup_age_min=age_min, node_group=NODES, accounts=accounts or {OWN: False}
+        data,
+        now=NOW,
+        backup_age_min=age_min,
+        node_group=NODES,
+        accounts=known,
+        archives=dict.fromkeys(wanted, archive or whole_archive()),
     )
 
 
@@ -190,6 +207,7 @@ FIELDS = [
     ("status",),
     ("status", "phase"),
     ("status", "stoppedAt"),
+    ("status", "backupId"),
     ("spec", "method"),
     ("status", "method"),
     ("spec", "pluginConfiguration"),
@@ -242,10 +260,10 @@ def test_a_backup_with_any_field_wrong_proves_nothing(path: tuple[str, ...], wro
         part = part[name]
     part[path[-1]] = wrong
     (problem,) = judged([cluster()], [taken])
-    assert "no completed backup in object storage outside the cluster" in problem
+    assert re.search("no completed backup in object storage outside|no backup that the blobs show", problem)
 
 
-@pytest.mark.parametrize("path", FIELDS[:6] + FIELDS[8:], ids=".".join)
+@pytest.mark.parametrize("path", FIELDS[:7] + FIELDS[9:], ids=".".join)
 def test_a_backup_with_any_field_missing_proves_nothing(path: tuple[str, ...]) -> None:
     taken = backup(method="plugin")
     part = taken
@@ -253,7 +271,7 @@ def test_a_backup_with_any_field_missing_proves_nothing(path: tuple[str, ...]) -
         part = part[name]
     del part[path[-1]]
     (problem,) = judged([cluster()], [taken])
-    assert "no completed backup in object storage outside the cluster" in problem
+    assert re.search("no completed backup in object storage outside|no backup that the blobs show", problem)
 
 
 @pytest.mark.parametrize("minutes", [6, 60, 3 * 24 * 60, 73 * 365 * 24 * 60])
@@ -389,3 +407,62 @@ def test_snapshots_are_named_and_those_whose_object_is_gone_too() -> None:
     first, second = judged([], [], snapshots=[snapshot], snapshot_contents=[content, left])
     assert first.startswith("VolumeSnapshot db/monday goes with the cluster")
     assert second.startswith("VolumeSnapshotContent c-2 has no VolumeSnapshot")
+
+
+# What the blobs and the ObjectStore have to say too.
+
+
+@pytest.mark.parametrize("method", ["", "plugin"])
+def test_a_backup_that_only_kubernetes_knows_proves_nothing(method: str) -> None:
+    (problem,) = judged([cluster()], [backup(method=method)], archive=Archive())
+    assert "it has no backup that the blobs show too (backup b isn't in the container" in problem
+
+
+def test_a_container_that_cant_be_read_proves_nothing() -> None:
+    (problem,) = judged([cluster()], [backup()], archive=Archive(unread="403 AuthorizationFailure"))
+    assert "can't be looked at in the container (403 AuthorizationFailure)" in problem
+
+
+WINDOWS: list[Any] = [
+    *WRONG,
+    {"pg": None},
+    {"other": {"firstRecoverabilityPoint": ENDED, "lastSuccessfulBackupTime": ENDED}},
+    {"pg": {"lastSuccessfulBackupTime": ENDED}},
+    {"pg": {"firstRecoverabilityPoint": ENDED}},
+    {"pg": {"firstRecoverabilityPoint": ENDED, "lastSuccessfulBackupTime": "2026-11-23T00:00:00Z"}},
+    {"pg": {"firstRecoverabilityPoint": "2026-11-25T00:00:00Z", "lastSuccessfulBackupTime": ENDED}},
+    {"pg": {"firstRecoverabilityPoint": 7, "lastSuccessfulBackupTime": []}},
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=repr)
+def test_a_backup_that_its_object_store_doesnt_know_proves_nothing(window: Any) -> None:
+    store = object_store()
+    store["status"]["serverRecoveryWindow"] = window
+    (problem,) = judged([cluster()], [backup(method="plugin")], object_stores=[store])
+    assert "isn't among those that the ObjectStore's status knows as pg" in problem
+
+
+@pytest.mark.parametrize("system_id", WRONG, ids=repr)
+def test_a_database_whose_system_identifier_isnt_the_backup_s_isnt_proven(system_id: Any) -> None:
+    mine = cluster()
+    mine["status"]["systemID"] = system_id
+    (problem,) = judged([mine], [backup()])
+    assert "is of another database" in problem
+
+
+def test_a_cluster_archives_under_the_name_that_its_plugin_says() -> None:
+    mine, store = cluster(), object_store()
+    mine["spec"]["plugins"][0]["parameters"]["serverName"] = "pg-7"
+    data = ClusterData(clusters=[mine], backups=[backup(method="plugin")], object_stores=[store])
+    (wanted,) = archives_of(data, now=NOW, backup_age_min=60, accounts={OWN: False})
+    assert (wanted.destination, wanted.server, wanted.backup_ids) == (ELSEWHERE, "pg-7", (BACKUP_ID,))
+    (problem,) = judged([mine], [backup(method="plugin")])
+    assert "knows as pg-7" in problem
+
+
+def test_only_the_newest_backups_are_looked_for() -> None:
+    taken = [backup(minutes, backupId=f"2026112{minutes}T000000") for minutes in (1, 5, 3, 2, 4, 70, -60)]
+    data = ClusterData(clusters=[cluster()], backups=taken, object_stores=[object_store()])
+    (wanted,) = archives_of(data, now=NOW, backup_age_min=60, accounts={OWN: False})
+    assert wanted.backup_ids == tuple(f"2026112{minutes}T000000" for minutes in (1, 2, 3))

@@ -119,7 +119,7 @@ class ErrorPolicy(AsyncHTTPPolicy[Any, Any]):
             HttpResponseError: Azure refused.
         """
         response = await self.next.send(request)
-        if response.http_response.status_code >= 400 and request.http_request.method != "HEAD":
+        if response.http_response.status_code >= 300 and request.http_request.method != "HEAD":
             found = await whole(request, response)
             refuse_somebody_elses(found)
             raise HttpResponseError(response=found)

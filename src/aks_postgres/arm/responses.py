@@ -75,7 +75,17 @@ def parsed(response: Any) -> Any:
         ValueError, LookupError, RecursionError: it is no JSON, in no known encoding, or nested without end.
     """
     text = response.text() if callable(getattr(response, "text", None)) else response.body().decode()
-    return json.loads(text) if text else {}
+    text = text.removeprefix("\ufeff")  # which some services send, and a charset in the header keeps
+    return json.loads(text, parse_constant=no_number) if text else {}
+
+
+def no_number(name: str) -> None:
+    """Refuse NaN and Infinity, which are no JSON, and the former no number that anything could be equal to.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{name} is no number")
 
 
 def as_answer(pipeline_response: Any, _deserialized: Any, _headers: Any) -> Answer:
@@ -96,11 +106,11 @@ class FirstAnswer(AsyncPollingMethod[Answer]):
         """Nothing to poll."""
 
     def status(self) -> str:
-        """What the SDK's poller shows."""
+        """Return what the SDK's poller shows."""
         return "Succeeded"
 
     def finished(self) -> bool:
-        """Whether the SDK's poller would go on."""
+        """Return whether the SDK's poller would go on."""
         return True
 
     def resource(self) -> Answer:
@@ -213,7 +223,7 @@ def listing() -> Iterator[None]:
 
 
 def is_listing() -> bool:
-    """Whether the answer that comes now is a page of a list."""
+    """Return whether the answer that comes now is a page of a list."""
     return _is_listing.get()
 
 

@@ -167,9 +167,8 @@ def refusal(label: str, fault: ArmFault) -> ProvisioningError:
     """The error that ends a step: which resource, Azure's words, what we did about it, what to do."""
     rule = rule_for(fault)
     if rule.reaction == "again":
-        done = (
-            f"{rule.advice}; waited and tried again for {clock.minutes(budget_s(rule))}. Run again to go on."
-        )
+        why = rule.advice[:1].upper() + rule.advice[1:]
+        done = f"{why}; waited and tried again for {clock.minutes(budget_s(rule))}. Run again to go on."
         error: type[TemporaryError] = rule.gives_up_as
         return error(f"{label}: {fault}. {done}")
     return AzureRefused(f"{label}: {fault}.", fault.code, way_out=rule.advice)

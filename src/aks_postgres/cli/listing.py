@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,9 +25,11 @@ from aks_postgres.cli.spec_options import (
     UseSandbox,
     given_spec,
 )
+from aks_postgres.commands import pasted
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
+    from aks_postgres.reports.database_status import FoundDatabase
     from aks_postgres.reports.fleet import Fleet
     from aks_postgres.reports.listing import FoundEnvironment, LastRun
     from aks_postgres.spec.environment import EnvironmentSpec
@@ -43,6 +46,7 @@ Watch = Annotated[
     ),
 ]
 _WIDE = 22
+_LEAST = ("CREATED", "ENDS", "CLUSTER", "USD A DAY", "GEN", "LAST RUN")
 _COLUMNS = (
     "NAME",
     "REGION",
@@ -80,11 +84,16 @@ def list_command(
         found = with_last_runs(asyncio.run(find_environments(spec)))
         if as_json:
             print(
-                json.dumps([one.model_dump(mode="json") for one in found], indent=None if watch else 2),
+                json.dumps(
+                    [environment.model_dump(mode="json") for environment in found],
+                    indent=None if watch else 2,
+                ),
                 flush=True,
             )
         elif found:
-            print("\n".join(table(*_without_blanks(_COLUMNS, [_row(one) for one in found]))), flush=True)
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            columns = without_blanks(_COLUMNS, [_row(environment) for environment in found])
+            print("\n".join(table(*fitting(*columns, width))), flush=True)
         else:
             print("There is no environment in this subscription.", file=sys.stderr)
 
@@ -130,7 +139,19 @@ def _run_words(run: LastRun | None) -> str:
     return f"{run.name.partition(' ')[0]} {run.state}{began}"
 
 
-def _without_blanks(
+def fitting(
+    header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """The table without the columns that are missed least, as many as a terminal has no room for; in a pipe all."""
+    for leave_out in _LEAST:
+        if width is None or max(map(len, table(header, rows))) <= width:
+            break
+        kept = [index for index, name in enumerate(header) if name != leave_out]
+        header, rows = [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    return header, rows
+
+
+def without_blanks(
     header: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> tuple[Sequence[str], list[Sequence[str]]]:
     """The table without columns that no row fills."""
@@ -173,25 +194,32 @@ def status(
 
     def show() -> None:
         nonlocal ill
-        found, addresses = asyncio.run(status_of(spec))
-        found = with_last_runs(found)
-        problems = [problem for one in found for problem in one.problems]
+        found = asyncio.run(status_of(spec))
+        generations = with_last_runs(found.generations)
+        problems = found.problems
         ill = bool(problems)
         if as_json:
             whole = {
                 "healthy": not problems,
                 "problems": problems,
-                "generations": [one.model_dump(mode="json") for one in found],
-                "addresses": addresses.model_dump(mode="json"),
+                "generations": [environment.model_dump(mode="json") for environment in generations],
+                "addresses": found.addresses.model_dump(mode="json"),
+                "databases": None
+                if found.databases is None
+                else [environment.model_dump(mode="json") for environment in found.databases],
+                "databases_unknown": found.unknown,
             }
             print(json.dumps(whole, indent=None if watch else 2), flush=True)
             return
-        rows = [row for one in found for row in _lines(one)]
+        rows = [row for environment in generations for row in _lines(environment)]
         rows += [
             (field.replace("_", " "), str(value))
-            for field, value in addresses
+            for field, value in found.addresses
             if value and field not in ("generation", "cluster")
         ]
+        rows += [row for database in found.databases or () for row in _database_lines(spec, database)]
+        if found.unknown:
+            rows.append(("database", f"not known: {found.unknown}"))
         rows.append(("health", "; ".join(problems) or "as it should be"))
         print("\n".join(f"{what:{_WIDE}} {shown}" for what, shown in rows), flush=True)
 
@@ -258,6 +286,32 @@ def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
         yield "USD a day", f"at least {one.cost_low_usd:.2f} to {one.cost_high_usd:.2f}"
 
 
+def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple[str, str]]:
+    yield "database", f"{one.namespace}/{one.cluster}, {one.phase or 'no phase yet'}"
+    yield "instances", f"{one.ready} of {one.instances} ready, primary {one.primary or 'none'}, {one.image}"
+    yield "inside", f"{one.host}:5432, to read only {one.read_only_host}:5432"
+    if one.public_host:
+        yield "outside", f"{one.public_host}, port 5432, to read only 5433"
+    yield "databases", f"{', '.join(one.databases)}, role {one.owner}"
+    yield "password", f"Secret {one.namespace}/{one.password_secret}"
+    ends = f"{one.certificate_ends:%Y-%m-%d}" if one.certificate_ends else "at a time that isn't known"
+    yield (
+        "TLS",
+        f"sslmode=verify-full, sslrootcert: ca.crt of Secret {one.ca_secret}; a certificate ends {ends}",
+    )
+    yield "psql", pasted("psql", spec.name, spec.region)
+    if one.backups is None:
+        yield "backups", "none"
+    else:
+        yield "backups", one.backups or "nowhere that is known"
+        yield "last backup", one.last_backup or "none that is known"
+        yield "back to", one.recoverable_since or "nothing that is known"
+        said = {"True": "works", "False": f"fails ({one.archiving_problem})"}
+        yield "WAL archive", said.get(one.archiving, "not known")
+    for fact in one.not_proven:
+        yield "not shown", fact
+
+
 @app.command()
 def fleet(
     regions: Annotated[
@@ -309,7 +363,7 @@ def fleet(
     if as_json:
         print(found.model_dump_json(indent=2))
     else:
-        rows = [(one.region, one.state, f"{one.minutes:.1f}", one.failure) for one in found.regions]
+        rows = [(run.region, run.state, f"{run.minutes:.1f}", run.failure) for run in found.regions]
         print("\n".join(table(("REGION", "STATE", "MINUTES", "WHAT FAILED"), rows)))
         print(found.headline, file=sys.stderr)
     if found.failed:

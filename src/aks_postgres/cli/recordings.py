@@ -60,15 +60,17 @@ def compare_recording(
         raise CommandFailed(f"compare-recording: {error}", ExitCode.BAD_INPUT) from None
     found = differences(theirs, ours, ("Azure", "the sandbox"))
     if as_json:
-        print(json.dumps([vars(one) for one in found], indent=2))
+        print(json.dumps([vars(difference) for difference in found], indent=2))
     else:
         before = ""
-        for one in found:
-            if one.operation != before:
-                print(one.operation)
-            before = one.operation
-            print(f"  {one}")
-        print(f"{len(found)} differences in {len({one.operation for one in found})} operations.")
+        for difference in found:
+            if difference.operation != before:
+                print(difference.operation)
+            before = difference.operation
+            print(f"  {difference}")
+        print(
+            f"{len(found)} differences in {len({difference.operation for difference in found})} operations."
+        )
     if found:
         raise typer.Exit(1)
 

@@ -50,7 +50,7 @@ def object_store_name(target: Target) -> str:
 
 
 def backup_url(account: str, blob_endpoint: str, container: str, suffix: str) -> str:
-    """Where backups go, by the account's own host name, which the operator's pods reach.
+    """Return where backups go, by the account's own host name, which the operator's pods reach.
 
     Args:
         account: name of the storage account.
@@ -64,7 +64,7 @@ def backup_url(account: str, blob_endpoint: str, container: str, suffix: str) ->
 
 
 def subject(spec: EnvironmentSpec, target: Target) -> str:
-    """Who the pods are for Microsoft Entra ID: the operator names the service account after the Cluster."""
+    """Return who the pods are for Microsoft Entra ID: the operator names the service account after the Cluster."""
     return f"system:serviceaccount:{spec.namespaces.database}:{target.names.postgres_cluster}"
 
 
@@ -88,8 +88,13 @@ def service_account(spec: EnvironmentSpec, target: Target, client_id: str) -> Js
     }
 
 
-def app_secret(spec: EnvironmentSpec, password: str) -> Json:
-    """The owner's name and password. It has no owner of its own, so it stays when the Cluster goes.
+def role_secret(role: str) -> str:
+    """Name of the Secret with the password of a role beside the owner."""
+    return f"db-role-{role.replace('_', '-')}"
+
+
+def login_secret(spec: EnvironmentSpec, name: str, role: str, password: str) -> Json:
+    """A role's name and password. It has no owner of its own, so it stays when the Cluster goes.
 
     The label has the operator follow changes of the password:
     https://cloudnative-pg.io/documentation/1.30/declarative_role_management/
@@ -97,11 +102,11 @@ def app_secret(spec: EnvironmentSpec, password: str) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {**_named(spec, APP_SECRET), "labels": {"cnpg.io/reload": "true"}},
+        "metadata": {**_named(spec, name), "labels": {"cnpg.io/reload": "true"}},
         "type": "kubernetes.io/basic-auth",
         "data": {
             key: base64.b64encode(value.encode()).decode()
-            for key, value in (("username", required(spec).owner), ("password", password))
+            for key, value in (("username", role), ("password", password))
         },
     }
 
@@ -159,7 +164,7 @@ def image_catalog(spec: EnvironmentSpec, target: Target) -> Json:
 
 
 def object_store(spec: EnvironmentSpec, target: Target, destination: str) -> Json:
-    """Where the plugin archives to, with whose identity, and for how long."""
+    """Return where the plugin archives to, with whose identity, and for how long."""
     backup = required(spec).backup
     compressed = {} if backup.compression == "none" else {"compression": backup.compression}
     return {
@@ -290,8 +295,24 @@ def postgres_cluster(spec: EnvironmentSpec, target: Target, client_id: str, node
         ]
     if (host := public_name(spec, target)) is not None:
         wanted["certificates"] = {"serverAltDNSNames": [host]}
+    managed: Json = {}
     if services := _load_balancers(spec, target, node_group):
-        wanted["managed"] = {"services": {"additional": services}}
+        managed["services"] = {"additional": services}
+    if database.roles:
+        managed["roles"] = [
+            {
+                "name": role.name,
+                "ensure": "present",
+                "login": True,
+                "inherit": True,
+                "connectionLimit": -1,
+                "inRoles": list(role.in_roles),
+                "passwordSecret": {"name": role_secret(role.name)},
+            }
+            for role in database.roles
+        ]
+    if managed:
+        wanted["managed"] = managed
     return {
         "apiVersion": POSTGRES_API,
         "kind": "Cluster",

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +28,7 @@ from aks_postgres.arm.credentials import token_for
 from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
-from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, unreadable
+from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, no_number, unreadable
 from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.yaml_text import yaml_documents
@@ -108,7 +109,7 @@ class KubernetesApi:
                 None, "NoAnswer", clean(f"{type(error).__name__} {error}")
             ) from None
         try:
-            found = json.loads(data)
+            found = json.loads(data, parse_constant=no_number)
         except (ValueError, RecursionError):
             found = None
         if self.azure.recording:
@@ -277,7 +278,7 @@ class KubernetesApi:
         )
 
     async def path_of(self, body: Json) -> str:
-        """Where an object lives, by the API server's own list of its types."""
+        """Return where an object lives, by the API server's own list of its types."""
         version = body["apiVersion"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         async with self._discovery:  # objects applied side by side ask once
@@ -362,12 +363,16 @@ class KubernetesApi:
             raise TimeoutError(f"{label}: {late}") from None
 
 
+# A POST that changes nothing: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/
+_TOKEN_REQUEST = re.compile(r"/api/v1/namespaces/[^/]+/serviceaccounts/[^/]+/token")
+
+
 @asynccontextmanager
 async def _through_the_gate(
     gate: Gate, method: str, path: str, headers: dict[str, str]
 ) -> AsyncIterator[None]:
     """Let a read pass; let a write pass as the gate says, with an ID that the API server's audit log shows."""
-    if method == "GET":
+    if method == "GET" or (method == "POST" and _TOKEN_REQUEST.fullmatch(path)):
         yield
         return
     headers["Audit-ID"] = str(uuid.uuid4())
@@ -376,7 +381,7 @@ async def _through_the_gate(
 
 
 def _is_somebody_elses(status: int, data: bytes) -> bool:
-    """Whether an error without a Status object is a proxy's or a gateway's, and says nothing of the cluster.
+    """Return whether an error without a Status object is a proxy's or a gateway's, and says nothing of the cluster.
 
     Below 500 the API server sends one with every error, but for a path that it has nothing at: Go's own line of text
     (https://pkg.go.dev/net/http#NotFound). Whatever else passes by itself is left to its status.
@@ -392,15 +397,22 @@ def _date_of(header: str | None) -> datetime | None:
 
 
 def object_problem(found: Json, path: str) -> str:
-    """What is wrong with the answer to a read of one object; empty if nothing is."""
-    metadata, name = found.get("metadata"), unquote(path).rstrip("/").rpartition("/")[2]
-    if not isinstance(metadata, dict) or metadata.get("name") != name:
-        return f"a JSON object that isn't {name}: its kind is {clean(str(found.get('kind') or 'not said'))}"
+    """Return what is wrong with the answer to a read of one object; empty if nothing is."""
+    *above, plural, name = unquote(path).strip("/").split("/")
+    metadata, kind = found.get("metadata"), str(found.get("kind") or "not said")
+    if (
+        not isinstance(metadata, dict)
+        or metadata.get("name") != name
+        # All but the ending: a Policy is one of the policies.
+        or not plural.casefold().startswith(kind.casefold()[:-1])
+        or _is_elsewhere(metadata, [*above, plural, name])
+    ):
+        return f"a JSON object that isn't {name}: its kind is {clean(kind)}"
     return _metadata_problem(found) or _parts_problem(found)
 
 
 def list_problem(page: Json, path: str, kind: str) -> str:
-    """What is wrong with a page of a list; empty if nothing is.
+    """Return what is wrong with a page of a list; empty if nothing is.
 
     https://kubernetes.io/docs/reference/using-api/api-concepts/#collections
 
@@ -427,9 +439,18 @@ def list_problem(page: Json, path: str, kind: str) -> str:
             return f"the {kind}List holds something that is no object of Kubernetes'"
         if item.get("kind", kind) != kind or item.get("apiVersion", version) != version:
             return f"the {kind}List holds an object of another kind"
+        if _is_elsewhere(item["metadata"], parts):
+            return f"the {kind}List holds an object of another namespace"
         if problem := _metadata_problem(item) or _parts_problem(item):
             return f"the {kind}List holds {problem}"
     return ""
+
+
+def _is_elsewhere(metadata: Json, parts: list[str]) -> bool:
+    """Return whether an object is in another namespace than the path that was asked for, in its parts."""
+    if "namespaces" not in parts[:-2]:
+        return False
+    return metadata.get("namespace") != parts[parts.index("namespaces") + 1]
 
 
 def _metadata_problem(item: Json) -> str:
@@ -448,14 +469,16 @@ def _metadata_problem(item: Json) -> str:
 
 
 def _parts_problem(item: Json) -> str:
-    """What is wrong with spec and status; their insides are up to whoever reads them."""
+    """Return what is wrong with spec and status; their insides are up to whoever reads them."""
     for part in ("spec", "status"):
         if not isinstance(item.get(part), dict | None):
             return f"an object whose {part} is no JSON object"
     conditions = (item.get("status") or {}).get("conditions")
     if not isinstance(conditions, list | None) or not all(
-        isinstance(one, dict) and isinstance(one.get("type"), str) and isinstance(one.get("status"), str)
-        for one in conditions or []
+        isinstance(condition, dict)
+        and isinstance(condition.get("type"), str)
+        and isinstance(condition.get("status"), str)
+        for condition in conditions or []
     ):
         return "an object whose conditions aren't conditions"
     return ""
@@ -499,8 +522,8 @@ async def kubeconfig_with_token(azure: Azure, resource_group: str, cluster: str)
     if not _is_by_entra(user):
         return found
     (config,) = yaml_documents(found)
-    for one in config["users"]:
-        one["user"] = {"token": await _entra_token(azure)}
+    for entry in config["users"]:
+        entry["user"] = {"token": await _entra_token(azure)}
     return json.dumps(config).encode()
 
 
@@ -548,7 +571,10 @@ async def kubernetes_api(azure: Azure, resource_group: str, cluster: str) -> Asy
     with _certificate_files(user) as (certificate, key):
         configuration.cert_file, configuration.key_file = certificate, key
         # Looked for with getattr by the client; its session makes every request from this class.
-        configuration.client_session_kwargs = {"request_class": GatedRequest}
+        configuration.client_session_kwargs = {
+            "request_class": GatedRequest,
+            "trace_configs": [_no_redirects()],
+        }
         client = ApiClient(configuration)
     try:
         yield KubernetesApi(azure, client, cluster, by_entra=_is_by_entra(user))
@@ -558,6 +584,18 @@ async def kubernetes_api(azure: Azure, resource_group: str, cluster: str) -> Asy
         raise
     finally:
         await client.close()  # type: ignore[no-untyped-call]
+
+
+def _no_redirects() -> aiohttp.TraceConfig:
+    """Lets no answer send a request elsewhere: its body goes along, and with a Secret's a password."""
+
+    async def refuse(_session: object, _context: object, params: aiohttp.TraceRequestRedirectParams) -> None:
+        host = urlsplit(params.response.headers.get("Location", "")).hostname or "itself"
+        raise ArmFault(None, "NotKubernetes", clean(f"status {params.response.status}, a redirect to {host}"))
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    return config
 
 
 def proxy_for(url: str) -> str | None:

@@ -5,10 +5,19 @@ https://learn.microsoft.com/rest/api/storagerp/storage-accounts
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+from aks_postgres.arm.error_codes import RULES
+from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.kind import Kind
-from aks_postgres.arm.responses import Json
+from aks_postgres.arm.responses import Json, clean
+from aks_postgres.spec.clouds import ZONE_SUFFIX
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import resource_tags
+
+if TYPE_CHECKING:
+    from aks_postgres.arm.client import Azure
 
 KIND = Kind(
     "Microsoft.Storage/storageAccounts",
@@ -29,6 +38,31 @@ KIND = Kind(
     owned=lambda names, _: (names.storage_account,) if names.backup_group == names.resource_group else (),
     step="storage account",
 )
+
+
+def blob_endpoint(azure: Azure, live: Json) -> str:
+    """Return where ARM says that an account's blobs are; the backups, and tokens for them, go there.
+
+    https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints
+
+    Raises:
+        AzureRefused: that isn't Azure Storage, nor the host of ARM itself, as a sandbox's is.
+    """
+    given = live["properties"]["primaryEndpoints"]["blob"]
+    if not isinstance(given, str):  # of an account that is only planned
+        return cast("str", given)
+    url, name = urlsplit(given), str(live["name"])
+    host = (url.hostname or "").casefold()
+    is_azures = (
+        host == f"{name}.blob.{azure.facts.storage_suffix}"
+        or (host.startswith(f"{name}.z") and host.endswith(f".blob.{ZONE_SUFFIX}"))
+        or host == urlsplit(azure.endpoint).hostname
+    )
+    if url.scheme != "https" or not is_azures:
+        label, code = f"storage account {name}", "ForeignHost"
+        message = f"{label}: ARM says that its blobs are at {clean(given)}, which isn't Azure Storage."
+        raise AzureRefused(message, code, way_out=RULES[code].advice)
+    return given
 
 
 def desired(spec: EnvironmentSpec, live: Json | None = None) -> Json:

@@ -74,6 +74,8 @@ CLASS_NAMES = {
 }
 _IDENTIFIER = r"^[a-z_][a-z0-9_]{0,62}$"
 _RESERVED_NAMES = ("postgres", "template0", "template1", "streaming_replica")
+# https://www.postgresql.org/docs/current/predefined-roles.html
+_BEYOND_THE_DATABASE = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
 # github.com/robfig/cron with seconds, as CloudNativePG reads it.
 _CRON = re.compile(r"[0-9*/,?LW#A-Za-z-]+( [0-9*/,?LW#A-Za-z-]+){5}")
 
@@ -330,6 +332,42 @@ class DatabaseComponentsSpec(DatabaseModel):
         return sha256
 
 
+class DatabaseRoleSpec(DatabaseModel):
+    """A role of the database beside the owner."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z]([a-z0-9_]{0,61}[a-z0-9])?$",
+            description="Name of the role. Its password is made once, into the Secret db-role-{name}.",
+            json_schema_extra=at(0),
+        ),
+    ]
+    in_roles: Annotated[
+        list[str],
+        Field(
+            max_length=20,
+            description="Roles that it is a member of, such as pg_read_all_data.",
+            json_schema_extra=at(1),
+        ),
+    ] = []
+
+    @field_validator("name")
+    @classmethod
+    def _name_of_its_own(cls, name: str) -> str:
+        return _own_role(name)
+
+    @field_validator("in_roles")
+    @classmethod
+    def _harmless(cls, roles: list[str]) -> list[str]:
+        for role in roles:
+            if not re.fullmatch(_IDENTIFIER, role) or role in _RESERVED_NAMES:
+                raise ValueError(f"{role!r} is no role that another can be a member of here")
+            if role in _BEYOND_THE_DATABASE:
+                raise ValueError(f"{role!r} reaches files and programs of the server's pod; leave it out")
+        return roles
+
+
 class DatabaseSpec(DatabaseModel):
     """A highly available PostgreSQL cluster; an environment without this group has none."""
 
@@ -440,9 +478,18 @@ class DatabaseSpec(DatabaseModel):
             json_schema_extra=at(13),
         ),
     ] = "app"
-    backup: Annotated[DatabaseBackupSpec, Field(json_schema_extra=at(14))] = DatabaseBackupSpec()
-    access: Annotated[DatabaseAccessSpec, Field(json_schema_extra=at(15))] = DatabaseAccessSpec()
-    components: Annotated[DatabaseComponentsSpec, Field(json_schema_extra=at(16))] = DatabaseComponentsSpec()
+    roles: Annotated[
+        list[DatabaseRoleSpec],
+        Field(
+            max_length=50,
+            description="Roles beside the owner that may log in. One that is taken out of the spec stays in "
+            "PostgreSQL.",
+            json_schema_extra=at(14),
+        ),
+    ] = []
+    backup: Annotated[DatabaseBackupSpec, Field(json_schema_extra=at(15))] = DatabaseBackupSpec()
+    access: Annotated[DatabaseAccessSpec, Field(json_schema_extra=at(16))] = DatabaseAccessSpec()
+    components: Annotated[DatabaseComponentsSpec, Field(json_schema_extra=at(17))] = DatabaseComponentsSpec()
 
     @field_validator("image")
     @classmethod
@@ -512,10 +559,18 @@ class DatabaseSpec(DatabaseModel):
 
     @field_validator("owner")
     @classmethod
-    def _own_role(cls, owner: str) -> str:
-        if owner.startswith(("pg_", "cnpg_")) or owner in _RESERVED_NAMES:
-            raise ValueError(f"{owner!r} belongs to PostgreSQL or the operator; choose another name")
-        return owner
+    def _owner_of_its_own(cls, owner: str) -> str:
+        return _own_role(owner)
+
+    @field_validator("roles")
+    @classmethod
+    def _roles_once(cls, roles: list[DatabaseRoleSpec], info: ValidationInfo) -> list[DatabaseRoleSpec]:
+        names = [role.name for role in roles]
+        if len(set(names)) < len(names):
+            raise ValueError("each role once")
+        if info.data.get("owner") in names:
+            raise ValueError(f"{info.data['owner']!r} is database.owner; leave it out")
+        return roles
 
     @property
     def is_synchronous(self) -> bool:
@@ -533,8 +588,14 @@ class DatabaseSpec(DatabaseModel):
         return int(self.postgres_version.partition(".")[0])
 
 
+def _own_role(name: str) -> str:
+    if name.startswith(("pg_", "cnpg_")) or name in _RESERVED_NAMES:
+        raise ValueError(f"{name!r} belongs to PostgreSQL or the operator; choose another name")
+    return name
+
+
 def parameter_problem(name: str) -> str | None:
-    """Why a PostgreSQL parameter can't be given, or None if it can."""
+    """Return why a PostgreSQL parameter can't be given, or None if it can."""
     folded = name.casefold()
     if folded != name or not re.fullmatch(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?", name):
         return f"{name!r} is no parameter's name: small letters, digits and _, such as max_connections"
@@ -548,7 +609,7 @@ def parameter_problem(name: str) -> str | None:
 
 
 def database_problem(database: DatabaseSpec, *, most_nodes: int, zones: int) -> str | None:
-    """What of the database doesn't fit the node pool that runs it, or None if it fits.
+    """Return what of the database doesn't fit the node pool that runs it, or None if it fits.
 
     Args:
         database: the group.

@@ -24,8 +24,8 @@ from aks_postgres.resources import public_ip
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.managed_cluster import gone_cluster
 from aks_postgres.resources.power_state import is_stopped, start_cluster_command
-from aks_postgres.spec.names import Names
-from aks_postgres.tear_down.live_data import ClusterData, judge_data
+from aks_postgres.tear_down.archives import read_archives
+from aks_postgres.tear_down.live_data import ClusterData, archives_of, judge_data
 from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster
 from aks_postgres.tear_down.second_look import hidden_claims
 
@@ -48,6 +48,7 @@ async def what_goes_along(
     *,
     going: Collection[str],
     lets_go: bool,
+    tenant_id: str,
 ) -> tuple[list[Finding], list[Finding]]:
     """What goes with a generation's cluster: foreign things among its nodes, and data; also what keeps us from knowing.
 
@@ -57,6 +58,7 @@ async def what_goes_along(
         backup_age_min: how old the newest backup may be.
         going: names of the groups that Azure is deleting.
         lets_go: whether the data may go.
+        tenant_id: the subscription's tenant.
     """
     names = target.names
     clusters = azure.container_service.managed_clusters
@@ -80,7 +82,8 @@ async def what_goes_along(
     if lets_go and not judge(None):
         return [], []
     label = f"AKS cluster {names.cluster}"
-    data, now, unknown = None, None, ""
+    data, now, archives, unknown = None, None, {}, ""
+    accounts, ways = ({}, {}) if lets_go else await _blob_endpoints(azure, backup_accounts)
     if is_stopped(live):
         command = start_cluster_command(names.resource_group, names.cluster)
         unknown = f"{label} is stopped. Start it ({command})"
@@ -89,7 +92,11 @@ async def what_goes_along(
         )
     else:
         try:
-            data, now = await _objects_of(azure, names)
+            async with kubernetes_api(azure, names.resource_group, names.cluster) as api:
+                data, now = await _objects_of(api)
+                if not lets_go:
+                    wanted = archives_of(data, now=now, backup_age_min=backup_age_min, accounts=accounts)
+                    archives = await read_archives(api, wanted, ways, tenant_id)
         except (ProvisioningError, ArmFault) as error:
             help_ = (
                 "Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds this "
@@ -110,49 +117,48 @@ async def what_goes_along(
         now=now,
         backup_age_min=backup_age_min,
         node_group=node_group,
-        accounts=await _blob_endpoints(azure, backup_accounts),
+        accounts=accounts,
+        archives=archives,
     )
 
 
-async def _objects_of(azure: Azure, names: Names) -> tuple[ClusterData, datetime]:
+async def _objects_of(api: KubernetesApi) -> tuple[ClusterData, datetime]:
     """The objects of a cluster that tell what goes with it, and its API server's time."""
-    async with kubernetes_api(azure, names.resource_group, names.cluster) as api:
-        await _reach(api)
-        found = await all_ended(
-            [
-                _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", "Cluster", CLUSTERS_CRD),
-                _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", "Backup", BACKUPS_CRD),
-                _everywhere(api, "/apis/barmancloud.cnpg.io/v1/objectstores", "ObjectStore", STORES_CRD),
-                _everywhere(api, "/api/v1/persistentvolumeclaims", "PersistentVolumeClaim"),
-                _everywhere(api, "/api/v1/persistentvolumes", "PersistentVolume"),
-                _everywhere(api, f"{_SNAPSHOTS}/volumesnapshots", "VolumeSnapshot", SNAPSHOTS_CRD),
-                _everywhere(
-                    api, f"{_SNAPSHOTS}/volumesnapshotcontents", "VolumeSnapshotContent", CONTENTS_CRD
-                ),
-                _everywhere(api, "/api/v1/services", "Service"),
-                _everywhere(api, "/api/v1/nodes", "Node"),
-            ]
-        )
-        if api.time is None:
-            raise ArmFault(None, "NoDate", "its answers have no readable Date, so no age can be told")
-        return ClusterData(*found), api.time
+    await _reach(api)
+    found = await all_ended(
+        [
+            _everywhere(api, "/apis/postgresql.cnpg.io/v1/clusters", "Cluster", CLUSTERS_CRD),
+            _everywhere(api, "/apis/postgresql.cnpg.io/v1/backups", "Backup", BACKUPS_CRD),
+            _everywhere(api, "/apis/barmancloud.cnpg.io/v1/objectstores", "ObjectStore", STORES_CRD),
+            _everywhere(api, "/api/v1/persistentvolumeclaims", "PersistentVolumeClaim"),
+            _everywhere(api, "/api/v1/persistentvolumes", "PersistentVolume"),
+            _everywhere(api, f"{_SNAPSHOTS}/volumesnapshots", "VolumeSnapshot", SNAPSHOTS_CRD),
+            _everywhere(api, f"{_SNAPSHOTS}/volumesnapshotcontents", "VolumeSnapshotContent", CONTENTS_CRD),
+            _everywhere(api, "/api/v1/services", "Service"),
+            _everywhere(api, "/api/v1/nodes", "Node"),
+        ]
+    )
+    if api.time is None:
+        raise ArmFault(None, "NoDate", "its answers have no readable Date, so no age can be told")
+    return ClusterData(*found), api.time
 
 
-async def _blob_endpoints(azure: Azure, backup_accounts: Sequence[BackupAccount]) -> dict[str, bool]:
-    """The blob endpoints of the accounts that are there, and whether each is to be deleted."""
+async def _blob_endpoints(
+    azure: Azure, backup_accounts: Sequence[BackupAccount]
+) -> tuple[dict[str, bool], dict[str, str]]:
+    """The blob endpoints of the accounts that are there, whether each is to be deleted, and how each is reached."""
     get = azure.storage.storage_accounts.get_properties
-    found = {}
-    for backup_account in backup_accounts:
-        live = await read(
-            f"storage account {backup_account.name}", get, backup_account.group, backup_account.name
-        )
+    found: dict[str, bool] = {}
+    ways: dict[str, str] = {}
+    for account in backup_accounts:
+        live = await read(f"storage account {account.name}", get, account.group, account.name)
         # Also under its public name, which is what a backup would name.
-        found[f"https://{backup_account.name}.blob.{azure.facts.storage_suffix}/"] = (
-            backup_account.wanted or live is None
-        )
+        public = f"https://{account.name}.blob.{azure.facts.storage_suffix}/"
+        found[public] = account.wanted or live is None
         if endpoint := (((live or {}).get("properties") or {}).get("primaryEndpoints") or {}).get("blob"):
-            found[str(endpoint)] = backup_account.wanted
-    return found
+            found[str(endpoint)] = account.wanted
+            ways |= {public: str(endpoint), str(endpoint): str(endpoint)}
+    return found, ways
 
 
 async def _reach(api: KubernetesApi) -> None:

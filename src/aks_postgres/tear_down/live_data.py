@@ -1,8 +1,9 @@
 """Whether a cluster holds data that nobody could get back: judged from what its API server says, without a network.
 
-A Postgres cluster is safe when a base backup of it is fresh, stands in an object store known to be outside the
-cluster, and its WAL archiving works now: when the last WAL file was archived isn't in Kubernetes' API
-(https://cloudnative-pg.io/documentation/current/wal_archiving/ - at most five minutes of changes are under way).
+A Postgres cluster is safe when a base backup of it is fresh, all of it is among the blobs of a container known to be
+outside the cluster, with the WAL that it needs (`archive_check`), and its WAL archiving works now. When the last WAL
+file was archived isn't in Kubernetes' API (https://cloudnative-pg.io/documentation/current/wal_archiving/ - at most
+five minutes of changes are under way). What Kubernetes says alone proves nothing.
 Backups as volume snapshots go with the cluster's own resource group
 (https://cloudnative-pg.io/documentation/current/appendixes/backup_volumesnapshot/) and prove nothing.
 What isn't known proves nothing either.
@@ -10,7 +11,7 @@ What isn't known proves nothing either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.errors import Finding
+from aks_postgres.tear_down.archive_check import NOT_READ, Archive, BackupInfo, why_incomplete
 
 # A clock that runs ahead by more than this isn't a clock but a wrong date.
 _AHEAD = timedelta(minutes=5)
@@ -25,6 +27,8 @@ _CLUSTERS_GROUP = "postgresql.cnpg.io/"
 # https://cloudnative-pg.io/plugin-barman-cloud/docs/usage/
 BARMAN_PLUGIN = "barman-cloud.cloudnative-pg.io"
 _DISK_DRIVER = "disk.csi.azure.com"
+# Of each Postgres cluster, that are looked for among the blobs.
+_MOST_BACKUPS = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,41 @@ class ClusterData:
     nodes: Sequence[Json] = ()
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Where a Postgres cluster archives, and which of its backups are to be looked for there."""
+
+    namespace: str
+    cluster: str
+    destination: str
+    server: str
+    backup_ids: tuple[str, ...]
+
+
+def archives_of(
+    data: ClusterData, *, now: datetime, backup_age_min: int, accounts: Mapping[str, bool]
+) -> list[Wanted]:
+    """Return where to look for the backups that could prove a Postgres cluster, if the blobs say so too."""
+    return [
+        Wanted(*_key(cluster), *place, backup_ids)
+        for cluster in data.clusters
+        if (place := _place(cluster, data.object_stores))
+        if (backup_ids := _candidates(cluster, data, now, backup_age_min, accounts))
+    ]
+
+
+def _candidates(
+    cluster: Json, data: ClusterData, now: datetime, backup_age_min: int, accounts: Mapping[str, bool]
+) -> tuple[str, ...]:
+    oldest = now - timedelta(minutes=backup_age_min)
+    found = [
+        (stopped, str(_at(backup, "status", "backupId") or ""))
+        for backup, stopped in _completed(cluster, data)
+        if oldest <= stopped <= now + _AHEAD and _doubt(cluster, backup, data.object_stores, accounts) is None
+    ]
+    return tuple(one for _, one in sorted(found, reverse=True) if one)[:_MOST_BACKUPS]
+
+
 def judge_data(
     data: ClusterData,
     *,
@@ -49,6 +88,7 @@ def judge_data(
     backup_age_min: int,
     node_group: str,
     accounts: Mapping[str, bool],
+    archives: Mapping[Wanted, Archive],
 ) -> list[Finding]:
     """Name every Postgres cluster without a proven backup, and every volume or snapshot that belongs to none.
 
@@ -58,13 +98,15 @@ def judge_data(
         backup_age_min: how old the newest backup may be, in minutes.
         node_group: name of the group that goes with the cluster.
         accounts: blob endpoints of this environment's backup accounts, and whether each is being deleted.
+        archives: what is at the places that `archives_of` names.
 
     Returns:
         What stands against it; `take_inventory` ends each way out by the word that lets the data go.
     """
     problems = []
+    seen = {(item.namespace, item.cluster): (item, archive) for item, archive in archives.items()}
     for cluster in data.clusters:
-        reasons = _unproven(cluster, data, now, backup_age_min, accounts)
+        reasons = _unproven(cluster, data, now, backup_age_min, accounts, seen.get(_key(cluster)))
         if reasons:
             problems.append(
                 Finding(
@@ -73,7 +115,7 @@ def judge_data(
                     f"--namespace {cluster['metadata']['namespace']}).",
                 )
             )
-    owners = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "uid")) for one in data.clusters}
+    owners = {(_at(item, "metadata", "namespace"), _at(item, "metadata", "uid")) for item in data.clusters}
     for claim in data.claims:
         if not _belongs_to(claim, owners):
             size = _at(claim, "spec", "resources", "requests", "storage") or "?"
@@ -104,7 +146,7 @@ def judge_data(
                 "Save what is in it and delete it.",
             )
         )
-    taken = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "name")) for one in data.snapshots}
+    taken = {(_at(item, "metadata", "namespace"), _at(item, "metadata", "name")) for item in data.snapshots}
     for content in data.snapshot_contents:
         reference = _at(content, "spec", "volumeSnapshotRef")
         if (_at(reference, "namespace"), _at(reference, "name")) not in taken:
@@ -118,11 +160,9 @@ def judge_data(
     return problems
 
 
-def _unproven(
-    cluster: Json, data: ClusterData, now: datetime, backup_age_min: int, accounts: Mapping[str, bool]
-) -> list[str]:
-    reasons, doubts = [], []
-    ended = []
+def _completed(cluster: Json, data: ClusterData) -> Iterator[tuple[Json, datetime]]:
+    """The backups that the operator calls completed, of this very cluster, and when each ended."""
+    made = _time(_at(cluster, "metadata", "creationTimestamp"))
     for backup in data.backups:
         if (_at(backup, "metadata", "namespace"), _at(backup, "spec", "cluster", "name")) != _key(cluster):
             continue
@@ -130,27 +170,43 @@ def _unproven(
             continue
         stopped = _time(_at(backup, "status", "stoppedAt"))
         # One of an earlier cluster of the same name says nothing about this one's data.
-        made = _time(_at(cluster, "metadata", "creationTimestamp"))
-        if stopped is None or made is None or stopped < made:
-            continue
+        if stopped is not None and made is not None and stopped >= made:
+            yield backup, stopped
+
+
+def _unproven(
+    cluster: Json,
+    data: ClusterData,
+    now: datetime,
+    backup_age_min: int,
+    accounts: Mapping[str, bool],
+    seen: tuple[Wanted, Archive] | None,
+) -> list[str]:
+    reasons, doubts = [], []
+    ended, proven = [], False
+    for backup, stopped in _completed(cluster, data):
         doubt = (
             f"ended in the future, at {stopped.isoformat()}"
             if stopped > now + _AHEAD
             else _doubt(cluster, backup, data.object_stores, accounts)
         )
+        if not doubt:
+            ended.append(stopped)
+            if now - stopped > timedelta(minutes=backup_age_min):
+                continue
+            doubt = _doubt_of_blobs(cluster, backup, data.object_stores, seen)
+            proven = proven or doubt is None
         if doubt:
             doubts.append(f"backup {_at(backup, 'metadata', 'name')} {clean(doubt)}")
-        else:
-            ended.append(stopped)
+    why = f" ({'; '.join(doubts[:3])})" if doubts else ""
     if not ended:
-        why = f" ({'; '.join(doubts[:3])})" if doubts else ""
         reasons.append(f"it has no completed backup in object storage outside the cluster{why}")
-    else:
-        age_min = (now - max(ended)).total_seconds() / 60
-        if age_min > backup_age_min:
-            reasons.append(
-                f"its newest completed backup is {age_min:.0f} minutes old, and {backup_age_min} are allowed"
-            )
+    elif (age_min := (now - max(ended)).total_seconds() / 60) > backup_age_min:
+        reasons.append(
+            f"its newest completed backup is {age_min:.0f} minutes old, and {backup_age_min} are allowed"
+        )
+    elif not proven:
+        reasons.append(f"it has no backup that the blobs show too{why}")
     conditions = _at(cluster, "status", "conditions")
     archiving = next(
         (
@@ -172,7 +228,7 @@ def _unproven(
 def _doubt(
     cluster: Json, backup: Json, object_stores: Sequence[Json], accounts: Mapping[str, bool]
 ) -> str | None:
-    """Why a completed backup proves nothing; None if it does."""
+    """Return why a completed backup proves nothing; None if it does."""
     said = [value for part in ("spec", "status") if (value := _at(backup, part, "method")) is not None]
     methods = set(map(str, said)) or {"barmanObjectStore"}
     if methods == {"barmanObjectStore"}:
@@ -184,7 +240,7 @@ def _doubt(
         plugin = _at(backup, "spec", "pluginConfiguration", "name")
         if plugin != BARMAN_PLUGIN:
             return f"was made by an unknown plugin, {plugin}"
-        stores = [_plugin_store(cluster, object_stores)]
+        stores = [_at(_plugin_store(cluster, object_stores), "spec", "configuration")]
     elif methods == {"volumeSnapshot"}:
         return "is a volume snapshot, which goes with the cluster"
     else:
@@ -198,17 +254,64 @@ def _doubt(
     return None
 
 
-def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
-    """The configuration of the ObjectStore that the cluster's plugin archives to, None if it isn't known."""
+def _doubt_of_blobs(
+    cluster: Json, backup: Json, object_stores: Sequence[Json], seen: tuple[Wanted, Archive] | None
+) -> str | None:
+    """Return why the container doesn't show a completed backup; None if it does, and the ObjectStore agrees."""
+    backup_id = str(_at(backup, "status", "backupId") or "")
+    if not backup_id:
+        return "has no ID, so nothing tells which blobs are its own"
+    archive = NOT_READ
+    if seen is not None and backup_id in seen[0].backup_ids:
+        archive = seen[1]
+    if doubt := why_incomplete(archive, backup_id, str(_at(cluster, "status", "systemID") or "")):
+        return doubt
+    info = BackupInfo.of(archive.infos[backup_id])
+    assert info is not None
+    if _at(backup, "spec", "method") != "plugin":
+        return None
+    # https://cloudnative-pg.io/plugin-barman-cloud/docs/plugin-barman-cloud.v1/#recoverywindow
+    assert seen is not None
+    window = _at(_plugin_store(cluster, object_stores), "status", "serverRecoveryWindow", seen[0].server)
+    first, last = (
+        _time(_at(window, name)) for name in ("firstRecoverabilityPoint", "lastSuccessfulBackupTime")
+    )
+    end = _time(info.end_time)
+    # The plugin writes whole seconds, all of them barman's.
+    if end is None or first is None or last is None or not first <= end < last + timedelta(seconds=1):
+        return f"isn't among those that the ObjectStore's status knows as {clean(seen[0].server)}"
+    return None
+
+
+def _place(cluster: Json, object_stores: Sequence[Json]) -> tuple[str, str] | None:
+    """Return where a cluster archives, and as whom: by its plugin, or else in-tree."""
+    plugins = _plugins(cluster)
+    if plugins:
+        path = _at(_plugin_store(cluster, object_stores), "spec", "configuration", "destinationPath")
+        server = _at(plugins[0], "parameters", "serverName")
+    else:
+        store = _at(cluster, "spec", "backup", "barmanObjectStore")
+        path, server = _at(store, "destinationPath"), _at(store, "serverName")
+    if not isinstance(path, str) or not path:
+        return None
+    return path, str(server or _key(cluster)[1])
+
+
+def _plugins(cluster: Json) -> list[Json]:
     plugins = _at(cluster, "spec", "plugins")
-    names = [
-        _at(one, "parameters", "barmanObjectName")
+    return [
+        one
         for one in (plugins if isinstance(plugins, list) else [])
         if _at(one, "name") == BARMAN_PLUGIN and _at(one, "enabled") in (None, True)
     ]
+
+
+def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
+    """The ObjectStore that the cluster's plugin archives to, None if it isn't known."""
+    names = [_at(plugin, "parameters", "barmanObjectName") for plugin in _plugins(cluster)]
     namespace = _key(cluster)[0]
     found = [
-        _at(store, "spec", "configuration")
+        store
         for store in object_stores
         if len(names) == 1
         and (_at(store, "metadata", "namespace"), _at(store, "metadata", "name")) == (namespace, names[0])
@@ -217,7 +320,7 @@ def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
 
 
 def judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
-    """What is doubtful about where backups go; None if they are in an account that is kept."""
+    """Return what is doubtful about where backups go; None if they are in an account that is kept."""
     if not isinstance(path, str) or not path:
         return "has no known destination"
     for endpoint, is_doomed in accounts.items():
@@ -235,7 +338,7 @@ def judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
 
 
 def _blob_hosts(accounts: Mapping[str, bool]) -> set[str]:
-    """What the names of blob storage end with in this cloud: its own account's does, as any account's.
+    """Return what the names of blob storage end with in this cloud: its own account's does, as any account's.
 
     https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints
     """
@@ -245,20 +348,20 @@ def _blob_hosts(accounts: Mapping[str, bool]) -> set[str]:
 
 
 def _belongs_to(claim: Json, owners: set[tuple[Any, Any]]) -> bool:
-    """Whether a Postgres cluster that is there owns the claim: by reference, as anyone may write a label."""
+    """Return whether a Postgres cluster that is there owns the claim: by reference, as anyone may write a label."""
     references = _at(claim, "metadata", "ownerReferences")
     namespace = _at(claim, "metadata", "namespace")
     return any(
-        _at(one, "kind") == "Cluster"
-        and str(_at(one, "apiVersion")).startswith(_CLUSTERS_GROUP)
-        and bool(_at(one, "uid"))
-        and (namespace, _at(one, "uid")) in owners
-        for one in (references if isinstance(references, list) else [])
+        _at(reference, "kind") == "Cluster"
+        and str(_at(reference, "apiVersion")).startswith(_CLUSTERS_GROUP)
+        and bool(_at(reference, "uid"))
+        and (namespace, _at(reference, "uid")) in owners
+        for reference in (references if isinstance(references, list) else [])
     )
 
 
 def _goes_with(volume: Json, node_group: str) -> bool:
-    """Whether the disk of a volume goes with the node group; where it is unknown, it does."""
+    """Return whether the disk of a volume goes with the node group; where it is unknown, it does."""
     if _at(volume, "spec", "csi", "driver") != _DISK_DRIVER:
         return True
     parts = str(_at(volume, "spec", "csi", "volumeHandle")).casefold().split("/")
@@ -266,7 +369,7 @@ def _goes_with(volume: Json, node_group: str) -> bool:
 
 
 def _at(item: Any, *path: str) -> Any:
-    """What is at a path; None where a part of it is missing or no object."""
+    """Return what is at a path; None where a part of it is missing or no object."""
     for part in path:
         item = item.get(part) if isinstance(item, dict) else None
     return item

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
 
 from azure_sandbox.kubernetes.controllers.postgres import bodies, installed, words
 
@@ -56,6 +59,7 @@ class Report:
                 "clientCASecret": f"{self._work.name}-ca",
                 "replicationTLSSecret": f"{self._work.name}-replication",
                 "serverAltDNSNames": list(bodies.server_names(cluster)),
+                "expirations": self._expirations(),
             },
             "managedRolesStatus": {},
             "topology": self._topology(),
@@ -101,6 +105,20 @@ class Report:
         if len(names) == wanted or status.get("phase") == words.HEALTHY:
             self._work.phase(words.WAITING, "Some instances are not yet active. Please wait.")
         self._work.set_condition("Ready", "False", "ClusterIsNotReady", "Cluster Is Not Ready")
+
+    def _expirations(self) -> Json:
+        """When each certificate ends, in Go's words for a time, as the operator's cluster_pki.go writes it."""
+        found = {}
+        for kind, key in (("ca", "ca.crt"), ("server", "tls.crt"), ("replication", "tls.crt")):
+            name = f"{self._work.name}-{kind}"
+            secret = self._work.store.get("secrets", self._work.namespace, name) or {}
+            try:
+                pem = base64.b64decode((secret.get("data") or {})[key])
+                end = x509.load_pem_x509_certificate(pem).not_valid_after_utc
+            except (KeyError, ValueError):
+                continue
+            found[name] = f"{end:%Y-%m-%d %H:%M:%S} +0000 UTC"
+        return found
 
     def _topology(self) -> Json:
         zones: Json = {}
