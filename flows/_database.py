@@ -77,7 +77,7 @@ async def _value(given: Any) -> Any:
 
 def _steps(*given: Any) -> list[Step[Any]]:
     """Those that are under way; what was read is done."""
-    return [one for one in given if isinstance(one, Step)]
+    return [step for step in given if isinstance(step, Step)]
 
 
 @dataclass(frozen=True)

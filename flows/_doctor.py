@@ -149,7 +149,7 @@ async def _preflight(azure: Azure, spec: EnvironmentSpec) -> list[Check]:
 
 
 def _known_of(spec: EnvironmentSpec, looked: Looked, by_area: dict[str, Findings]) -> list[Check]:
-    """What only the target says: providers, and when versions end."""
+    """Return what only the target says: providers, and when versions end."""
     assert looked.target is not None
     missing = looked.target.missing_providers
     if missing:
@@ -169,7 +169,7 @@ def _known_of(spec: EnvironmentSpec, looked: Looked, by_area: dict[str, Findings
 
 
 def _good(name: str, spec: EnvironmentSpec, looked: Looked) -> str:
-    """What is so where nothing is wrong."""
+    """Return what is so where nothing is wrong."""
     target = looked.target
     if target is None:
         return "nothing is wrong with it"

@@ -70,9 +70,15 @@ async def require_there(spec: EnvironmentSpec) -> None:
 
 
 def _those(spec: EnvironmentSpec, found: tuple[FoundEnvironment, ...]) -> tuple[FoundEnvironment, ...]:
-    mine = tuple(one for one in found if (one.name, one.region) == (spec.name, spec.region))
+    mine = tuple(
+        environment
+        for environment in found
+        if (environment.name, environment.region) == (spec.name, spec.region)
+    )
     if not mine:
-        others = ", ".join(sorted({f"{one.name}-{one.region}" for one in found})) or "none"
+        others = (
+            ", ".join(sorted({f"{environment.name}-{environment.region}" for environment in found})) or "none"
+        )
         raise NotThere(
             f"there is no environment {environment_key(spec)} in this subscription (there: {others}).",
             way_out="Check name and region, or make it with "

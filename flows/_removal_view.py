@@ -15,7 +15,7 @@ from aks_postgres.tear_down.errors import TearDownRefused
 async def make_tear_down_view(
     spec: EnvironmentSpec, delete_backups: str | None, discard_data: str | None, backup_age_min: int
 ) -> PlanView:
-    """What a tear-down would delete and keep, and everything that stands against it.
+    """Return what a tear-down would delete and keep, and everything that stands against it.
 
     Args:
         spec: the environment.
@@ -44,6 +44,6 @@ async def make_tear_down_view(
         subscription=subscription,
         subscription_id=spec.subscription_id,
         suffix=spec.suffix,
-        generation=max((one.generation for one in live), default=0),
+        generation=max((target.generation for target in live), default=0),
         items=(*items, *refusals),
     ).in_order(WORDS)

@@ -99,7 +99,7 @@ def _start_contents(
 
 
 async def removals_of(started: Iterable[Step[Removals]]) -> list[Removal]:
-    """What became of everything, as far as the steps got."""
+    """Return what became of everything, as far as the steps got."""
     ended = [step for step in started if await step.failure() is None]
     return [removal for step in ended for removal in (await step.result()).items]
 
@@ -126,12 +126,14 @@ async def finish_tear_down(
     Raises:
         TearDownRefused: something stands against it, such as live data; nothing was deleted.
     """
-    retiring = [one for one in (await look_at_generations(azure, spec)).live if one.state == "retiring"]
+    retiring = [
+        target for target in (await look_at_generations(azure, spec)).live if target.state == "retiring"
+    ]
     if not retiring:
         return ()
-    names = ", ".join(one.names.resource_group for one in retiring)
+    names = ", ".join(target.names.resource_group for target in retiring)
     journal().note(f"the tear-down of {names} has begun; finishing it first")
-    gone = tuple(one.generation for one in retiring)
+    gone = tuple(target.generation for target in retiring)
     await retire(spec, gone, environment_key(spec), discard_data, backup_age_min)
     return gone
 
@@ -169,10 +171,10 @@ async def retire(
 async def _unfinished(
     spec: EnvironmentSpec, inventory: Inventory, started: Iterable[Step[Removals]], error: ProvisioningError
 ) -> str:
-    """What is gone, what is left, and how to go on, where a tear-down began and didn't end."""
+    """Return what is gone, what is left, and how to go on, where a tear-down began and didn't end."""
     started = list(started)
     done = ("deleted", "soft-deleted")
-    gone = [str_of(one) for one in await removals_of(started) if one.outcome in done]
+    gone = [str_of(removal) for removal in await removals_of(started) if removal.outcome in done]
     left = [step.noun.replace("_", " ") for step in started if await step.failure()]
     generations = ", ".join(str(target.generation) for target in inventory.targets)
     return (

@@ -71,7 +71,7 @@ async def deploy_database(spec: EnvironmentSpec, if_another_run: IfAnotherRun = 
 
 
 async def _foundation(spec: EnvironmentSpec) -> Foundation:
-    """What the environment's steps report, by reading only.
+    """Return what the environment's steps report, by reading only.
 
     Raises:
         NotThere: one of them would have to write.

@@ -92,7 +92,7 @@ async def make_environment(
 
 
 async def read_outputs(spec: EnvironmentSpec) -> EnvironmentOutputs:
-    """What `provision` would return for a finished environment, by reading only; no Prefect run is made.
+    """Return what `provision` would return for a finished environment, by reading only; no Prefect run is made.
 
     Args:
         spec: the environment, as it was provisioned.

@@ -157,7 +157,7 @@ async def end_of(run_id: UUID) -> State[Any]:
 
 
 def _is_away(error: BaseException) -> bool:
-    """Whether the server didn't answer, or answered that it can't."""
+    """Return whether the server didn't answer, or answered that it can't."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code >= 500
     return isinstance(error, httpx.HTTPError)

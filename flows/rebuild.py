@@ -146,7 +146,7 @@ async def make_rebuild_plan(
     async with run_session(spec, planning=True) as run:
         found = await look_at_generations(run.azure, spec)
         target, old, first = _choose(found, strategy)
-        going = (*old, *(one.generation for one in found.live if one.state == "retiring"))
+        going = (*old, *(standing.generation for standing in found.live if standing.state == "retiring"))
         subscription = ""
         refusals: list[str] = []
         try:
@@ -156,10 +156,12 @@ async def make_rebuild_plan(
             refusals += refused.problems
         if spec.database is not None and going and discard_data is None:
             refusals.append(_EMPTY_DATABASE.format(environment_key(spec)))
-        shown = next((one for one in reversed(found.alive) if one.state == "current"), None)
+        shown = next((standing for standing in reversed(found.alive) if standing.state == "current"), None)
         addresses = await read_addresses(run.azure, shown) if shown else None
         # What goes first leaves its quota, and what can't be changed in it is made anew.
-        gone = await what_would_go(run.azure, [one for one in found.live if one.generation in going])
+        gone = await what_would_go(
+            run.azure, [standing for standing in found.live if standing.generation in going]
+        )
     replaces = bool(first and old)
     planned = await make_plan(spec, recorded=False, generation=old[-1] if replaces else target)
     # What the new generation gets, where the old one is still in its place.
@@ -174,7 +176,7 @@ async def make_rebuild_plan(
         subscription=subscription or planned.subscription,
         strategy=strategy,
         target=target,
-        is_there=any(one.generation == target for one in found.live),
+        is_there=any(standing.generation == target for standing in found.live),
         old=old,
         first=first,
         addresses=addresses,
@@ -187,7 +189,7 @@ async def make_rebuild_plan(
 
 def _current(found: Generations) -> int:
     """The newest generation that is finished; 0 where there is none."""
-    return max((one.generation for one in found.alive if one.state == "current"), default=0)
+    return max((target.generation for target in found.alive if target.state == "current"), default=0)
 
 
 async def _rebuilt_meanwhile(
@@ -218,8 +220,10 @@ def _choose(found: Generations, strategy: Strategy) -> tuple[int, tuple[int, ...
     newest = alive[-1]
     if len(alive) > 1:
         # Interrupted while two were there: the newer one is finished.
-        return newest.generation, tuple(one.generation for one in alive[:-1]), False
-    is_interrupted = any(one.generation < newest.generation for one in found.live if one.state == "retiring")
+        return newest.generation, tuple(candidate.generation for candidate in alive[:-1]), False
+    is_interrupted = any(
+        candidate.generation < newest.generation for candidate in found.live if candidate.state == "retiring"
+    )
     if newest.state == "building" or is_interrupted:
         return newest.generation, (), False
     return found.next, (newest.generation,), strategy == "replace"
@@ -324,7 +328,7 @@ async def _rebuild(
 
 
 def _after_deletion(plan: RebuildPlan, error: ProvisioningError) -> str:
-    """What is gone, what is left, and how to go on, where the old generation went first."""
+    """Return what is gone, what is left, and how to go on, where the old generation went first."""
     gone = ", ".join(map(str, plan.old))
     return (
         f"{error}\nGeneration {gone} of {plan.environment} is deleted, as strategy replace does it first; its backups "

@@ -196,7 +196,9 @@ async def ensure_node_pool(
         # Of a cluster AKS takes a read a second; of all node pools of a subscription together no more.
         # https://learn.microsoft.com/azure/aks/quotas-skus-regions
         pools = ((await look_at(whole) or {}).get("properties") or {}).get("agentPoolProfiles") or []
-        states = [str(one.get("provisioningState")) for one in pools if one.get("name") == pool.name]
+        states = [
+            str(profile.get("provisioningState")) for profile in pools if profile.get("name") == pool.name
+        ]
         return any(state.casefold() not in FINAL_STATES for state in states)
 
     resource = node_pool.KIND.at(

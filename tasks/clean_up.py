@@ -51,7 +51,7 @@ async def delete_associations(azure: Azure, target: Target) -> Removals:
         What became of them.
     """
     found = [_association(azure, target, name) for name in (METRICS_ASSOCIATION, LOGS_ASSOCIATION)]
-    outcomes = await all_ended(ensure_absent(one) for one in found)
+    outcomes = await all_ended(ensure_absent(association) for association in found)
     return Removals(items=tuple(map(removal, found, outcomes)))
 
 
@@ -80,8 +80,8 @@ async def delete_rule_groups(azure: Azure, spec: EnvironmentSpec, target: Target
         )
         for name in names
     ]
-    removed = await all_ended(remove(spec, one) for one in found)
-    return Removals(items=tuple(item for one in removed for item in one.items))
+    removed = await all_ended(remove(spec, group) for group in found)
+    return Removals(items=tuple(item for removals in removed for item in removals.items))
 
 
 @arm_task("delete_cluster {target.names.cluster}")
@@ -108,12 +108,12 @@ async def delete_cluster(azure: Azure, spec: EnvironmentSpec, target: Target) ->
             azure, target.group_id(names.node_resource_group), word="node resource group"
         ),
     ]
-    were_there = [await is_there(one) for one in goes_along]
+    were_there = [await is_there(resource) for resource in goes_along]
     removed = await remove(spec, gone_cluster(azure, target))
-    await all_ended(wait_until_absent(one) for one in goes_along)
+    await all_ended(wait_until_absent(resource) for resource in goes_along)
     gone = [
-        removal(one, "deleted" if was_there else "not found")
-        for one, was_there in zip(goes_along, were_there, strict=True)
+        removal(resource, "deleted" if was_there else "not found")
+        for resource, was_there in zip(goes_along, were_there, strict=True)
     ]
     return Removals(items=(*removed.items, *gone))
 
@@ -151,10 +151,10 @@ async def delete_data_collection(azure: Azure, spec: EnvironmentSpec, target: Ta
     names = target.names
     rules = (names.metrics_rule(spec.region), names.logs_rule(spec.region))
     found = [RULE.gone(azure, target.resource_id(RULE.type, name)) for name in rules]
-    removed = await all_ended(remove(spec, one) for one in found)
+    removed = await all_ended(remove(spec, rule) for rule in found)
     endpoint_id = target.resource_id(ENDPOINT.type, names.metrics_endpoint(spec.region))
     removed.append(await remove(spec, ENDPOINT.gone(azure, endpoint_id)))
-    return Removals(items=tuple(item for one in removed for item in one.items))
+    return Removals(items=tuple(item for removals in removed for item in removals.items))
 
 
 @arm_task("delete_monitor_workspace {target.names.monitor_workspace}")

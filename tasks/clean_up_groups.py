@@ -47,9 +47,11 @@ async def see_to_backups(azure: Azure, spec: EnvironmentSpec, backup_account: Ba
             return removed
         return Removals(items=(*removed.items, await _delete_group(azure, spec, group, None, backup_account)))
     kept = []
-    for one in (account, *([group] if backup_account.apart else [])):
-        if await is_there(one):
-            kept.append(removal(one, "kept", "backups survive unless delete_backups names their account"))
+    for resource in (account, *([group] if backup_account.apart else [])):
+        if await is_there(resource):
+            kept.append(
+                removal(resource, "kept", "backups survive unless delete_backups names their account")
+            )
     return Removals(items=tuple(kept))
 
 
@@ -113,7 +115,9 @@ async def _emptied(
         others = foreign(spec, target, contents) if target else []
         others += foreign_backups(spec, backup_account.id, contents) if backup_account else []
         if others:
-            raise NotOurs(f"{group.label} was kept: {' '.join(one.text for one in others)}", way_out=WAY_OUT)
+            raise NotOurs(
+                f"{group.label} was kept: {' '.join(finding.text for finding in others)}", way_out=WAY_OUT
+            )
         if target and all(_is_backup(target, resource) for resource in contents):
             listed = ", ".join(map(described, contents))
             raise _HoldsBackups(f"{listed} is in it, and backups survive unless delete_backups names it")

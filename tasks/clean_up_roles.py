@@ -63,11 +63,16 @@ async def delete_grafana_roles(azure: Azure, target: Target) -> Removals:
     if not azure.assigns_roles:
         return Removals(items=tuple(mine))  # people's go with the instance
     people = [
-        one
-        for one in await assignments_of(azure, grafana_id, "atScope()")
-        if one.scope.casefold() == grafana_id.casefold() and one.role_id == GRAFANA_ADMIN
+        assignment
+        for assignment in await assignments_of(azure, grafana_id, "atScope()")
+        if assignment.scope.casefold() == grafana_id.casefold() and assignment.role_id == GRAFANA_ADMIN
     ]
-    return Removals(items=(*mine, *await all_ended(_delete_role(azure, one.id, one.label) for one in people)))
+    return Removals(
+        items=(
+            *mine,
+            *await all_ended(_delete_role(azure, assignment.id, assignment.label) for assignment in people),
+        )
+    )
 
 
 @arm_task("delete_identity_roles {target.names.identity}")
@@ -112,34 +117,35 @@ async def _delete_roles(
         azure, f"/subscriptions/{target.subscription_id}", f"principalId eq '{principal_id}'"
     )
     mine = [
-        one
-        for one in found
-        if (one.role_id, one.scope.casefold()) in ours or (azure.assigns_roles and _on_a_subnet_by_us(one))
+        assignment
+        for assignment in found
+        if (assignment.role_id, assignment.scope.casefold()) in ours
+        or (azure.assigns_roles and _on_a_subnet_by_us(assignment))
     ]
     going = [target.group_id(target.names.resource_group), target.group_id(target.names.node_resource_group)]
     theirs = [
-        one
-        for one in found
-        if one not in mine
-        and not any(f"{one.scope}/".casefold().startswith(f"{group}/".casefold()) for group in going)
+        assignment
+        for assignment in found
+        if assignment not in mine
+        and not any(f"{assignment.scope}/".casefold().startswith(f"{group}/".casefold()) for group in going)
     ]
-    removed = await all_ended(_delete_role(azure, one.id, one.label) for one in mine)
+    removed = await all_ended(_delete_role(azure, assignment.id, assignment.label) for assignment in mine)
     kept = [
         Removal(
             what="role assignment",
-            name=one.label,
-            id=one.id,
+            name=assignment.label,
+            id=assignment.id,
             outcome="kept",
             reason="this product didn't make it; whoever did should remove it, as its identity is gone: "
-            f"az role assignment delete --ids {one.id}",
+            f"az role assignment delete --ids {assignment.id}",
         )
-        for one in theirs
+        for assignment in theirs
     ]
     return [*removed, *kept]
 
 
 def _on_a_subnet_by_us(one: Assignment) -> bool:
-    """Whether we gave a role on a subnet: its name is computed, and the spec may have another subnet by now."""
+    """Return whether we gave a role on a subnet: its name is computed, and the spec may have another subnet by now."""
     name = role_assignment_name(one.scope, one.principal_id, one.role_id)
     is_ours = one.id.rpartition("/")[2].casefold() == name.casefold()
     return is_ours and one.role_id == NETWORK_CONTRIBUTOR and resource_type(one.scope) == SUBNET

@@ -50,7 +50,7 @@ def environments_in(
         clusters: every AKS cluster.
         now: a heartbeat that ended before is nobody's.
     """
-    by_group = {str(one["id"]).split("/")[4].casefold(): one for one in clusters}
+    by_group = {str(cluster["id"]).split("/")[4].casefold(): cluster for cluster in clusters}
     ours = [(group, _tags(group)) for group in groups if not group.get("managedBy")]
     ours = [
         (group, tags) for group, tags in ours if tags.get(MANAGED_BY) == PRODUCT and tags.get(ENVIRONMENT)
@@ -74,7 +74,7 @@ def _environment(
     key, region = tags[ENVIRONMENT], tags.get(REGION) or str(group.get("location", ""))
     number = tags[GENERATION]
     properties = (cluster or {}).get("properties") or {}
-    pools = tuple(_pool(one) for one in properties.get("agentPoolProfiles") or [])
+    pools = tuple(_pool(profile) for profile in properties.get("agentPoolProfiles") or [])
     tier = ((cluster or {}).get("sku") or {}).get("tier")
     low, high = _cost(region, tier, properties.get("agentPoolProfiles") or [])
     version = properties.get("currentKubernetesVersion") or properties.get("kubernetesVersion")
@@ -110,7 +110,7 @@ def _pool(live: Json) -> Pool:
 
 
 def _cost(region: str, tier: Any, pools: Iterable[Json]) -> tuple[float | None, float | None]:
-    """What the pools that are there cost a day, with the rest by the defaults; None for what no spec can say."""
+    """Return what the pools that are there cost a day, with the rest by the defaults; None for what no spec can say."""
     given: dict[str, Any] = {"region": region, "cluster": {"tier": tier or "Standard"}}
     for pool in pools:
         field = "system_pool" if pool.get("mode") == "System" else "postgres_pool"

@@ -86,24 +86,28 @@ async def take_inventory(
     subscription = await ask_about_subscription(azure, subscription_id)
     groups, deleted = await all_ended([_groups(azure), deleted_workspaces(azure)])
     every = live_groups(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
-    found = [one for one in every if only is None or one.generation in only]
+    found = [candidate for candidate in every if only is None or candidate.generation in only]
     targets = tuple(
-        Target(subscription_id=subscription_id, generation=one.generation, names=one.names)
-        for one in found
-        if one.is_ours
+        Target(subscription_id=subscription_id, generation=candidate.generation, names=candidate.names)
+        for candidate in found
+        if candidate.is_ours
     )
     backup_accounts = backup_accounts_of(spec, targets, groups, subscription_id, delete_backups)
 
     problems = judge_words(key, backup_accounts, confirm, delete_backups, discard_data)
     problems += [text] if (text := subscription_problem(subscription)) else []
-    problems += [untagged(spec, f"resource group {one.group['name']}") for one in found if not one.is_ours]
+    problems += [
+        untagged(spec, f"resource group {candidate.group['name']}")
+        for candidate in found
+        if not candidate.is_ours
+    ]
     problems += [
         Finding(
             f"resource group {name} is this environment's by its tags, and its name doesn't follow from suffix "
             f"{spec.suffix or '(unset)'}.",
             "Set the suffix that it was made with, then run again.",
         )
-        for name in strays(spec, groups, [one.names for one in every])
+        for name in strays(spec, groups, [candidate.names for candidate in every])
     ]
     newest = next_generation(spec, subscription_id, groups, [str(workspace["name"]) for workspace in deleted])
     problems += await hidden_groups(azure, spec, subscription_id, groups, newest)
@@ -135,9 +139,10 @@ async def take_inventory(
         problems += among_nodes
         problems += [
             Finding(
-                one.text, f"{one.way_out.removesuffix('.')}, or type discard_data: {key} to let the data go."
+                outcome.text,
+                f"{outcome.way_out.removesuffix('.')}, or type discard_data: {key} to let the data go.",
             )
-            for one in data
+            for outcome in data
         ]
     if problems:
         raise TearDownRefused(key, problems)
@@ -168,19 +173,19 @@ async def look_at_generations(azure: Azure, spec: EnvironmentSpec) -> Generation
         live=tuple(
             LiveGeneration(
                 subscription_id=subscription_id,
-                generation=one.generation,
-                names=one.names,
-                state=_STATES.get(state_of_generation(one.group), "building"),
+                generation=live.generation,
+                names=live.names,
+                state=_STATES.get(state_of_generation(live.group), "building"),
             )
-            for one in live_groups(spec, subscription_id, groups, gone)
-            if one.is_ours and not is_retired(one.group, spec)
+            for live in live_groups(spec, subscription_id, groups, gone)
+            if live.is_ours and not is_retired(live.group, spec)
         ),
         next=newest,
     )
 
 
 async def read_addresses(azure: Azure, target: Target) -> Addresses:
-    """What others know a generation by; what isn't there is left out.
+    """Return what others know a generation by; what isn't there is left out.
 
     Args:
         target: the generation.
@@ -233,7 +238,7 @@ def judge_words(
     delete_backups: str | None,
     discard_data: str | None,
 ) -> list[Finding]:
-    """What is wrong with the words that a person has to type."""
+    """Return what is wrong with the words that a person has to type."""
     problems = [confirm_problem(key, confirm)]
     if delete_backups is not None and not any(account.wanted for account in backup_accounts):
         accounts = " or ".join(account.name for account in backup_accounts)
@@ -309,7 +314,7 @@ async def _judge_groups(
     backup_accounts: Sequence[BackupAccount],
     groups: Sequence[Json],
 ) -> list[Finding]:
-    """What in the groups isn't ours, and what is locked."""
+    """Return what in the groups isn't ours, and what is locked."""
     by_name = {str(group["name"]).casefold(): group for group in groups}
     problems = []
     for target, contents in zip(
@@ -350,7 +355,7 @@ async def _judge_groups(
 async def _judge_denials(
     azure: Azure, targets: Sequence[Target], backup_accounts: Sequence[BackupAccount]
 ) -> list[Finding]:
-    """What deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
+    """Return what deny assignments forbid, where this deletes itself; in the other groups AKS and Azure Monitor do."""
     doomed = [target.group_id(target.names.resource_group) for target in targets]
     doomed += [
         account.group_id
@@ -382,7 +387,7 @@ async def _judge_denials(
 async def _judge_backup_accounts(
     azure: Azure, spec: EnvironmentSpec, backup_accounts: Sequence[BackupAccount]
 ) -> list[Finding]:
-    """What in the storage accounts that go isn't ours, or mustn't go yet."""
+    """Return what in the storage accounts that go isn't ours, or mustn't go yet."""
     get = azure.storage.storage_accounts.get_properties
     problems = []
     for account in backup_accounts:

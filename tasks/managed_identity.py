@@ -86,8 +86,9 @@ async def ensure_backup_identity(
         azure, f"/subscriptions/{target.subscription_id}", f"principalId eq '{identity.principal_id}'"
     )
     if any(
-        (one.role_id, one.scope.casefold()) == (STORAGE_BLOB_DATA_CONTRIBUTOR, account.casefold())
-        for one in assignments
+        (assignment.role_id, assignment.scope.casefold())
+        == (STORAGE_BLOB_DATA_CONTRIBUTOR, account.casefold())
+        for assignment in assignments
     ):
         raise _identity_change(
             identity.name,

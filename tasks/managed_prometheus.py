@@ -210,7 +210,10 @@ async def ensure_rule_groups(
         for field in (
             [FieldChange(field=name, old=None, new="created")]
             if change.kind == "created"
-            else [one.model_copy(update={"field": f"{name}: {one.field}"}) for one in change.fields]
+            else [
+                difference.model_copy(update={"field": f"{name}: {difference.field}"})
+                for difference in change.fields
+            ]
         )
     )
     kinds = {change.kind for _, change in made}

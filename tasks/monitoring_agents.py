@@ -29,7 +29,7 @@ _AGENTS = ("ama-metrics", "ama-logs")
 
 
 def is_stuck(pod: Json) -> bool:
-    """Whether it is an agent's pod that has started more than once and still isn't ready."""
+    """Return whether it is an agent's pod that has started more than once and still isn't ready."""
     containers = (pod.get("status") or {}).get("containerStatuses") or []
     return str(pod["metadata"]["name"]).startswith(_AGENTS) and any(
         container.get("restartCount") and not container.get("ready") for container in containers

@@ -75,7 +75,7 @@ async def ensure_namespace(api: KubernetesApi, name: str) -> bool:
 
 
 async def _is_active(api: KubernetesApi, name: str) -> bool:
-    """Whether the namespace is there; one that is being deleted is waited for until it isn't.
+    """Return whether the namespace is there; one that is being deleted is waited for until it isn't.
 
     Raises:
         NotEffectiveYet: it stays Terminating.

@@ -239,7 +239,9 @@ async def _judge_retired(azure: Azure, spec: EnvironmentSpec, groups: Sequence[J
     for name in (str(group["name"]) for group in groups if is_retired(group, spec)):
         listed = await contents_of(azure, name)
         others = [
-            one for one in listed if str(one.get("type")).casefold() != storage_account.KIND.type.casefold()
+            resource
+            for resource in listed
+            if str(resource.get("type")).casefold() != storage_account.KIND.type.casefold()
         ]
         if others:
             findings += problem(

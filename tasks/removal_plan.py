@@ -49,9 +49,11 @@ async def _of_one(azure: Azure, target: Target) -> list[PlanItem]:
 
 
 def _items(listed: Iterable[Json]) -> Iterable[PlanItem]:
-    for one in listed:
-        chapter, kind = kind_of(str(one["id"]))
-        yield PlanItem(chapter=chapter, action="delete", kind=kind, name=str(one["name"]), id=str(one["id"]))
+    for resource in listed:
+        chapter, kind = kind_of(str(resource["id"]))
+        yield PlanItem(
+            chapter=chapter, action="delete", kind=kind, name=str(resource["name"]), id=str(resource["id"])
+        )
 
 
 def _group(target: Target, name: str, what: str) -> PlanItem:
@@ -73,9 +75,9 @@ async def _backups(azure: Azure, group: str, account: str, *, goes: bool) -> lis
             action="delete" if goes else "keep",
             kind="storage account",
             name=account,
-            id=str(one["id"]),
+            id=str(resource["id"]),
             also=(why,) if why else (),
         )
-        for one in await contents_of(azure, group)
-        if str(one["name"]).casefold() == account.casefold()
+        for resource in await contents_of(azure, group)
+        if str(resource["name"]).casefold() == account.casefold()
     ]

@@ -59,7 +59,7 @@ class RolesMissing(PermanentError):
 
 
 def cluster_problems(spec: EnvironmentSpec, live: Json | None, workspace_id: str) -> list[str]:
-    """What is wrong with the cluster as ARM shows it."""
+    """Return what is wrong with the cluster as ARM shows it."""
     if live is None:
         return ["the AKS cluster doesn't exist"]
     properties = live["properties"]
@@ -86,7 +86,7 @@ def cluster_problems(spec: EnvironmentSpec, live: Json | None, workspace_id: str
 
 
 def pool_problems(pool: NodePoolSpec, nodes: Sequence[Json]) -> list[str]:
-    """What is wrong with a node pool as Kubernetes shows its nodes."""
+    """Return what is wrong with a node pool as Kubernetes shows its nodes."""
     mine = [node for node in nodes if _label(node, "kubernetes.azure.com/agentpool") == pool.name]
     ready = [node for node in mine if _is_ready(node)]
     problems = []
@@ -123,7 +123,7 @@ def _is_ready(node: Json) -> bool:
 async def _agent_problems(
     api: KubernetesApi, names: Iterable[str], node_count: int | None = None
 ) -> dict[str, str]:
-    """What is wrong with these agents, by name."""
+    """Return what is wrong with these agents, by name."""
     names = list(names)
     agents = "/apis/apps/v1/namespaces/kube-system/daemonsets"
     live = await asyncio.gather(*(api.get(f"{agents}/{name}") for name in names))
@@ -134,7 +134,7 @@ async def _agent_problems(
 async def _kubernetes_problems(
     api: KubernetesApi, spec: EnvironmentSpec, operator: OperatorOutputs
 ) -> tuple[list[str], dict[str, str]]:
-    """What is wrong in the cluster, and what with its agents."""
+    """Return what is wrong in the cluster, and what with its agents."""
     deployments = f"/apis/apps/v1/namespaces/{operator.namespace}/deployments"
     listed, deployment = await asyncio.gather(
         api.list_of("/api/v1/nodes", "Node"), api.get(f"{deployments}/{operator.deployment}")
@@ -147,16 +147,20 @@ async def _kubernetes_problems(
 
 
 async def _reasons(api: KubernetesApi, operator: OperatorOutputs) -> list[str]:
-    """Why operator and agents aren't ready, as far as their pods say it."""
+    """Return why operator and agents aren't ready, as far as their pods say it."""
     apps = "/apis/apps/v1/namespaces"
     paths = [f"{apps}/{operator.namespace}/deployments/{operator.deployment}"]
     paths += [f"{apps}/kube-system/daemonsets/{name}" for name in (METRICS_AGENT, LOGS_AGENT)]
     workloads = [found for found in await all_ended(map(api.get, paths)) if found]
-    return [text for text in map(told, await all_ended(troubles_of(api, one) for one in workloads)) if text]
+    return [
+        text
+        for text in map(told, await all_ended(troubles_of(api, workload) for workload in workloads))
+        if text
+    ]
 
 
 async def _lost(azure: Azure, role_ids: Sequence[str]) -> Sequence[str]:
-    """Which of these role assignments aren't there, at the first look nor later."""
+    """Return which of these role assignments aren't there, at the first look nor later."""
     get = azure.authorization.role_assignments.get_by_id
     lost = role_ids
 

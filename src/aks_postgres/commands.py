@@ -19,7 +19,7 @@ _COMMAND = re.compile(r"`aks-postgres (?P<rest>[^`]+)`")
 
 
 def program() -> str:
-    """What a shell in this folder calls: a virtual environment's program isn't on every shell's path."""
+    """Return what a shell in this folder calls: a virtual environment's program isn't on every shell's path."""
     here = Path(sys.executable).parent / "aks-postgres"
     on_path = shutil.which("aks-postgres")
     is_found = not here.exists() or (on_path and Path(on_path) == here)

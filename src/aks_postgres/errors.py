@@ -82,12 +82,12 @@ class ImmutableChange(PermanentError):
 
 
 def is_permanent(error: BaseException | None) -> bool:
-    """Whether a person must act."""
+    """Return whether a person must act."""
     return isinstance(error, PermanentError)
 
 
 def is_temporary(error: BaseException | None) -> bool:
-    """Whether the step is worth another attempt: the one question that Prefect's retries ask."""
+    """Return whether the step is worth another attempt: the one question that Prefect's retries ask."""
     if isinstance(error, ProvisioningError):
         return isinstance(error, TemporaryError)
     # What isn't ours is a bug or the machine's trouble (memory, a broken pipe): one more look doesn't hurt,

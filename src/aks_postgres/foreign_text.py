@@ -121,16 +121,16 @@ def keep_secret(value: str | bytes | None) -> None:
     if not value:
         return
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
-    for one in (text.strip(), *(line.strip() for line in text.splitlines() if len(line.strip()) >= 20)):
-        if len(one) < _SHORTEST_SECRET or one.startswith("-----"):
+    for part in (text.strip(), *(line.strip() for line in text.splitlines() if len(line.strip()) >= 20)):
+        if len(part) < _SHORTEST_SECRET or part.startswith("-----"):
             continue
-        encoded = base64.b64encode(one.encode()).decode()
+        encoded = base64.b64encode(part.encode()).decode()
         for form in (
-            one,
-            quote(one, safe=""),
-            quote_plus(one),
-            json.dumps(one)[1:-1],
-            html.escape(one),
+            part,
+            quote(part, safe=""),
+            quote_plus(part),
+            json.dumps(part)[1:-1],
+            html.escape(part),
             encoded,
         ):
             kept_secrets.pop(form, None)
@@ -141,7 +141,9 @@ def keep_secret(value: str | bytes | None) -> None:
 
 def without_known(text: str) -> str:
     """Text without the secrets of this run."""
-    for secret in sorted((one for one in list(kept_secrets) if one in text), key=len, reverse=True):
+    for secret in sorted(
+        (secret_text for secret_text in list(kept_secrets) if secret_text in text), key=len, reverse=True
+    ):
         text = text.replace(secret, REMOVED)
     return text
 
@@ -175,7 +177,7 @@ def shown_inside(value: Any) -> Any:
     if isinstance(value, str):
         return shown(value)
     if isinstance(value, dict):
-        return {shown_inside(key): shown_inside(one) for key, one in value.items()}
+        return {shown_inside(key): shown_inside(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return type(value)(map(shown_inside, value))
     return value

@@ -15,7 +15,7 @@ LARGEST_BYTES = 4 * 1024 * 1024
 
 
 def parse_yaml(text: str, *, decimals: bool = False) -> Any:
-    """What a YAML (and so JSON) text says; decimals stay text unless they are wanted as numbers.
+    """Return what a YAML (and so JSON) text says; decimals stay text unless they are wanted as numbers.
 
     Raises:
         ValueError: it is no YAML, too much of it, or names a key twice; says where.
@@ -24,7 +24,7 @@ def parse_yaml(text: str, *, decimals: bool = False) -> Any:
 
 
 def read_yaml(file: Path, *, field: str = "the file", decimals: bool = False) -> Any:
-    """What a YAML or JSON file says; `-` is standard input, an empty file an empty mapping.
+    """Return what a YAML or JSON file says; `-` is standard input, an empty file an empty mapping.
 
     Args:
         file: its path.

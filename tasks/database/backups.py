@@ -263,9 +263,9 @@ async def verify_archive(
     archive = lineage(target)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         blobs = await BackupBlobs(api, spec, target, credential.client_id, account).blobs(f"{archive}/")
-    bases = [one for one in blobs if one.name.endswith("/backup.info") and one.size]
-    data = [one for one in blobs if "/base/" in one.name and "/data.tar" in one.name and one.size]
-    wal = [one for one in blobs if one.name.startswith(f"{archive}/wals/") and one.size]
+    bases = [blob for blob in blobs if blob.name.endswith("/backup.info") and blob.size]
+    data = [blob for blob in blobs if "/base/" in blob.name and "/data.tar" in blob.name and blob.size]
+    wal = [blob for blob in blobs if blob.name.startswith(f"{archive}/wals/") and blob.size]
     missing = [
         what for what, found in (("backup.info", bases), ("data.tar", data), ("WAL files", wal)) if not found
     ]

@@ -13,7 +13,7 @@ from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.database.objects import OPERATOR_SETTINGS, operator_settings, plugin_objects, required
 from aks_postgres.kubernetes.available import available
-from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.kubernetes.client import FIELD_MANAGER, KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.kubernetes.objects import (
     bring,
@@ -40,6 +40,7 @@ _CERT_MANAGER = "cert-manager"
 _CERT_MANAGER_DEPLOYMENTS = ("cert-manager", "cert-manager-cainjector", "cert-manager-webhook")
 _PLUGIN_DEPLOYMENT = "barman-cloud"
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
+_OPERATOR_PODS = "app.kubernetes.io/name=cloudnative-pg"
 
 
 def _planned_settings(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
@@ -72,23 +73,52 @@ async def ensure_operator_settings(
     settings = operator_settings(spec)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         change = await bring(api, [settings])
-        if change.kind != "unchanged":
-            await _restart(api, spec.namespaces.operator, settings)
-    return outputs_of([settings], change)
+        restarted = await restart_operator(
+            api, spec.namespaces.operator, is_changed=change.kind != "unchanged"
+        )
+    return outputs_of([settings], change_of([restarted]) if restarted and change == UNCHANGED else change)
 
 
-async def _restart(api: KubernetesApi, namespace: str, settings: Json) -> None:
-    """Have a running operator read its settings, as kubectl rollout restart does; one that isn't there yet will."""
+async def restart_operator(api: KubernetesApi, namespace: str, *, is_changed: bool) -> FieldChange | None:
+    """Have a running operator read its settings, as kubectl rollout restart does; one that isn't there yet will.
+
+    It reads them when it starts. So one that is older than they are is restarted by any run, as an earlier one may have
+    been killed between both.
+    """
     path = f"/apis/apps/v1/namespaces/{namespace}/deployments/cnpg-controller-manager"
-    if await api.get(path) is None:
-        return
-    live = await api.get(f"/api/v1/namespaces/{namespace}/configmaps/{OPERATOR_SETTINGS}") or settings
-    stamp = str(live["metadata"].get("resourceVersion", ""))
-    body = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED: f"settings-{stamp}"}}}}}
+    operator = await api.get(path)
+    live = await api.get(f"/api/v1/namespaces/{namespace}/configmaps/{OPERATOR_SETTINGS}")
+    if operator is None or live is None:
+        return None
+    if not is_changed and not await _is_older(api, namespace, live):
+        return None
+    stamp = f"settings-{live['metadata'].get('resourceVersion', '')}"
+    template = (operator.get("spec") or {}).get("template") or {}
+    if ((template.get("metadata") or {}).get("annotations") or {}).get(_RESTARTED) == stamp:
+        await available(api, namespace, "cnpg-controller-manager")
+        return None
+    body = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED: stamp}}}}}
 
     # Not our own field manager, or the operator's manifest would take it away again.
     await api.merge("deployment cnpg-controller-manager", path, body, field_manager="kubectl-rollout")
     await available(api, namespace, "cnpg-controller-manager")
+    return FieldChange(
+        field="Deployment cnpg-controller-manager: older than its settings", old=None, new="restarted"
+    )
+
+
+async def _is_older(api: KubernetesApi, namespace: str, settings: Json) -> bool:
+    """Return whether the operator runs since before we wrote its settings."""
+    entries = settings["metadata"].get("managedFields") or []
+    written = max(
+        (str(one.get("time", "")) for one in entries if one.get("manager") == FIELD_MANAGER), default=""
+    )
+    pods = await api.list_of(f"/api/v1/namespaces/{namespace}/pods", "Pod", labelSelector=_OPERATOR_PODS)
+    return any(
+        str(pod["metadata"].get("creationTimestamp", "")) < written
+        for pod in pods or []
+        if not pod["metadata"].get("deletionTimestamp")
+    )
 
 
 def _planned_cert_manager(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
@@ -136,7 +166,7 @@ async def ensure_cert_manager(
 
 
 async def _is_somebody_elses(api: KubernetesApi) -> bool:
-    """Whether cert-manager's kinds are there, and others applied them."""
+    """Return whether cert-manager's kinds are there, and others applied them."""
     live = await api.get(_CERTIFICATES)
     return live is not None and not is_applied_by_us(live)
 

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from prefect import Task
 
+from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import WouldWrite
+from aks_postgres.reports.outputs import CREATED, UNCHANGED, StepOutputs
+from aks_postgres.runs.session import run_session
+from aks_postgres.runs.step import arm_task
 from aks_postgres.runs.steps import Step, Steps, every
+from azure_sandbox.client import SandboxProcess
+
+from ..conftest import spec_for
 
 HEAD = """
 from aks_postgres.reports.outputs import ClusterOutputs, IdentityOutputs, Place, ResourceOutputs
@@ -87,3 +95,20 @@ async def test_every_is_an_edge_from_each_and_a_tuple_of_their_outputs() -> None
         joined = steps.start(step("join", joins), every(*given))
     assert await joined.result() == "a, b, c"
     assert steps.edges["join"] == ("read_name a", "read_name b", "read_name c")
+
+
+@arm_task("wait_until_ready", planned=lambda: StepOutputs(change=CREATED))
+async def wait_until_ready(azure: Azure) -> StepOutputs:
+    azure.gate.begin("it isn't ready")
+    return StepOutputs(change=UNCHANGED)
+
+
+async def test_a_plan_ends_where_only_a_run_that_writes_can_go_on(azure: SandboxProcess) -> None:
+    spec = spec_for(azure)
+    async with run_session(spec, planning=True):
+        assert (await wait_until_ready.fn()).change == CREATED
+    async with run_session(spec, read_only=True):
+        with pytest.raises(WouldWrite, match="it isn't ready"):
+            await wait_until_ready.fn()
+    async with run_session(spec):
+        assert (await wait_until_ready.fn()).change == UNCHANGED

@@ -24,7 +24,7 @@ _SETTLES_S = 180.0
 _POLL_S = 0.02
 # Barman names a backup by its time, and the probe of the pods' token is named at random.
 _DRAWN = re.compile(r"(?<=/)\d{8}T\d{6}(?=/)|(?<=/)[0-9a-f]{12}$")
-_ANY = "{any}"
+ANY = "{any}"
 
 
 def postgres_folder() -> Path | None:
@@ -48,20 +48,22 @@ def with_database(azure: SandboxProcess, instances: int = 3) -> EnvironmentSpec:
         for name in ("cert_manager", "plugin")
         for part in ("url", "sha256")
     }
-    few = {"instances": instances, "not_highly_available": True} if instances < 3 else {}
+    # No replica is copied, which closes a WAL file; so archive_timeout does.
+    alone: Json = {"not_highly_available": True, "backup": {"archive_timeout_s": 30}}
+    few: Json = {"instances": instances, **alone} if instances < 3 else {}
     return spec_for(azure, database={"components": components, "databases": ["appdb", "more"], **few})
 
 
 def ours(ledger: list[Json]) -> list[Json]:
     """The ledger with blobs' names as all runs have them."""
     return [
-        one | {"path": _DRAWN.sub(_ANY, one["path"])} if one["service"] == "blob" else one for one in ledger
+        one | {"path": _DRAWN.sub(ANY, one["path"])} if one["service"] == "blob" else one for one in ledger
     ]
 
 
 def pattern(path: str) -> str:
     """A regular expression of a path in it."""
-    return re.escape(path).replace(re.escape(_ANY), "[^/]+")
+    return re.escape(path).replace(re.escape(ANY), "[^/]+")
 
 
 def is_of_pods(entry: Json) -> bool:
@@ -114,11 +116,11 @@ def primaries(sandbox: int) -> list[int]:
 
 def _children(pid: int) -> list[int]:
     found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
+    try:
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
             found += map(int, path.read_text().split())
-        except OSError:
-            continue
+    except OSError:  # It has just ended.
+        return found
     return found
 
 

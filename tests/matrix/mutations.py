@@ -41,6 +41,13 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "a plan goes no further into a step than it can see",
+        "src/aks_postgres/arm/gate.py",
+        "        if not self.lets(would):\n            raise PlanEnds(would)",
+        "        self.lets(would)",
+        "tests/flows/test_steps.py::test_a_plan_ends_where_only_a_run_that_writes_can_go_on",
+    ),
+    Mutation(
         "backups and tokens for them go to Azure Storage only",
         "src/aks_postgres/resources/storage_account.py",
         'if url.scheme != "https" or not is_azures:',
@@ -60,48 +67,6 @@ MUTATIONS = (
         "given[-1] != parts[-1] or _scope(given, parts) != _scope(parts, given)",
         "given[-1] != parts[-1]",
         "tests/arm/test_another_answer.py::test_the_resource_of_another_group_or_subscription_is_no_answer",
-    ),
-    Mutation(
-        "nothing is made without a yes where nobody can be asked",
-        "src/aks_postgres/cli/approval.py",
-        "if not (sys.stdin.isatty() and sys.stderr.isatty()):",
-        "if False:",
-        "tests/cli/test_approval.py::test_nobody_can_be_asked_without_both_ends_of_a_terminal",
-    ),
-    Mutation(
-        "only the whole word yes approves a plan on a terminal",
-        "src/aks_postgres/cli/approval.py",
-        'if sys.stdin.readline().strip().casefold() != "yes":',
-        'if not sys.stdin.readline().strip().casefold().startswith("y"):',
-        "tests/cli/test_approval.py::test_only_yes_goes_on",
-    ),
-    Mutation(
-        "name and region of an environment are said, never taken from defaults",
-        "src/aks_postgres/cli/spec_options.py",
-        "    if missing:\n        options",
-        "    if False:\n        options",
-        "tests/cli/test_approval.py::test_which_environment_it_is_has_to_be_said",
-    ),
-    Mutation(
-        "an empty spec file isn't taken for all defaults",
-        "src/aks_postgres/cli/spec_options.py",
-        "if spec_file is not None and not given:",
-        "if False:",
-        "tests/cli/test_spec_options.py::test_an_empty_file_is_refused",
-    ),
-    Mutation(
-        "a plan in a file that was edited is refused",
-        "src/aks_postgres/cli/plan_file.py",
-        'if view.digest != kept.get("digest"):',
-        "if False:",
-        "tests/cli/test_plan_then_do.py::test_a_file_that_is_no_plan_or_was_edited_is_refused",
-    ),
-    Mutation(
-        "a plan that would do something else than what was approved is refused",
-        "src/aks_postgres/runs/plan_moves.py",
-        "if now.digest == digest:",
-        "if True:",
-        "tests/flows/test_plan_view.py::test_a_plan_that_has_moved_is_refused_by_what_has",
     ),
     Mutation(
         "a run looks whether its approved plan still holds before it writes",
@@ -200,8 +165,8 @@ MUTATIONS = (
     Mutation(
         "a cloud's metadata is believed only about its own ARM",
         "src/aks_postgres/arm/cloud_metadata.py",
-        'isinstance(one, dict) and _plain(one.get("resourceManager")) == _plain(endpoint)',
-        "isinstance(one, dict)",
+        'isinstance(entry, dict) and _plain(entry.get("resourceManager")) == _plain(endpoint)',
+        "isinstance(entry, dict)",
         "tests/arm/test_cloud_metadata.py::test_what_isnt_told_as_documented_is_not_believed",
     ),
     Mutation(
@@ -622,8 +587,8 @@ MUTATIONS = (
     Mutation(
         "an address that AKS was given is its owner's",
         "src/aks_postgres/tear_down/node_group.py",
-        "if one not in given)",
-        "if one)",
+        "if address_id not in given\n",
+        "if address_id\n",
         "tests/tasks/test_node_group.py::test_an_address_that_aks_was_given_is_its_owners_though_aks_uses_it",
     ),
     Mutation(
@@ -926,6 +891,13 @@ MUTATIONS = (
         "tests/cli/test_prefect_server.py::test_an_address_where_nobody_answers_is_named_with_the_variable",
     ),
     Mutation(
+        "an operator that is older than its settings is restarted by the next run",
+        "tasks/database/components.py",
+        "    if not is_changed and not await _is_older(api, namespace, live):",
+        "    if not is_changed:",
+        "tests/tasks/test_database.py::test_an_operator_older_than_its_settings_is_restarted_by_the_next_run",
+    ),
+    Mutation(
         "a file that a person names is a regular one",
         "src/aks_postgres/files/given_files.py",
         "            if kind != stat.S_IFREG:",
@@ -1005,13 +977,13 @@ MUTATIONS = (
     Mutation(
         "a number where Kubernetes takes a text is refused",
         "src/aks_postgres/preflight/operator_check.py",
-        "    wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]",
+        "    wrong = [mistake for found in await asyncio.to_thread(_all_wrong, objects) for mistake in found]",
         "    wrong: list[WrongType] = []",
         "tests/tasks/test_operator_check.py::TestChart::test_a_value_of_the_wrong_type_is_told_by_its_own_field",
     ),
     Mutation(
         "true isn't taken for a text or a number",
-        "src/aks_postgres/arm/kubernetes_types.py",
+        "src/aks_postgres/kubernetes/types_check.py",
         '        return kind == "bool"',
         "        return True",
         "tests/tasks/test_operator_check.py::test_a_type_that_kubernetes_refuses_is_found_at_its_path",

@@ -14,6 +14,7 @@ from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.findings import FINE
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.database import components
 from aks_postgres.tasks.database.alerts import ensure_database_alerts
 from aks_postgres.tasks.database.backups import ensure_object_store
 from aks_postgres.tasks.database.components import (
@@ -116,6 +117,28 @@ async def test_everything_is_made_once(database: World, tmp_path: Path) -> None:
     assert template is not None
     assert "kubectl.kubernetes.io/restartedAt" in template["spec"]["template"]["metadata"]["annotations"]
     assert (await database.run("operator")).change.kind == "unchanged"
+
+
+async def test_an_operator_older_than_its_settings_is_restarted_by_the_next_run(
+    database: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that wrote them was killed before it came to that."""
+    await database.prepare("operator")
+
+    async def killed(*_: Any, **__: Any) -> None:
+        raise LastingState("a run", "was killed", "Run again.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(components, "restart_operator", killed)
+        with pytest.raises(LastingState, match="was killed"):
+            await database.run("settings")
+    path = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager"
+    restarted = await database.run("settings")
+    assert [one.new for one in restarted.change.fields] == ["restarted"]
+    template = (Kube(database, tmp_path).get(path) or {})["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+    again = await database.run("settings")
+    assert (again.change.kind, database.writes()) == ("unchanged", [])
 
 
 async def test_a_database_that_isnt_ready_is_seen_as_that(database: World) -> None:

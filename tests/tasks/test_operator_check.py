@@ -10,7 +10,7 @@ import yaml
 
 import azure_sandbox.data
 from aks_postgres.arm.client import current_azure
-from aks_postgres.arm.kubernetes_types import wrong_types
+from aks_postgres.kubernetes.types_check import wrong_types
 from aks_postgres.limits import limits
 from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.preflight.operator_check import judge_operator

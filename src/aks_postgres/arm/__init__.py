@@ -1,1 +1,1 @@
-"""How Azure and Kubernetes are reached, and when to wait, repeat or give up. Knows nothing of Prefect."""
+"""How Azure is reached, and when to wait, repeat or give up. Knows nothing of Prefect."""

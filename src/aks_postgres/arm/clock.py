@@ -49,7 +49,7 @@ def now_s() -> float:
 
 
 def lock_scale() -> float:
-    """How many times as fast as on Azure the lock on an environment is.
+    """Return how many times as fast as on Azure the lock on an environment is.
 
     A sandbox's clock, but no faster than this: below it a busy machine's pauses would count as a process that slept.
     """

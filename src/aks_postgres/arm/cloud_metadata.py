@@ -69,9 +69,9 @@ def facts_in(found: Any, endpoint: str) -> CloudFacts | None:
     """
     told = found if isinstance(found, list) else [found]
     mine = [
-        one
-        for one in told
-        if isinstance(one, dict) and _plain(one.get("resourceManager")) == _plain(endpoint)
+        entry
+        for entry in told
+        if isinstance(entry, dict) and _plain(entry.get("resourceManager")) == _plain(endpoint)
     ]
     if len(mine) != 1:
         return None
@@ -79,13 +79,15 @@ def facts_in(found: Any, endpoint: str) -> CloudFacts | None:
     signing, suffixes = cloud.get("authentication"), cloud.get("suffixes")
     if not isinstance(signing, dict) or not isinstance(suffixes, dict):
         return None
-    audiences = [one for one in signing.get("audiences") or [] if isinstance(one, str) and one]
+    audiences = [
+        audience for audience in signing.get("audiences") or [] if isinstance(audience, str) and audience
+    ]
     texts = (cloud.get("portal"), signing.get("loginEndpoint"), suffixes.get("storage"))
-    if not audiences or not all(isinstance(one, str) and one for one in texts):
+    if not audiences or not all(isinstance(text, str) and text for text in texts):
         return None
-    own = [one for one in audiences if _plain(one) == _plain(endpoint)]
+    own = [audience for audience in audiences if _plain(audience) == _plain(endpoint)]
     portal, login, suffix = map(str, texts)
-    if not all(one.startswith("https://") for one in (portal, login)):
+    if not all(url.startswith("https://") for url in (portal, login)):
         return None
     return CloudFacts(
         portal=portal.rstrip("/"),

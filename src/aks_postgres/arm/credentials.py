@@ -33,12 +33,12 @@ ARM_ENDPOINT_VARIABLE = "AKS_POSTGRES_ARM_ENDPOINT"
 
 
 def arm_endpoint() -> str:
-    """Where ARM is: the public cloud's, unless the environment says otherwise (sandbox, sovereign clouds)."""
+    """Return where ARM is: the public cloud's, unless the environment says otherwise (sandbox, sovereign clouds)."""
     return (os.environ.get(ARM_ENDPOINT_VARIABLE) or clouds.ARM).rstrip("/")
 
 
 def _choose(facts: CloudFacts, transport: Any) -> tuple[str, Callable[[], Any]]:
-    """What the credential is called in messages, and how to make it (which reads files and may fail)."""
+    """Return what the credential is called in messages, and how to make it (which reads files and may fail)."""
     from azure.identity import aio
 
     have = os.environ.get

@@ -127,7 +127,7 @@ async def _gone(resource: ArmResource, answer: Answer | None) -> None:
 
 
 async def _runs(resource: ArmResource, answer: Answer) -> bool:
-    """Whether the operation that a request began is still running, by its own status.
+    """Return whether the operation that a request began is still running, by its own status.
 
     Raises:
         ArmFault: it failed.

@@ -63,7 +63,7 @@ _NUMBER = re.compile(r"\bAADSTS(\d+)\b")
 
 
 def entra_advice(message: str, otherwise: str) -> str:
-    """What to do about a refusal, by the number in Entra's words.
+    """Return what to do about a refusal, by the number in Entra's words.
 
     Args:
         message: Entra's.

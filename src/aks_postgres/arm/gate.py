@@ -257,7 +257,7 @@ class GatePolicy(AsyncHTTPPolicy[Any, Any]):
 
 
 def is_read(method: str, path: str) -> bool:
-    """Whether a request to ARM changes nothing."""
+    """Return whether a request to ARM changes nothing."""
     if method in _READS:
         return True
     return method == "POST" and path.rsplit("/", 1)[-1].casefold() in _READING_ACTIONS

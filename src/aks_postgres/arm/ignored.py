@@ -25,13 +25,13 @@ def ignoring(covers: Callable[[str], bool], decide: Callable[..., Any]) -> Calla
 
 
 def is_ignored(path: str) -> bool:
-    """Whether the resource that is being decided about keeps what it has there."""
+    """Return whether the resource that is being decided about keeps what it has there."""
     covers = _covers.get()
     return covers is not None and covers(path)
 
 
 def without_ignored(wanted: Any, path: str = "") -> Any:
-    """What is wanted, but for what the live resource keeps; paths are those of `arm.diff.differences`."""
+    """Return what is wanted, but for what the live resource keeps; paths are those of `arm.diff.differences`."""
     if _covers.get() is None:
         return wanted
     if isinstance(wanted, dict):

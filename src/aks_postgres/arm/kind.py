@@ -108,7 +108,7 @@ class Kind:
     permission: str = ""
 
     def label(self, name: str) -> str:
-        """How messages call one of that name."""
+        """Return how messages call one of that name."""
         return f"{self.word} {name}"
 
     def _options(self) -> dict[str, str]:
@@ -177,7 +177,7 @@ class Kind:
     def decide(
         self, label: str, wanted: Json, live: Json | None, *, only_at_creation: Json | None = None
     ) -> Decision:
-        """What to do about a resource, given what is wanted; as `arm.diff.decide`.
+        """Return what to do about a resource, given what is wanted; as `arm.diff.decide`.
 
         Raises:
             ImmutableChange: what Azure can't change in place differs.

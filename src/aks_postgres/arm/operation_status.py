@@ -14,13 +14,13 @@ _WENT_WRONG = frozenset({"failed", "canceled"})
 
 
 def has_error(status: Json) -> bool:
-    """Whether the document names an error, of whatever weight; `{}` is none."""
+    """Return whether the document names an error, of whatever weight; `{}` is none."""
     error = status.get("error")
     return isinstance(error, dict) and bool(error)
 
 
 def fault_of_operation(status: Json, resource_id: str, fallback: str = "") -> ArmFault | None:
-    """Why the operation went wrong; None unless its status says that it did.
+    """Return why the operation went wrong; None unless its status says that it did.
 
     Args:
         status: the document.

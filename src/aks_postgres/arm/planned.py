@@ -43,5 +43,5 @@ def _known(value: Any) -> Any:
 
 
 def is_unknown(text: str) -> bool:
-    """Whether `text` is, or holds, what only Azure will know."""
+    """Return whether `text` is, or holds, what only Azure will know."""
     return UNKNOWN in text

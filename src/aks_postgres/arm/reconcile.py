@@ -246,7 +246,7 @@ async def _finished(resource: ArmResource, answer: Answer) -> Json:
 
 
 async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFault:
-    """Why an operation failed: its status document says it, or its Location; the resource only that it did."""
+    """Return why an operation failed: its status document says it, or its Location; the resource only that it did."""
     if answer.operation_url:
         url = answer.operation_url
         try:
@@ -264,7 +264,7 @@ async def _failure(resource: ArmResource, answer: Answer, live: Json) -> ArmFaul
 
 
 async def _said_of(resource: ArmResource, answer: Answer) -> str:
-    """What the status document says of an operation that isn't done, if it can be read."""
+    """Return what the status document says of an operation that isn't done, if it can be read."""
     url = answer.operation_url
     if not url:
         return ""

@@ -66,12 +66,12 @@ class Redaction:
         if isinstance(value, dict):
             own = field.casefold() in _OWN_KEYS
             return {
-                self.key(str(key), own=own): self.body(one, "" if own else str(key), field)
-                for key, one in value.items()
+                self.key(str(key), own=own): self.body(inner, "" if own else str(key), field)
+                for key, inner in value.items()
                 if str(key).casefold() not in _LEFT_OUT
             }
         if isinstance(value, list):
-            return [self.body(one, field, above) for one in value]
+            return [self.body(inner, field, above) for inner in value]
         return self.text(value, field, above) if isinstance(value, str) else value
 
     def key(self, key: str, *, own: bool) -> str:

@@ -184,7 +184,7 @@ async def look_once(resource: ArmResource) -> Json | None:
 
 
 def unsettled(live: Json | None) -> str | None:
-    """What the resource, or one of a cluster's node pools, is doing; None when it has settled."""
+    """Return what the resource, or one of a cluster's node pools, is doing; None when it has settled."""
     if live is None:
         return None
     state = state_of(live)
@@ -200,7 +200,7 @@ def unsettled(live: Json | None) -> str | None:
 
 
 def is_being_deleted(live: Json) -> bool:
-    """Whether its deletion has begun."""
+    """Return whether its deletion has begun."""
     return state_of(live).casefold() in _DELETING
 
 

@@ -63,7 +63,7 @@ def _without_spaces(url: str) -> str:
 
 
 def is_below(url: str, own: SplitResult) -> bool:
-    """Whether a URL is https, and for this host or one below it, at the same port."""
+    """Return whether a URL is https, and for this host or one below it, at the same port."""
     try:
         found = urlsplit(url)
         host, mine = (found.hostname or "").casefold(), (own.hostname or "").casefold()
@@ -237,7 +237,7 @@ _KEYS = {"kubernetesversions": "values"}
 
 
 def problem_of(method: str, url: str, body: Any, *, listing: bool = False) -> str:
-    """What is wrong with the JSON of a successful answer; empty if nothing is.
+    """Return what is wrong with the JSON of a successful answer; empty if nothing is.
 
     ARM's IDs are pairs of type and name, so a path that ends in a type is a list's, and one that ends in a name a
     resource's; of operations it says nothing.
@@ -273,7 +273,7 @@ def _scope(parts: list[str], others: list[str]) -> list[str]:
 
 
 def is_list(parts: list[str]) -> bool:
-    """Whether the parts of a path end in a type: an odd number of them after the last provider."""
+    """Return whether the parts of a path end in a type: an odd number of them after the last provider."""
     if parts[-1] == "providers" or "providers" not in parts:
         return len(parts) % 2 == 1
     after = parts[len(parts) - parts[::-1].index("providers") + 1 :]
@@ -281,7 +281,7 @@ def is_list(parts: list[str]) -> bool:
 
 
 def list_problem(body: Json, kind: str) -> str:
-    """What is wrong with a page of a list of ARM's; empty if nothing is."""
+    """Return what is wrong with a page of a list of ARM's; empty if nothing is."""
     key = _KEYS.get(kind, "value")
     entries = body.get(key)
     if not isinstance(entries, list):
@@ -296,7 +296,7 @@ def list_problem(body: Json, kind: str) -> str:
             return f"a list that holds an entry without {' and '.join(fields)}"
         if problem := envelope_problem(entry, named=bool(holds)):
             return f"a list that holds {problem}"
-        if any(not isinstance((entry.get("properties") or {}).get(one), str) for one in properties):
+        if any(not isinstance((entry.get("properties") or {}).get(name), str) for name in properties):
             return f"a list that holds an entry without {' and '.join(properties)}"
     if not isinstance(body.get("nextLink"), str | None):
         return f"a next page that is {_kind(body['nextLink'])}"
@@ -304,7 +304,7 @@ def list_problem(body: Json, kind: str) -> str:
 
 
 def envelope_problem(body: Json, *, named: bool = True) -> str:
-    """What is wrong with the fields that every resource of ARM's may have; empty if nothing is."""
+    """Return what is wrong with the fields that every resource of ARM's may have; empty if nothing is."""
     for field in ("id", "type", "location", "managedBy", *(("name",) if named else ())):
         if not isinstance(body.get(field), str | None):
             return f"a JSON object whose {field} is {_kind(body[field])}"

@@ -106,11 +106,11 @@ class FirstAnswer(AsyncPollingMethod[Answer]):
         """Nothing to poll."""
 
     def status(self) -> str:
-        """What the SDK's poller shows."""
+        """Return what the SDK's poller shows."""
         return "Succeeded"
 
     def finished(self) -> bool:
-        """Whether the SDK's poller would go on."""
+        """Return whether the SDK's poller would go on."""
         return True
 
     def resource(self) -> Answer:
@@ -223,7 +223,7 @@ def listing() -> Iterator[None]:
 
 
 def is_listing() -> bool:
-    """Whether the answer that comes now is a page of a list."""
+    """Return whether the answer that comes now is a page of a list."""
     return _is_listing.get()
 
 

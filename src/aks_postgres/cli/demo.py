@@ -201,7 +201,7 @@ def _url(server: Part) -> str:
 
 
 def _get(url: str, path: str, body: Any = None) -> Any:
-    """What the server answers; None if it doesn't. A body makes it a POST."""
+    """Return what the server answers; None if it doesn't. A body makes it a POST."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url + path, headers={"content-type": "application/json"})
     if body is not None:
@@ -290,7 +290,7 @@ def _worker(folder: Path, server: Part, sandbox: RunningSandbox, environment: Ma
 
     def is_online() -> bool:
         found = _get(_url(server), f"/api/work_pools/{WORK_POOL}/workers/filter", {}) or []
-        return any(one["name"] == "demo" and one["status"] == "ONLINE" for one in found)
+        return any(worker["name"] == "demo" and worker["status"] == "ONLINE" for worker in found)
 
     worker.wait_until(is_online)
     return worker

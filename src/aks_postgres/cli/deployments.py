@@ -127,7 +127,7 @@ def render(
 
 
 def _live(output: Path) -> str:
-    """What is written there now.
+    """Return what is written there now.
 
     Raises:
         CommandFailed: it is no file, and isn't written over.
@@ -251,7 +251,7 @@ def prune(regions: Regions = None) -> None:
 
 
 def _regions(given: Path | None, sandbox: bool, state: Path | None) -> list[Region]:
-    """What the regions file has; for a sandbox with its stand-ins."""
+    """Return what the regions file has; for a sandbox with its stand-ins."""
     from aks_postgres.cli.sandbox_client import running_sandbox
     from aks_postgres.deploy.regions import read_regions
 
@@ -260,7 +260,7 @@ def _regions(given: Path | None, sandbox: bool, state: Path | None) -> list[Regi
         return regions
     found = running_sandbox(state_folder(state))
     os.environ[SANDBOX_STATE] = str(found.state)
-    return [one.model_copy(update={"spec": with_stand_ins(one.spec, found)}) for one in regions]
+    return [region.model_copy(update={"spec": with_stand_ins(region.spec, found)}) for region in regions]
 
 
 def _regions_file(given: Path | None) -> Path:
@@ -337,7 +337,7 @@ async def prepare_server(
 
 
 async def _compared(wanted: dict[str, Any]) -> dict[str, tuple[str, str] | None]:
-    """How the server's deployments and their forms differ from what prefect.yaml would have, by name."""
+    """Return how the server's deployments and their forms differ from what prefect.yaml would have, by name."""
     from prefect import get_client
 
     from aks_postgres.deploy.forms import with_forms

@@ -214,8 +214,8 @@ def as_a_run(spec: EnvironmentSpec, shows: Shows) -> Iterator[None]:
 
 
 def interrupted(journal: Journal) -> str:
-    """What an interrupted run says: what Azure goes on with, and how to go on."""
-    going_on = dict.fromkeys(one.label for one in journal.operations if one.ended_s is None)
+    """Return what an interrupted run says: what Azure goes on with, and how to go on."""
+    going_on = dict.fromkeys(operation.label for operation in journal.operations if operation.ended_s is None)
     what = f" ({', '.join(going_on)})" if going_on else ""
     return f"interrupted. What Azure has begun goes on{what}; run again to go on from there."
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def last_screen(outputs: EnvironmentOutputs, pages: dict[str, str]) -> str:
-    """What there is now, as text of a few lines.
+    """Return what there is now, as text of a few lines.
 
     Args:
         outputs: what the run returned.

@@ -25,6 +25,7 @@ from aks_postgres.cli.spec_options import (
     UseSandbox,
     given_spec,
 )
+from aks_postgres.commands import pasted
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
@@ -83,12 +84,15 @@ def list_command(
         found = with_last_runs(asyncio.run(find_environments(spec)))
         if as_json:
             print(
-                json.dumps([one.model_dump(mode="json") for one in found], indent=None if watch else 2),
+                json.dumps(
+                    [environment.model_dump(mode="json") for environment in found],
+                    indent=None if watch else 2,
+                ),
                 flush=True,
             )
         elif found:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            columns = without_blanks(_COLUMNS, [_row(one) for one in found])
+            columns = without_blanks(_COLUMNS, [_row(environment) for environment in found])
             print("\n".join(table(*fitting(*columns, width))), flush=True)
         else:
             print("There is no environment in this subscription.", file=sys.stderr)
@@ -198,16 +202,16 @@ def status(
             whole = {
                 "healthy": not problems,
                 "problems": problems,
-                "generations": [one.model_dump(mode="json") for one in generations],
+                "generations": [environment.model_dump(mode="json") for environment in generations],
                 "addresses": found.addresses.model_dump(mode="json"),
                 "databases": None
                 if found.databases is None
-                else [one.model_dump(mode="json") for one in found.databases],
+                else [environment.model_dump(mode="json") for environment in found.databases],
                 "databases_unknown": found.unknown,
             }
             print(json.dumps(whole, indent=None if watch else 2), flush=True)
             return
-        rows = [row for one in generations for row in _lines(one)]
+        rows = [row for environment in generations for row in _lines(environment)]
         rows += [
             (field.replace("_", " "), str(value))
             for field, value in found.addresses
@@ -295,7 +299,7 @@ def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple
         "TLS",
         f"sslmode=verify-full, sslrootcert: ca.crt of Secret {one.ca_secret}; a certificate ends {ends}",
     )
-    yield "psql", f"aks-postgres psql {spec.name} {spec.region}"
+    yield "psql", pasted("psql", spec.name, spec.region)
     if one.backups is None:
         yield "backups", "none"
     else:
@@ -359,7 +363,7 @@ def fleet(
     if as_json:
         print(found.model_dump_json(indent=2))
     else:
-        rows = [(one.region, one.state, f"{one.minutes:.1f}", one.failure) for one in found.regions]
+        rows = [(run.region, run.state, f"{run.minutes:.1f}", run.failure) for run in found.regions]
         print("\n".join(table(("REGION", "STATE", "MINUTES", "WHAT FAILED"), rows)))
         print(found.headline, file=sys.stderr)
     if found.failed:

@@ -99,11 +99,11 @@ def main() -> None:
 
 def record_first(given: list[str]) -> list[str]:
     """The arguments with --record in front, where the option of every command is: a person gives it anywhere."""
-    for number, one in enumerate(given):
-        if one == "--":
+    for number, argument in enumerate(given):
+        if argument == "--":
             break
-        if one == "--record" or one.startswith("--record="):
-            length = 2 if one == "--record" else 1
+        if argument == "--record" or argument.startswith("--record="):
+            length = 2 if argument == "--record" else 1
             return given[number : number + length] + given[:number] + given[number + length :]
     return given
 

@@ -61,7 +61,7 @@ def print_lines(lines: list[Line], console: Console) -> None:
 
 
 def _shape(line: Line, *, signs: bool) -> tuple[str, str, str]:
-    """What stands before the first line and before the others, and the style."""
+    """Return what stands before the first line and before the others, and the style."""
     from aks_postgres.runs.plan_lines import SIGNS
 
     style = _STYLES[line.action] if line.action else ""

@@ -37,7 +37,7 @@ def start_detached(
 
 
 def is_running(pid: int, *marks: str) -> bool:
-    """Whether the process `pid` lives and its command line holds every mark.
+    """Return whether the process `pid` lives and its command line holds every mark.
 
     A number alone proves nothing: after a crash or a restart of the machine it may be someone else's.
     """

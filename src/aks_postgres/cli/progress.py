@@ -94,12 +94,12 @@ class _Count:
 
 
 def short(text: str) -> str:
-    """What is waited for, without Azure's own words in brackets."""
+    """Return what is waited for, without Azure's own words in brackets."""
     return text.partition(" (")[0]
 
 
 def waiting_words(event: Event) -> str:
-    """What a step waits for, and how long that usually takes, in Azure's time."""
+    """Return what a step waits for, and how long that usually takes, in Azure's time."""
     if not event.elapsed_s:
         usual = f", usually about {minutes(event.expected_s)}" if event.expected_s else ""
         return f"{event.text}{usual}"
@@ -108,7 +108,7 @@ def waiting_words(event: Event) -> str:
 
 
 def bar(event: Event) -> str:
-    """How much of a long wait is over, and how long it probably still takes; empty for a short one."""
+    """Return how much of a long wait is over, and how long it probably still takes; empty for a short one."""
     if event.expected_s < _LONG_S:
         return ""
     done = min(1.0, event.elapsed_s / event.expected_s)
@@ -119,7 +119,7 @@ def bar(event: Event) -> str:
 
 
 def ending_words(event: Event, *, verbose: bool = True) -> str:
-    """How a step ended; the fields it changed where they are wanted, and the first line of what went wrong."""
+    """Return how a step ended; the fields it changed where they are wanted, and the first line of what went wrong."""
     first = with_commands(event.text.strip().partition("\n")[0])
     says_more = event.kind == "failed" or (event.kind == "updated" and verbose)
     return f"{event.ending}: {first}" if first and says_more else event.ending
@@ -132,7 +132,7 @@ class _Mentions:
         self._said: dict[tuple[str, str], float] = {}
 
     def is_due(self, event: Event) -> bool:
-        """Whether to say it now: it is another wait than before, or 30 s have gone by."""
+        """Return whether to say it now: it is another wait than before, or 30 s have gone by."""
         wait = (event.step, short(event.text))
         if event.at_s - self._said.get(wait, -_MENTION_EVERY_S) < _MENTION_EVERY_S:
             return False

@@ -24,7 +24,7 @@ _PORT = 5432
 
 
 def psql_program() -> str:
-    """Where psql is.
+    """Return where psql is.
 
     Raises:
         CommandFailed: nowhere.
@@ -96,10 +96,10 @@ async def _cluster(api: KubernetesApi, spec: EnvironmentSpec, name: str) -> Any:
     """The Cluster by its computed name, or the only one that is labelled as ours."""
     path = f"/apis/{POSTGRES_API}/clusters"
     found = await api.list_of(path, "Cluster", labelSelector="aks-postgres/lineage") or []
-    named = [one for one in found if one["metadata"]["name"] == name]
+    named = [cluster for cluster in found if cluster["metadata"]["name"] == name]
     chosen = named or found
     if len(chosen) != 1:
-        names = ", ".join(one["metadata"]["name"] for one in chosen)
+        names = ", ".join(cluster["metadata"]["name"] for cluster in chosen)
         raise CommandFailed(
             f"{spec.name} in {spec.region} has several databases: {names}; give the spec with database.name"
             if chosen
@@ -126,8 +126,8 @@ async def _pod(api: KubernetesApi, live: Any, *, replica: bool) -> str:
         str(pod["metadata"]["name"])
         for pod in pods or []
         if any(
-            one["type"] == "Ready" and one["status"] == "True"
-            for one in (pod.get("status") or {}).get("conditions") or []
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in (pod.get("status") or {}).get("conditions") or []
         )
     ]
     if not ready:

@@ -60,15 +60,17 @@ def compare_recording(
         raise CommandFailed(f"compare-recording: {error}", ExitCode.BAD_INPUT) from None
     found = differences(theirs, ours, ("Azure", "the sandbox"))
     if as_json:
-        print(json.dumps([vars(one) for one in found], indent=2))
+        print(json.dumps([vars(difference) for difference in found], indent=2))
     else:
         before = ""
-        for one in found:
-            if one.operation != before:
-                print(one.operation)
-            before = one.operation
-            print(f"  {one}")
-        print(f"{len(found)} differences in {len({one.operation for one in found})} operations.")
+        for difference in found:
+            if difference.operation != before:
+                print(difference.operation)
+            before = difference.operation
+            print(f"  {difference}")
+        print(
+            f"{len(found)} differences in {len({difference.operation for difference in found})} operations."
+        )
     if found:
         raise typer.Exit(1)
 
@@ -121,9 +123,15 @@ def _repeat(command: str, spec: dict[str, Any], folder: Path, state: Path, recor
         check=False,
         timeout=_LONGEST_S,
     )
-    if done.returncode not in (0, ExitCode.CHANGES):
-        words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        _say(f"  it ended with exit code {done.returncode}: {words}")
+    if done.returncode in (0, ExitCode.CHANGES):
+        return
+    words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    if done.returncode != ExitCode.FAILED:
+        raise CommandFailed(
+            f"compare-recording: {command} couldn't run on the sandbox: {words}", ExitCode(done.returncode)
+        )
+    # As it may have done on Azure.
+    _say(f"  it failed: {words}")
 
 
 def _say(text: str) -> None:

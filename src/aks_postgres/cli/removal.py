@@ -244,7 +244,7 @@ def _approved_rebuild(
     if plan.view:
         print_plan(plan.view, to_error=True)
     said = [cost_text(plan.cost, doubled=bool(plan.old) and not plan.first)] if not plan.refusals else []
-    said += ["", "Addresses that change", *(f"  {one}" for one in addresses_text(plan)), ""]
+    said += ["", "Addresses that change", *(f"  {line}" for line in addresses_text(plan)), ""]
     said.append(f"{plan.headline}. Backups stay. Plan {plan.digest}.")
     print("\n".join(said), file=sys.stderr)
     if plan.refusals:

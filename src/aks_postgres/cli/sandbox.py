@@ -287,7 +287,7 @@ def order_faults(
 
 
 def is_scenario_name(what: str) -> bool:
-    """Whether a scenario is named, rather than a file."""
+    """Return whether a scenario is named, rather than a file."""
     path = Path(what)
     return what != "-" and not path.suffix and len(path.parts) == 1 and not path.exists()
 

@@ -28,7 +28,7 @@ PSQL_VARIABLE = "AKS_POSTGRES_PSQL"
 
 
 def default_state() -> Path:
-    """Where the sandbox keeps its state unless told otherwise: $XDG_STATE_HOME/aks-postgres/sandbox."""
+    """Return where the sandbox keeps its state unless told otherwise: $XDG_STATE_HOME/aks-postgres/sandbox."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "aks-postgres" / "sandbox"
 
@@ -83,7 +83,7 @@ class RunningSandbox:
         }
 
     def client_variables(self) -> dict[str, str]:
-        """What az and kubectl need besides: a configuration of their own, away from the person's."""
+        """Return what az and kubectl need besides: a configuration of their own, away from the person's."""
         return {
             "AZURE_CONFIG_DIR": str(self.state / "az"),
             # msal would ask the public cloud whether it knows this authority.

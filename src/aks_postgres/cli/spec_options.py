@@ -95,7 +95,7 @@ def _given_spec(
         from aks_postgres.cli.plan_file import read_plan
 
         given = [spec_file, name, region, subscription_id, suffix, settings]
-        if any(one is not None for one in given):
+        if any(option is not None for option in given):
             raise CommandFailed(
                 "--plan has the spec in it: leave --spec, --name, --region, --subscription-id, --suffix and --set out",
                 ExitCode.BAD_INPUT,
@@ -167,7 +167,7 @@ def environment_command(app: typer.Typer) -> Callable[[Callable[..., None]], Cal
 
         parameters = {**shared, **own}
         command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-        command.__annotations__ = {name: one.annotation for name, one in parameters.items()}
+        command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
         app.command()(command)
         return function
 
@@ -181,8 +181,8 @@ def _as_options(which: dict[str, Any]) -> Iterator[str]:
         if value is True:
             yield option
         elif value:
-            for one in value if isinstance(value, list) else [value]:
-                yield from (option, str(one))
+            for item in value if isinstance(value, list) else [value]:
+                yield from (option, str(item))
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -190,8 +190,8 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     # What only type checkers import is no option's type.
     hints = get_type_hints(function, localns={"EnvironmentSpec": Any}, include_extras=True)
     return {
-        name: one.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, one in inspect.signature(function).parameters.items()
+        name: parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(function).parameters.items()
     }
 
 
@@ -259,7 +259,9 @@ def spec_fields(model: type[BaseModel] | None = None, prefix: str = "") -> Itera
     for name, info in (model or EnvironmentSpec).model_fields.items():
         kind: Any = info.annotation
         groups = [
-            one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, BaseModel)
+            argument
+            for argument in (kind, *get_args(kind))
+            if isinstance(argument, type) and issubclass(argument, BaseModel)
         ]
         if groups and get_origin(kind) is not list:
             yield from spec_fields(groups[0], f"{prefix}{name}.")

@@ -91,7 +91,7 @@ def alert_rules(spec: EnvironmentSpec, target: Target) -> list[Json]:
 
 
 def _oldest_s(schedule: str, retention_days: int) -> int:
-    """How old the newest backup may be: a day for a schedule of every day, else what is kept, a week at most."""
+    """Return how old the newest backup may be: a day for a schedule of every day, else what is kept, a week at most."""
     every_day = schedule.split()[3:] in (["*", "*", "*"], ["*", "*", "?"], ["?", "*", "*"])
     return (1 if every_day else min(retention_days, 7)) * _DAY_S + _LATE_S
 

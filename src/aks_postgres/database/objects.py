@@ -50,7 +50,7 @@ def object_store_name(target: Target) -> str:
 
 
 def backup_url(account: str, blob_endpoint: str, container: str, suffix: str) -> str:
-    """Where backups go, by the account's own host name, which the operator's pods reach.
+    """Return where backups go, by the account's own host name, which the operator's pods reach.
 
     Args:
         account: name of the storage account.
@@ -64,7 +64,7 @@ def backup_url(account: str, blob_endpoint: str, container: str, suffix: str) ->
 
 
 def subject(spec: EnvironmentSpec, target: Target) -> str:
-    """Who the pods are for Microsoft Entra ID: the operator names the service account after the Cluster."""
+    """Return who the pods are for Microsoft Entra ID: the operator names the service account after the Cluster."""
     return f"system:serviceaccount:{spec.namespaces.database}:{target.names.postgres_cluster}"
 
 
@@ -164,7 +164,7 @@ def image_catalog(spec: EnvironmentSpec, target: Target) -> Json:
 
 
 def object_store(spec: EnvironmentSpec, target: Target, destination: str) -> Json:
-    """Where the plugin archives to, with whose identity, and for how long."""
+    """Return where the plugin archives to, with whose identity, and for how long."""
     backup = required(spec).backup
     compressed = {} if backup.compression == "none" else {"compression": backup.compression}
     return {

@@ -60,12 +60,12 @@ class ClusterState:
         """Read a Cluster as its API shows it."""
         status = _mapping(live.get("status"))
         conditions = {
-            str(one["type"]): (
-                str(one.get("status")),
-                shown(str(one.get("message") or one.get("reason") or "")),
+            str(condition["type"]): (
+                str(condition.get("status")),
+                shown(str(condition.get("message") or condition.get("reason") or "")),
             )
-            for one in status.get("conditions") or []
-            if isinstance(one, dict) and "type" in one
+            for condition in status.get("conditions") or []
+            if isinstance(condition, dict) and "type" in condition
         }
         return cls(
             phase=shown(str(status.get("phase") or "")),
@@ -125,7 +125,7 @@ class ClusterState:
 
 
 def used_archive(text: str) -> bool:
-    """Whether a message says that another cluster has archived under this name already.
+    """Return whether a message says that another cluster has archived under this name already.
 
     https://github.com/cloudnative-pg/cloudnative-pg/issues/6470
     """
@@ -162,7 +162,11 @@ def without_identity(pods: list[Json]) -> dict[str, tuple[str, ...]]:
         containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
         for container in containers:
             if isinstance(container, dict) and container.get("name") == SIDECAR:
-                have = {one.get("name") for one in container.get("env") or [] if isinstance(one, dict)}
+                have = {
+                    variable.get("name")
+                    for variable in container.get("env") or []
+                    if isinstance(variable, dict)
+                }
                 if missing := tuple(name for name in _IDENTITY_VARIABLES if name not in have):
                     found[str(pod["metadata"]["name"])] = missing
     return found

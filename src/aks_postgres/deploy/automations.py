@@ -81,7 +81,7 @@ _RUN_TEXT = "{{ (flow_run|ui_url) or flow_run.id }}"
 
 
 def automations(notify: UUID | None, slow_after_min: int) -> Iterator[AutomationCore]:
-    """What the server should have.
+    """Yield what the server should have.
 
     Args:
         notify: the notification block to tell people with; without one an automation only leaves its event.
@@ -350,7 +350,7 @@ async def send_test_notification(client: PrefectClient, within_s: float) -> str:
 async def _answer(
     client: PrefectClient, automation: UUID, since: datetime, within_s: float
 ) -> tuple[str, str] | None:
-    """What the server says of an automation's action since then: the event's name, and the reason it has."""
+    """Return what the server says of an automation's action since then: the event's name, and the reason it has."""
     wanted = {
         "filter": {
             "occurred": {"since": since.isoformat()},

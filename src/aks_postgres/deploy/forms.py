@@ -70,15 +70,18 @@ _TITLES = {
 
 
 def with_forms(document: Json) -> Json:
-    """What prefect.yaml has, each deployment with its `form` and a value for all that this requires.
+    """Return what prefect.yaml has, each deployment with its `form` and a value for all that this requires.
 
     Args:
         document: as `rendering.document` makes it.
     """
     deployments = document["deployments"]
-    own = {region for one in deployments for region in _regions_of(one["parameters"])}
+    own = {region for deployment in deployments for region in _regions_of(deployment["parameters"])}
     regions = sorted({*REGIONS, *own})
-    return {**document, "deployments": [{**one, **_form(one, regions)} for one in deployments]}
+    return {
+        **document,
+        "deployments": [{**deployment, **_form(deployment, regions)} for deployment in deployments],
+    }
 
 
 def _regions_of(parameters: Json) -> Iterator[str]:
@@ -104,7 +107,11 @@ def _form(deployment: Json, regions: list[str]) -> Json:
             del spec["region"]
         given = {**given, "spec": spec}
     _order(schema)
-    defaults = {name: one["default"] for name, one in schema["properties"].items() if "default" in one}
+    defaults = {
+        name: field_schema["default"]
+        for name, field_schema in schema["properties"].items()
+        if "default" in field_schema
+    }
     return {"parameters": {**defaults, **given}, "form": schema}
 
 
@@ -113,9 +120,9 @@ def _parameter_schema(entrypoint: str) -> Json:
 
     module, _, name = entrypoint.rpartition(".")
     schema: Json = parameter_schema(getattr(import_module(module), name)).model_dump_for_openapi()
-    for field, one in schema["properties"].items():
-        one["title"] = _TITLES.get(field, title_of(field))
-        one["description"] = _sentence(one.get("description", ""))
+    for field, field_schema in schema["properties"].items():
+        field_schema["title"] = _TITLES.get(field, title_of(field))
+        field_schema["description"] = _sentence(field_schema.get("description", ""))
     return schema
 
 
@@ -153,7 +160,9 @@ def _free(schema: Json, regions: list[str], *, has_region: bool) -> None:
 
 
 def _order(schema: Json) -> None:
-    properties = {name: one for name, one in schema["properties"].items() if name not in _HIDDEN}
+    properties = {
+        name: field_schema for name, field_schema in schema["properties"].items() if name not in _HIDDEN
+    }
     first = [name for name in _FIRST if name in properties]
     for position, name in enumerate([*first, *(name for name in properties if name not in first)]):
         properties[name]["position"] = position

@@ -22,7 +22,6 @@ from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.foreign_text import clean, printable
 from aks_postgres.yaml_files import read_yaml
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REFERENCE = re.compile(
     r"(?P<repository>[a-z0-9][a-z0-9._:/-]*):(?P<tag>\w[\w.-]{0,127})(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )

@@ -28,7 +28,7 @@ SERVICES = {
 
 
 async def missing_services(client: PrefectClient) -> list[str]:
-    """What the server was told not to do, a line each with the variable that says so.
+    """Return what the server was told not to do, a line each with the variable that says so.
 
     A server whose services are a process of their own says what its settings say; Prefect Cloud says nothing.
     """
@@ -87,7 +87,7 @@ async def ensure_work_pool(
 async def compare(
     client: PrefectClient, wanted: dict[str, dict[str, Any]]
 ) -> dict[str, tuple[str, str] | None]:
-    """How the server's deployments differ from a prefect.yaml's, by name; None where they don't.
+    """Return how the server's deployments differ from a prefect.yaml's, by name; None where they don't.
 
     The word is `missing`, `differs` or `left over`, and what follows it says in what.
 

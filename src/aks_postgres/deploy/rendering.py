@@ -33,7 +33,7 @@ _DESCRIPTIONS = {
 
 
 def document(regions: list[Region], *, one_pool: bool = False) -> dict[str, Any]:
-    """What prefect.yaml has.
+    """Return what prefect.yaml has.
 
     Args:
         regions: what the regions file has.
@@ -125,7 +125,7 @@ def by_name(deployments: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def name_of(deployment: dict[str, Any]) -> str:
-    """What Prefect calls a deployment of a prefect.yaml: provision-fleet/fleet."""
+    """Return what Prefect calls a deployment of a prefect.yaml: provision-fleet/fleet."""
     flow = deployment["entrypoint"].rpartition(".")[2].replace("_", "-")
     return f"{flow}/{deployment['name']}"
 

@@ -40,7 +40,7 @@ def service_account(identity: Identity) -> str:
 
 
 def base_job_template(pool_type: PoolType, identity: Identity) -> dict[str, Any]:
-    """What the runs of a pool are started as.
+    """Return what the runs of a pool are started as.
 
     Args:
         pool_type: the kind of worker.

@@ -87,7 +87,7 @@ class DiskProblem(NamedTuple):
 
 
 def disk_problem(error: OSError) -> DiskProblem | None:
-    """What is wrong with the disk that was written to; None where it is something else."""
+    """Return what is wrong with the disk that was written to; None where it is something else."""
     way_out = _WAYS_OUT.get(error.errno or 0)
     # Of a connection that a firewall forbids it is said without a file.
     if way_out is None or (error.filename is None and error.errno not in _FULL):

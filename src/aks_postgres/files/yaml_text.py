@@ -50,7 +50,7 @@ class _TypedWithDecimals(_Typed):
 
 
 def typed_yaml(text: str | bytes, *, decimals: bool = False, largest_bytes: int = LARGEST_BYTES) -> Any:
-    """What a YAML (and so JSON) text that a person typed says; decimals stay text unless wanted as numbers.
+    """Return what a YAML (and so JSON) text that a person typed says; decimals stay text unless wanted as numbers.
 
     Raises:
         NotYaml: it is none, or too much of it, or names a key twice; says where.

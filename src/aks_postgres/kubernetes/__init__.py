@@ -1,1 +1,1 @@
-"""A cluster's Kubernetes API, and what is installed through it: manifests and Helm charts."""
+"""A cluster's Kubernetes API, how objects in it are brought to what is wanted, and what is installed through it."""

@@ -278,7 +278,7 @@ class KubernetesApi:
         )
 
     async def path_of(self, body: Json) -> str:
-        """Where an object lives, by the API server's own list of its types."""
+        """Return where an object lives, by the API server's own list of its types."""
         version = body["apiVersion"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         async with self._discovery:  # objects applied side by side ask once
@@ -381,7 +381,7 @@ async def _through_the_gate(
 
 
 def _is_somebody_elses(status: int, data: bytes) -> bool:
-    """Whether an error without a Status object is a proxy's or a gateway's, and says nothing of the cluster.
+    """Return whether an error without a Status object is a proxy's or a gateway's, and says nothing of the cluster.
 
     Below 500 the API server sends one with every error, but for a path that it has nothing at: Go's own line of text
     (https://pkg.go.dev/net/http#NotFound). Whatever else passes by itself is left to its status.
@@ -397,7 +397,7 @@ def _date_of(header: str | None) -> datetime | None:
 
 
 def object_problem(found: Json, path: str) -> str:
-    """What is wrong with the answer to a read of one object; empty if nothing is."""
+    """Return what is wrong with the answer to a read of one object; empty if nothing is."""
     *above, plural, name = unquote(path).strip("/").split("/")
     metadata, kind = found.get("metadata"), str(found.get("kind") or "not said")
     if (
@@ -412,7 +412,7 @@ def object_problem(found: Json, path: str) -> str:
 
 
 def list_problem(page: Json, path: str, kind: str) -> str:
-    """What is wrong with a page of a list; empty if nothing is.
+    """Return what is wrong with a page of a list; empty if nothing is.
 
     https://kubernetes.io/docs/reference/using-api/api-concepts/#collections
 
@@ -447,7 +447,7 @@ def list_problem(page: Json, path: str, kind: str) -> str:
 
 
 def _is_elsewhere(metadata: Json, parts: list[str]) -> bool:
-    """Whether an object is in another namespace than the path that was asked for, in its parts."""
+    """Return whether an object is in another namespace than the path that was asked for, in its parts."""
     if "namespaces" not in parts[:-2]:
         return False
     return metadata.get("namespace") != parts[parts.index("namespaces") + 1]
@@ -469,14 +469,16 @@ def _metadata_problem(item: Json) -> str:
 
 
 def _parts_problem(item: Json) -> str:
-    """What is wrong with spec and status; their insides are up to whoever reads them."""
+    """Return what is wrong with spec and status; their insides are up to whoever reads them."""
     for part in ("spec", "status"):
         if not isinstance(item.get(part), dict | None):
             return f"an object whose {part} is no JSON object"
     conditions = (item.get("status") or {}).get("conditions")
     if not isinstance(conditions, list | None) or not all(
-        isinstance(one, dict) and isinstance(one.get("type"), str) and isinstance(one.get("status"), str)
-        for one in conditions or []
+        isinstance(condition, dict)
+        and isinstance(condition.get("type"), str)
+        and isinstance(condition.get("status"), str)
+        for condition in conditions or []
     ):
         return "an object whose conditions aren't conditions"
     return ""
@@ -520,8 +522,8 @@ async def kubeconfig_with_token(azure: Azure, resource_group: str, cluster: str)
     if not _is_by_entra(user):
         return found
     (config,) = yaml_documents(found)
-    for one in config["users"]:
-        one["user"] = {"token": await _entra_token(azure)}
+    for entry in config["users"]:
+        entry["user"] = {"token": await _entra_token(azure)}
     return json.dumps(config).encode()
 
 

@@ -144,7 +144,7 @@ _PASSING = (
 
 
 def is_installed() -> bool:
-    """Whether the extra is there; looks only, as loading the SDK costs 85 MB."""
+    """Return whether the extra is there; looks only, as loading the SDK costs 85 MB."""
     return importlib.util.find_spec(PACKAGE) is not None
 
 

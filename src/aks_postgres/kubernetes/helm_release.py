@@ -74,7 +74,7 @@ class Release:
 
 
 def changes(chart: Chart, live: Release) -> tuple[FieldChange, ...]:
-    """What differs between a release and the chart wanted; values by their first keys only."""
+    """Return what differs between a release and the chart wanted; values by their first keys only."""
     found = []
     if live.chart_version != chart.version:
         found.append(FieldChange(field="chart", old=live.chart_version, new=chart.version))
@@ -91,7 +91,7 @@ def changes(chart: Chart, live: Release) -> tuple[FieldChange, ...]:
 
 
 def next_action(chart: Chart, live: Release | None, now: datetime) -> Action:
-    """What brings a release one step nearer to the chart wanted.
+    """Return what brings a release one step nearer to the chart wanted.
 
     A pending revision is an installer at work, or what is left of one that was killed; Helm refuses everything but
     rollback and uninstall until somebody decides. `helm upgrade` works on a failed revision, even the first.

@@ -51,12 +51,12 @@ async def _bring(api: KubernetesApi, item: Json) -> list[FieldChange]:
 
 
 def new_objects(*objects: Json) -> ObjectsOutputs:
-    """What a step reports of objects that a plan would create, the cluster with them."""
+    """Return what a step reports of objects that a plan would create, the cluster with them."""
     return outputs_of(objects, change_of(created(item) for item in objects))
 
 
 def outputs_of(objects: Sequence[Json], change: Change) -> ObjectsOutputs:
-    """What a step reports of objects."""
+    """Return what a step reports of objects."""
     return ObjectsOutputs(names=tuple(name_of(item) for item in objects), change=change)
 
 
@@ -128,7 +128,7 @@ async def established(api: KubernetesApi, definition: Json) -> None:
 
 
 def differing(live: Any, wanted: Any, path: str = "") -> list[FieldChange]:
-    """Where an object isn't what the manifest says, to the letter: case and order mean something here.
+    """Return where an object isn't what the manifest says, to the letter: case and order mean something here.
 
     List elements with names are looked up by them; what the API server leaves out when it is empty or zero may lack.
     """
@@ -147,7 +147,7 @@ def differing(live: Any, wanted: Any, path: str = "") -> list[FieldChange]:
 
 
 def _same_quantity(live: Any, wanted: Any, path: str) -> bool:
-    """Whether both are one quantity, written otherwise: the operator writes 1024Gi of a resource back as 1Ti.
+    """Return whether both are one quantity, written otherwise: the operator writes 1024Gi of a resource back as 1Ti.
 
     https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
     """
@@ -163,7 +163,7 @@ def _same_quantity(live: Any, wanted: Any, path: str) -> bool:
 
 
 def left_over(live: Json, wanted: Json) -> list[FieldChange]:
-    """What we applied earlier and don't want any more; the next apply takes it away.
+    """Return what we applied earlier and don't want any more; the next apply takes it away.
 
     https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management (a list counts as a whole)
     """
@@ -173,12 +173,12 @@ def left_over(live: Json, wanted: Json) -> list[FieldChange]:
 
 
 def is_applied_by_us(live: Json) -> bool:
-    """Whether we applied the object, and not somebody else under the same name."""
+    """Return whether we applied the object, and not somebody else under the same name."""
     return bool(_applied(live))
 
 
 def _applied(live: Json) -> list[Json]:
-    """What the object's record of writers has about us."""
+    """Return what the object's record of writers has about us."""
     entries = (live.get("metadata") or {}).get("managedFields")
     return [
         entry

@@ -60,9 +60,9 @@ class Trouble:
 
 
 def trouble_of(pod: Json) -> Trouble | None:
-    """What a pod says of itself; None where it is ready, or only starting."""
+    """Return what a pod says of itself; None where it is ready, or only starting."""
     status = pod.get("status") or {}
-    conditions = {one["type"]: one for one in status.get("conditions") or []}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
     if conditions.get("Ready", {}).get("status") == "True" or pod["metadata"].get("deletionTimestamp"):
         return None
     name, namespace = pod["metadata"]["name"], pod["metadata"].get("namespace", "default")
@@ -90,9 +90,12 @@ def trouble_of(pod: Json) -> Trouble | None:
 def _states(status: Json) -> Iterator[tuple[Json, Json]]:
     """Each container that isn't ready, with its waiting or ended state."""
     for kind in ("initContainerStatuses", "containerStatuses"):
-        for one in status.get(kind) or []:
-            if isinstance(one, dict) and not one.get("ready"):
-                yield one, _part(one, "state", "waiting") or _part(one, "state", "terminated")
+        for container in status.get(kind) or []:
+            if isinstance(container, dict) and not container.get("ready"):
+                yield (
+                    container,
+                    _part(container, "state", "waiting") or _part(container, "state", "terminated"),
+                )
 
 
 def _part(container: Json, which: str, key: str) -> Json:
@@ -128,7 +131,7 @@ async def troubles_of(api: KubernetesApi, workload: Json) -> list[Trouble]:
 
 def _is_ready(pod: Json) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 async def _from_events(api: KubernetesApi, namespace: str, pods: list[Json]) -> list[Trouble]:

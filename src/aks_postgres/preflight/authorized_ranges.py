@@ -13,7 +13,7 @@ from aks_postgres.spec.names import WORKER_ADDRESS, Names
 
 
 def needs_worker_address(network: NetworkSpec) -> bool:
-    """Whether the worker's address plays a part at all."""
+    """Return whether the worker's address plays a part at all."""
     return network.add_worker_address and not network.open_to_internet
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.kubernetes_types import wrong_types
 from aks_postgres.errors import Finding, PermanentError, TemporaryError
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.kubernetes.operator_manifest import manifest_objects
+from aks_postgres.kubernetes.types_check import wrong_types
 from aks_postgres.preflight.findings import FINE, Findings, problem
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -16,7 +16,7 @@ _COMPONENTS = "database.components"
 
 
 async def judge_components(azure: Azure, spec: EnvironmentSpec) -> Findings:
-    """Whether the manifests of cert-manager and the plugin are there and are what the spec says."""
+    """Return whether the manifests of cert-manager and the plugin are there and are what the spec says."""
     if spec.database is None or spec.database.backup.engine != "plugin":
         return FINE
     findings = FINE

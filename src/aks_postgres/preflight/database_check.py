@@ -18,7 +18,7 @@ from aks_postgres.spec.environment import EnvironmentSpec
 async def judge_database(
     azure: Azure, spec: EnvironmentSpec, target: Target, cluster: Json | None
 ) -> Findings:
-    """Whether the live Postgres cluster can become what the spec wants; asked once.
+    """Return whether the live Postgres cluster can become what the spec wants; asked once.
 
     What can't be asked now is refused by the step itself, before it writes.
 

@@ -143,7 +143,7 @@ async def ask_region(
     storage_name, storage_account = storage.result() or (None, None)
     return RegionFacts(
         cluster=cluster.result(),
-        beside=tuple(found for one in beside if (found := one.result())),
+        beside=tuple(found for task in beside if (found := task.result())),
         has_grafana=grafana.result() is not None,
         storage_name=storage_name,
         storage_account=storage_account,
@@ -254,7 +254,7 @@ async def _kubernetes_versions(azure: Azure, region: str) -> Json:
 
 
 async def _storage_name(azure: Azure, names: Names) -> tuple[Json, Json | None]:
-    """Whether the storage account's name is free, and the account if it is in the group for backups."""
+    """Return whether the storage account's name is free, and the account if it is in the group for backups."""
     accounts, name = azure.storage.storage_accounts, names.storage_account
     body = json.dumps({"name": name, "type": storage_account.KIND.type}).encode()
     label = f"storage account name {name}"

@@ -155,7 +155,7 @@ def next_generation(
 
 
 def state_of_generation(group: Json) -> str:
-    """How far the generation of this resource group is, by its tag."""
+    """Return how far the generation of this resource group is, by its tag."""
     return _tags(group).get(STATE, "")
 
 
@@ -193,12 +193,12 @@ def live_groups(
 
 
 def is_retiring(group: Json, spec: EnvironmentSpec) -> bool:
-    """Whether this is a group of this environment's whose tear-down has begun."""
+    """Return whether this is a group of this environment's whose tear-down has begun."""
     return is_ours(group.get("tags"), spec) and _tags(group).get(STATE) == "retiring"
 
 
 def is_retired(group: Json, spec: EnvironmentSpec) -> bool:
-    """Whether this group of this environment's is torn down and stays for the backups in it."""
+    """Return whether this group of this environment's is torn down and stays for the backups in it."""
     return is_ours(group.get("tags"), spec) and _tags(group).get(STATE) == "retired"
 
 

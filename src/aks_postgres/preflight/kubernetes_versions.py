@@ -99,9 +99,9 @@ def _supported(spec: EnvironmentSpec) -> tuple[str, ...] | None:
 
 def _for_new_cluster(spec: EnvironmentSpec, offered: Sequence[Offered]) -> tuple[str, Findings]:
     supported, open_to_us = _supported(spec), _open(spec, offered)
-    usable = [one for one in open_to_us if supported is None or one.minor in supported]
+    usable = [minor for minor in open_to_us if supported is None or minor.minor in supported]
     if usable:
-        return next((one for one in usable if one.is_default), usable[-1]).patches[-1], FINE
+        return next((minor for minor in usable if minor.is_default), usable[-1]).patches[-1], FINE
     return "", problem(
         "operator.version",
         f"CloudNativePG {spec.operator.version} supports Kubernetes {', '.join(supported or ())}, and "
@@ -139,7 +139,7 @@ def _for_live_cluster(
 
 def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> tuple[str, Findings]:
     """The full version for one that a person gave."""
-    found = next((one for one in offered if one.minor == minor_of(wanted) and one.patches), None)
+    found = next((minor for minor in offered if minor.minor == minor_of(wanted) and minor.patches), None)
     if found is None:
         return wanted, problem(
             "cluster.kubernetes_version",
@@ -171,16 +171,18 @@ def _resolve(spec: EnvironmentSpec, offered: Sequence[Offered], wanted: str) -> 
 
 
 def _open(spec: EnvironmentSpec, offered: Sequence[Offered]) -> list[Offered]:
-    """What a cluster of this tier gets without asking for a preview."""
-    return [one for one in offered if one.patches and not one.is_preview and plan_of(spec) in one.plans]
+    """Return what a cluster of this tier gets without asking for a preview."""
+    return [
+        minor for minor in offered if minor.patches and not minor.is_preview and plan_of(spec) in minor.plans
+    ]
 
 
 def _listed(spec: EnvironmentSpec, offered: Sequence[Offered]) -> str:
-    return ", ".join(one.minor for one in _open(spec, offered)) or "none"
+    return ", ".join(minor.minor for minor in _open(spec, offered)) or "none"
 
 
 def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: str) -> Findings:
-    if any(one.minor == minor_of(live_patch) and plan_of(spec) in one.plans for one in offered):
+    if any(minor.minor == minor_of(live_patch) and plan_of(spec) in minor.plans for minor in offered):
         return FINE
     return warning(
         "cluster.kubernetes_version",
@@ -191,7 +193,7 @@ def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: s
 
 
 def _judge_operator(spec: EnvironmentSpec, version: str) -> Findings:
-    """Whether the operator and the Kubernetes version go together.
+    """Return whether the operator and the Kubernetes version go together.
 
     An operator version that the table doesn't know isn't refused: it may be newer than the table, and its
     manifest's checksum, which the spec then has to give, says that it was chosen on purpose.

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.kubernetes_types import WrongType, wrong_types
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import Finding, PermanentError, TemporaryError
 from aks_postgres.kubernetes.helm import is_installed, rendered
 from aks_postgres.kubernetes.operator_chart import RELEASE, ChartWay
 from aks_postgres.kubernetes.operator_manifest import ManifestWay
+from aks_postgres.kubernetes.types_check import WrongType, wrong_types
 from aks_postgres.preflight.findings import FINE, Findings, problem
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.problems import shown
@@ -22,7 +22,7 @@ _MOST_SHOWN = 10
 
 
 async def judge_operator(azure: Azure, spec: EnvironmentSpec) -> Findings:
-    """Whether manifest or chart are there, are what the spec says, and make objects that Kubernetes takes."""
+    """Return whether manifest or chart are there, are what the spec says, and make objects that Kubernetes takes."""
     by_chart = spec.operator.installer == "helm"
     if by_chart and not is_installed():
         return FINE  # told by `judge_installer`
@@ -38,10 +38,10 @@ async def judge_operator(azure: Azure, spec: EnvironmentSpec) -> Findings:
         return Findings(
             problems=(Finding(str(failed), "Run again; if it stays so, see that this worker reaches it."),)
         )
-    wrong = [one for found in await asyncio.to_thread(_all_wrong, objects) for one in found]
+    wrong = [mistake for found in await asyncio.to_thread(_all_wrong, objects) for mistake in found]
     findings = FINE
-    for one in wrong[:_MOST_SHOWN]:
-        findings += _told(spec, one)
+    for mistake in wrong[:_MOST_SHOWN]:
+        findings += _told(spec, mistake)
     return findings
 
 

@@ -84,7 +84,7 @@ def missing_providers(found: Sequence[Json]) -> tuple[str, ...]:
 
 
 def judge_entra(object_id: str, kind: str, scope: str, permissions: Sequence[Json]) -> Findings:
-    """Whether the caller gets into a cluster with Microsoft Entra ID: no other role lets it, not even Owner.
+    """Return whether the caller gets into a cluster with Microsoft Entra ID: no other role lets it, not even Owner.
 
     Args:
         object_id: the caller's.
@@ -117,7 +117,7 @@ def judge_permissions(
     has_database: bool = False,
     assigns_roles: bool = True,
 ) -> Findings:
-    """Whether the caller may do everything that the steps do.
+    """Return whether the caller may do everything that the steps do.
 
     Args:
         caller: who, for the text.

@@ -48,7 +48,7 @@ def _as_name(region: object) -> str:
 
 
 def knows_region(spec: EnvironmentSpec, locations: Sequence[Json]) -> bool:
-    """Whether the subscription has the region."""
+    """Return whether the subscription has the region."""
     return spec.region in (_as_name(location["name"]) for location in locations)
 
 
@@ -58,7 +58,7 @@ def judge_region(
     providers: Sequence[Json],
     types: Sequence[str] = REGIONAL_TYPES,
 ) -> Findings:
-    """Whether the region exists for this subscription and has every service.
+    """Return whether the region exists for this subscription and has every service.
 
     Args:
         spec: the environment wanted.
@@ -98,7 +98,7 @@ def judge_region(
 
 
 def judge_storage_sku(spec: EnvironmentSpec, skus: Sequence[Json]) -> Findings:
-    """Whether the region has the storage redundancy wanted."""
+    """Return whether the region has the storage redundancy wanted."""
     here = {
         str(sku["name"])
         for sku in skus
@@ -119,7 +119,7 @@ def judge_storage_sku(spec: EnvironmentSpec, skus: Sequence[Json]) -> Findings:
 def judge_storage_name(
     spec: EnvironmentSpec, names: Names, availability: Json, account: Json | None
 ) -> Findings:
-    """Whether the storage account's name is free, or taken by our own account.
+    """Return whether the storage account's name is free, or taken by our own account.
 
     Args:
         spec: the environment wanted.
@@ -148,7 +148,7 @@ def judge_storage_name(
 
 
 def judge_grafana(spec: EnvironmentSpec, *, has_own: bool) -> Findings:
-    """Whether a new Grafana can be spread over zones; one that is there already proves that it can."""
+    """Return whether a new Grafana can be spread over zones; one that is there already proves that it can."""
     if not spec.monitoring.grafana_zone_redundancy or spec.region in ZONE_REDUNDANT_GRAFANA or has_own:
         return FINE
     return problem(
@@ -160,7 +160,7 @@ def judge_grafana(spec: EnvironmentSpec, *, has_own: bool) -> Findings:
 
 
 def judge_addresses(spec: EnvironmentSpec, usages: Sequence[Json], *, has_cluster: bool) -> Findings:
-    """Whether the quota has room for the public addresses of a new environment."""
+    """Return whether the quota has room for the public addresses of a new environment."""
     if has_cluster:
         return FINE
     free = {
@@ -180,7 +180,7 @@ def judge_addresses(spec: EnvironmentSpec, usages: Sequence[Json], *, has_cluste
 
 
 def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Findings:
-    """Whether a person will be able to administer Grafana."""
+    """Return whether a person will be able to administer Grafana."""
     if caller_type == "User" or spec.monitoring.grafana_admins:
         return FINE
     return warning(
@@ -191,7 +191,7 @@ def judge_admins(spec: EnvironmentSpec, caller_type: str) -> Findings:
 
 
 def judge_installer(spec: EnvironmentSpec, *, has_helm: bool) -> Findings:
-    """Whether this worker has what the operator's installer needs."""
+    """Return whether this worker has what the operator's installer needs."""
     if spec.operator.installer != "helm" or has_helm:
         return FINE
     return problem("operator.installer", f"helm was given and {MISSING_EXTRA}.", WITHOUT_EXTRA)

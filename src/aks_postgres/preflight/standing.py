@@ -21,7 +21,7 @@ _IN_THE_MAKING = ("creating", "deleting")
 def judge_standing(
     spec: EnvironmentSpec, names: Names, cluster: Json | None, groups: Sequence[Json]
 ) -> Findings:
-    """Whether the live cluster is in a state that no run gets it out of, or only one that was told to.
+    """Return whether the live cluster is in a state that no run gets it out of, or only one that was told to.
 
     Args:
         spec: the environment wanted.
@@ -60,7 +60,7 @@ def lost_node_group(cluster: str, node_group: str) -> LastingState:
 
 
 def subscription_problem(found: Json) -> Finding | None:
-    """Why a subscription takes no writes, and the way out; None where it does."""
+    """Return why a subscription takes no writes, and the way out; None where it does."""
     state = str(found.get("state") or "Enabled")
     if state.casefold() in _TAKES_WRITES:
         return None

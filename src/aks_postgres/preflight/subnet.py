@@ -90,7 +90,7 @@ def _subscription_of(subnet_id: str) -> str:
 def judge_subnet(
     spec: EnvironmentSpec, subscription_id: str, facts: SubnetFacts, cluster: Json | None
 ) -> Findings:
-    """Whether AKS takes the subnet for the nodes of this environment.
+    """Return whether AKS takes the subnet for the nodes of this environment.
 
     Args:
         spec: the environment wanted.
@@ -109,26 +109,28 @@ def judge_subnet(
             "Give a subnet of the environment's subscription.",
         )
     properties = (facts.network or {}).get("properties") or {}
-    subnets = [one for one in properties.get("subnets") or [] if isinstance(one, dict)]
-    subnet = next((one for one in subnets if str(one.get("id")).casefold() == wanted.casefold()), None)
+    subnets = [subnet for subnet in properties.get("subnets") or [] if isinstance(subnet, dict)]
+    subnet = next(
+        (subnet for subnet in subnets if str(subnet.get("id")).casefold() == wanted.casefold()), None
+    )
     if facts.network is None or subnet is None:
         name = wanted.rpartition("/")[2]
-        have = ", ".join(str(one.get("name")) for one in subnets)
+        have = ", ".join(str(subnet.get("name")) for subnet in subnets)
         return problem(
             _FIELD,
             f"there is no subnet {name} in {wanted.split('/')[8]}{f', which has {have}' if have else ''}.",
             "Give the ID that az network vnet subnet show -o tsv --query id prints.",
         )
-    verdict = FINE
+    findings = FINE
     for text, way_out in _problems(spec, facts.network, subnet, subnets):
-        verdict += problem(_FIELD, text, way_out)
-    return verdict + _judge_room(spec, subnet, cluster)
+        findings += problem(_FIELD, text, way_out)
+    return findings + _judge_room(spec, subnet, cluster)
 
 
 def _problems(
     spec: EnvironmentSpec, network: Json, subnet: Json, subnets: Sequence[Json]
 ) -> Iterator[tuple[str, str]]:
-    """What AKS refuses it for, and the way out of each."""
+    """Yield what AKS refuses it for, and the way out of each."""
     name, region = subnet.get("name"), str(network.get("location")).replace(" ", "").casefold()
     if region != spec.region:
         yield (
@@ -142,12 +144,12 @@ def _problems(
             f"subnet {name} is delegated to {service}, and nodes can't stand in it.",
             "Give one without delegation.",
         )
-    for one in subnets:
-        for prefix in _prefixes(one):
+    for neighbour in subnets:
+        for prefix in _prefixes(neighbour):
             if prefix.overlaps(SERVICES):
                 yield (
-                    f"subnet {one.get('name')} ({prefix}) of its network overlaps {SERVICES}, where the cluster's "
-                    "services are.",
+                    f"subnet {neighbour.get('name')} ({prefix}) of its network overlaps {SERVICES}, where the "
+                    "cluster's services are.",
                     "Give a subnet of a network that keeps clear of it.",
                 )
     if any(prefix.overlaps(PODS) for prefix in _prefixes(subnet)):
@@ -198,7 +200,7 @@ def _judge_room(spec: EnvironmentSpec, subnet: Json, cluster: Json | None) -> Fi
 
 
 def judge_subnet_rights(spec: EnvironmentSpec, caller: str, facts: SubnetFacts) -> Findings:
-    """Whether the caller may put nodes into the subnet, and give the cluster's identity its role there.
+    """Return whether the caller may put nodes into the subnet, and give the cluster's identity its role there.
 
     Args:
         spec: the environment wanted.

@@ -78,7 +78,7 @@ def _fits_system_pool(size: VmSize) -> bool:
 
 
 def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Findings:
-    """Whether both pools' sizes can be had."""
+    """Return whether both pools' sizes can be had."""
     findings = FINE
     for field, pool in _pools(spec):
         size = sizes.get(pool.vm_size.casefold())
@@ -171,7 +171,7 @@ def judge_quota(
     live: Sequence[LivePool],
     beside: Sequence[LivePool] = (),
 ) -> Findings:
-    """Whether the quota lets both pools grow to their `max_count` and be upgraded at that size.
+    """Return whether the quota lets both pools grow to their `max_count` and be upgraded at that size.
 
     What live pools of this environment use already isn't counted twice. Where they could grow as far before,
     a shortage is only a warning: this run asks for nothing new. The pools of another generation `beside` it keep the
@@ -190,24 +190,26 @@ def judge_quota(
                 f"{field}: ({pool.max_count} nodes and {surge(pool.max_count)} for upgrades) x {size.vcpus}"
             )
             sums.setdefault(family, []).append(text)
-    for one in beside:
-        if size := sizes.get(one.vm_size.casefold()):
+    for other_pool in beside:
+        if size := sizes.get(other_pool.vm_size.casefold()):
             for family in (size.family.casefold(), TOTAL_VCPUS):
-                room = max(0, one.max_count - one.count)
+                room = max(0, other_pool.max_count - other_pool.count)
                 needed[family] = needed.get(family, 0) + room * size.vcpus
                 if family in sums:
-                    sums[family].append(f"{one.name} of the old generation: {room} more nodes x {size.vcpus}")
+                    sums[family].append(
+                        f"{other_pool.name} of the old generation: {room} more nodes x {size.vcpus}"
+                    )
     ours: dict[str, int] = {}
-    for one in live:
-        if size := sizes.get(one.vm_size.casefold()):
+    for live_pool in live:
+        if size := sizes.get(live_pool.vm_size.casefold()):
             for family in (size.family.casefold(), TOTAL_VCPUS):
-                ours[family] = ours.get(family, 0) + one.count * size.vcpus
+                ours[family] = ours.get(family, 0) + live_pool.count * size.vcpus
     asks_nothing_new = all(
         any(
-            one.name == pool.name
-            and one.vm_size.casefold() == pool.vm_size.casefold()
-            and one.max_count >= pool.max_count
-            for one in live
+            live_pool.name == pool.name
+            and live_pool.vm_size.casefold() == pool.vm_size.casefold()
+            and live_pool.max_count >= pool.max_count
+            for live_pool in live
         )
         for _, pool in _pools(spec)
     )

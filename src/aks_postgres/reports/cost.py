@@ -86,7 +86,7 @@ class Cost(Outputs):
 
 
 def cost_of(spec: EnvironmentSpec) -> Cost:
-    """What this environment costs a day, by the dated list prices of its region."""
+    """Return what this environment costs a day, by the dated list prices of its region."""
     region, monitoring = spec.region, spec.monitoring
     few = spec.system_pool.min_count + spec.postgres_pool.min_count
     most = spec.system_pool.max_count + spec.postgres_pool.max_count

@@ -137,7 +137,7 @@ class Journal:
                 return
 
     def last_wait(self, step: str) -> Event | None:
-        """What the step waited for when it last looked; None if it never waited."""
+        """Return what the step waited for when it last looked; None if it never waited."""
         return self._last_waits.get(step)
 
     def _log(self, text: str, level: int = logging.INFO) -> None:

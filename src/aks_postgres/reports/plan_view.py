@@ -124,13 +124,15 @@ class PlanView(Outputs):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def moves(self) -> list[str]:
-        """What would be done, a line each, for the digest and for telling two plans apart."""
+        """Return what would be done, a line each, for the digest and for telling two plans apart."""
         lines = []
         for item in self.items:
             if item.action in ("nothing", "keep"):
                 continue
             what = f"{item.action} {item.kind} {item.name}".rstrip()
-            changes = [f"{what}: {one.field}: {one.old!r} -> {one.new!r}" for one in item.settings]
+            changes = [
+                f"{what}: {setting.field}: {setting.old!r} -> {setting.new!r}" for setting in item.settings
+            ]
             lines += changes or [what]
         return sorted(lines)
 

@@ -28,7 +28,7 @@ class Generations(Outputs):
     @property
     def alive(self) -> tuple[LiveGeneration, ...]:
         """Those whose tear-down hasn't begun."""
-        return tuple(one for one in self.live if one.state != "retiring")
+        return tuple(target for target in self.live if target.state != "retiring")
 
 
 class Addresses(Outputs):

@@ -119,5 +119,5 @@ class Receipt(Outputs):
 
 
 def str_of(item: Removal) -> str:
-    """What and name of a resource."""
+    """Return what and name of a resource."""
     return f"{item.what} {item.name}"

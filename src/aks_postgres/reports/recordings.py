@@ -84,7 +84,7 @@ def runs_in(folder: Path) -> list[tuple[str, Json]]:
 
 
 def repeatable(spec: BaseModel) -> Json:
-    """What a recording keeps of a spec: what decides the shape of an environment, and nobody's own words.
+    """Return what a recording keeps of a spec: what decides the shape of an environment, and nobody's own words.
 
     Numbers, switches, words that the spec itself offers, regions, VM sizes and Kubernetes versions; and only what isn't
     the default.
@@ -112,7 +112,7 @@ def _is_offered(annotation: Any, value: Any) -> bool:
 
 
 def differences(first: Sequence[Json], second: Sequence[Json], names: tuple[str, str]) -> list[Difference]:
-    """What differs, by operation; an operation that only one of them has is one line.
+    """Return what differs, by operation; an operation that only one of them has is one line.
 
     Args:
         first: the exchanges of one recording, such as Azure's.
@@ -153,7 +153,7 @@ def _told(
     other: Iterable[frozenset[str]],
     names: tuple[str, str],
 ) -> Iterable[Difference]:
-    """What the answers of a group ever hold and always hold, on one side only."""
+    """Yield what the answers of a group ever hold and always hold, on one side only."""
     one, other = list(one), list(other)
     ever, always = frozenset[str]().union(*one), frozenset.intersection(*one)
     ever_too, always_too = frozenset[str]().union(*other), frozenset.intersection(*other)
@@ -167,7 +167,7 @@ _Course = tuple[tuple[str, str], ...]
 
 
 def _courses(entries: Iterable[Json]) -> dict[str, Counter[_Course]]:
-    """What was answered about each resource, one after the other, by the resource's kind."""
+    """Return what was answered about each resource, one after the other, by the resource's kind."""
     by_path: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for entry in entries:
         step = (f"{entry['method']} {_outcome(entry)}", _fingerprint(entry))
@@ -269,28 +269,28 @@ def _facts(value: Any, path: str) -> Iterable[str]:
     """Every place of a body with its type; the entries of a list are one place."""
     if isinstance(value, dict):
         yield f"{path or 'the body'} is an object"
-        for key, one in value.items():
+        for key, inner in value.items():
             name = "*" if _ANY_KEY.fullmatch(key) else key
-            yield from _facts(one, f"{path}.{name}" if path else name)
+            yield from _facts(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         yield f"{path or 'the body'} is a list"
-        for one in value:
-            yield from _facts(one, f"{path}[]")
+        for inner in value:
+            yield from _facts(inner, f"{path}[]")
     else:
         yield f"{path or 'the body'} is {_type(value)}"
 
 
 def _fingerprint(entry: Json) -> str:
-    """What tells the form of this answer from any other, to each entry of its lists."""
+    """Return what tells the form of this answer from any other, to each entry of its lists."""
     return json.dumps([sorted(_headers(entry)), _form(entry.get("body"))])
 
 
 def _form(value: Any) -> Any:
     if isinstance(value, dict):
-        named = [("*" if _ANY_KEY.fullmatch(key) else key, _form(one)) for key, one in value.items()]
+        named = [("*" if _ANY_KEY.fullmatch(key) else key, _form(inner)) for key, inner in value.items()]
         return {"object": sorted(named, key=json.dumps)}
     if isinstance(value, list):
-        return sorted((_form(one) for one in value), key=json.dumps)
+        return sorted((_form(inner) for inner in value), key=json.dumps)
     return _type(value)
 
 

@@ -1,1 +1,1 @@
-"""What several chapters of the guide write the same way, and how Azure shows it."""
+"""One file a type of Azure resource: what is sent, how it is reached and judged, and nothing of it elsewhere."""

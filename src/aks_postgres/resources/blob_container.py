@@ -47,7 +47,7 @@ IMMUTABILITY_POLICY = Kind(
 
 
 def decision(label: str, spec: EnvironmentSpec, live: Json | None) -> Decision:
-    """Whether the container has to be made.
+    """Return whether the container has to be made.
 
     Raises:
         ImmutableChange: versions in it are to be immutable, and it was made without that.
@@ -68,7 +68,7 @@ def decision(label: str, spec: EnvironmentSpec, live: Json | None) -> Decision:
 
 
 def immutability_decision(label: str, days: int, live: Json | None) -> Decision:
-    """Whether a policy has to be written; a longer one stays.
+    """Return whether a policy has to be written; a longer one stays.
 
     Args:
         label: what it is called in messages.

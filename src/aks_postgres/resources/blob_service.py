@@ -32,7 +32,7 @@ KIND = Kind(
 
 
 def desired(spec: EnvironmentSpec, live: Json | None = None) -> Json:
-    """What the account's blob service is to keep; of two retentions the longer one."""
+    """Return what the account's blob service is to keep; of two retentions the longer one."""
     properties = (live or {}).get("properties") or {}
 
     def kept(name: str) -> Json:
@@ -48,7 +48,7 @@ def desired(spec: EnvironmentSpec, live: Json | None = None) -> Json:
 
 
 def decision(label: str, spec: EnvironmentSpec, live: Json | None) -> Decision:
-    """Whether it has to be written; the rest of what it shows isn't the caller's to write."""
+    """Return whether it has to be written; the rest of what it shows isn't the caller's to write."""
     found = decide(label, desired(spec, live), live)
     return Decision(found.change, {"properties": found.body["properties"]} if found.body else {})
 

@@ -65,7 +65,7 @@ _REFUSED = (400, 404, 409)
 
 
 def endpoint(spec: EnvironmentSpec, region: str) -> tuple[Json, Json]:
-    """What a data collection endpoint shall be, and what is only said when it is made."""
+    """Return what a data collection endpoint shall be, and what is only said when it is made."""
     return {"location": region, "kind": "Linux", "tags": resource_tags(spec)}, {"properties": {}}
 
 
@@ -105,7 +105,7 @@ def logs_rule(workspace_id: str) -> Json:
 
 
 def association(rule_id: str, description: str) -> tuple[Json, Json]:
-    """What an association shall be, and what is only said when it is made."""
+    """Return what an association shall be, and what is only said when it is made."""
     return {"properties": {"dataCollectionRuleId": rule_id}}, {"properties": {"description": description}}
 
 

@@ -37,7 +37,7 @@ KIND = Kind(
 
 
 def desired(spec: EnvironmentSpec) -> Json:
-    """What the instance shall be; its links to workspaces are others'."""
+    """Return what the instance shall be; its links to workspaces are others'."""
     return {
         "location": spec.region,
         "tags": resource_tags(spec),
@@ -63,7 +63,7 @@ def linked_workspaces(live: Json) -> list[str]:
 
 
 def link_decision(workspace_id: str, live: Json | None) -> Decision:
-    """Whether the instance has to be linked to an Azure Monitor workspace; other links stay."""
+    """Return whether the instance has to be linked to an Azure Monitor workspace; other links stay."""
     linked = linked_workspaces(live or {"properties": {}})
     field = "properties.grafanaIntegrations.azureMonitorWorkspaceIntegrations"
     is_linked = workspace_id.casefold() in map(str.casefold, linked) or is_ignored(field)

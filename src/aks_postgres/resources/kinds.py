@@ -55,7 +55,7 @@ _BUILT_IN = ("Microsoft.Resources", "Microsoft.Authorization")
 
 
 def actions(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:
-    """What making and bringing them to the spec takes: action, and for which steps."""
+    """Return what making and bringing them to the spec takes: action, and for which steps."""
     found: dict[str, str] = {}
     for kind in kinds:
         if kind.step:
@@ -70,7 +70,7 @@ def optional_actions(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:
 
 
 def removals(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:
-    """What deleting them takes: action, and of what."""
+    """Return what deleting them takes: action, and of what."""
     return {f"{kind.permission or kind.type}/delete": kind.removal for kind in kinds if kind.removal}
 
 
@@ -87,7 +87,7 @@ def regional_types(kinds: Iterable[Kind] = KINDS) -> tuple[str, ...]:
 
 
 def is_foundation(resource_id: str, kinds: Iterable[Kind] = KINDS) -> bool:
-    """Whether it may be made before there is a lock."""
+    """Return whether it may be made before there is a lock."""
     return any(kind.is_foundation for kind in kinds if kind.type.casefold() == resource_type(resource_id))
 
 
@@ -106,7 +106,7 @@ def plan_words(kinds: Iterable[Kind] = KINDS) -> Mapping[str, tuple[Chapter, str
 
 
 def brings(kinds: Iterable[Kind] = KINDS) -> Mapping[str, tuple[str, ...]]:
-    """What happens beside the creation of each type, by its name in small letters."""
+    """Return what happens beside the creation of each type, by its name in small letters."""
     return {kind.type.casefold(): kind.brings for kind in kinds}
 
 

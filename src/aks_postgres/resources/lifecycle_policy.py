@@ -26,7 +26,7 @@ KIND = Kind(
 
 
 def decision(label: str, spec: EnvironmentSpec, live: Json | None) -> Decision:
-    """Whether the account's policy needs our rule; of two numbers of days the larger one."""
+    """Return whether the account's policy needs our rule; of two numbers of days the larger one."""
     rules = _dicts(_inside(live, "properties", "policy", "rules"))
     others = [rule for rule in rules if str(rule.get("name")).casefold() != RULE]
     ours = next((rule for rule in rules if str(rule.get("name")).casefold() == RULE), {})
@@ -38,7 +38,7 @@ def decision(label: str, spec: EnvironmentSpec, live: Json | None) -> Decision:
     days = _inside(ours, "definition", "actions", "version", "delete", "daysAfterCreationGreaterThan")
     before = _inside(ours, "definition", "filters", "prefixMatch")
     # A container that the spec named before keeps its rule.
-    prefixes = {f"{spec.storage.container}/", *(one for one in before or [] if isinstance(one, str))}
+    prefixes = {f"{spec.storage.container}/", *(prefix for prefix in before or [] if isinstance(prefix, str))}
     rule = {
         "name": RULE,
         "enabled": True,
@@ -70,4 +70,4 @@ def _inside(value: Any, *keys: str) -> Any:
 
 
 def _dicts(value: Any) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -26,7 +26,7 @@ _INTERNAL_IDS = {"logAnalytics": "workspaceId", "monitoringAccounts": "accountId
 
 
 def stale_identity(live: Json | None, identity: IdentityOutputs) -> list[FieldChange]:
-    """Where the cluster's view of its identity isn't what the identity is; what it doesn't show isn't stale."""
+    """Return where the cluster's view of its identity isn't what the identity is; what it doesn't show isn't stale."""
     assigned = ((live or {}).get("identity") or {}).get("userAssignedIdentities") or {}
     about = next((value for key, value in assigned.items() if key.casefold() == identity.id.casefold()), None)
     wanted = {"principalId": identity.principal_id, "clientId": identity.client_id}
@@ -40,7 +40,7 @@ def stale_identity(live: Json | None, identity: IdentityOutputs) -> list[FieldCh
 
 
 def identity_problem(live: Json | None, identity: IdentityOutputs) -> str | None:
-    """What is wrong with the cluster's identity, in words; None where nothing is."""
+    """Return what is wrong with the cluster's identity, in words; None where nothing is."""
     stale = stale_identity(live, identity)
     if not stale:
         return None
@@ -100,11 +100,13 @@ def with_destinations(decision: Decision, live: Json | None, workspace: str) -> 
     destinations = ((live or {}).get("properties") or {}).get("destinations") or {}
     stale = [
         FieldChange(
-            field=f"properties.destinations.{kind}[{one.get('name')}].{key}", old=one[key], new=workspace
+            field=f"properties.destinations.{kind}[{destination.get('name')}].{key}",
+            old=destination[key],
+            new=workspace,
         )
         for kind, key in _INTERNAL_IDS.items()
-        for one in destinations.get(kind) or []
-        if one.get(key) and workspace and str(one[key]).casefold() != workspace.casefold()
+        for destination in destinations.get(kind) or []
+        if destination.get(key) and workspace and str(destination[key]).casefold() != workspace.casefold()
     ]
     if live is None or not stale:
         return decision
@@ -112,8 +114,8 @@ def with_destinations(decision: Decision, live: Json | None, workspace: str) -> 
         decision.body or {key: value for key, value in live.items() if key not in _READ_ONLY}
     )
     for kind, key in _INTERNAL_IDS.items():
-        for one in body["properties"]["destinations"].get(kind) or []:
-            one.pop(key, None)  # Azure's to fill in, by the workspace's name
+        for destination in body["properties"]["destinations"].get(kind) or []:
+            destination.pop(key, None)  # Azure's to fill in, by the workspace's name
     return Decision(Change(kind="updated", fields=(*decision.change.fields, *stale)), body)
 
 

@@ -82,7 +82,7 @@ KIND = Kind(
 def desired(
     spec: EnvironmentSpec, target: CheckedTarget, identity_id: str, workspace_id: str | None = None
 ) -> tuple[Json, Json]:
-    """What the cluster shall be, and what is only said when it is created.
+    """Return what the cluster shall be, and what is only said when it is created.
 
     Args:
         spec: the environment wanted.
@@ -195,12 +195,12 @@ def decision(
     fixed = ["location", "properties.nodeResourceGroup", "properties.networkProfile"]
     if live:
         pools = live["properties"].get("agentPoolProfiles") or []
-        found = next((one for one in pools if one.get("name") == spec.system_pool.name), None)
+        found = next((profile for profile in pools if profile.get("name") == spec.system_pool.name), None)
         if found is None:
             fixed.append(pool)  # a cluster PUT can't bring a new pool
         profiles = wanted["properties"]["agentPoolProfiles"]
         wanted["properties"]["agentPoolProfiles"] = [
-            node_pool.to_compare(spec, one, found) for one in profiles
+            node_pool.to_compare(spec, wanted_pool, found) for wanted_pool in profiles
         ]
     return decide(
         label,

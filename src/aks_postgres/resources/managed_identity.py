@@ -26,5 +26,5 @@ KIND = Kind(
 
 
 def desired(spec: EnvironmentSpec) -> Json:
-    """What an identity shall be."""
+    """Return what an identity shall be."""
     return {"location": spec.region, "tags": resource_tags(spec)}

@@ -30,5 +30,5 @@ KIND = Kind(
 
 
 def desired(spec: EnvironmentSpec) -> Json:
-    """What the workspace shall be."""
+    """Return what the workspace shall be."""
     return {"location": spec.region, "tags": resource_tags(spec)}

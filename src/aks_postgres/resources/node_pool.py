@@ -78,7 +78,7 @@ def to_compare(spec: EnvironmentSpec, properties: Json, live: Json | None) -> Js
 
 
 def at_creation(target: CheckedTarget, pool: NodePoolSpec) -> Json:
-    """What is said of a node pool only when it is created: the count is the autoscaler's later on."""
+    """Return what is said of a node pool only when it is created: the count is the autoscaler's later on."""
     return {
         "count": pool.first_count,
         "orchestratorVersion": target.kubernetes_version,

@@ -24,6 +24,6 @@ def refuse_foreign(spec: EnvironmentSpec, label: str, live: Json | None, group: 
 
 
 def to_adopt(spec: EnvironmentSpec, *groups: str) -> str:
-    """What to write into the spec so that it adopts these groups too."""
+    """Return what to write into the spec so that it adopts these groups too."""
     names = list(dict.fromkeys([*spec.adopt, *groups]))
     return f"adopt: {names[0] if len(names) == 1 else '[' + ', '.join(names) + ']'}"

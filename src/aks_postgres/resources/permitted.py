@@ -12,7 +12,7 @@ from aks_postgres.arm.responses import Json
 
 
 def covers(patterns: Sequence[str], action: str) -> bool:
-    """Whether one of these patterns is about an action."""
+    """Return whether one of these patterns is about an action."""
     return any(fnmatch.fnmatchcase(action.casefold(), pattern.casefold()) for pattern in patterns)
 
 

@@ -15,7 +15,7 @@ from aks_postgres.spec.names import Names
 
 
 def is_stopped(live: Json | None) -> bool:
-    """Whether a cluster, or a node pool as a resource of its own, has been stopped."""
+    """Return whether a cluster, or a node pool as a resource of its own, has been stopped."""
     return _power_of((live or {}).get("properties")) == "stopped"
 
 
@@ -27,7 +27,11 @@ def stopped_pools(spec: EnvironmentSpec, cluster: Json | None) -> list[str]:
     """Names of this environment's pools that are stopped, by the cluster; with a stopped cluster all of them are."""
     profiles = ((cluster or {}).get("properties") or {}).get("agentPoolProfiles") or []
     ours = (spec.system_pool.name, spec.postgres_pool.name)
-    return [str(one["name"]) for one in profiles if one.get("name") in ours and _power_of(one) == "stopped"]
+    return [
+        str(profile["name"])
+        for profile in profiles
+        if profile.get("name") in ours and _power_of(profile) == "stopped"
+    ]
 
 
 def start_cluster_command(group: str, cluster: str) -> str:
@@ -55,7 +59,7 @@ def stopped_pool(group: str, cluster: str, name: str) -> LastingState:
 
 
 def stopped_here(spec: EnvironmentSpec, names: Names, cluster: Json | None) -> list[LastingState]:
-    """What of a live cluster is stopped: the cluster, or else single pools of it."""
+    """Return what of a live cluster is stopped: the cluster, or else single pools of it."""
     if is_stopped(cluster):
         return [stopped_cluster(names.resource_group, names.cluster)]
     return [stopped_pool(names.resource_group, names.cluster, pool) for pool in stopped_pools(spec, cluster)]

@@ -25,7 +25,7 @@ KIND = Kind(
 
 
 def desired(spec: EnvironmentSpec) -> Json:
-    """What the address shall be when it is made: static, in all zones."""
+    """Return what the address shall be when it is made: static, in all zones."""
     return {
         "location": spec.region,
         "sku": {"name": "Standard"},

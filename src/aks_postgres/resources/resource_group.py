@@ -37,5 +37,5 @@ AZURES_OWN = replace(KIND, delete_s=2, delete_deadline_s=600)
 
 
 def desired(region: str, tags: Mapping[str, str]) -> Json:
-    """What a group shall be: where it is, and what is written on it."""
+    """Return what a group shall be: where it is, and what is written on it."""
     return {"location": region, "tags": dict(tags)}

@@ -149,7 +149,10 @@ async def _of_anyone(azure: Azure, grant: Grant) -> Assignment | None:
         return None
     there = await assignments_of(azure, grant.scope, "atScope()")
     wanted = (grant.role_id, grant.scope.casefold())
-    return next((one for one in there if (one.role_id, one.scope.casefold()) == wanted), None)
+    return next(
+        (assignment for assignment in there if (assignment.role_id, assignment.scope.casefold()) == wanted),
+        None,
+    )
 
 
 async def ensure_grants(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
@@ -169,14 +172,14 @@ async def ensure_grants(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
 async def _verified(azure: Azure, grants: Sequence[Grant]) -> RoleOutputs:
     """Look for roles that somebody else gives; what is missing ends the run at its end, all of it together."""
     found = await all_ended(_given(azure, grant) for grant in grants)
-    missing = [grant for grant, one in zip(grants, found, strict=True) if one is None]
+    missing = [grant for grant, given in zip(grants, found, strict=True) if given is None]
     change = UNCHANGED
     if azure.gate.plans and missing:
         by = "to be assigned by somebody who may"
         fields = tuple(FieldChange(field=grant.label, old=None, new=by) for grant in missing)
         change = Change(kind="created", fields=fields)
     return RoleOutputs(
-        ids=tuple(one.id for one in found if one),
+        ids=tuple(given.id for given in found if given),
         missing=tuple(grant.command for grant in missing),
         change=change,
     )
@@ -192,14 +195,16 @@ async def _given(azure: Azure, grant: Grant) -> Assignment | None:
     if of_anyone := await _of_anyone(azure, grant):
         return of_anyone
     there = await assignments_of(azure, grant.scope, f"atScope() and assignedTo('{grant.principal_id}')")
-    for one in there:
-        if one.role_id == grant.role_id or (grant.enough and await _allows(azure, one, grant.enough)):
-            return one
+    for assignment in there:
+        if assignment.role_id == grant.role_id or (
+            grant.enough and await _allows(azure, assignment, grant.enough)
+        ):
+            return assignment
     return None
 
 
 async def _allows(azure: Azure, assignment: Assignment, actions: Sequence[str]) -> bool:
-    """Whether the role of an assignment holds all of these actions.
+    """Return whether the role of an assignment holds all of these actions.
 
     https://learn.microsoft.com/rest/api/authorization/role-definitions/get-by-id
     """

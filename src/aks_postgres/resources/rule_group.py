@@ -34,7 +34,7 @@ def desired(
     *,
     enabled: bool = True,
 ) -> Json:
-    """What a group of rules on the cluster's metrics shall be, beside the workspace that has them."""
+    """Return what a group of rules on the cluster's metrics shall be, beside the workspace that has them."""
     return {
         "location": plain_region(workspace.location),
         "tags": resource_tags(spec),

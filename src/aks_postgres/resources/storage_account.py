@@ -12,6 +12,7 @@ from aks_postgres.arm.error_codes import RULES
 from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.responses import Json, clean
+from aks_postgres.spec.clouds import ZONE_SUFFIX
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import resource_tags
 
@@ -40,7 +41,7 @@ KIND = Kind(
 
 
 def blob_endpoint(azure: Azure, live: Json) -> str:
-    """Where ARM says that an account's blobs are; the backups, and tokens for them, go there.
+    """Return where ARM says that an account's blobs are; the backups, and tokens for them, go there.
 
     https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints
 
@@ -54,7 +55,7 @@ def blob_endpoint(azure: Azure, live: Json) -> str:
     host = (url.hostname or "").casefold()
     is_azures = (
         host == f"{name}.blob.{azure.facts.storage_suffix}"
-        or (host.startswith(f"{name}.z") and host.endswith(".blob.storage.azure.net"))
+        or (host.startswith(f"{name}.z") and host.endswith(f".blob.{ZONE_SUFFIX}"))
         or host == urlsplit(azure.endpoint).hostname
     )
     if url.scheme != "https" or not is_azures:

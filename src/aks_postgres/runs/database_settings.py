@@ -51,7 +51,7 @@ _NUMBER = re.compile(r"(?P<number>[0-9]+)(Gi|d|s)?")
 
 
 def changed_settings(spec: EnvironmentSpec, fields: Iterable[FieldChange]) -> list[Setting]:
-    """What would change, by the spec's fields; each once.
+    """Return what would change, by the spec's fields; each once.
 
     Args:
         spec: the environment wanted, with a database.
@@ -64,9 +64,9 @@ def changed_settings(spec: EnvironmentSpec, fields: Iterable[FieldChange]) -> li
         for setting in _settings(spec, spec.database, change):
             found.setdefault(setting.field, setting)
     told = [
-        one
-        for one in found.values()
-        if not any(f"database.{source}" in found for source in _sources(one.field, spec.database))
+        setting
+        for setting in found.values()
+        if not any(f"database.{source}" in found for source in _sources(setting.field, spec.database))
     ]
     # Who reaches it is one decision: with its kind come the fields that say for whom.
     if "database.access.kind" in found:
@@ -130,7 +130,7 @@ def _value(database: DatabaseSpec, field: str) -> Any:
 
 
 def _before(field: str, change: FieldChange, new: Any) -> Any:
-    """What the spec would have said of what was there."""
+    """Return what the spec would have said of what was there."""
     was = str(change.old or "")
     if field == "backup.engine":
         return "none" if new == "plugin" else "plugin"

@@ -35,7 +35,7 @@ def failure_of(error: Exception) -> CommandFailed | None:
 
 
 def _of_prefect(error: Exception) -> CommandFailed | None:
-    """What a failed request to the Prefect server says of its cause; None for what is no such thing, or a bug.
+    """Return what a failed request to the Prefect server says of its cause; None for what is no such thing, or a bug.
 
     Azure is reached by aiohttp, Prefect by httpx; a temporary server that doesn't start is a RuntimeError.
     """

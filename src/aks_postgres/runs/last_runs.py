@@ -30,7 +30,7 @@ def with_last_runs(found: tuple[FoundEnvironment, ...]) -> tuple[FoundEnvironmen
         runs = _newest(url.rstrip("/"))
     except (OSError, ValueError):  # it is about Azure; a server that is away stops nobody
         return found
-    return tuple(one.model_copy(update={"last_run": _of(one, runs)}) for one in found)
+    return tuple(environment.model_copy(update={"last_run": _of(environment, runs)}) for environment in found)
 
 
 def _newest(url: str) -> list[Mapping[str, Any]]:
@@ -47,7 +47,7 @@ def _newest(url: str) -> list[Mapping[str, Any]]:
     tls = ssl.create_default_context(cafile=os.environ.get("PREFECT_API_SSL_CERT_FILE"))
     with urllib.request.urlopen(request, timeout=_ANSWER_S, context=tls) as answer:
         runs = json.load(answer)
-    return [one for one in runs if isinstance(one, dict)] if isinstance(runs, list) else []
+    return [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
 
 
 def _credential() -> dict[str, str]:

@@ -82,11 +82,16 @@ def lock_of(
         names = target.names
         if spec.storage.backups == "in_environment_group":
             groups = await _groups(azure)
-            every = [one.names for one in live_groups(spec, subscription_id, groups, []) if one.is_ours]
+            every = [live.names for live in live_groups(spec, subscription_id, groups, []) if live.is_ours]
         else:
             every = [names]
         return [
-            Home(one.backup_group, target.group_id(one.backup_group), one.storage_account) for one in every
+            Home(
+                generation_names.backup_group,
+                target.group_id(generation_names.backup_group),
+                generation_names.storage_account,
+            )
+            for generation_names in every
         ]
 
     async def groups_of_ours() -> Sequence[Home]:

@@ -41,7 +41,7 @@ _ALWAYS = (
 
 
 def database_items(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
-    """What would happen to the database; nothing where the spec has none."""
+    """Return what would happen to the database; nothing where the spec has none."""
     if spec.database is None:
         return []
     steps = {step.step: step for step in plan.steps if step.action in ("create", "update", "nothing")}
@@ -90,7 +90,7 @@ def _component(database: DatabaseSpec, step_name: str, step: PlannedStep) -> Pla
         if step.action == "create":
             settings = [Setting(field=field, new=version)]
         elif old := next(
-            (tag for one in step.fields if (tag := _tag(one.old)) and _tag(one.new) != tag), None
+            (tag for field in step.fields if (tag := _tag(field.old)) and _tag(field.new) != tag), None
         ):
             settings = [Setting(field=field, old=old.removeprefix("v"), new=version, is_change=True)]
     return PlanItem(

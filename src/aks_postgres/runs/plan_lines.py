@@ -83,10 +83,12 @@ def _heading(view: PlanView) -> str:
 
 
 def _items(view: PlanView, arm_paths: bool, everything: bool) -> Iterator[Line]:
-    folded = {_key(one.setting) for one in view.shared}
+    folded = {_key(shared.setting) for shared in view.shared}
     chapter = ""
     for item in view.items:
-        settings = [one for one in item.settings if item.action != "update" or _key(one) not in folded]
+        settings = [
+            setting for setting in item.settings if item.action != "update" or _key(setting) not in folded
+        ]
         if item.action == "nothing" and not everything:
             continue
         if item.action == "update" and not settings and item.settings and not item.also:
@@ -95,7 +97,7 @@ def _items(view: PlanView, arm_paths: bool, everything: bool) -> Iterator[Line]:
             chapter = item.chapter
             yield Line("title", chapter)
         yield Line("item", item.kind, item.action, item.name)
-        yield from (Line("setting", setting_text(one, arm_paths), item.action) for one in settings)
+        yield from (Line("setting", setting_text(setting, arm_paths), item.action) for setting in settings)
         yield from (Line("note", text) for text in item.also)
         yield from _problem(item)
 
@@ -113,9 +115,9 @@ def _key(setting: Setting) -> tuple[str, str, str]:
 def _shared(view: PlanView, arm_paths: bool) -> Iterator[Line]:
     if view.shared:
         yield Line("title", "The same on several resources")
-    for one in view.shared:
-        text = setting_text(one.setting, arm_paths)
-        yield Line("item", text, "update", f"on {len(one.resources)} resources")
+    for change in view.shared:
+        text = setting_text(change.setting, arm_paths)
+        yield Line("item", text, "update", f"on {len(change.resources)} resources")
 
 
 def _how(view: PlanView) -> Iterator[Line]:
@@ -138,7 +140,7 @@ def setting_text(setting: Setting, arm_paths: bool = False) -> str:
 
 
 def _elements(old: Any, new: Any) -> str:
-    """Which elements of a list differ, by name, as a whole rule or profile is too long to read; else empty."""
+    """Return which elements of a list differ, by name, as a whole rule or profile is too long to read; else empty."""
     had, has = _by_name(old), _by_name(new)
     if had is None or has is None:
         return ""
@@ -151,10 +153,10 @@ def _elements(old: Any, new: Any) -> str:
 
 
 def _by_name(value: Any) -> dict[str, Any] | None:
-    if not isinstance(value, list | tuple) or not all(isinstance(one, dict) for one in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(inner, dict) for inner in value):
         return None
-    names = [one.get("name") or one.get("alert") or one.get("record") for one in value]
-    found = {str(name): one for name, one in zip(names, value, strict=True) if name}
+    names = [inner.get("name") or inner.get("alert") or inner.get("record") for inner in value]
+    found = {str(name): inner for name, inner in zip(names, value, strict=True) if name}
     return found if len(found) == len(value) else None
 
 
@@ -167,7 +169,7 @@ def value_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(value_text, value)) or "none"
     if isinstance(value, dict):
-        return ", ".join(f"{key}={value_text(one)}" for key, one in value.items()) or "none"
+        return ", ".join(f"{key}={value_text(inner)}" for key, inner in value.items()) or "none"
     text = str(value).rsplit("/", 1)[-1] if str(value).startswith("/subscriptions/") else str(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 

@@ -99,8 +99,8 @@ def plan_view(spec: EnvironmentSpec, plan: Plan) -> PlanView:
 def _resources(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
     """One item a resource, whatever number of steps write to it."""
     by_id: dict[str, list[PlannedResource]] = {}
-    for one in plan.resources:
-        by_id.setdefault(one.id.casefold(), []).append(one)
+    for resource in plan.resources:
+        by_id.setdefault(resource.id.casefold(), []).append(resource)
     who = _principals(plan.resources)
     found: list[PlanItem] = []
     for same in by_id.values():
@@ -115,10 +115,10 @@ def _with_way_to_leave_it(spec: EnvironmentSpec, item: PlanItem) -> PlanItem:
     kind = resource_type(item.id)
     entries = [
         entry
-        for one in item.settings
-        if item.action in ("update", "can't") and one.is_change
-        if item.action == "can't" or spec_field(kind, one.arm_path, spec) is None
-        if (entry := entry_for(kind, one.arm_path, spec))
+        for setting in item.settings
+        if item.action in ("update", "can't") and setting.is_change
+        if item.action == "can't" or spec_field(kind, setting.arm_path, spec) is None
+        if (entry := entry_for(kind, setting.arm_path, spec))
     ]
     if not entries:
         return item
@@ -127,9 +127,11 @@ def _with_way_to_leave_it(spec: EnvironmentSpec, item: PlanItem) -> PlanItem:
 
 
 def _item(spec: EnvironmentSpec, same: list[PlannedResource], who: Mapping[str, str]) -> PlanItem:
-    first = next((one for one in same if one.action == "create"), same[0])
-    actions = {one.action for one in same}
-    action: Action = next((one for one in ("can't", "create", "update") if one in actions), "nothing")
+    first = next((planned_step for planned_step in same if planned_step.action == "create"), same[0])
+    actions = {planned_step.action for planned_step in same}
+    action: Action = next(
+        (choice for choice in ("can't", "create", "update") if choice in actions), "nothing"
+    )
     kind = _ROLE if "/.../" in first.id else resource_type(first.id)
     chapter, word = plan_words().get(kind, ("Other", first.label))
     name = first.id.rsplit("/", 1)[-1]
@@ -147,17 +149,25 @@ def _item(spec: EnvironmentSpec, same: list[PlannedResource], who: Mapping[str, 
             text.replace(" a virtual network,", "") if spec.network.subnet_id else text
             for text in _ON_CREATION.get(kind, ())
         ]
-        also += [_FOLLOWS[one.step] for one in same if one is not first and one.step in _FOLLOWS]
+        also += [
+            _FOLLOWS[planned_step.step]
+            for planned_step in same
+            if planned_step is not first and planned_step.step in _FOLLOWS
+        ]
     elif action == "nothing":
         settings = _wanted(spec, kind, first.body, name)
     else:
-        settings = _changed(spec, kind, [field for one in same for field in one.fields])
-        also += [_FOLLOWS[one.step] for one in same if one.action == "update" and one.step in _FOLLOWS]
-        also += [_ON_CHANGE[one.field] for one in settings if one.field in _ON_CHANGE]
+        settings = _changed(spec, kind, [field for planned_step in same for field in planned_step.fields])
+        also += [
+            _FOLLOWS[planned_step.step]
+            for planned_step in same
+            if planned_step.action == "update" and planned_step.step in _FOLLOWS
+        ]
+        also += [_ON_CHANGE[setting.field] for setting in settings if setting.field in _ON_CHANGE]
     if kind == _ROLE:
         name = _role_name(spec, first, who)
         settings = _role_settings(spec, first)
-    refused = next((one for one in same if one.action == "can't"), None)
+    refused = next((planned_step for planned_step in same if planned_step.action == "can't"), None)
     return PlanItem(
         chapter=chapter,
         action=action,
@@ -206,11 +216,15 @@ def _parts(change: FieldChange) -> list[tuple[str, Any, Any]]:
 
 def _cluster_parts(spec: EnvironmentSpec, item: PlanItem) -> list[PlanItem]:
     """The cluster, and as items of their own its system pool and who may reach its API server."""
-    pool = tuple(one for one in item.settings if system_pool_of(one.arm_path) == spec.system_pool.name)
-    access = tuple(one for one in item.settings if one.field.startswith("network."))
+    pool = tuple(
+        setting for setting in item.settings if system_pool_of(setting.arm_path) == spec.system_pool.name
+    )
+    access = tuple(setting for setting in item.settings if setting.field.startswith("network."))
     # The PostgreSQL pool in the cluster's own answer is an item by itself.
     own = tuple(
-        one for one in item.settings if one not in (*pool, *access) and system_pool_of(one.arm_path) is None
+        setting
+        for setting in item.settings
+        if setting not in (*pool, *access) and system_pool_of(setting.arm_path) is None
     )
 
     def part(chapter: Chapter, kind: str, name: str, settings: tuple[Setting, ...]) -> PlanItem:
@@ -240,21 +254,21 @@ def _cluster_parts(spec: EnvironmentSpec, item: PlanItem) -> list[PlanItem]:
 def _principals(resources: Iterable[PlannedResource]) -> dict[str, str]:
     """Names for object IDs, and by step for those that only Azure will know."""
     found: dict[str, str] = {}
-    for one in resources:
-        name = one.id.rsplit("/", 1)[-1]
-        properties = one.body.get("properties")
+    for resource in resources:
+        name = resource.id.rsplit("/", 1)[-1]
+        properties = resource.body.get("properties")
         ids = [
             part["principalId"]
-            for part in (properties, one.body.get("identity"))
+            for part in (properties, resource.body.get("identity"))
             if isinstance(part, dict) and part.get("principalId")
         ]
         found |= {str(known).casefold(): name for known in ids if UNKNOWN not in str(known)}
-        if one.step == "ensure_managed_identity":
+        if resource.step == "ensure_managed_identity":
             found |= dict.fromkeys(("ensure_network_role", "ensure_subnet_role"), name)
             found.setdefault("ensure_blob_roles", name)
-        elif one.step == "ensure_backup_identity":
+        elif resource.step == "ensure_backup_identity":
             found["ensure_blob_roles"] = name
-        elif one.step == "ensure_grafana":
+        elif resource.step == "ensure_grafana":
             found |= dict.fromkeys(
                 ("ensure_grafana_roles", "ensure_node_group_reader", "ensure_metrics_reader"),
                 f"{name}'s own identity",
@@ -290,7 +304,7 @@ def _role_settings(spec: EnvironmentSpec, one: PlannedResource) -> list[Setting]
 
 
 def _without_id(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
-    """What isn't an ARM resource of ours: providers, namespaces, the operator, rules that nobody knows yet."""
+    """Return what isn't an ARM resource of ours: providers, namespaces, the operator, rules that nobody knows yet."""
     found: list[PlanItem] = []
     for step in plan.steps:
         if step.step == "cnpg_operator":
@@ -335,7 +349,7 @@ def _without_id(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
 
 
 def _are_unknown(plan: Plan) -> bool:
-    return not any(one.step == "ensure_rule_groups" for one in plan.resources)
+    return not any(resource.step == "ensure_rule_groups" for resource in plan.resources)
 
 
 def _operator(spec: EnvironmentSpec, step: PlannedStep) -> list[PlanItem]:
@@ -371,7 +385,7 @@ def _operator(spec: EnvironmentSpec, step: PlannedStep) -> list[PlanItem]:
 
 
 def _operator_changes(spec: EnvironmentSpec, fields: Iterable[FieldChange]) -> list[Setting]:
-    """What would change in the operator: its version if that is another, the rest counted by object."""
+    """Return what would change in the operator: its version if that is another, the rest counted by object."""
     found: list[Setting] = []
     counts: dict[str, int] = {}
     for field in fields:
@@ -388,7 +402,7 @@ def _operator_changes(spec: EnvironmentSpec, fields: Iterable[FieldChange]) -> l
         elif (
             path.endswith(".image") and str(field.old).rpartition(":")[2] != str(field.new).rpartition(":")[2]
         ):
-            old, new = (str(one).rpartition(":")[2] for one in (field.old, field.new))
+            old, new = (str(version).rpartition(":")[2] for version in (field.old, field.new))
             found.append(_move("operator.version", path, old, new))
         else:
             name = path.partition(":")[0]
@@ -405,7 +419,7 @@ def _move(field: str, path: str, old: Any, new: Any) -> Setting:
 
 def _stopped(plan: Plan) -> list[PlanItem]:
     """Steps that can't be done or weren't looked at, but for those whose resource says it already."""
-    told = {one.label for one in plan.resources if one.action == "can't"}
+    told = {resource.label for resource in plan.resources if resource.action == "can't"}
     found: list[PlanItem] = []
     after: dict[tuple[str, Action], list[str]] = {}
     for step in plan.steps:
@@ -449,8 +463,10 @@ def _shared(items: Iterable[PlanItem]) -> list[SharedChange]:
     found: dict[tuple[str, str, str], list[tuple[PlanItem, Setting]]] = {}
     for item in items:
         if item.action == "update" and item.kind != "resource provider":
-            for one in item.settings:
-                found.setdefault((one.field, repr(one.old), repr(one.new)), []).append((item, one))
+            for setting in item.settings:
+                found.setdefault((setting.field, repr(setting.old), repr(setting.new)), []).append(
+                    (item, setting)
+                )
     return [
         SharedChange(setting=same[0][1], resources=tuple(f"{item.kind} {item.name}" for item, _ in same))
         for same in found.values()
@@ -459,7 +475,7 @@ def _shared(items: Iterable[PlanItem]) -> list[SharedChange]:
 
 
 def _how(spec: EnvironmentSpec, items: Iterable[PlanItem]) -> Iterable[Deed]:
-    told = {one.field for item in items if item.action != "nothing" for one in item.settings}
+    told = {setting.field for item in items if item.action != "nothing" for setting in item.settings}
     for field, meaning in _HOW.items():
         *groups, name = field.split(".")
         holder: Any = spec
@@ -473,11 +489,11 @@ def _how(spec: EnvironmentSpec, items: Iterable[PlanItem]) -> Iterable[Deed]:
 
 
 def _cost_now(spec: EnvironmentSpec, plan: Plan, items: list[PlanItem]) -> Cost:
-    """What is there costs a day: the spec with the settings as they are, without what isn't there yet."""
+    """Return what is there costs a day: the spec with the settings as they are, without what isn't there yet."""
     old: dict[str, Any] = {}
     for item in items:
         if item.action == "update":
-            old |= {one.field: one.old for one in item.settings if one.is_change}
+            old |= {setting.field: setting.old for setting in item.settings if setting.is_change}
     given = spec.model_dump()
     for field in ("cluster.tier", "storage.sku", "monitoring.log_retention_days"):
         _put(given, field, old)

@@ -80,7 +80,7 @@ def require_prefect_server() -> str | None:
 
 
 def _tls(authority: str | None, unverified: bool) -> ssl.SSLContext:
-    """What Prefect's own client trusts."""
+    """Return what Prefect's own client trusts."""
     context = ssl.create_default_context(cafile=authority)
     if unverified:
         context.check_hostname = False
@@ -109,7 +109,7 @@ async def summary_of(flow_run_id: UUID) -> str | None:
 
 
 def pages_of(flow_run_id: UUID) -> dict[str, str]:
-    """Where a person looks in the UI; empty when there is no server that stays."""
+    """Return where a person looks in the UI; empty when there is no server that stays."""
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()

@@ -68,12 +68,12 @@ def addresses_text(plan: RebuildPlan) -> list[str]:
 
 
 def _names(plan: RebuildPlan) -> dict[str, str]:
-    """What is computed, and so known before it is made, by the address that it is."""
+    """Return what is computed, and so known before it is made, by the address that it is."""
     return {item.kind: item.name for item in plan.view.of("create")} if plan.view else {}
 
 
 def rebuilt_text(rebuilt: Rebuilt) -> str:
-    """What changed, and what became of the old generation, as Markdown."""
+    """Return what changed, and what became of the old generation, as Markdown."""
     return "\n\n".join(
         [
             f"# {rebuilt.outputs.spec.name} in {rebuilt.outputs.spec.region} is rebuilt",

@@ -31,7 +31,7 @@ def run_name(sentence: Callable[..., str]) -> Callable[[], str]:
 
 
 def is_drawn(name: str) -> bool:
-    """Whether Prefect drew this name, as tangible-iguana or Generic-cow; nobody types such a one."""
+    """Return whether Prefect drew this name, as tangible-iguana or Generic-cow; nobody types such a one."""
     if _OF_THE_FORM.fullmatch(name):
         return True
     words = name.split("-")
@@ -44,7 +44,9 @@ def _words() -> frozenset[str]:
     from coolname.data import config
 
     lists: dict[str, Any] = config
-    return frozenset(word for one in lists.values() if one["type"] == "words" for word in one["words"])
+    return frozenset(
+        word for word_list in lists.values() if word_list["type"] == "words" for word in word_list["words"]
+    )
 
 
 def environment_in(deed: str) -> Callable[..., str]:

@@ -39,7 +39,7 @@ def subscription_of(spec: EnvironmentSpec) -> str:
 
 
 def run_log() -> Log:
-    """Where a run's lines go: the log of the task or flow run, or Python's outside one."""
+    """Return where a run's lines go: the log of the task or flow run, or Python's outside one."""
     if (
         "prefect" not in sys.modules
     ):  # nothing runs, and a command that only reads needn't wait for its import

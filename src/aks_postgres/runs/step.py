@@ -88,7 +88,7 @@ def understanding(label: str) -> Iterator[None]:
 def _without(
     bound: inspect.BoundArguments, needs: str, planned: Callable[..., StepOutputs | None] | None
 ) -> Any:
-    """What a step reports of what it can't look at, because a plan would only create what it needs."""
+    """Return what a step reports of what it can't look at, because a plan would only create what it needs."""
     if planned is None or not isinstance(bound.arguments.get(needs), Planned):
         return None
     return planned(*bound.args, **bound.kwargs)

@@ -72,7 +72,7 @@ class Step(Generic[R_co]):
         return await (await self.state()).aresult(raise_on_failure=True)
 
     async def failure(self) -> Exception | None:
-        """What it raised, after its retries; None if it did its work."""
+        """Return what it raised, after its retries; None if it did its work."""
         try:
             await self.result()
         except Exception as error:
@@ -80,7 +80,7 @@ class Step(Generic[R_co]):
         return None
 
     async def cause(self) -> Exception | None:
-        """What it raised, or the one that kept it from starting raised; None if it did its work."""
+        """Return what it raised, or the one that kept it from starting raised; None if it did its work."""
         failure = await self.failure()
         if not isinstance(failure, UnfinishedRun):
             return failure
@@ -139,7 +139,7 @@ class Steps:
         return tuple(step for step in self._steps if not step.only_looks)
 
     async def changes(self) -> dict[str, Change]:
-        """What each of them changed, by its noun."""
+        """Return what each of them changed, by its noun."""
         return {step.noun: (await step.result()).change for step in self.changing}
 
     # One signature for each number of arguments, so that mypy refuses arguments that are swapped or of another type.

@@ -63,14 +63,14 @@ def _headline(outputs: EnvironmentOutputs) -> str:
 
 
 def links_of(outputs: EnvironmentOutputs) -> str:
-    """Where a person clicks first."""
+    """Return where a person clicks first."""
     portal = {"Resource group": outputs.resource_group.id, "AKS cluster": outputs.cluster.id}
     links = [f"[{what}](<{_address(_portal(outputs, where))}>)" for what, where in portal.items()]
     return " · ".join(["**Ready.**", f"[Managed Grafana](<{_address(outputs.grafana.endpoint)}>)", *links])
 
 
 def changes_of(outputs: EnvironmentOutputs) -> str:
-    """What was created, by name, and every field that was changed."""
+    """Return what was created, by name, and every field that was changed."""
     created = [noun for noun, change in outputs.changes.items() if change.kind == "created"]
     lines = [f"- created: {in_markdown('; '.join(map(title_of_noun, created)))}"] if created else []
     lines += [
@@ -159,7 +159,7 @@ def _database(outputs: EnvironmentOutputs) -> list[str]:
 
 
 def database_lines(found: DatabaseOutputs) -> str:
-    """How to connect to a database, where its backups are, and what is shown and isn't, as Markdown."""
+    """Return how to connect to a database, where its backups are, and what is shown and isn't, as Markdown."""
     where = f"`{in_code(found.host)}:5432` in the cluster (`{in_code(found.read_only_host)}` reads only)"
     if found.public_host:
         where += f"; `{in_code(found.public_host)}` outside, 5432 and, to read only, 5433"

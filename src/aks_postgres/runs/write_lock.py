@@ -76,7 +76,7 @@ class Home:
     account: str | None = None
 
     def is_in_group_of(self, other: Home) -> bool:
-        """Whether both are in one group."""
+        """Return whether both are in one group."""
         return self.group.casefold() == other.group.casefold()
 
 
@@ -282,7 +282,7 @@ class WriteLock:
             await self._give_back()
 
     async def holder(self) -> str | None:
-        """Who has the lock now, in words; None where nobody has. Nothing is waited for or written."""
+        """Return who has the lock now, in words; None where nobody has. Nothing is waited for or written."""
         return next((who for seen in await self._survey() if (who := self._holder(seen))), None)
 
     async def wait_for_turn(self) -> None:
@@ -408,7 +408,7 @@ class WriteLock:
     # --- who has it --------------------------------------------------------------------------------------------
 
     async def _nothing_to_lock(self) -> bool:
-        """Whether there is nothing of the environment yet; once it was so, its first run founds it."""
+        """Return whether there is nothing of the environment yet; once it was so, its first run founds it."""
         async with self._taking:
             if not self._held and not self._is_founding:
                 self._is_founding = not await self._survey()
@@ -457,7 +457,7 @@ class WriteLock:
         return bool(said), has_remains
 
     def _holder(self, seen: _Seen) -> str | None:
-        """Who else has the lock and lives, as far as is known; None when it can be taken."""
+        """Return who else has the lock and lives, as far as is known; None when it can be taken."""
         is_leased = seen.lease in ("Leased", "Breaking")
         beat = _Heartbeat.read(seen.heartbeat) if seen.heartbeat else None
         if beat is None and not is_leased:
@@ -540,10 +540,10 @@ class WriteLock:
             return False
         if self._good is None and self._refused is not None:
             # Kept, the lease would be a lock without a heartbeat, which this run itself would wait for.
-            for one in held:
-                if one.has_lease:
+            for home in held:
+                if home.has_lease:
                     with suppress(ArmFault):
-                        await _lease_once(self._azure, one.home, {"action": "Release", "leaseId": self.guid})
+                        await _lease_once(self._azure, home.home, {"action": "Release", "leaseId": self.guid})
             raise refusal(f"the lock on {self._environment}", self._refused)
         return self._good is not None
 
@@ -573,7 +573,7 @@ class WriteLock:
         """
         leased, came = [], False
         for home in await self._find_homes():
-            held = next((one for one in self._held if one.home.is_in_group_of(home)), None)
+            held = next((holding for holding in self._held if holding.home.is_in_group_of(home)), None)
             if held is not None and not held.lacks_lease:
                 continue
             if (seen := await self._look(home)) is None:
@@ -607,7 +607,7 @@ class WriteLock:
         return await self._lease(home, action="Acquire", leaseDuration=-1, proposedLeaseId=self.guid)
 
     def _is_watched_out(self, seen: _Seen) -> bool:
-        """Whether a lease under another GUID than its heartbeat's was looked at for long enough."""
+        """Return whether a lease under another GUID than its heartbeat's was looked at for long enough."""
         key = f"lease {seen.home.group}"
         watched = self._watched.get(key)
         if watched is None or watched.text != str(seen.heartbeat):

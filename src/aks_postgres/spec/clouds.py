@@ -11,6 +11,8 @@ ARM = "https://management.azure.com"
 PORTAL = "https://portal.azure.com"
 LOGIN = "https://login.microsoftonline.com"
 STORAGE_SUFFIX = "core.windows.net"
+# Of accounts in a DNS zone: https://learn.microsoft.com/azure/storage/common/storage-account-overview
+ZONE_SUFFIX = "storage.azure.net"
 DNS_SUFFIX = "cloudapp.azure.com"
 
 # The same in every cloud: https://learn.microsoft.com/azure/storage/blobs/authorize-access-azure-active-directory
@@ -18,7 +20,7 @@ STORAGE_AUDIENCE = "https://storage.azure.com"
 
 
 def dns_suffix(arm: str) -> str:
-    """What names of public IP addresses end in, by ARM's own URL; no metadata tells it.
+    """Return what names of public IP addresses end in, by ARM's own URL; no metadata tells it.
 
     It is ARM's domain in each of Azure's clouds: `ResourceManagerVMDNSSuffix` in
     https://github.com/Azure/go-autorest/blob/main/autorest/azure/environments.go.

@@ -18,7 +18,7 @@ class Problem(NamedTuple):
 
 
 def confirm_problem(key: str, confirm: str) -> Problem | None:
-    """What is wrong with the environment's name and region, typed."""
+    """Return what is wrong with the environment's name and region, typed."""
     if confirm == key:
         return None
     return Problem(
@@ -28,7 +28,7 @@ def confirm_problem(key: str, confirm: str) -> Problem | None:
 
 
 def discard_data_problem(key: str, discard_data: str | None) -> Problem | None:
-    """What is wrong with the word that lets data without a backup go."""
+    """Return what is wrong with the word that lets data without a backup go."""
     if discard_data is None or discard_data == key:
         return None
     return Problem(
@@ -38,7 +38,7 @@ def discard_data_problem(key: str, discard_data: str | None) -> Problem | None:
 
 
 def delete_backups_problem(delete_backups: str, accounts: str) -> Problem:
-    """What is said of a word that isn't the name of the account with the backups."""
+    """Return what is said of a word that isn't the name of the account with the backups."""
     return Problem(
         f"delete_backups: {delete_backups!r} was given, and this environment's backups are in the storage account "
         f"{accounts}.",

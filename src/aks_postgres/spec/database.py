@@ -599,7 +599,7 @@ def _own_role(name: str) -> str:
 
 
 def parameter_problem(name: str) -> str | None:
-    """Why a PostgreSQL parameter can't be given, or None if it can."""
+    """Return why a PostgreSQL parameter can't be given, or None if it can."""
     folded = name.casefold()
     if folded != name or not re.fullmatch(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?", name):
         return f"{name!r} is no parameter's name: small letters, digits and _, such as max_connections"
@@ -629,7 +629,7 @@ def operator_problem(version: str) -> str | None:
 
 
 def database_problem(database: DatabaseSpec, *, most_nodes: int, zones: int) -> str | None:
-    """What of the database doesn't fit the node pool that runs it, or None if it fits.
+    """Return what of the database doesn't fit the node pool that runs it, or None if it fits.
 
     Args:
         database: the group.

@@ -192,7 +192,7 @@ class NetworkSpec(SpecModel):
 
 
 def range_problem(given: str) -> str | None:
-    """Why AKS wouldn't take `given` as an authorized range, or None if it would.
+    """Return why AKS wouldn't take `given` as an authorized range, or None if it would.
 
     AKS and az take IPv4 only, and az refuses what isn't globally routable.
     """
@@ -345,7 +345,7 @@ class NodePoolSpec(SpecModel):
 
 
 def label_problem(key: str, value: str) -> str | None:
-    """Why Kubernetes or AKS wouldn't take this node label, or None if they would."""
+    """Return why Kubernetes or AKS wouldn't take this node label, or None if they would."""
     prefix, slash, name = key.rpartition("/")
     if not _LABEL_NAME.fullmatch(name) or (slash and not _LABEL_PREFIX.fullmatch(prefix)):
         return f"{key!r} is no label key: [dns-prefix/]name, at most 63 letters, digits, '-', '_', '.'"
@@ -775,7 +775,7 @@ class EnvironmentSpec(SpecModel):
             description="create: the run assigns the roles that identities, Grafana and people need. verify: it "
             "assigns and removes none, and ends with one list of az commands for those missing; one given at a "
             "higher scope or through a group counts.",
-            json_schema_extra=at(16),
+            json_schema_extra=at(17),
         ),
     ] = "create"
 
@@ -855,7 +855,7 @@ class EnvironmentSpec(SpecModel):
 
 
 def tag_problem(key: str, value: str) -> str | None:
-    """Why Azure wouldn't take this tag, or why we keep it for ourselves; None if it is fine.
+    """Return why Azure wouldn't take this tag, or why we keep it for ourselves; None if it is fine.
 
     https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources (storage: 128 a name)
     """

@@ -185,7 +185,7 @@ class IgnoredChanges:
     spec: EnvironmentSpec
 
     def covers(self, resource_id: str, path: str) -> bool:
-        """Whether a difference at ARM's path is left alone."""
+        """Return whether a difference at ARM's path is left alone."""
         kind = resource_type(resource_id)
         if not self.spec.ignore_changes or _is_own_tag(path, self.spec):
             return False
@@ -213,7 +213,7 @@ def entry_for(kind: str, path: str, spec: EnvironmentSpec) -> str | None:
 
 
 def word_of(kind: str, path: str) -> str:
-    """What a plan calls the resource, or the part of the cluster, that a path is of."""
+    """Return what a plan calls the resource, or the part of the cluster, that a path is of."""
     if kind == _CLUSTER and system_pool_of(path):
         return "node pool (system)"
     if kind == _CLUSTER and path.casefold().endswith("authorizedipranges"):
@@ -222,7 +222,7 @@ def word_of(kind: str, path: str) -> str:
 
 
 def entry_problem(entry: str, spec: EnvironmentSpec) -> str | None:
-    """Why an entry means nothing, and what would; None if it is fine."""
+    """Return why an entry means nothing, and what would; None if it is fine."""
     resource, field = _split(entry)
     rows = [row for row in OWNED if resource in (EVERY, row[0].casefold())]
     if not rows or not field:
@@ -246,7 +246,7 @@ def _owned(kind: str, paths: tuple[str, ...], spec: EnvironmentSpec) -> Iterator
 
 
 def _is_owned(field: str, path: str, name: str) -> bool:
-    """Whether a field is a path, the spec's word for it, or what holds either."""
+    """Return whether a field is a path, the spec's word for it, or what holds either."""
     if path.endswith("*") and _is_at_or_below(field, path.removesuffix("*")):
         return True
     return _is_at_or_below(path.removesuffix("*"), field) or bool(name and _is_at_or_below(name, field))

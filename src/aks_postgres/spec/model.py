@@ -18,7 +18,7 @@ def at(position: int) -> dict[str, Any]:
 
 
 def _form_title(model: type[Any]) -> str:
-    """What the run form calls a group of fields: PostgresPoolSpec is Postgres pool."""
+    """Return what the run form calls a group of fields: PostgresPoolSpec is Postgres pool."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__.removesuffix("Spec")).capitalize()
 
 

@@ -148,7 +148,7 @@ def resource_tags(spec: EnvironmentSpec) -> dict[str, str]:
 
 
 def is_ours(tags: dict[str, str] | None, spec: EnvironmentSpec) -> bool:
-    """Whether these tags say that the resource belongs to this environment."""
+    """Return whether these tags say that the resource belongs to this environment."""
     have = {key.casefold(): value for key, value in (tags or {}).items()}
     return have.get(MANAGED_BY) == PRODUCT and have.get(ENVIRONMENT) == environment_key(spec)
 

@@ -123,8 +123,8 @@ def places(body: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(body, dict):
         for key, value in body.items():
             yield from places(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(body, list) and body and all(isinstance(one, dict) and "name" in one for one in body):
-        for one in body:
-            yield from places(one, f"{path}[{one['name']}]")
+    elif isinstance(body, list) and body and all(isinstance(item, dict) and "name" in item for item in body):
+        for item in body:
+            yield from places(item, f"{path}[{item['name']}]")
     else:
         yield path, body

@@ -14,5 +14,5 @@ def minor_of(version: str) -> str:
 
 
 def is_covered(wanted: str, live: str) -> bool:
-    """Whether a live version is what was asked for: of that minor, and of that patch or a later one."""
+    """Return whether a live version is what was asked for: of that minor, and of that patch or a later one."""
     return minor_of(wanted) == minor_of(live) and order(live) >= order(wanted)

@@ -92,7 +92,7 @@ def folders_from(info: BackupInfo, folders: Iterable[str]) -> list[str]:
 
 
 def why_incomplete(archive: Archive, backup_id: str, system_id: str) -> str | None:
-    """Why a backup can't be restored from these blobs; None where nothing is missing.
+    """Return why a backup can't be restored from these blobs; None where nothing is missing.
 
     Args:
         archive: what the container holds of the cluster.

@@ -39,18 +39,18 @@ def judge_denials(
         kept: IDs of what stays in them.
         actions: what the caller does there.
     """
-    going, staying = [one.casefold() for one in doomed], [one.casefold() for one in kept]
+    going, staying = [scope_id.casefold() for scope_id in doomed], [scope_id.casefold() for scope_id in kept]
     wanted = list(actions)
     problems = {}
     for denial in denials:
         properties = denial.get("properties") or {}
         scope = str(properties.get("scope") or "").rstrip("/").casefold()
-        if any(_covers(one, scope) for one in staying) or not any(
+        if any(_covers(scope_id, scope) for scope_id in staying) or not any(
             _covers(group, scope) or (_covers(scope, group) and not properties.get("doNotApplyToChildScopes"))
             for group in going
         ):
             continue
-        denied = [one for one in wanted if granting(one, properties.get("permissions") or [])]
+        denied = [action for action in wanted if granting(action, properties.get("permissions") or [])]
         if denied and _concerns(properties, caller_id.casefold()):
             name = clean(str(properties.get("denyAssignmentName") or denial.get("name")))
             problems[str(denial.get("id")).casefold()] = Finding(
@@ -62,19 +62,21 @@ def judge_denials(
 
 
 def _concerns(properties: Json, caller_id: str) -> bool:
-    """Whether it may be meant for the caller; who is in a group isn't known, so a group may be."""
-    excluded = {str(one.get("id")).casefold() for one in properties.get("excludePrincipals") or []}
+    """Return whether it may be meant for the caller; who is in a group isn't known, so a group may be."""
+    excluded = {
+        str(principal.get("id")).casefold() for principal in properties.get("excludePrincipals") or []
+    }
     if caller_id in excluded:
         return False
     return any(
-        str(one.get("id")).casefold() in (caller_id, _EVERYONE)
-        or str(one.get("type")).casefold() not in _PEOPLE
-        for one in properties.get("principals") or []
+        str(principal.get("id")).casefold() in (caller_id, _EVERYONE)
+        or str(principal.get("type")).casefold() not in _PEOPLE
+        for principal in properties.get("principals") or []
     )
 
 
 def judge_backup_account(account: Json, container: str, containers: Sequence[Json]) -> list[Finding]:
-    """What stands against deleting a backup account with these containers in it.
+    """Return what stands against deleting a backup account with these containers in it.
 
     Args:
         account: the account as ARM shows it.
@@ -91,10 +93,10 @@ def judge_backup_account(account: Json, container: str, containers: Sequence[Jso
                 _WHEN_OVER,
             )
         )
-    for one in containers:
-        properties = one.get("properties") or {}
-        label = f"blob container {one['name']} in storage account {name}"
-        if one["name"] not in (container, LOCK_CONTAINER) and one["name"] not in _AZURES:
+    for listed in containers:
+        properties = listed.get("properties") or {}
+        label = f"blob container {listed['name']} in storage account {name}"
+        if listed["name"] not in (container, LOCK_CONTAINER) and listed["name"] not in _AZURES:
             problems.append(
                 Finding(
                     f"{label} isn't this environment's (its backups are in {container}), and deleting the backups "
@@ -118,7 +120,7 @@ def judge_backup_account(account: Json, container: str, containers: Sequence[Jso
                     f"{label} has an immutability policy ({inner.get('state', 'of unknown state')}, "
                     f"{inner.get('immutabilityPeriodSinceCreationInDays', '?')} days).",
                     "An unlocked one can be deleted (az storage container immutability-policy delete --account-name "
-                    f"{name} --container-name {one['name']} --if-match '*'), a locked one has to run out; or leave "
+                    f"{name} --container-name {listed['name']} --if-match '*'), a locked one has to run out; or leave "
                     "delete_backups out. Then run again.",
                 )
             )
@@ -131,7 +133,7 @@ def judge_backup_account(account: Json, container: str, containers: Sequence[Jso
 
 def _tags_of(hold: Any) -> list[str]:
     tags = hold.get("tags") if isinstance(hold, dict) else None
-    return [str(one.get("tag")) for one in tags or [] if isinstance(one, dict)]
+    return [str(tag.get("tag")) for tag in tags or [] if isinstance(tag, dict)]
 
 
 def _is_enabled(properties: Any, name: str) -> bool:

@@ -60,7 +60,7 @@ class Wanted:
 def archives_of(
     data: ClusterData, *, now: datetime, backup_age_min: int, accounts: Mapping[str, bool]
 ) -> list[Wanted]:
-    """Where to look for the backups that could prove a Postgres cluster, if the blobs say so too."""
+    """Return where to look for the backups that could prove a Postgres cluster, if the blobs say so too."""
     return [
         Wanted(*_key(cluster), *place, backup_ids)
         for cluster in data.clusters
@@ -104,7 +104,7 @@ def judge_data(
         What stands against it; `take_inventory` ends each way out by the word that lets the data go.
     """
     problems = []
-    seen = {(one.namespace, one.cluster): (one, archive) for one, archive in archives.items()}
+    seen = {(item.namespace, item.cluster): (item, archive) for item, archive in archives.items()}
     for cluster in data.clusters:
         reasons = _unproven(cluster, data, now, backup_age_min, accounts, seen.get(_key(cluster)))
         if reasons:
@@ -115,7 +115,7 @@ def judge_data(
                     f"--namespace {cluster['metadata']['namespace']}).",
                 )
             )
-    owners = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "uid")) for one in data.clusters}
+    owners = {(_at(item, "metadata", "namespace"), _at(item, "metadata", "uid")) for item in data.clusters}
     for claim in data.claims:
         if not _belongs_to(claim, owners):
             size = _at(claim, "spec", "resources", "requests", "storage") or "?"
@@ -146,7 +146,7 @@ def judge_data(
                 "Save what is in it and delete it.",
             )
         )
-    taken = {(_at(one, "metadata", "namespace"), _at(one, "metadata", "name")) for one in data.snapshots}
+    taken = {(_at(item, "metadata", "namespace"), _at(item, "metadata", "name")) for item in data.snapshots}
     for content in data.snapshot_contents:
         reference = _at(content, "spec", "volumeSnapshotRef")
         if (_at(reference, "namespace"), _at(reference, "name")) not in taken:
@@ -228,7 +228,7 @@ def _unproven(
 def _doubt(
     cluster: Json, backup: Json, object_stores: Sequence[Json], accounts: Mapping[str, bool]
 ) -> str | None:
-    """Why a completed backup proves nothing; None if it does."""
+    """Return why a completed backup proves nothing; None if it does."""
     said = [value for part in ("spec", "status") if (value := _at(backup, part, "method")) is not None]
     methods = set(map(str, said)) or {"barmanObjectStore"}
     if methods == {"barmanObjectStore"}:
@@ -257,7 +257,7 @@ def _doubt(
 def _doubt_of_blobs(
     cluster: Json, backup: Json, object_stores: Sequence[Json], seen: tuple[Wanted, Archive] | None
 ) -> str | None:
-    """Why the container doesn't show a completed backup; None if it does, and the ObjectStore agrees."""
+    """Return why the container doesn't show a completed backup; None if it does, and the ObjectStore agrees."""
     backup_id = str(_at(backup, "status", "backupId") or "")
     if not backup_id:
         return "has no ID, so nothing tells which blobs are its own"
@@ -284,7 +284,7 @@ def _doubt_of_blobs(
 
 
 def _place(cluster: Json, object_stores: Sequence[Json]) -> tuple[str, str] | None:
-    """Where a cluster archives, and as whom: by its plugin, or else in-tree."""
+    """Return where a cluster archives, and as whom: by its plugin, or else in-tree."""
     plugins = _plugins(cluster)
     if plugins:
         path = _at(_plugin_store(cluster, object_stores), "spec", "configuration", "destinationPath")
@@ -308,7 +308,7 @@ def _plugins(cluster: Json) -> list[Json]:
 
 def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
     """The ObjectStore that the cluster's plugin archives to, None if it isn't known."""
-    names = [_at(one, "parameters", "barmanObjectName") for one in _plugins(cluster)]
+    names = [_at(plugin, "parameters", "barmanObjectName") for plugin in _plugins(cluster)]
     namespace = _key(cluster)[0]
     found = [
         store
@@ -320,7 +320,7 @@ def _plugin_store(cluster: Json, object_stores: Sequence[Json]) -> Any:
 
 
 def judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
-    """What is doubtful about where backups go; None if they are in an account that is kept."""
+    """Return what is doubtful about where backups go; None if they are in an account that is kept."""
     if not isinstance(path, str) or not path:
         return "has no known destination"
     for endpoint, is_doomed in accounts.items():
@@ -338,7 +338,7 @@ def judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
 
 
 def _blob_hosts(accounts: Mapping[str, bool]) -> set[str]:
-    """What the names of blob storage end with in this cloud: its own account's does, as any account's.
+    """Return what the names of blob storage end with in this cloud: its own account's does, as any account's.
 
     https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-endpoints
     """
@@ -348,20 +348,20 @@ def _blob_hosts(accounts: Mapping[str, bool]) -> set[str]:
 
 
 def _belongs_to(claim: Json, owners: set[tuple[Any, Any]]) -> bool:
-    """Whether a Postgres cluster that is there owns the claim: by reference, as anyone may write a label."""
+    """Return whether a Postgres cluster that is there owns the claim: by reference, as anyone may write a label."""
     references = _at(claim, "metadata", "ownerReferences")
     namespace = _at(claim, "metadata", "namespace")
     return any(
-        _at(one, "kind") == "Cluster"
-        and str(_at(one, "apiVersion")).startswith(_CLUSTERS_GROUP)
-        and bool(_at(one, "uid"))
-        and (namespace, _at(one, "uid")) in owners
-        for one in (references if isinstance(references, list) else [])
+        _at(reference, "kind") == "Cluster"
+        and str(_at(reference, "apiVersion")).startswith(_CLUSTERS_GROUP)
+        and bool(_at(reference, "uid"))
+        and (namespace, _at(reference, "uid")) in owners
+        for reference in (references if isinstance(references, list) else [])
     )
 
 
 def _goes_with(volume: Json, node_group: str) -> bool:
-    """Whether the disk of a volume goes with the node group; where it is unknown, it does."""
+    """Return whether the disk of a volume goes with the node group; where it is unknown, it does."""
     if _at(volume, "spec", "csi", "driver") != _DISK_DRIVER:
         return True
     parts = str(_at(volume, "spec", "csi", "volumeHandle")).casefold().split("/")
@@ -369,7 +369,7 @@ def _goes_with(volume: Json, node_group: str) -> bool:
 
 
 def _at(item: Any, *path: str) -> Any:
-    """What is at a path; None where a part of it is missing or no object."""
+    """Return what is at a path; None where a part of it is missing or no object."""
     for part in path:
         item = item.get(part) if isinstance(item, dict) else None
     return item

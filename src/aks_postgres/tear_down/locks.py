@@ -20,7 +20,7 @@ def lock_scope(lock: Json) -> str:
 
 
 def judge_locks(locks: Sequence[Json], doomed: Iterable[str], written: Iterable[str]) -> list[Finding]:
-    """What stands against deleting some resource groups and writing to others.
+    """Return what stands against deleting some resource groups and writing to others.
 
     Args:
         locks: the subscription's locks.

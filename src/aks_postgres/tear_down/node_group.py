@@ -69,7 +69,7 @@ def foreign_among_nodes(
         unknown: why the objects can't be asked for, with what makes them so.
     """
     match = _Match(group_id.casefold(), contents, cluster, data)
-    known = {one.casefold() for one in ours}
+    known = {resource_id.casefold() for resource_id in ours}
     problems = []
     for resource in contents:
         if str(resource["id"]).casefold() in known or match.explains(resource):
@@ -97,7 +97,7 @@ def without_cluster(group: str, contents: Sequence[Json], cluster: str) -> list[
     """What is said of a node resource group whose cluster is gone: nothing tells any more what is whose in it."""
     if not contents:
         return []
-    listed = ", ".join(f"{one['type']} {one['name']}" for one in contents[:20])
+    listed = ", ".join(f"{resource['type']} {resource['name']}" for resource in contents[:20])
     more = f" and {len(contents) - 20} more" if len(contents) > 20 else ""
     return [
         Finding(
@@ -162,7 +162,7 @@ class _Match:
             )
 
     def explains(self, resource: Json) -> bool:
-        """Whether AKS or Kubernetes made a resource of the group."""
+        """Return whether AKS or Kubernetes made a resource of the group."""
         resource_id = str(resource["id"]).casefold()
         return (
             resource_id in self._known
@@ -185,7 +185,7 @@ class _Match:
         return f"{self._base}{_SCALE_SETS}/{name}"
 
     def _numbers_in(self, machines: Iterable[str]) -> set[str]:
-        found = (self._number_of(one.rpartition("/")[2]) for one in machines)
+        found = (self._number_of(machine.rpartition("/")[2]) for machine in machines)
         return {number for number in found if number}
 
     def _number_of(self, scale_set: str) -> str | None:
@@ -200,7 +200,11 @@ class _Match:
             kind, name = str(resource["type"]).casefold(), str(resource["name"]).casefold()
             if kind == _SCALE_SETS and (number := self._number_of(name)):
                 found.add(number)
-            found |= {match[1] for one, form in forms if one == kind and (match := form.fullmatch(name))}
+            found |= {
+                match[1]
+                for resource_type, form in forms
+                if resource_type == kind and (match := form.fullmatch(name))
+            }
         return found if len(found) == 1 else set()
 
     def _accounts(self, volumes: Iterable[Json]) -> Iterator[str]:
@@ -233,7 +237,9 @@ def _outbound_addresses(properties: Json) -> Iterator[str]:
     balancer, gateway = _at(network, "loadBalancerProfile"), _at(network, "natGatewayProfile")
     given = {*_ids(_at(balancer, "outboundIPs", "publicIPs"))}
     for profile in (balancer, gateway):
-        yield from (one for one in _ids(_at(profile, "effectiveOutboundIPs")) if one not in given)
+        yield from (
+            address_id for address_id in _ids(_at(profile, "effectiveOutboundIPs")) if address_id not in given
+        )
 
 
 def _identities(properties: Json) -> Iterator[str]:
@@ -256,7 +262,7 @@ def _machines(nodes: Iterable[Json]) -> Iterator[str]:
 
 
 def _service_balancers(services: Iterable[Json]) -> Iterator[str]:
-    """What the cloud controller calls the load balancer of each Service: `a` and its UID, 32 characters of it.
+    """Yield what the cloud controller calls the load balancer of each Service: `a` and its UID, 32 characters of it.
 
     An address that a Service was given by name or address has another name: whoever made it keeps it.
     https://github.com/kubernetes/cloud-provider (DefaultLoadBalancerName)
@@ -291,7 +297,7 @@ def _ids(references: Any) -> Iterator[str]:
 
 
 def _objects(found: Any) -> list[Json]:
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def _values(found: Any) -> list[Any]:
@@ -299,7 +305,7 @@ def _values(found: Any) -> list[Any]:
 
 
 def _at(item: Any, *path: str) -> Any:
-    """What is at a path; None where a part of it is missing or no object."""
+    """Return what is at a path; None where a part of it is missing or no object."""
     for part in path:
         item = item.get(part) if isinstance(item, dict) else None
     return item

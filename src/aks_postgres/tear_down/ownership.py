@@ -17,7 +17,7 @@ WAY_OUT = "Move it elsewhere or delete it, then run again."
 
 
 def foreign(spec: EnvironmentSpec, target: Target, contents: Sequence[Json]) -> list[Finding]:
-    """What stands against deleting a generation's resource group with these resources in it."""
+    """Return what stands against deleting a generation's resource group with these resources in it."""
     mine = owned_ids(spec, target)
     problems = []
     for resource in contents:
@@ -40,7 +40,7 @@ def foreign(spec: EnvironmentSpec, target: Target, contents: Sequence[Json]) -> 
 
 
 def foreign_backups(spec: EnvironmentSpec, account_id: str, contents: Sequence[Json]) -> list[Finding]:
-    """What stands against deleting the backup group with these resources in it."""
+    """Return what stands against deleting the backup group with these resources in it."""
     problems = []
     for resource in contents:
         if str(resource["id"]).casefold() != account_id.casefold():
@@ -63,7 +63,7 @@ def described(resource: Json) -> str:
 
 
 def untagged(spec: EnvironmentSpec, what: str) -> Finding:
-    """What is said of something that has our name and not our tags."""
+    """Return what is said of something that has our name and not our tags."""
     return Finding(
         f"{what} has this environment's name but not its tags ({MANAGED_BY}: {PRODUCT}, {ENVIRONMENT}: "
         f"{environment_key(spec)}), so it isn't ours to delete.",

@@ -23,7 +23,7 @@ async def remove(spec: EnvironmentSpec, resource: ArmResource) -> Removals:
 
 
 def removal(resource: ArmResource, outcome: str, reason: str = "") -> Removal:
-    """What the receipt says of a resource."""
+    """Return what the receipt says of a resource."""
     return Removal.model_validate(
         {
             "what": resource.word,
@@ -36,7 +36,7 @@ def removal(resource: ArmResource, outcome: str, reason: str = "") -> Removal:
 
 
 async def is_there(resource: ArmResource) -> bool:
-    """Whether a resource is there."""
+    """Return whether a resource is there."""
 
     async def get(*, cls: object) -> Answer:
         return await resource.get()

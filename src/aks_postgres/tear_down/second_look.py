@@ -66,14 +66,16 @@ async def hidden_resources(
     listed = {str(resource["id"]).casefold() for resource in contents}
     owned = owned_ids(spec, target)
     missing = sorted(set(owned) - listed)
-    found = await all_ended(look_at(owned[one].at(azure, one, label=one)) for one in missing)
+    found = await all_ended(
+        look_at(owned[resource_id].at(azure, resource_id, label=resource_id)) for resource_id in missing
+    )
     return [
         Finding(
-            f"{one.rpartition('/providers/')[2]}: the list of what is in {target.names.resource_group} doesn't show "
-            "it, and reading it by its ID does. Something else may be missing from that list, and would go along.",
+            f"{resource_id.rpartition('/providers/')[2]}: the list of what is in {target.names.resource_group} doesn't "
+            "show it, and reading it by its ID does. Something else may be missing from that list, and would go along.",
             _AGAIN,
         )
-        for one, live in zip(missing, found, strict=True)
+        for resource_id, live in zip(missing, found, strict=True)
         if live is not None
     ]
 
@@ -85,7 +87,7 @@ def hidden_claims(contents: Iterable[Json], claims: Iterable[Json]) -> list[Find
         contents: what is in the node resource group.
         claims: the PersistentVolumeClaims of all namespaces.
     """
-    known = {(one["metadata"].get("namespace"), one["metadata"]["name"]) for one in claims}
+    known = {(item["metadata"].get("namespace"), item["metadata"]["name"]) for item in claims}
     problems = []
     for resource in contents:
         tags = {key.casefold(): value for key, value in (resource.get("tags") or {}).items()}

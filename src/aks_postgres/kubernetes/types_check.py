@@ -56,7 +56,7 @@ class WrongType:
 
 
 def wrong_types(item: Json) -> list[WrongType]:
-    """Where an object isn't what Kubernetes takes; of a kind of somebody's own, its metadata only."""
+    """Return where an object isn't what Kubernetes takes; of a kind of somebody's own, its metadata only."""
     metadata = item.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     thing = f"{item.get('kind')} {name}"
@@ -115,4 +115,4 @@ def _is_scalar(kind: str, value: Any) -> bool:
 
 def _is_quantity(value: Any) -> bool:
     values = value.values() if isinstance(value, dict) else [value]
-    return all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in values)
+    return all(isinstance(amount, str | int | float) and not isinstance(amount, bool) for amount in values)
