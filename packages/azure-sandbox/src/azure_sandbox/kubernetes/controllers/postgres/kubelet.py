@@ -159,7 +159,7 @@ class Kubelet:
             served.ended = {"exitCode": 137, "reason": "Error", "finishedAt": self._controller.objects.now()}
 
     def _note_readiness(self, served: Served, probe: Json) -> None:
-        """Ready at once, and unready after as many failures as the probe allows: a primary's death isn't its replicas'."""
+        """Ready at once, unready after as many failures as the probe allows: so a primary takes no replica with it."""
         now_s = asyncio.get_running_loop().time()
         if self._is_ready(served, probe):
             served.ready, served.unready_since_s = True, None
