@@ -69,13 +69,6 @@ MUTATIONS = (
         "tests/arm/test_another_answer.py::test_the_resource_of_another_group_or_subscription_is_no_answer",
     ),
     Mutation(
-        "a plan that would do something else than what was approved is refused",
-        "src/aks_postgres/runs/plan_moves.py",
-        "if now.digest == digest:",
-        "if True:",
-        "tests/flows/test_plan_view.py::test_a_plan_that_has_moved_is_refused_by_what_has",
-    ),
-    Mutation(
         "a run looks whether its approved plan still holds before it writes",
         "flows/provision.py",
         "refuse_moved(await make_view(spec), approved_plan)",

@@ -25,6 +25,7 @@ from aks_postgres.cli.spec_options import (
     UseSandbox,
     given_spec,
 )
+from aks_postgres.commands import pasted
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple
         "TLS",
         f"sslmode=verify-full, sslrootcert: ca.crt of Secret {one.ca_secret}; a certificate ends {ends}",
     )
-    yield "psql", f"aks-postgres psql {spec.name} {spec.region}"
+    yield "psql", pasted("psql", spec.name, spec.region)
     if one.backups is None:
         yield "backups", "none"
     else:

@@ -775,7 +775,7 @@ class EnvironmentSpec(SpecModel):
             description="create: the run assigns the roles that identities, Grafana and people need. verify: it "
             "assigns and removes none, and ends with one list of az commands for those missing; one given at a "
             "higher scope or through a group counts.",
-            json_schema_extra=at(16),
+            json_schema_extra=at(17),
         ),
     ] = "create"
 

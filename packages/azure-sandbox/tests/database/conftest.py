@@ -89,10 +89,17 @@ async def install(cluster: Cluster, name: str) -> None:
 @pytest.fixture(scope="module")
 async def cluster(programs: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """A Kubernetes API with the operator, and PostgreSQL behind it."""
-    folder = tmp_path_factory.mktemp("kubernetes")
+    async for made in kubernetes(programs, tmp_path_factory.mktemp("kubernetes")):
+        yield made
+
+
+async def kubernetes(
+    programs: Any, folder: Path, tenant: Callable[[], str | None] = lambda: None
+) -> AsyncIterator[Cluster]:
+    """A Kubernetes API with the operator, PostgreSQL behind it, and workload identity if it has a tenant."""
     authority, clock = Authority(folder), Clock(60)
     host = Host(programs, folder / "ca-bundle.pem", lambda: "")
-    around = Surroundings(host=host)
+    around = Surroundings(host=host, tenant=tenant)
     api = KubernetesApi("tests", "1.35.2", clock, 1, token=TOKEN, around=around)
     server = ClusterServer(api.app, authority.server_context())
     await server.start()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -56,12 +58,35 @@ class Environment:
         self.grant(self.identity.principal_id)
         self.grant(azure.facts["object_id"])
         azure.step(900)
-        access = azure.kubeconfig()
-        self.server = access["clusters"][0]["cluster"]["server"]
-        self.token = access["users"][0]["user"]["token"]
+        self._sign_in()
         for name in ("operator", "cert_manager", "plugin"):
             self.install(name)
         self.send("POST", "/api/v1/namespaces", {"metadata": {"name": "db"}})
+
+    def _sign_in(self) -> None:
+        access = self.azure.kubeconfig()
+        self.server = access["clusters"][0]["cluster"]["server"]
+        self.token = access["users"][0]["user"]["token"]
+
+    def services(self) -> dict[str, str]:
+        """Where the Services of the Clusters are on this machine, by name."""
+        found = self.azure.control("GET", "/sandbox/postgres")["services"]
+        return {path.rpartition("/")[2]: address for path, address in found.items()}
+
+    def ask(self, service: str, sql: str, cluster: str = "pg") -> str:
+        """Ask through a Service as the Cluster's application does; what psql prints, or why it failed."""
+        secret = self.send("GET", f"/api/v1/namespaces/db/secrets/{cluster}-app")["data"]
+        user, password = (base64.b64decode(secret[name]).decode() for name in ("username", "password"))
+        address, _, port = self.services()[service].rpartition(":")
+        conninfo = f"host={address} port={port} user={user} dbname=appdb sslmode=require connect_timeout=10"
+        done = subprocess.run(
+            [self.azure.facts["psql"], "-XAtqc", sql, conninfo],
+            env={"PGPASSWORD": password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip() if done.returncode == 0 else f"failed: {done.stderr}"
 
     def grant(self, principal: str) -> None:
         definitions = (

@@ -12,6 +12,7 @@ from azure_sandbox.core.certificates import Authority
 from azure_sandbox.core.clock import Clock
 from azure_sandbox.kubernetes import ClusterServer, KubernetesApi
 from azure_sandbox.kubernetes.control_plane import ASSETS, assets
+from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes_client import APPLY, TOKEN, Answer, Cluster, real_cluster, session_with
 
 Json = dict[str, Any]
@@ -40,10 +41,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-async def _emulated(authority: Authority) -> AsyncIterator[Cluster]:
+async def _emulated(authority: Authority, around: Surroundings | None = None) -> AsyncIterator[Cluster]:
     clock = Clock(1)
     ledger: list[Json] = []
-    api = KubernetesApi("tests", "1.35.2", clock, 1, token=TOKEN, on_request=ledger.append)
+    api = KubernetesApi("tests", "1.35.2", clock, 1, token=TOKEN, on_request=ledger.append, around=around)
     server = ClusterServer(api.app, authority.server_context())
     await server.start()
     running = asyncio.create_task(clock.run())
@@ -85,6 +86,13 @@ async def cluster(request: pytest.FixtureRequest, authority: Authority) -> Async
 async def emulated(authority: Authority) -> AsyncIterator[Cluster]:
     """An emulated API server of a test's own, for what happens in a cluster by itself."""
     async for made in _emulated(authority):
+        yield made
+
+
+@pytest.fixture
+async def with_identity(authority: Authority) -> AsyncIterator[Cluster]:
+    """An emulated API server whose cluster has workload identity."""
+    async for made in _emulated(authority, Surroundings(tenant=lambda: "the-tenant")):
         yield made
 
 

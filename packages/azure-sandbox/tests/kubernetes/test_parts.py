@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies
+from hypothesis import HealthCheck, given, settings, strategies
 
 from azure_sandbox.kubernetes import fields, patches, protobuf, selectors
 from azure_sandbox.kubernetes.errors import ApiError
@@ -54,6 +54,8 @@ JSON_VALUES = strategies.recursive(
     max_leaves=8,
 )
 OBJECTS = strategies.dictionaries(strategies.sampled_from("xyz"), JSON_VALUES, max_size=3)
+# A busy machine is no finding.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def difference(old: Any, new: Any) -> Any:
@@ -66,11 +68,13 @@ def difference(old: Any, new: Any) -> Any:
     return patch
 
 
+@UNHURRIED
 @given(OBJECTS, OBJECTS)
 def test_merge_patch_turns_one_object_into_another(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert patches.merge_patch(old, difference(old, new)) == new
 
 
+@UNHURRIED
 @given(OBJECTS, OBJECTS)
 def test_patches_leave_what_they_are_given_alone(old: dict[str, Any], patch: dict[str, Any]) -> None:
     before = repr((old, patch))
@@ -151,6 +155,7 @@ def test_protobuf_that_cannot_be_read_is_refused(content: bytes, code: int) -> N
     assert refused.value.code == code
 
 
+@UNHURRIED
 @given(strategies.binary(max_size=40))
 def test_broken_protobuf_never_breaks_the_server(content: bytes) -> None:
     envelope = b"k8s\x00" + b"\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12" + bytes([len(content)]) + content

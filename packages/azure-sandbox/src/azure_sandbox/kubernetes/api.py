@@ -14,6 +14,7 @@ from azure_sandbox.kubernetes.controllers.postgres.streams import Streams
 from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
 from azure_sandbox.kubernetes.endpoint import Endpoint
 from azure_sandbox.kubernetes.exchange import OnRequest
+from azure_sandbox.kubernetes.identity_webhook import IdentityWebhook
 from azure_sandbox.kubernetes.objects import Objects
 from azure_sandbox.kubernetes.resources import Registry
 from azure_sandbox.kubernetes.service_account_tokens import Sign
@@ -72,6 +73,8 @@ class KubernetesApi:
         self.objects = Objects(self.store, self.registry, clock, f"{seed}/{name}")
         self.webhooks = Webhooks(self.objects)
         self.objects.admission += [self.webhooks, ClusterRules(self.store)]
+        around = around or Surroundings()
+        self.objects.platform_admission.append(IdentityWebhook(self.store, around.tenant))
         self.app = Endpoint(name, version, clock, Verbs(self.objects, sign), {self.token: ADMIN}, on_request)
         self._controllers = Controllers(
             self.objects, self.webhooks, clock, f"{seed}/{name}", ca_pem, troubles, around

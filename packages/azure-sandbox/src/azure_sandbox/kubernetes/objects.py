@@ -56,6 +56,8 @@ class Objects:
         self.registry = registry
         self.clock = clock
         self.admission: list[Admission] = []
+        # AKS's own, which also see what controllers write.
+        self.platform_admission: list[Admission] = []
         # A store that was kept has used the names and addresses up to its revision.
         self._random = random.Random(f"{seed}/objects/{store.revision}")
         self._addresses = 10 + store.revision
@@ -303,9 +305,8 @@ class Objects:
             obj = copied(obj)
             built_in_rules.complete(obj)
             self._keep_allocated(type_, obj, before)
-        if admit:
-            for admission in self.admission:
-                admission.review(type_, operation, obj)
+        for admission in [*self.platform_admission, *(self.admission if admit else ())]:
+            admission.review(type_, operation, obj)
         checks.check(type_, schema, obj, before)
         if (
             before is not None

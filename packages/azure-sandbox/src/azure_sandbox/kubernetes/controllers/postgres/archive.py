@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from azure_sandbox.kubernetes import identity_webhook
 from azure_sandbox.kubernetes.controllers.postgres import words
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
 from azure_sandbox.kubernetes.controllers.postgres.servers import secret_value
@@ -32,11 +33,6 @@ Json = dict[str, Any]
 
 LISTEN_S = 0.1
 """Real seconds between two looks for what a server's archive_command asks."""
-TOKEN_FILE = "/var/run/secrets/azure/tokens/azure-identity-token"
-AUDIENCE = "api://AzureADTokenExchange"
-USE_IDENTITY = "azure.workload.identity/use"
-CLIENT_ID = "azure.workload.identity/client-id"
-TENANT_ID = "azure.workload.identity/tenant-id"
 PLUGIN_METHOD, IN_TREE_METHOD = "plugin", "barmanObjectStore"
 NO_BARMAN = "barman-cloud isn't installed: `azure-sandbox postgres install`"
 
@@ -129,22 +125,15 @@ class Archive:
 
     # With which identity.
 
-    def identity(self, cluster: Json) -> list[Json]:
-        """What the webhook adds to the environment of a new Pod's containers."""
+    def _identity(self, cluster: Json) -> list[Json]:
+        """What the webhook adds to the environment of a Job's containers, whose Pod isn't shown."""
         tenant = self._work.around.tenant()
         inherited = (cluster["spec"].get("inheritedMetadata") or {}).get("labels") or {}
-        if tenant is None or inherited.get(USE_IDENTITY) != "true":
+        if tenant is None or inherited.get(identity_webhook.USE) != "true":
             return []
         name = cluster["spec"].get("serviceAccountName") or self._work.name
         account = self._work.store.get("serviceaccounts", self._work.namespace, name) or {"metadata": {}}
-        annotations = account["metadata"].get("annotations") or {}
-        values = {
-            "AZURE_CLIENT_ID": annotations.get(CLIENT_ID, ""),
-            "AZURE_TENANT_ID": annotations.get(TENANT_ID, tenant),
-            "AZURE_FEDERATED_TOKEN_FILE": TOKEN_FILE,
-            "AZURE_AUTHORITY_HOST": "https://login.microsoftonline.com/",
-        }
-        return [{"name": key, "value": value} for key, value in values.items()]
+        return identity_webhook.variables(account, tenant)
 
     def _environment(self, served: Served, target: Target) -> dict[str, str]:
         work, server = self._work, served.server
@@ -196,7 +185,7 @@ class Archive:
         account = work.store.get("serviceaccounts", work.namespace, name)
         if account is None or work.around.sign is None:
             raise PostgresError(f'serviceaccount "{name}" not found')
-        wanted = {"spec": {"audiences": [AUDIENCE], "expirationSeconds": 3600}}
+        wanted = {"spec": {"audiences": [identity_webhook.AUDIENCE], "expirationSeconds": 3600}}
         served.server.write(path, token_request(account, wanted, work.around.sign)["status"]["token"])
         self._tokens[served.server.name] = time.time() + 1800
         return path
@@ -311,7 +300,7 @@ class Archive:
             PostgresError: the destination isn't empty, there is no backup, or recovery failed.
         """
         source, served = self.source(cluster), Served(server)
-        self._job_environment = self.identity(cluster)
+        self._job_environment = self._identity(cluster)
         wanted = cluster["spec"]["bootstrap"]["recovery"]
         target = self.target(cluster)
         if target is not None and self.archives(cluster):

@@ -172,9 +172,7 @@ def claim(cluster: Json, instance: str, serial: int, kind: str) -> Json:
     return {"metadata": found, "spec": spec}
 
 
-def pod(
-    cluster: Json, instance: str, serial: int, image: str, sidecar: str | None, identity: list[Json]
-) -> Json:
+def pod(cluster: Json, instance: str, serial: int, image: str, sidecar: str | None) -> Json:
     """The Pod of an instance.
 
     Args:
@@ -183,7 +181,6 @@ def pod(
         serial: its number.
         image: of PostgreSQL.
         sidecar: image of the plugin's sidecar, if there is one.
-        identity: what the AKS webhook adds to each container's environment.
     """
     spec, name = cluster["spec"], cluster["metadata"]["name"]
     labels = {
@@ -206,7 +203,7 @@ def pod(
         "name": "postgres",
         "image": image,
         "command": ["/controller/manager", "instance", "run"],
-        "env": [*env, *(spec.get("env") or []), *identity],
+        "env": [*env, *(spec.get("env") or [])],
         "ports": [
             {"name": "postgresql", "containerPort": 5432, "protocol": "TCP"},
             {"name": "metrics", "containerPort": 9187, "protocol": "TCP"},
@@ -238,7 +235,7 @@ def pod(
                 "image": sidecar,
                 "args": ["instance"],
                 "restartPolicy": "Always",
-                "env": [*env[1:4], *identity],
+                "env": env[1:4],
             }
         ]
     return {"metadata": made, "spec": body}

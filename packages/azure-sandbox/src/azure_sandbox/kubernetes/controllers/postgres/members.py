@@ -93,7 +93,7 @@ class Members:
             self._work.event("Failed", text, "Warning")
             self._work.kubelet.unpulled[name] = f"Back-off pulling image {self.image!r}: {text}"
             if self._work.kubelet.pod(name) is None:
-                pod = bodies.pod(cluster, name, serial, self.image, None, [])
+                pod = bodies.pod(cluster, name, serial, self.image, None)
                 self._work.controller.make("pods", pod, words.OPERATOR)
             return None
         server = self._work.servers.new(name, binaries)
@@ -115,8 +115,7 @@ class Members:
         """Make the Pod of an instance, with the plugin's sidecar where the Cluster has it on."""
         has_plugin = words.PLUGIN in installed.plugins_of(cluster["spec"])
         sidecar = installed.sidecar_image(self._work.store) if has_plugin else None
-        identity = self._work.archive.identity(cluster)
-        pod = bodies.pod(cluster, name, bodies.serial(name), self.image, sidecar, identity)
+        pod = bodies.pod(cluster, name, bodies.serial(name), self.image, sidecar)
         self._work.controller.make("pods", pod, words.OPERATOR)
 
     async def add_replica(self, cluster: Json) -> None:
