@@ -26,7 +26,11 @@ from aks_postgres.tasks.public_ip import ensure_network_role, ensure_public_ip
 
 
 def flow(
-    steps: Steps, spec: EnvironmentSpec, place: Step[CheckedTarget], cluster: Step[ClusterOutputs], who: Step[IdentityOutputs]
+    steps: Steps,
+    spec: EnvironmentSpec,
+    place: Step[CheckedTarget],
+    cluster: Step[ClusterOutputs],
+    who: Step[IdentityOutputs],
 ) -> None:
 """
 RIGHT = "    address = steps.start(ensure_public_ip, spec, place, cluster)\n    print(address.name)\n"
