@@ -73,11 +73,13 @@ async def ensure_operator_settings(
     settings = operator_settings(spec)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         change = await bring(api, [settings])
-        restarted = await _restart(api, spec.namespaces.operator, is_changed=change.kind != "unchanged")
+        restarted = await restart_operator(
+            api, spec.namespaces.operator, is_changed=change.kind != "unchanged"
+        )
     return outputs_of([settings], change_of([restarted]) if restarted and change == UNCHANGED else change)
 
 
-async def _restart(api: KubernetesApi, namespace: str, *, is_changed: bool) -> FieldChange | None:
+async def restart_operator(api: KubernetesApi, namespace: str, *, is_changed: bool) -> FieldChange | None:
     """Have a running operator read its settings, as kubectl rollout restart does; one that isn't there yet will.
 
     It reads them when it starts. So one that is older than they are is restarted by any run, as an earlier one may have

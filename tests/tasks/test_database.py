@@ -129,7 +129,7 @@ async def test_an_operator_older_than_its_settings_is_restarted_by_the_next_run(
         raise LastingState("a run", "was killed", "Run again.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(components, "_restart", killed)
+        patch.setattr(components, "restart_operator", killed)
         with pytest.raises(LastingState, match="was killed"):
             await database.run("settings")
     path = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager"
