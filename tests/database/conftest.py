@@ -57,6 +57,10 @@ def with_database(azure: SandboxProcess, **database: Any) -> EnvironmentSpec:
     return spec_for(azure, database={"components": components, **database})
 
 
+# What the database of `deployed` is beyond a default one.
+WANTED: dict[str, Any] = {"databases": ["appdb", "reports"], "roles": [READER]}
+
+
 @dataclass
 class Deployed:
     """An environment whose database was deployed afterwards, and what that run said."""
@@ -71,7 +75,7 @@ class Deployed:
 @pytest_asyncio.fixture(scope="module")
 async def deployed(with_postgres: SandboxProcess, prefect_api: None) -> AsyncIterator[Deployed]:
     """The environment with two databases."""
-    spec = with_database(with_postgres, databases=["appdb", "reports"], roles=[READER])
+    spec = with_database(with_postgres, **WANTED)
     with pytest.raises(NotThere):
         await deploy_database(spec)
     first = await run_provision(with_postgres, spec_for(with_postgres))
