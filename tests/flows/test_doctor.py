@@ -334,23 +334,25 @@ ALONE: dict[str, Fault] = {
     "storage account of others": Fault("names", "exists without this environment's tags", account_of_others),
     "addresses": Fault("quota", "public IP addresses are needed", sets(quota={"StaticPublicIPAddresses": 1})),
     "no Grafana here": Fault(
-        "region", "has no Microsoft.Dashboard/grafana", sets(regions={"*": {"grafana": False}})
+        "region", "has no Microsoft.Dashboard/grafana", spec={"region": "northcentralus"}
     ),
     "size not allowed": Fault(
         "region", "may not use it", sets(vm_sizes=[{**DSV5, "restricted": "location"}])
     ),
     "zone closed": Fault(
-        "region", "can't be had in zone 3", sets(vm_sizes=[{**DSV5, "restricted": "zones", "zones": ["3"]}])
+        "region",
+        "can't be had in zone 1, 2",
+        sets(vm_sizes=[{**DSV5, "restricted": "zones", "zones": ["3"]}]),
     ),
     "patch version": Fault("versions", "of 1.35 it has", spec=version("1.35.99")),
     "long-term version": Fault("versions", "in long-term support only", spec=version("1.33")),
     "operator for another Kubernetes": Fault(
-        "versions", "Choose versions that go together", operator_supports("1.34"), version("1.35")
+        "versions", "supports Kubernetes 1.34, and the cluster", operator_supports("1.34"), version("1.35")
     ),
-    "operator for none": Fault("versions", "Choose another operator.version", operator_supports("1.20")),
+    "operator for none": Fault("versions", "supports Kubernetes 1.20, and", operator_supports("1.20")),
     "manifest out of reach": Fault("operator", "127.0.0.1", spec={"operator": {"manifest_url": NOWHERE}}),
     "manifest of wrong types": Fault("operator", "is what Kubernetes takes there", spec=wrong_manifest),
-    "chart values of wrong types": Fault("operator", "replicaCount", spec=wrong_chart),
+    "chart values of wrong types": Fault("operator", "operator.chart_values", spec=wrong_chart),
     "plugin's manifest": Fault(
         "operator", "components.plugin_manifest_url", spec=lambda here: components(here, "0" * 64)
     ),

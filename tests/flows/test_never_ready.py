@@ -82,5 +82,13 @@ async def test_verify_says_why_an_agent_isnt_ready(
         if pod["metadata"]["name"].startswith("ama-logs-"):
             kube.delete(f"{pods}/{pod['metadata']['name']}")
     azure.step(60)
-    with pytest.raises(VerificationFailed, match=r"daemon set ama-logs: ready on 0(.|\n)*ImagePullBackOff"):
+    with pytest.raises(
+        VerificationFailed, match=r"daemon set ama-logs: ready on 0(.|\n)*ImagePullBackOff"
+    ) as told:
         await provision(spec_for(azure))
+    assert "Everything was sent; run again to look once more" in str(told.value)
+
+    azure.settings(pods=[])
+    azure.step(600)
+    again = await provision(spec_for(azure))
+    assert {change.kind for change in again.changes.values()} == {"unchanged"}

@@ -48,7 +48,9 @@ def with_database(azure: SandboxProcess, instances: int = 3) -> EnvironmentSpec:
         for name in ("cert_manager", "plugin")
         for part in ("url", "sha256")
     }
-    few = {"instances": instances, "not_highly_available": True} if instances < 3 else {}
+    # No replica is copied, which closes a WAL file; so archive_timeout does.
+    alone: Json = {"not_highly_available": True, "backup": {"archive_timeout_s": 30}}
+    few: Json = {"instances": instances, **alone} if instances < 3 else {}
     return spec_for(azure, database={"components": components, "databases": ["appdb", "more"], **few})
 
 

@@ -11,7 +11,10 @@ from aks_postgres.arm.error_codes import RULES, STOPPED
 from aks_postgres.errors import Finding, PermanentError
 from aks_postgres.preflight.egress import EgressUnknown
 
+from ..flows.test_ways_out import BY_WORDS, CODES, WALKS
 from .our_errors import every_error
+from .walked import NOT_HERE, NOT_YET, WALKED
+from .ways import ways
 
 REPOSITORY = Path(__file__).parents[2]
 # The two links in the package aren't followed.
@@ -94,3 +97,23 @@ def test_a_permanent_error_holds_its_way_out(kind: type[PermanentError]) -> None
 def test_every_rule_that_stops_says_what_to_do() -> None:
     for rule in [*RULES.values(), STOPPED]:
         assert rule.reaction != "stop" or rule.advice[:1].isupper()
+
+
+def test_every_way_out_is_walked_or_has_a_reason_why_not() -> None:
+    """One more of them needs its walk; one that is gone takes its walk along."""
+    here = (
+        {way for walk in WALKS.values() for way in walk.ways}
+        | {f"arm code {code}" for code in CODES}
+        | BY_WORDS.keys()
+    )
+    known = here | WALKED.keys() | NOT_HERE.keys() | set(NOT_YET)
+    offered = ways()
+    assert len(offered) > 150
+    assert [name for name in offered if not any(name.startswith(way) for way in known)] == []
+    assert [way for way in sorted(known) if not any(name.startswith(way) for name in offered)] == []
+
+
+@pytest.mark.parametrize("test", sorted(set(WALKED.values())))
+def test_the_test_that_walks_it_is_there(test: str) -> None:
+    file, _, name = test.partition("::")
+    assert f"def {name}(" in (REPOSITORY / file).read_text()

@@ -103,3 +103,15 @@ def test_preferred_durability_lets_every_replica_be_waited_for() -> None:
     found = EnvironmentSpec.model_validate({"database": {"durability": "preferred", "sync_replicas": 2}})
     assert found.database is not None
     assert found.database.sync_replicas == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "words"), [("1.27.3", "is too old"), ("1.31.0", "is too new"), ("2.0.0", "is too new")]
+)
+def test_an_operator_that_doesnt_suit_the_database_is_refused(version: str, words: str) -> None:
+    operator = {"version": version, "manifest_url": "./operator.yaml", "manifest_sha256": "0" * 64}
+    text = refusal({}, operator=operator)
+    assert "database" in text
+    assert words in text
+    # An environment without a database may have it.
+    assert spec_from({"operator": operator}).operator.version == version

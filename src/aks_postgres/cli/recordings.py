@@ -123,9 +123,15 @@ def _repeat(command: str, spec: dict[str, Any], folder: Path, state: Path, recor
         check=False,
         timeout=_LONGEST_S,
     )
-    if done.returncode not in (0, ExitCode.CHANGES):
-        words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        _say(f"  it ended with exit code {done.returncode}: {words}")
+    if done.returncode in (0, ExitCode.CHANGES):
+        return
+    words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    if done.returncode != ExitCode.FAILED:
+        raise CommandFailed(
+            f"compare-recording: {command} couldn't run on the sandbox: {words}", ExitCode(done.returncode)
+        )
+    # As it may have done on Azure.
+    _say(f"  it failed: {words}")
 
 
 def _say(text: str) -> None:

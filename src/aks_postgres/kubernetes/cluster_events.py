@@ -8,6 +8,19 @@ from aks_postgres.kubernetes.client import KubernetesApi
 from aks_postgres.kubernetes.pod_troubles import told, trouble_of
 
 _MOST_WARNINGS = 3
+# By what a warning says, the first that fits.
+# https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/storage/fail-to-mount-azure-disk-volume
+_WAYS_OUT = (
+    (
+        ("does not support storage account type", "does not support ultrassd", "premiumv2_lrs"),
+        "Choose a postgres_pool.vm_size that has such disks, or another database.storage.storage_class",
+    ),
+    (
+        ('-tls" not found',),
+        "See that cert-manager is there and has made the Secret (kubectl get certificates -A)",
+    ),
+)
+_QUOTA = "Raise the quota for disks, or ask for a smaller database.storage.size_gib"
 
 
 async def cluster_troubles(api: KubernetesApi, namespace: str, cluster: str) -> str:
@@ -30,7 +43,18 @@ async def cluster_troubles(api: KubernetesApi, namespace: str, cluster: str) -> 
     warnings = latest_warnings(events or [], cluster)
     if warnings:
         words += f" Warnings: {'; '.join(warnings)}."
+        words += "".join(f" {way_out}." for way_out in _ways_out(warnings))
     return words.strip()
+
+
+def _ways_out(warnings: list[str]) -> list[str]:
+    found = []
+    for text in map(str.casefold, warnings):
+        if "quota" in text:
+            found.append(_QUOTA)
+            continue
+        found += [way_out for signs, way_out in _WAYS_OUT if any(sign in text for sign in signs)][:1]
+    return list(dict.fromkeys(found))
 
 
 def latest_warnings(events: list[Json], cluster: str) -> list[str]:

@@ -35,6 +35,10 @@ CERT_MANAGER_MANIFEST_URL = (
 )
 CERT_MANAGER_MANIFEST_SHA256 = "abad40873bd9c63105bf1fc7c41354fe8ad716f01657762b5acb82977e707ef1"
 
+# postgresql.synchronous.failoverQuorum came with 1.28 (https://cloudnative-pg.io/docs/1.28/release_notes/v1.28); what
+# comes after 1.30 nobody has read here.
+_OLDEST_OPERATOR, _NEWEST_OPERATOR = (1, 28), (1, 30)
+
 # What CloudNativePG sets itself and refuses to be given (v1.30.0, pkg/postgres/configuration.go).
 _OPERATORS_OWN = frozenset(
     re.findall(
@@ -605,6 +609,22 @@ def parameter_problem(name: str) -> str | None:
         return f"{name} could lose acknowledged data or hide damage; leave it out"
     if name in _ELSEWHERE:
         return f"{name} is {_ELSEWHERE[name]}; set that"
+    return None
+
+
+def operator_problem(version: str) -> str | None:
+    """Why an operator of this version isn't one for the database, or None if it is."""
+    found = tuple(int(part) for part in version.split(".")[:2])
+    if found < _OLDEST_OPERATOR:
+        return (
+            f"operator.version {version} is too old: it doesn't know postgresql.synchronous.failoverQuorum; 1.28 does. "
+            "Set a newer operator.version, one minor after the other where databases are there"
+        )
+    if found > _NEWEST_OPERATOR:
+        return (
+            f"operator.version {version} is too new: the database's objects were held against definitions up to 1.30. "
+            "Set operator.version to 1.30, or use a newer aks-postgres"
+        )
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
-from aks_postgres.spec.database import DatabaseSpec, database_problem
+from aks_postgres.spec.database import DatabaseSpec, database_problem, operator_problem
 from aks_postgres.spec.ignore_changes import entry_problem
 from aks_postgres.spec.model import DNS_LABEL, SPEC_CONFIG, at
 
@@ -840,6 +840,9 @@ class EnvironmentSpec(SpecModel):
             problem = database_problem(database, most_nodes=pool.max_count, zones=len(pool.zones))
             if problem:
                 raise ValueError(problem)
+        operator: OperatorSpec | None = info.data.get("operator")
+        if database is not None and operator is not None and (problem := operator_problem(operator.version)):
+            raise ValueError(problem)
         return database
 
     @field_validator("postgres_pool")

@@ -193,6 +193,15 @@ def _namespace(call: Call) -> str:
     return known[wanted]
 
 
+def _locations(sandbox: Sandbox, namespace: str) -> list[str]:
+    """Where a provider's types are offered: everywhere, but for Managed Grafana.
+
+    https://learn.microsoft.com/azure/managed-grafana/known-limitations
+    """
+    here = sandbox.regions().values()
+    return [one.display_name for one in here if one.grafana or namespace != "Microsoft.Dashboard"]
+
+
 def _provider(sandbox: Sandbox, namespace: str) -> Json:
     return {
         "id": f"{sandbox.subscription}/providers/{namespace}",
@@ -200,7 +209,7 @@ def _provider(sandbox: Sandbox, namespace: str) -> Json:
         "resourceTypes": [
             {
                 "resourceType": kind.name,
-                "locations": [location.display_name for location in regions().values()],
+                "locations": _locations(sandbox, namespace),
                 "apiVersions": list(reversed(kind.api_versions)),
                 "capabilities": "SupportsTags, SupportsLocation" if kind.tracked else "None",
             }
