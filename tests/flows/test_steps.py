@@ -19,14 +19,18 @@ from azure_sandbox.client import SandboxProcess
 from ..conftest import spec_for
 
 HEAD = """
-from aks_postgres.reports.outputs import ClusterOutputs, IdentityOutputs, Place, ResourceOutputs
+from aks_postgres.reports.outputs import CheckedTarget, ClusterOutputs, IdentityOutputs, ResourceOutputs
 from aks_postgres.runs.steps import Step, Steps
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.tasks.public_ip import ensure_network_role, ensure_public_ip
 
 
 def flow(
-    steps: Steps, spec: EnvironmentSpec, place: Step[Place], cluster: Step[ClusterOutputs], who: Step[IdentityOutputs]
+    steps: Steps,
+    spec: EnvironmentSpec,
+    place: Step[CheckedTarget],
+    cluster: Step[ClusterOutputs],
+    who: Step[IdentityOutputs],
 ) -> None:
 """
 RIGHT = "    address = steps.start(ensure_public_ip, spec, place, cluster)\n    print(address.name)\n"
@@ -34,7 +38,7 @@ WRONG = {
     "swapped": "    steps.start(ensure_network_role, who, cluster)\n",
     "swapped with the spec": "    steps.start(ensure_public_ip, place, spec, cluster)\n",
     "left out": "    steps.start(ensure_network_role, cluster)\n",
-    "another's outputs": "    found: Step[Place] = steps.start(ensure_public_ip, spec, place, cluster)\n",
+    "another's outputs": "    found: Step[CheckedTarget] = steps.start(ensure_public_ip, spec, place, cluster)\n",
 }
 
 

@@ -5,12 +5,13 @@ https://learn.microsoft.com/rest/api/storagerp/storage-accounts
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aks_postgres.arm.error_codes import RULES
 from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.kind import Kind
+from aks_postgres.arm.planned import UNKNOWN
 from aks_postgres.arm.responses import Json, clean
 from aks_postgres.spec.clouds import ZONE_SUFFIX
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -49,9 +50,9 @@ def blob_endpoint(azure: Azure, live: Json) -> str:
         AzureRefused: that isn't Azure Storage, nor the host of ARM itself, as a sandbox's is.
     """
     given = live["properties"]["primaryEndpoints"]["blob"]
-    if not isinstance(given, str):  # of an account that is only planned
-        return cast("str", given)
-    url, name = urlsplit(given), str(live["name"])
+    if given == UNKNOWN:  # of an account that is only planned
+        return UNKNOWN
+    url, name = urlsplit(str(given)), str(live["name"])
     host = (url.hostname or "").casefold()
     is_azures = (
         host == f"{name}.blob.{azure.facts.storage_suffix}"
@@ -60,9 +61,9 @@ def blob_endpoint(azure: Azure, live: Json) -> str:
     )
     if url.scheme != "https" or not is_azures:
         label, code = f"storage account {name}", "ForeignHost"
-        message = f"{label}: ARM says that its blobs are at {clean(given)}, which isn't Azure Storage."
+        message = f"{label}: ARM says that its blobs are at {clean(str(given))}, which isn't Azure Storage."
         raise AzureRefused(message, code, way_out=RULES[code].advice)
-    return given
+    return str(given)
 
 
 def desired(spec: EnvironmentSpec, live: Json | None = None) -> Json:

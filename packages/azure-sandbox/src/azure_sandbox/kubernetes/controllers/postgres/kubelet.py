@@ -45,6 +45,7 @@ class Served:
     failures: int = 0
     answered: bool = False
     probed_at_s: float = 0.0
+    unready_since_s: float | None = None
     start_at_s: float = 0.0
     facts: Json | None = None
     ended: Json | None = None
@@ -140,7 +141,7 @@ class Kubelet:
         served.facts = await served.server.status()
         if served.facts is not None:
             served.failures, served.answered = 0, True
-            served.ready = self._is_ready(served, probe)
+            self._note_readiness(served, probe)
             return
         loop_s = asyncio.get_running_loop().time()
         every_s = max(self._clock.real(PROBE_S), LEAST_PROBE_S)
@@ -156,6 +157,19 @@ class Kubelet:
             served.server.process = None
             self._has_ended(served)
             served.ended = {"exitCode": 137, "reason": "Error", "finishedAt": self._controller.objects.now()}
+
+    def _note_readiness(self, served: Served, probe: Json) -> None:
+        """Ready at once, unready after as many failures as the probe allows: so a primary takes no replica with it."""
+        now_s = asyncio.get_running_loop().time()
+        if self._is_ready(served, probe):
+            served.ready, served.unready_since_s = True, None
+        elif served.unready_since_s is None:
+            served.unready_since_s = now_s
+        else:
+            failures = int(probe.get("failureThreshold") or FAILURES)
+            every_s = float(probe.get("periodSeconds") or PROBE_S)
+            patience_s = failures * max(self._clock.real(every_s), LEAST_PROBE_S)
+            served.ready = served.ready and now_s - served.unready_since_s < patience_s
 
     def _is_ready(self, served: Served, probe: Json) -> bool:
         """The readiness probe: https://cloudnative-pg.io/documentation/current/instance_manager/."""
