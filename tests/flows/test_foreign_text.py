@@ -114,7 +114,11 @@ def _fault(text: str) -> str:
 
 def _journal(text: str) -> str:
     lines: list[str] = []
-    with use_journal(Journal()) as book, suppress(ValueError), book.step("step", lines.append):
+
+    def log(_: int, line: str) -> None:
+        lines.append(line)
+
+    with use_journal(Journal()) as book, suppress(ValueError), book.step("step", log):
         book.note(text)
         book.conflict(text)
         book.waiting(text)

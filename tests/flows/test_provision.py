@@ -185,7 +185,7 @@ async def test_a_run_leaves_its_timeline_and_sees_azure_as_the_sandbox_does(runs
     shown = [str(a.data) for a in artifacts if a.flow_run_id == first.flow_run_id]
     assert len(shown) == 1
     assert shown[0].startswith("![Timeline of cnpg in canadacentral](data:image/svg+xml;base64,")
-    assert "| **ensure_cluster** |" in shown[0]
+    assert "`ensure_cluster` |" in shown[0]
     ours = [o for o in first.journal.operations if o.label.startswith(("AKS cluster", "node pool"))]
     theirs = [
         o

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -37,9 +38,13 @@ def test_a_step_that_fails_says_why_and_fails(error: BaseException, text: str) -
     assert told(book.events)[-1] == ("ensure_cluster", "failed", text)
 
 
+def into(lines: list[str]) -> Callable[[int, str], None]:
+    return lambda _, text: lines.append(text)
+
+
 def test_conflicts_notes_and_ends_go_to_the_steps_log_and_waits_do_not() -> None:
     book, log = Journal(), list[str]()
-    with book.step("ensure_cluster", log.append):
+    with book.step("ensure_cluster", into(log)):
         book.waiting("cluster is Creating")
         book.conflict("AKS is busy")
         book.note("read this")
@@ -51,7 +56,7 @@ def test_conflicts_notes_and_ends_go_to_the_steps_log_and_waits_do_not() -> None
 def test_what_is_only_planned_is_not_logged_as_done() -> None:
     book, log = Journal(), list[str]()
     for kind in ("created", "updated", "unchanged"):
-        with book.step("ensure_cluster", log.append):
+        with book.step("ensure_cluster", into(log)):
             book.ended(kind, planned=True)  # type: ignore[arg-type]
     assert log == [
         "ensure_cluster: would be created",
@@ -91,7 +96,7 @@ async def test_steps_at_the_same_time_keep_their_own_titles_and_logs() -> None:
     both_inside = asyncio.Barrier(2)
 
     async def step(title: str) -> None:
-        with book.step(title, logs[title].append):
+        with book.step(title, into(logs[title])):
             await both_inside.wait()
             journal().note(f"said in {title}")
             await both_inside.wait()

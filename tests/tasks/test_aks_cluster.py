@@ -276,7 +276,7 @@ async def test_from_outside_the_ranges_the_address_that_azure_sees_is_named(
     with pytest.raises(NotEffectiveYet) as unreachable:
         await world.run("api_server")
     for part in (
-        "the API server can't be reached from here yet",
+        "The API server can't be reached from here yet",
         "https://localhost:",
         "Ranges that may reach it: 20.51.7.9/32",
         "this worker's address: 20.51.7.9",
