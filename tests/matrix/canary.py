@@ -1,10 +1,14 @@
-"""`python -m tests.matrix.canary`: plant recognisable secrets, run provision in four ways, and look for them.
+"""`python -m tests.matrix.canary`: plant recognisable secrets, run provision in five ways, and look for them.
 
 Planted: the client secret, a client certificate's key and the token in the cluster's kubeconfig, a storage key and a
-bearer token in Azure's own error text; every access token that Entra hands out is known by its form. Runs that succeed,
-fail, crash (kill -9) and are interrupted, on a Prefect server, all loggers at DEBUG. Searched: what the runs print, the
-Prefect database (logs, artifacts, parameters, results, events, variables), home and temporary files, the sandbox's
-ledger, and the arguments of every process while they run. At the end a leak is planted, which the search must find.
+bearer token in Azure's own error text; every access token that Entra hands out is known by its form, and so are the
+passwords and keys of every Secret that a database brings. Runs that succeed, fail, crash (kill -9) and are interrupted,
+and one that makes a database on a cluster with Microsoft Entra ID, on a Prefect server, all loggers at DEBUG, each
+exchange recorded (`--record`); then the commands that look at the environment: plan (kept in a file), doctor, outputs,
+status, list, kubeconfig, psql, and those that register deployments and automations. Searched: what the runs and
+commands print and write, the recordings, the Prefect database (logs, artifacts, parameters, results, events, variables,
+deployments, automations), home and temporary files, the sandbox's ledger, and the arguments of every process while
+they run. At the end a leak is planted, which the search must find.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -36,6 +41,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess, start
 
 from ..bench.processes import prefect_server
@@ -45,7 +51,27 @@ from .report import write_figures
 
 Json = dict[str, Any]
 
-WAYS = ("succeeds", "fails", "crashes", "is interrupted")
+DATABASE = "has a database"
+WAYS = ("succeeds", "fails", "crashes", "is interrupted", DATABASE)
+# Looked at with what the last run made. The name and region are a default spec's.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "plan": ("plan", "--out", "{folder}/plan.json", "{spec}"),
+    "plan json": ("plan", "--json", "--all", "--arm-paths", "{spec}"),
+    "provision plan": ("provision", "--plan", "{folder}/plan.json"),
+    "outputs": ("outputs", "--json", "{spec}"),
+    "status": ("status", "cnpg", "canadacentral"),
+    "list": ("list",),
+    "doctor": ("doctor", "{spec}"),
+    "doctor json": ("doctor", "--json", "{spec}"),
+    "kubeconfig": ("kubeconfig", "--file", "{folder}/kubeconfig", "{spec}"),
+    "psql": ("psql", "cnpg", "canadacentral"),
+    "deployments init": ("deployments", "init"),
+    "deployments render": ("deployments", "render"),
+    "deployments apply": ("deployments", "apply", "--one-pool"),
+    "deployments check": ("deployments", "check"),
+}
+# Of Secrets in the cluster: what is secret in them. Certificates and names are shown.
+_SECRET_KEYS = ("password", "pgpass", "tls.key", "ca.key", "uri", "jdbc-uri")
 LEAK = "leaks"
 SPEED = 1000
 STORAGE_KEY = base64.b64encode(b"canary of a storage account's key, sixty-four bytes in all.....!").decode()
@@ -79,7 +105,7 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
         (folder / name).mkdir(exist_ok=True, parents=True)
         patch.setenv(variable, str(folder / name))
     patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
-    process = start(folder / "sandbox", "--speed", str(SPEED), "--seed", "1")
+    process = start(folder / "sandbox", "--speed", str(SPEED), "--seed", "1", "--postgres", "auto")
     try:
         azure = SandboxProcess(folder / "sandbox")
         with prefect_server(folder, None) as server:
@@ -92,6 +118,9 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
                 for way in WAYS:
                     secrets |= _one(folder, azure, way)
                     time.sleep(3)  # Prefect sends logs in batches
+                secrets |= secrets_in_the_cluster(azure)
+                commands = _commands(folder, azure)
+                time.sleep(3)
             found = search(folder, secrets) + arguments.holding(secrets)
             ways = dict(_ended(folder))
             lines = _log_lines(folder / "prefect" / "prefect.db")
@@ -114,6 +143,7 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
     print(f"a planted leak is found: {is_seeing} ({', '.join(where)})")
     summary = {
         "runs": ways,
+        "commands": commands,
         "secrets": sorted(secrets),
         "files": files,
         "log_lines": lines,
@@ -127,7 +157,15 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
         "fails": 1,
         "crashes": -signal.SIGKILL,
         "is interrupted": ways.get("is interrupted"),
+        DATABASE: 0,
     }
+    wrong = [name for name, code in commands.items() if code != 0]
+    if wrong:
+        as_meant = False
+        for name in wrong:
+            print(
+                f"{name} ended with {commands[name]}: {(folder / f'command {name}.out').read_text()[-1500:]}"
+            )
     if not as_meant or ways["is interrupted"] == 0:
         print("the runs didn't end as they were meant to; see their output")
         for way in WAYS:
@@ -159,21 +197,21 @@ def _one(folder: Path, azure: SandboxProcess, way: str) -> dict[str, str]:
     azure.settings(
         registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True}, spontaneous_operations=False
     )
-    secrets = _plant_kubeconfig(azure)
+    secrets: dict[str, str] = {}
+    spec = spec_for(azure)
+    if way == DATABASE:
+        _let_in(azure)
+        spec = _with_database(azure)
+    else:
+        secrets = _plant_kubeconfig(azure)
     if way == "is interrupted":
         azure.settings(durations={"aks_pool_add": _LONGEST_S * SPEED})
     if way == "fails":
         text = f"Refused for Bearer {BEARER}: AccountKey={STORAGE_KEY};secret={azure.description['client_secret']}"
         refused = {"status": 403, "code": "RequestDisallowedByPolicy", "message": text}
         azure.fault(refused, operation="PublicIPAddresses_CreateOrUpdate", times=9)
-    debug = {
-        # The tests' own settings, which came along with their fixtures, don't send any.
-        "PREFECT_LOGGING_TO_API_ENABLED": "true",
-        "PREFECT_LOGGING_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": _LOGGERS,
-    }
-    command = [sys.executable, "-m", "tests.matrix.canary", way, spec_for(azure).model_dump_json()]
+    debug = _debug(folder / f"recording {way}")
+    command = [sys.executable, "-m", "tests.matrix.canary", way, spec.model_dump_json()]
     with (folder / f"{way}.out").open("wb") as out:
         child = subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | debug, stdout=out, stderr=out)
         try:
@@ -189,6 +227,95 @@ def _one(folder: Path, azure: SandboxProcess, way: str) -> dict[str, str]:
             child.wait()
     (folder / f"{way}.code").write_text(str(child.returncode))
     return secrets
+
+
+def _debug(recording: Path) -> dict[str, str]:
+    """Everything is logged and recorded."""
+    return {
+        # The tests' own settings, which came along with their fixtures, don't send any.
+        "PREFECT_LOGGING_TO_API_ENABLED": "true",
+        "PREFECT_LOGGING_LEVEL": "DEBUG",
+        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": _LOGGERS,
+        "AKS_POSTGRES_RECORD": str(recording),
+    }
+
+
+def _let_in(azure: SandboxProcess) -> None:
+    """Somebody gives the caller the role in clusters with Microsoft Entra ID."""
+    scope = f"{azure.subscription}/providers/Microsoft.Authorization"
+    properties = {
+        "roleDefinitionId": f"{scope}/roleDefinitions/b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b",
+        "principalId": azure.object_id,
+        "principalType": "ServicePrincipal",
+    }
+    path = f"{scope}/roleAssignments/{uuid.uuid4()}"
+    answer = azure.arm("PUT", path, {"properties": properties}, api_version="2022-04-01")
+    assert answer.status_code == 201, answer.text
+    azure.settings(role_effect_s=0)
+
+
+def _with_database(azure: SandboxProcess) -> EnvironmentSpec:
+    components = {
+        f"{name}_manifest_{part}": azure.description[f"{name}_manifest_{part}"]
+        for name in ("cert_manager", "plugin")
+        for part in ("url", "sha256")
+    }
+    return spec_for(azure, database={"components": components}, cluster={"access": "entra"})
+
+
+def secrets_in_the_cluster(azure: SandboxProcess) -> dict[str, str]:
+    """What is secret in the Secrets of the clusters, as the sandbox stores them."""
+    found: dict[str, str] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, list):
+            for one in value:
+                look(one)
+        if not isinstance(value, dict):
+            return
+        if value.get("kind") == "Secret" and isinstance(value.get("data"), dict):
+            for key in _SECRET_KEYS:
+                if given := base64.b64decode(str(value["data"].get(key) or "")).decode():
+                    inner = "".join(given.splitlines()[1:-1]) if "PRIVATE KEY" in given else given
+                    found[f"{key} of Secret {value['metadata']['name']}"] = inner
+        for one in value.values():
+            look(one)
+
+    look(azure.control("GET", "state"))
+    assert any(name.startswith("password of Secret db-user-pass") for name in found), sorted(found)
+    return found
+
+
+def _commands(folder: Path, azure: SandboxProcess) -> dict[str, int]:
+    """Run each command on what is there; their exit codes."""
+    spec, work = folder / "spec.json", folder / "commands"
+    spec.write_text(_with_database(azure).model_dump_json())
+    work.mkdir()
+    psql = folder / "psql"
+    psql.write_text("#!/bin/sh\nexit 0\n")
+    psql.chmod(0o755)
+    # Those of the demo's colour and size are left to the terminal.
+    variables = os.environ | _debug(folder / "recording of commands") | {"AKS_POSTGRES_PSQL": str(psql)}
+    ended = {}
+    for name, given in COMMANDS.items():
+        arguments = [
+            part
+            for one in given
+            for part in (("--spec", str(spec)) if one == "{spec}" else (one.format(folder=folder),))
+        ]
+        with (folder / f"command {name}.out").open("wb") as out:
+            ended[name] = subprocess.run(
+                [sys.executable, "-P", "-m", "aks_postgres.cli.main", *arguments],
+                cwd=work,
+                env=variables,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                timeout=_LONGEST_S,
+                check=False,
+            ).returncode
+    return ended
 
 
 def _wait_for_write(azure: SandboxProcess, operation: str, child: subprocess.Popen[bytes]) -> None:
@@ -319,8 +446,6 @@ def _files(folder: Path) -> Iterator[Path]:
 
 async def _run(way: str, given: Json) -> int:
     """One run, in a process of its own."""
-    from aks_postgres.spec.environment import EnvironmentSpec
-
     spec = EnvironmentSpec.model_validate(given)
     if way == LEAK:
         await _leak()

@@ -112,7 +112,8 @@ def judge_data(
                 Finding(
                     f"Postgres cluster {_full_name(cluster)}: {'; '.join(reasons)}.",
                     f"Take a backup (kubectl cnpg backup {cluster['metadata']['name']} "
-                    f"--namespace {cluster['metadata']['namespace']}).",
+                    f"--namespace {cluster['metadata']['namespace']}). It counts once its last WAL file is archived, "
+                    "which takes archive_timeout at most.",
                 )
             )
     owners = {(_at(item, "metadata", "namespace"), _at(item, "metadata", "uid")) for item in data.clusters}
