@@ -43,6 +43,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from aks_postgres.spec.environment import EnvironmentSpec
 from azure_sandbox.client import SandboxProcess, start
+from azure_sandbox.postgres.programs import FOLDER
 
 from ..bench.processes import prefect_server
 from ..conftest import point_at, spec_for
@@ -105,6 +106,7 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
         (folder / name).mkdir(exist_ok=True, parents=True)
         patch.setenv(variable, str(folder / name))
     patch.setenv("AKS_POSTGRES_TIME_SCALE", str(SPEED))
+    patch.delenv(FOLDER, raising=False)  # Which tests set to off.
     process = start(folder / "sandbox", "--speed", str(SPEED), "--seed", "1", "--postgres", "auto")
     try:
         azure = SandboxProcess(folder / "sandbox")
