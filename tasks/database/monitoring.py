@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.errors import NotEffectiveYet
+from aks_postgres.arm.responses import Json
 from aks_postgres.database.objects import pod_monitor
 from aks_postgres.kubernetes.client import kubernetes_api
-from aks_postgres.kubernetes.objects import bring, new_objects, outputs_of
+from aks_postgres.kubernetes.objects import bring, new_objects, outputs_of, served
 from aks_postgres.reports.outputs import (
     CheckedTarget,
     ClusterOutputs,
@@ -60,10 +60,14 @@ async def ensure_database_monitor(
         NotEffectiveYet: managed Prometheus hasn't brought the kind in time.
     """
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
+
+        async def look() -> Json | None:
+            return served(await api.get(_DEFINITION))
+
         try:
             await api.settle(
                 "managed Prometheus hasn't brought PodMonitor yet",
-                partial(api.get, _DEFINITION),
+                look,
                 deadline_s=_DEFINED_WITHIN_S,
             )
         except TimeoutError as error:

@@ -10,6 +10,7 @@ import requests
 from aks_postgres.arm.errors import LastingState, NotOurs
 from aks_postgres.errors import ImmutableChange
 from aks_postgres.kubernetes.client import kubernetes_api
+from aks_postgres.kubernetes.objects import served
 from aks_postgres.preflight.database_check import judge_database
 from aks_postgres.preflight.findings import FINE
 from aks_postgres.runs.session import run_session
@@ -139,6 +140,19 @@ async def test_an_operator_older_than_its_settings_is_restarted_by_the_next_run(
     assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
     again = await database.run("settings")
     assert (again.change.kind, database.writes()) == ("unchanged", [])
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [None, {}, {"NamesAccepted": "True"}, {"Established": "False"}, {"Established": "Unknown"}],
+)
+def test_a_definition_that_is_only_there_isnt_served_yet(conditions: dict[str, str] | None) -> None:
+    """https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/"""
+    stated = [{"type": kind, "status": status} for kind, status in (conditions or {}).items()]
+    definition = {"kind": "CustomResourceDefinition", "status": {"conditions": stated}}
+    assert served(None if conditions is None else definition) is None
+    stated.append({"type": "Established", "status": "True"})
+    assert served(definition) is definition
 
 
 async def test_a_database_that_isnt_ready_is_seen_as_that(database: World) -> None:

@@ -107,6 +107,13 @@ async def apply_object(api: KubernetesApi, item: Json, *, is_whole: bool = False
     return [change.model_copy(update={"field": f"{name}: {change.field}"}) for change in found]
 
 
+def served(definition: Json | None) -> Json | None:
+    """Return a custom resource definition once the API server serves what it defines; None until then."""
+    conditions = ((definition or {}).get("status") or {}).get("conditions") or []
+    is_so = any((item["type"], item["status"]) == ("Established", "True") for item in conditions)
+    return definition if is_so else None
+
+
 async def established(api: KubernetesApi, definition: Json) -> None:
     """Wait until the API server serves what a custom resource definition defines.
 
@@ -116,9 +123,7 @@ async def established(api: KubernetesApi, definition: Json) -> None:
     path = await api.path_of(definition)
 
     async def look() -> Json | None:
-        live = await api.get(path) or {}
-        conditions = {c["type"]: c["status"] for c in (live.get("status") or {}).get("conditions") or []}
-        return live if conditions.get("Established") == "True" else None
+        return served(await api.get(path))
 
     name = definition["metadata"]["name"]
     try:
