@@ -102,6 +102,7 @@ def main() -> int:
 
 
 def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
+    folder.chmod(0o711)  # PostgreSQL is run as another account, below.
     for variable, name in (("HOME", "home"), ("TMPDIR", "tmp"), ("XDG_STATE_HOME", "home/state")):
         (folder / name).mkdir(exist_ok=True, parents=True)
         patch.setenv(variable, str(folder / name))
