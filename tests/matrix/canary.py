@@ -152,6 +152,7 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
         "log_lines": lines,
         "processes": len(arguments.seen),
         "found": len(found),
+        "places": found,
         "finds_a_planted_one": is_seeing,
     }
     write_figures("canary", summary)
