@@ -152,7 +152,7 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
         "log_lines": lines,
         "processes": len(arguments.seen),
         "found": len(found),
-        "places": found,
+        "places": [f"{name} in {place}" for name, place in found],
         "finds_a_planted_one": is_seeing,
     }
     write_figures("canary", summary)
