@@ -29,7 +29,6 @@ PLUGIN_MANIFEST_URL = (
 PLUGIN_MANIFEST_SHA256 = "691e598b4591e83e23586d3394a8fedef429586a01d1a1b56ab8b80e9fa6ccb0"
 
 # The checksum is that of the copy in https://github.com/kubeflow/manifests (9efdaec3, downloaded from the release).
-CERT_MANAGER_VERSION = "1.19.4"
 CERT_MANAGER_MANIFEST_URL = (
     "https://github.com/cert-manager/cert-manager/releases/download/v1.19.4/cert-manager.yaml"
 )
