@@ -83,6 +83,13 @@ MUTATIONS = (
         "tests/deploy/test_forms.py::test_where_a_run_deletes_the_deployment_fixes_the_environment",
     ),
     Mutation(
+        "no schedule rebuilds an environment whose database it would be refused for",
+        "src/aks_postgres/deploy/regions.py",
+        "if rebuild.is_on and region.spec.database is not None:",
+        "if False:",
+        "tests/deploy/test_regions.py::test_a_bad_entry_is_refused_with_its_place_what_was_given_and_what_is_allowed",
+    ),
+    Mutation(
         "what is for the command line alone is in no form",
         "src/aks_postgres/deploy/forms.py",
         '_HIDDEN = ("approved_plan", "runs")',

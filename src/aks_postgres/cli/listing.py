@@ -289,9 +289,9 @@ def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
 def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple[str, str]]:
     yield "database", f"{one.namespace}/{one.cluster}, {one.phase or 'no phase yet'}"
     yield "instances", f"{one.ready} of {one.instances} ready, primary {one.primary or 'none'}, {one.image}"
-    yield "inside", f"{one.host}:5432, to read only {one.read_only_host}:5432"
+    yield "in the cluster", f"{one.host}:5432; read-only: {one.read_only_host}:5432"
     if one.public_host:
-        yield "outside", f"{one.public_host}, port 5432, to read only 5433"
+        yield "from outside", f"{one.public_host}, port 5432; read-only: port 5433"
     yield "databases", f"{', '.join(one.databases)}, role {one.owner}"
     yield "password", f"Secret {one.namespace}/{one.password_secret}"
     ends = f"{one.certificate_ends:%Y-%m-%d}" if one.certificate_ends else "at a time that isn't known"
@@ -305,11 +305,11 @@ def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple
     else:
         yield "backups", one.backups or "nowhere that is known"
         yield "last backup", one.last_backup or "none that is known"
-        yield "back to", one.recoverable_since or "nothing that is known"
+        yield "restorable since", one.recoverable_since or "nothing that is known"
         said = {"True": "works", "False": f"fails ({one.archiving_problem})"}
         yield "WAL archive", said.get(one.archiving, "not known")
     for fact in one.not_proven:
-        yield "not shown", fact
+        yield "not proven", fact
 
 
 @app.command()
