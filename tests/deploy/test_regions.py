@@ -76,7 +76,7 @@ def test_a_rebuild_fires_only_with_the_word_typed(tmp_path: Path) -> None:
         (
             "- {spec: {name: cnpg, region: westus3, database: {}}, "
             f"rebuild: {{{SCHEDULE}, confirm: cnpg-westus3}}}}",
-            "rebuild.confirm: \"cnpg-westus3\" was given; none: a rebuild doesn't carry a database's data yet",
+            'rebuild.confirm: "cnpg-westus3" was given; leave it out: a rebuild carries no data of a database yet',
         ),
         (
             f"- {{spec: {{name: cnpg, region: westus3}}, rebuild: {{{SCHEDULE}, active: true}}}}",

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -148,6 +149,10 @@ def fitting(
             break
         kept = [index for index, name in enumerate(header) if name != leave_out]
         header, rows = [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    too_wide = max(map(len, table(header, rows))) - width if width is not None else 0
+    if too_wide > 0:  # the last column alone has sentences, such as who writes
+        room = max(len(header[-1]), max(len(row[-1]) for row in rows) - too_wide)
+        rows = [[*row[:-1], textwrap.shorten(row[-1], room, placeholder=" ...")] for row in rows]
     return header, rows
 
 
@@ -221,7 +226,8 @@ def status(
         if found.unknown:
             rows.append(("database", f"not known: {found.unknown}"))
         rows.append(("health", "; ".join(problems) or "as it should be"))
-        print("\n".join(f"{what:{_WIDE}} {shown}" for what, shown in rows), flush=True)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(line for row in rows for line in row_lines(*row, width)), flush=True)
 
     watched(show, watch)
     if ill:
@@ -265,6 +271,21 @@ def psql_command(
     code = asyncio.run(psql(spec, database=database, replica=replica, arguments=context.args))
     if code:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def row_lines(what: str, shown: str, width: int | None) -> list[str]:
+    """A row of a status, broken between words on a terminal; what is to be copied stays in one piece."""
+    first = f"{what:{_WIDE}} "
+    if width is None or what == "psql":
+        return [f"{first}{shown}"]
+    return textwrap.wrap(
+        shown,
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
