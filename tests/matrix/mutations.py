@@ -135,8 +135,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
-        "        live = await settled(resource)\n        if live is None",
-        "        live = await look_once(resource)\n        if live is None",
+        "reconcile(resource, lambda: settled(resource), act",
+        "reconcile(resource, lambda: look_once(resource), act",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
     Mutation(
@@ -151,8 +151,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource ends before it is deleted",
         "src/aks_postgres/arm/deletion.py",
-        "await _settled(resource) if resource.waits else await look_once(resource)",
-        "await look_once(resource)",
+        "settled_but_for_deletion(resource) if resource.waits else look_once(resource)",
+        "look_once(resource)",
         "tests/tasks/test_clean_up.py::test_an_operation_that_runs_on_it_ends_before_it_is_deleted",
     ),
     Mutation(
@@ -536,8 +536,8 @@ MUTATIONS = (
     Mutation(
         "a plan writes nothing, even without the gate",
         "src/aks_postgres/arm/reconcile.py",
-        "gate.plans:\n            intended.append(decision.change)\n            return planned(",
-        "gate is None:\n            intended.append(decision.change)\n            return planned(",
+        "    if resource.azure.gate.plans:\n        live = await",
+        "    if resource.azure.gate is None:\n        live = await",
         "tests/flows/test_plan.py::test_with_the_gate_taken_away_a_plan_still_writes_nothing",
     ),
     Mutation(
@@ -557,7 +557,7 @@ MUTATIONS = (
     Mutation(
         "a group is never made in order to be marked",
         "src/aks_postgres/arm/reconcile.py",
-        "if live is None and not creates and not resource.azure.gate.plans:",
+        "if live is None and not creates:",
         "if False:",
         "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
     ),
