@@ -713,6 +713,27 @@ MUTATIONS = (
         "tests/cli/test_signals.py::test_whatever_a_command_does_a_signal_ends_it_with_one_line",
     ),
     Mutation(
+        "a run that a person cancelled is no crash",
+        "src/aks_postgres/runs/signals.py",
+        "if not await _is_cancelling():",
+        "if True:",
+        "tests/flows/test_cancelled.py::test_a_run_that_a_person_cancelled_ends_as_cancelled",
+    ),
+    Mutation(
+        "a process that is ended otherwise is no cancelled run",
+        "src/aks_postgres/runs/signals.py",
+        "if not await _is_cancelling():",
+        "if False:",
+        "tests/flows/test_cancelled.py::test_a_run_whose_process_is_ended_otherwise_is_no_cancelled_one",
+    ),
+    Mutation(
+        "a token whose life is over is renewed for a pod's port",
+        "src/aks_postgres/kubernetes/client.py",
+        "if refused.status != 401 or not self._by_entra:",
+        "if True:",
+        "tests/arm/test_port_forward.py::test_a_token_whose_life_is_over_is_renewed_once",
+    ),
+    Mutation(
         "the Prefect server doesn't start without a password",
         "src/aks_postgres/cli/deployments.py",
         "    require_password(os.environ)\n",
