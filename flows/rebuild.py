@@ -34,6 +34,7 @@ from aks_postgres.runs.plan_view import plan_view
 from aks_postgres.runs.rebuild_text import plan_text, rebuild_view, rebuilt_text
 from aks_postgres.runs.run_name import rebuild_name, run_name
 from aks_postgres.runs.session import Run, run_session
+from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.runs.write_lock import WriteLock
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
@@ -65,6 +66,7 @@ class Approval(RunInput):
 
 
 @flow(flow_run_name=run_name(rebuild_name))
+@cancelled_by_a_person
 async def rebuild(
     spec: EnvironmentSpec,
     confirm: str,
