@@ -898,6 +898,13 @@ MUTATIONS = (
         "tests/tasks/test_database.py::test_an_operator_that_ran_when_its_settings_were_written_is_restarted_by_the_next_run",
     ),
     Mutation(
+        "an operator that shows PostgreSQL passwords is refused",
+        "src/aks_postgres/spec/database.py",
+        "    if patch < first:",
+        "    if False:",
+        "tests/spec/test_database_spec.py::test_an_operator_that_doesnt_suit_the_database_is_refused",
+    ),
+    Mutation(
         "a file that a person names is a regular one",
         "src/aks_postgres/files/given_files.py",
         "            if kind != stat.S_IFREG:",
