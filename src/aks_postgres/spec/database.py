@@ -39,7 +39,7 @@ CERT_MANAGER_MANIFEST_SHA256 = "abad40873bd9c63105bf1fc7c41354fe8ad716f01657762b
 _OLDEST_OPERATOR, _NEWEST_OPERATOR = (1, 28), (1, 30)
 # The first patch of each that gives PostgreSQL a role's verifier and not its password (CVE-2026-55765,
 # https://cloudnative-pg.io/documentation/1.30/release_notes/v1.29): pg_stat_statements, which is on, keeps it.
-_HIDES_PASSWORDS = {(1, 28): 4, (1, 29): 2}
+_HIDES_PASSWORDS: dict[tuple[int, ...], int] = {(1, 28): 4, (1, 29): 2}
 
 # What CloudNativePG sets itself and refuses to be given (v1.30.0, pkg/postgres/configuration.go).
 _OPERATORS_OWN = frozenset(
