@@ -257,7 +257,9 @@ async def _approved(spec: EnvironmentSpec, plan: RebuildPlan, hours: int) -> str
     await acreate_markdown_artifact(text, key=f"rebuild-plan-{plan.environment}", description=plan.headline)
     # Prefect drops what a field says about itself when it gets a value to begin with.
     shown = Field(plan.digest, description=Approval.model_fields["plan"].description)
-    form = Approval.with_initial_data(description=text, plan=shown)
+    # The dialog is low and the plan is long, so nobody sees at first that something is to be typed.
+    how = f"To approve, type `{plan.environment}` below this plan, then choose Resume."
+    form = Approval.with_initial_data(description=f"{how}\n\n{text}", plan=shown)
     # A worker's run frees its process meanwhile; one from the terminal has nobody to start it again.
     try:
         answer: Approval

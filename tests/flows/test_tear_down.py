@@ -657,7 +657,7 @@ async def test_a_database_without_a_backup_stops_it_whatever_its_namespace(stand
     assert first.startswith("Postgres cluster cnpg-database/pg: it has no completed backup in object storage")
     assert "it archives no WAL" in first
     assert "kubectl cnpg backup pg --namespace cnpg-database" in first
-    assert f"or type discard_data: {KEY}" in first
+    assert f"Or type discard_data: {KEY} (--discard-data {KEY})" in first
     assert second.startswith("Postgres cluster elsewhere/pg-two: ")
 
 

@@ -83,6 +83,13 @@ MUTATIONS = (
         "tests/deploy/test_forms.py::test_where_a_run_deletes_the_deployment_fixes_the_environment",
     ),
     Mutation(
+        "no schedule rebuilds an environment whose database it would be refused for",
+        "src/aks_postgres/deploy/regions.py",
+        "if rebuild.is_on and region.spec.database is not None:",
+        "if False:",
+        "tests/deploy/test_regions.py::test_a_bad_entry_is_refused_with_its_place_what_was_given_and_what_is_allowed",
+    ),
+    Mutation(
         "what is for the command line alone is in no form",
         "src/aks_postgres/deploy/forms.py",
         '_HIDDEN = ("approved_plan", "runs")',
@@ -912,11 +919,18 @@ MUTATIONS = (
         "tests/cli/test_prefect_server.py::test_an_address_where_nobody_answers_is_named_with_the_variable",
     ),
     Mutation(
-        "an operator that is older than its settings is restarted by the next run",
+        "an operator that ran when its settings were written is restarted by the next run",
         "tasks/database/components.py",
-        "    if not is_changed and not await _is_older(api, namespace, live):",
-        "    if not is_changed:",
-        "tests/tasks/test_database.py::test_an_operator_older_than_its_settings_is_restarted_by_the_next_run",
+        '            settings["metadata"]["annotations"] = {SETTINGS_FOR: note}',
+        "            pass",
+        "tests/tasks/test_database.py::test_an_operator_that_ran_when_its_settings_were_written_is_restarted_by_the_next_run",
+    ),
+    Mutation(
+        "an operator that shows PostgreSQL passwords is refused",
+        "src/aks_postgres/spec/database.py",
+        "    if patch < first:",
+        "    if False:",
+        "tests/spec/test_database_spec.py::test_an_operator_that_doesnt_suit_the_database_is_refused",
     ),
     Mutation(
         "a file that a person names is a regular one",
