@@ -2,7 +2,8 @@
 
     .venv/bin/python docs/pictures.py [FOLDER]
 
-FOLDER is the demo's, `.demo` by default. The pictures show what is there: the newest plan, environment and rebuild.
+FOLDER is the demo's, `.demo` by default. The pictures show what is there: the newest plan, environment and rebuild of
+REGION.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ PICTURES = Path(__file__).parent / "pictures"
 WIDE_PX = 1300
 # Higher pages are cut: the beginning is what a reader looks for.
 HIGH_PX = 1600
+# The demo's environment there has no database, so it can be rebuilt.
+REGION = "northeurope"
 LARGEST_BYTES = 100_000
 
 
@@ -36,7 +39,7 @@ def pages(api: str) -> dict[str, str]:
     """Paths in the UI, by the picture's name."""
     found = {"automations": "/v2/automations", "deployments": "/v2/deployments"}
     for flow in ("rebuild", "provision"):
-        deployment = ask(api, f"/deployments/name/{flow}/canadacentral")["id"]
+        deployment = ask(api, f"/deployments/name/{flow}/{REGION}")["id"]
         found[f"form-{flow}"] = f"/v2/deployments/deployment/{deployment}/run"
     for artifact in ask(api, "/artifacts/latest/filter", {}):
         key = str(artifact["key"])
@@ -47,7 +50,7 @@ def pages(api: str) -> dict[str, str]:
             ("timeline-", "timeline"),
             ("receipt-", "receipt"),
         ):
-            if key.startswith(kind) and key.endswith("-canadacentral"):
+            if key.startswith(kind) and key.endswith(f"-{REGION}"):
                 found[name] = f"/v2/artifacts/artifact/{artifact['latest_id']}"
                 if name == "summary":
                     found["run"] = f"/v2/runs/flow-run/{artifact['flow_run_id']}"

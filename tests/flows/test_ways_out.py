@@ -627,7 +627,7 @@ WALKS: dict[str, Walk] = {
         flow="tear_down",
     ),
     "a database that may go": Walk(
-        ("tasks/inventory: _, or type discard_data",),
+        ("tasks/inventory: _. Or type discard_data",),
         by_hand=lambda scene: make_database(scene.stage.kube()),
         flow="tear_down",
         words=({}, DISCARD),

@@ -448,9 +448,11 @@ def _by_itself(rules: list[Rule]) -> str:
     if all(rule.reaction == "stop" for rule in rules):
         return "Nothing, as another try changes nothing. Steps that don't need this one are finished."
     budgets = sorted({rule.budget_s for rule in rules})
+    longest = _minutes(budgets[-1])
+    if len(budgets) > 1:
+        longest = f"{_minutes(budgets[0])} (with some codes {longest})"
     return (
-        f"It looked and tried again, for up to {' or '.join(map(_minutes, budgets))}. "
-        f"Then Prefect tried the step {RETRIES} more times."
+        f"It looked and tried again, for up to {longest}. Then Prefect tried the step {RETRIES} more times."
     )
 
 

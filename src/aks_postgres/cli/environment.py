@@ -328,11 +328,11 @@ def _database_rows(database: DatabaseOutputs) -> dict[str, object]:
         "Database backups": database.backups or "none",
     }
     if database.public_host:
-        rows["Public database address"] = f"{database.public_host}, 5432 and, to read only, 5433"
+        rows["Public database address"] = f"{database.public_host}, port 5432; read-only: port 5433"
     if database.recoverable_since:
-        rows["Can be gone back to"] = f"any moment since {database.recoverable_since}"
+        rows["Restorable"] = f"to any moment since {database.recoverable_since}"
     if database.not_proven:
-        rows["Not shown"] = "; ".join(database.not_proven)
+        rows["Not proven"] = "; ".join(database.not_proven)
     return rows
 
 

@@ -28,8 +28,8 @@ def summary(
     return "\n\n".join(
         [
             f"# {outputs.spec.name} in {outputs.spec.region}",
-            _headline(outputs),
             links_of(outputs),
+            _headline(outputs),
             *(f"**Warning:** {in_markdown(warning)}" for warning in outputs.place.warnings),
             "## What this run changed",
             changes_of(outputs),
@@ -166,7 +166,7 @@ def database_lines(found: DatabaseOutputs) -> str:
     secret = f"kubectl -n {found.namespace} get secret"
     backups = f"`{in_code(found.backups)}`" if found.backups else "none"
     if found.recoverable_since:
-        backups += f"; it can be gone back to any moment since {in_markdown(found.recoverable_since)}"
+        backups += f"; you can restore any moment since {in_markdown(found.recoverable_since)}"
     return "\n".join(
         [
             f"- Postgres cluster `{in_code(f'{found.namespace}/{found.cluster}')}`, {found.instances} instances, "
@@ -177,8 +177,8 @@ def database_lines(found: DatabaseOutputs) -> str:
             "- TLS: `sslmode=verify-full`; the authority's certificate: "
             f"`{in_code(f'{secret} {found.ca_secret}')} -o jsonpath='{{.data.ca\\.crt}}'`",
             f"- Backups: {backups}",
-            *(f"- Shown: {in_markdown(fact)}" for fact in found.proven),
-            *(f"- Not shown: {in_markdown(fact)}" for fact in found.not_proven),
+            *(f"- Proven: {in_markdown(fact)}" for fact in found.proven),
+            *(f"- Not proven: {in_markdown(fact)}" for fact in found.not_proven),
         ]
     )
 
