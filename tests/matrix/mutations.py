@@ -919,11 +919,18 @@ MUTATIONS = (
         "tests/cli/test_prefect_server.py::test_an_address_where_nobody_answers_is_named_with_the_variable",
     ),
     Mutation(
-        "an operator that is older than its settings is restarted by the next run",
+        "an operator that ran when its settings were written is restarted by the next run",
         "tasks/database/components.py",
-        "    if not is_changed and not await _is_older(api, namespace, live):",
-        "    if not is_changed:",
-        "tests/tasks/test_database.py::test_an_operator_older_than_its_settings_is_restarted_by_the_next_run",
+        '            settings["metadata"]["annotations"] = {SETTINGS_FOR: note}',
+        "            pass",
+        "tests/tasks/test_database.py::test_an_operator_that_ran_when_its_settings_were_written_is_restarted_by_the_next_run",
+    ),
+    Mutation(
+        "an operator that shows PostgreSQL passwords is refused",
+        "src/aks_postgres/spec/database.py",
+        "    if patch < first:",
+        "    if False:",
+        "tests/spec/test_database_spec.py::test_an_operator_that_doesnt_suit_the_database_is_refused",
     ),
     Mutation(
         "a file that a person names is a regular one",
