@@ -233,7 +233,6 @@ def start_environment(
 
     async def outputs() -> EnvironmentOutputs:
         return EnvironmentOutputs(
-            spec=spec,
             place=await target.result(),
             resource_group=await resource_group.result(),
             backup_group=await backup_group.result(),

@@ -344,7 +344,9 @@ def _after_deletion(plan: RebuildPlan, error: ProvisioningError) -> str:
 async def _tell(spec: EnvironmentSpec, rebuilt: Rebuilt) -> None:
     key = environment_key(spec)
     await acreate_markdown_artifact(
-        rebuilt_text(rebuilt), key=f"rebuild-{key}", description=f"Rebuild of {key}: old and new addresses"
+        rebuilt_text(spec, rebuilt),
+        key=f"rebuild-{key}",
+        description=f"Rebuild of {key}: old and new addresses",
     )
     emit_event(
         REBUILT_EVENT,

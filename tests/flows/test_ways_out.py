@@ -181,8 +181,7 @@ def both_groups(scene: Scene) -> Json:
 
 def second_current(scene: Scene) -> None:
     """Another generation's group, tagged as the current one by hand."""
-    outputs = scene.stage.outputs
-    names = Names.of(outputs.spec, scene.azure.subscription_id, 2)
+    names = Names.of(spec_for(scene.azure), scene.azure.subscription_id, 2)
     tags = scene.azure.arm("GET", scene.group(), api_version=GROUPS).json()["tags"]
     scene.kept["second"] = names.resource_group
     body = {"location": "canadacentral", "tags": {**tags, GENERATION: "2", STATE: "current"}}

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from aks_postgres.foreign_text import shown_inside
 from aks_postgres.spec import clouds
-from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 
 
@@ -310,7 +309,6 @@ class DatabaseOutputs(Outputs):
 class EnvironmentOutputs(Outputs):
     """Everything that `provision` made or found."""
 
-    spec: EnvironmentSpec
     place: CheckedTarget
     resource_group: ResourceOutputs
     backup_group: ResourceOutputs
