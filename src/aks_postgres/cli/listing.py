@@ -195,8 +195,8 @@ def status(
 
     Exit code 1 says that something isn't as it should be. Example: aks-postgres status cnpg canadacentral
     """
-    which = {"name": _said("name", name, named), "region": _said("region", region, placed)}
-    spec = given_spec(**which, subscription_id=subscription_id, sandbox=sandbox, state=state)
+    name, region = _said("name", name, named), _said("region", region, placed)
+    spec = given_spec(name=name, region=region, subscription_id=subscription_id, sandbox=sandbox, state=state)
     from aks_postgres.runs.prefect_server import prepare_prefect
 
     prepare_prefect()
