@@ -186,6 +186,8 @@ def start_environment(
         cluster=cluster,
         metrics_on=metrics_on,
         monitor_workspace=monitor_workspace,
+        grafana=grafana,
+        grafana_roles=grafana_roles,
         namespaces=namespaces,
         cnpg_operator=cnpg_operator,
     )

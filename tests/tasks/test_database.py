@@ -29,6 +29,7 @@ from aks_postgres.tasks.database.credential import (
     ensure_database_credential,
     verify_database_credential,
 )
+from aks_postgres.tasks.database.dashboard import ensure_database_dashboard
 from aks_postgres.tasks.database.postgres_cluster import (
     ensure_database_storage_class,
     ensure_postgres_cluster,
@@ -63,6 +64,9 @@ DATABASE_STEPS = STEPS | {
     "cert_manager": Step(ensure_cert_manager, ("spec", "cluster", "namespaces")),
     "plugin": Step(ensure_barman_plugin, ("spec", "cluster", "operator", "cert_manager")),
     "alerts": Step(ensure_database_alerts, ("spec", "place", "cluster", "monitor_workspace")),
+    "dashboard": Step(
+        ensure_database_dashboard, ("spec", "place", "grafana", "grafana_roles", "monitor_workspace")
+    ),
     "store": Step(ensure_object_store, ("spec", "place", "cluster", "plugin", "storage_account")),
     "postgres": Step(
         ensure_postgres_cluster,

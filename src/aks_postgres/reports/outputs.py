@@ -169,6 +169,13 @@ class GrafanaOutputs(ResourceOutputs):
     principal_id: str
 
 
+class DashboardOutputs(StepOutputs):
+    """A dashboard's page in Grafana; without one, why there is none."""
+
+    url: str | None
+    why: str = ""
+
+
 class ClusterRequestOutputs(ResourceOutputs):
     """The write that makes the whole cluster; once Azure has taken it, the URL may tell of its operation."""
 
@@ -294,6 +301,7 @@ class DatabaseOutputs(Outputs):
     ca_secret: str
     backups: str | None
     recoverable_since: str
+    dashboard: str | None = None
     proven: tuple[str, ...]
     not_proven: tuple[str, ...]
 

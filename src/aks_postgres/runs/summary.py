@@ -183,6 +183,7 @@ def database_lines(found: DatabaseOutputs) -> str:
             "- TLS: `sslmode=verify-full`; the authority's certificate: "
             f"`{in_code(f'{secret} {found.ca_secret}')} -o jsonpath='{{.data.ca\\.crt}}'`",
             f"- Backups: {backups}",
+            *([f"- Dashboard: <{_address(found.dashboard)}>"] if found.dashboard else []),
             *(f"- Proven: {in_markdown(fact)}" for fact in found.proven),
             *(f"- Not proven: {in_markdown(fact)}" for fact in found.not_proven),
         ]
