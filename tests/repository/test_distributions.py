@@ -149,7 +149,9 @@ def test_a_distribution_requires_what_it_imports(
         if module.startswith("azure."):  # A name that many distributions share.
             return any(f"{module}.".startswith(f"{name.replace('-', '.')}.") for name in names)
         top = module.partition(".")[0]
-        return PART_OF.get(top) in names or any(known.lower() in names for known in provided.get(top, ()))
+        return PART_OF.get(top) in names or any(
+            known.lower().replace("_", "-") in names for known in provided.get(top, ())
+        )
 
     modules = {module for folder in code for module in imported(REPOSITORY / project / folder)}
     others = {module for module in modules if module.partition(".")[0] not in own}
