@@ -2,7 +2,8 @@
 
     .venv/bin/python docs/pictures.py [FOLDER]
 
-FOLDER is the demo's, `.demo` by default. The pictures show what is there: the newest plan, environment and rebuild.
+FOLDER is the demo's, `.demo` by default. The pictures show what is there: the newest plan, environment and rebuild of
+REGION.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ PICTURES = Path(__file__).parent / "pictures"
 WIDE_PX = 1300
 # Higher pages are cut: the beginning is what a reader looks for.
 HIGH_PX = 1600
+# The demo's environment there has no database, so it can be rebuilt.
+REGION = "northeurope"
 LARGEST_BYTES = 100_000
+# The menu alone has 120.
+LEAST_CHARACTERS = 300
 
 
 def ask(api: str, path: str, body: Any = None) -> Any:
@@ -36,7 +41,7 @@ def pages(api: str) -> dict[str, str]:
     """Paths in the UI, by the picture's name."""
     found = {"automations": "/v2/automations", "deployments": "/v2/deployments"}
     for flow in ("rebuild", "provision"):
-        deployment = ask(api, f"/deployments/name/{flow}/canadacentral")["id"]
+        deployment = ask(api, f"/deployments/name/{flow}/{REGION}")["id"]
         found[f"form-{flow}"] = f"/v2/deployments/deployment/{deployment}/run"
     for artifact in ask(api, "/artifacts/latest/filter", {}):
         key = str(artifact["key"])
@@ -47,7 +52,7 @@ def pages(api: str) -> dict[str, str]:
             ("timeline-", "timeline"),
             ("receipt-", "receipt"),
         ):
-            if key.startswith(kind) and key.endswith("-canadacentral"):
+            if key.startswith(kind) and key.endswith(f"-{REGION}"):
                 found[name] = f"/v2/artifacts/artifact/{artifact['latest_id']}"
                 if name == "summary":
                     found["run"] = f"/v2/runs/flow-run/{artifact['flow_run_id']}"
@@ -59,7 +64,11 @@ async def picture(page: Page, url: str, file: Path) -> None:
     await page.set_viewport_size({"width": WIDE_PX, "height": 1000})
     await page.goto(url)
     await page.wait_for_load_state("networkidle")
-    await page.wait_for_timeout(3000)
+    shown, before = "", "nothing yet"
+    while len(shown) < LEAST_CHARACTERS or shown != before:  # a busy machine fills a page bit by bit
+        before = shown
+        await page.wait_for_timeout(3000)
+        shown = await page.evaluate("document.body.innerText")
     high = await page.evaluate(
         "Math.max(...[...document.querySelectorAll('*')].map((one) => one.scrollHeight))"
     )
@@ -82,7 +91,10 @@ async def main(folder: Path) -> None:
         options = ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"]
         browser = await playwright.chromium.launch(executable_path=chromium, args=options)
         page = await browser.new_page()
+        texts = [file.read_text() for file in Path(__file__).parent.rglob("*.md")]
         for name, path in pages(f"{ui}/api").items():
+            if not any(f"pictures/{name}.jpg" in text for text in texts):
+                continue
             await picture(page, ui + path, PICTURES / f"{name}.jpg")
             print(f"{name}.jpg")
         await browser.close()

@@ -15,6 +15,7 @@ from aks_postgres.reports.outputs import (
     CheckedTarget,
     ClusterOutputs,
     DatabaseOutputs,
+    GrafanaOutputs,
     IdentityOutputs,
     MonitorWorkspaceOutputs,
     NamespacesOutputs,
@@ -40,6 +41,7 @@ from aks_postgres.tasks.database.credential import (
     ensure_database_credential,
     verify_database_credential,
 )
+from aks_postgres.tasks.database.dashboard import ensure_database_dashboard
 from aks_postgres.tasks.database.monitoring import ensure_database_monitor
 from aks_postgres.tasks.database.postgres_cluster import (
     ensure_database_storage_class,
@@ -63,6 +65,8 @@ class Foundation:
     cluster: Step[ClusterOutputs] | ClusterOutputs
     metrics_on: Step[StepOutputs] | StepOutputs
     monitor_workspace: Step[MonitorWorkspaceOutputs] | MonitorWorkspaceOutputs
+    grafana: Step[GrafanaOutputs] | GrafanaOutputs
+    grafana_roles: Step[RoleOutputs] | RoleOutputs
     namespaces: Step[NamespacesOutputs] | NamespacesOutputs
     cnpg_operator: Step[OperatorOutputs] | OperatorOutputs
 
@@ -126,7 +130,10 @@ def start_database(
     databases = start(ensure_databases, spec, target, cluster, ready)
     monitor = start(ensure_database_monitor, spec, target, cluster, on.namespaces, on.metrics_on)
     alerts = start(ensure_database_alerts, spec, target, cluster, on.monitor_workspace)
-    last: list[Step[Any]] = [databases, monitor, alerts]
+    pictures = start(
+        ensure_database_dashboard, spec, target, on.grafana, on.grafana_roles, on.monitor_workspace
+    )
+    last: list[Step[Any]] = [databases, monitor, alerts, pictures]
     first: Step[BackupOutputs] | None = None
     proofs: list[Step[VerificationOutputs]] = []
     if credential is not None and proof is not None:
@@ -139,6 +146,7 @@ def start_database(
         checked = await _value(target)
         made, live = await postgres.result(), await ready.result()
         backup = await first.result() if first else None
+        drawn = await pictures.result()
         host = f"{made.name}-{{}}.{made.namespace}.svc.cluster.local"
         return DatabaseOutputs(
             namespace=made.namespace,
@@ -156,11 +164,13 @@ def start_database(
             ca_secret=f"{made.name}-ca",
             backups=f"{backup.destination}/{lineage(checked)}" if backup else None,
             recoverable_since=backup.recoverable_since if backup else "",
+            dashboard=drawn.url,
             proven=tuple([fact for step in proofs for fact in (await step.result()).facts]),
             not_proven=(
                 "that a backup can be restored: no copy was made of one"
                 if backup
                 else "that anything can be got back: the spec has no backups",
+                *([f"that Grafana shows it: no dashboard was made, as {drawn.why}"] if drawn.why else []),
             ),
         )
 

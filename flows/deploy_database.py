@@ -15,6 +15,7 @@ from aks_postgres.flows._errors import NotThere
 from aks_postgres.reports.outputs import DatabaseOutputs
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.session import run_session
+from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.runs.steps import Steps
 from aks_postgres.runs.summary import database_lines
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -24,6 +25,7 @@ from aks_postgres.tasks.database.components import ensure_operator_settings
 
 
 @flow(flow_run_name="deploy database of {spec.name} in {spec.region}")
+@cancelled_by_a_person
 async def deploy_database(spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait") -> DatabaseOutputs:
     """Make the database of a finished environment, or bring it to the spec.
 

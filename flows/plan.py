@@ -25,6 +25,7 @@ from aks_postgres.runs.plan_lines import markdown, plan_lines
 from aks_postgres.runs.plan_view import plan_view
 from aks_postgres.runs.run_name import environment_in, run_name
 from aks_postgres.runs.session import run_session
+from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.runs.steps import Steps
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
@@ -34,6 +35,7 @@ _ACTIONS: dict[str, Action] = {"created": "create", "updated": "update", "unchan
 
 
 @flow(flow_run_name=run_name(environment_in("plan")))
+@cancelled_by_a_person
 async def plan(spec: EnvironmentSpec) -> State[Plan]:
     """Say what `provision` would create and change, field by field; write nothing.
 

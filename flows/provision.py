@@ -21,6 +21,7 @@ from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.plan_moves import refuse_moved
 from aks_postgres.runs.run_name import environment_in, run_name
 from aks_postgres.runs.session import run_session
+from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.runs.steps import Step, Steps
 from aks_postgres.runs.summary import summary
 from aks_postgres.runs.timeline import bars, show_timeline, timeline_picture, timeline_table
@@ -31,6 +32,7 @@ _NAME = environment_in("provision")
 
 
 @flow(flow_run_name=run_name(_NAME))
+@cancelled_by_a_person
 async def provision(
     spec: EnvironmentSpec, if_another_run: IfAnotherRun = "wait", approved_plan: str | None = None
 ) -> EnvironmentOutputs:
@@ -84,7 +86,7 @@ async def make_environment(
     timeline = bars(journal, steps.edges)
     await show_timeline(spec, timeline)
     await acreate_markdown_artifact(
-        summary(outputs, journal.events, timeline_table(timeline), timeline_picture(spec, timeline)),
+        summary(spec, outputs, journal.events, timeline_table(timeline), timeline_picture(spec, timeline)),
         key=f"environment-{environment_key(spec)}",
         description=f"Environment {spec.name} in {spec.region}",
     )

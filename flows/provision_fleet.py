@@ -26,6 +26,7 @@ from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.runs.fleet_database import refuse_sqlite
 from aks_postgres.runs.one_writer import IfAnotherRun
 from aks_postgres.runs.run_name import fleet_name, run_name
+from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.problems import SpecError, SpecProblem
 
@@ -38,6 +39,7 @@ Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{2,29}$")]
 
 
 @flow(flow_run_name=run_name(fleet_name))
+@cancelled_by_a_person
 async def provision_fleet(
     spec: EnvironmentSpec,
     regions: Annotated[list[Region], Field(min_length=1, max_length=100)],

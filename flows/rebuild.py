@@ -34,6 +34,7 @@ from aks_postgres.runs.plan_view import plan_view
 from aks_postgres.runs.rebuild_text import plan_text, rebuild_view, rebuilt_text
 from aks_postgres.runs.run_name import rebuild_name, run_name
 from aks_postgres.runs.session import Run, run_session
+from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.runs.write_lock import WriteLock
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
@@ -65,6 +66,7 @@ class Approval(RunInput):
 
 
 @flow(flow_run_name=run_name(rebuild_name))
+@cancelled_by_a_person
 async def rebuild(
     spec: EnvironmentSpec,
     confirm: str,
@@ -255,7 +257,9 @@ async def _approved(spec: EnvironmentSpec, plan: RebuildPlan, hours: int) -> str
     await acreate_markdown_artifact(text, key=f"rebuild-plan-{plan.environment}", description=plan.headline)
     # Prefect drops what a field says about itself when it gets a value to begin with.
     shown = Field(plan.digest, description=Approval.model_fields["plan"].description)
-    form = Approval.with_initial_data(description=text, plan=shown)
+    # The dialog is low and the plan is long, so nobody sees at first that something is to be typed.
+    how = f"To approve, type `{plan.environment}` below this plan, then choose Resume."
+    form = Approval.with_initial_data(description=f"{how}\n\n{text}", plan=shown)
     # A worker's run frees its process meanwhile; one from the terminal has nobody to start it again.
     try:
         answer: Approval
@@ -340,7 +344,9 @@ def _after_deletion(plan: RebuildPlan, error: ProvisioningError) -> str:
 async def _tell(spec: EnvironmentSpec, rebuilt: Rebuilt) -> None:
     key = environment_key(spec)
     await acreate_markdown_artifact(
-        rebuilt_text(rebuilt), key=f"rebuild-{key}", description=f"Rebuild of {key}: old and new addresses"
+        rebuilt_text(spec, rebuilt),
+        key=f"rebuild-{key}",
+        description=f"Rebuild of {key}: old and new addresses",
     )
     emit_event(
         REBUILT_EVENT,

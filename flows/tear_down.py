@@ -21,6 +21,7 @@ from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
 from aks_postgres.runs.receipt_text import receipt_text
 from aks_postgres.runs.run_name import environment_in, run_name
 from aks_postgres.runs.session import run_session
+from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.runs.steps import Steps
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
@@ -28,6 +29,7 @@ from aks_postgres.tasks.inventory import take_inventory
 
 
 @flow(flow_run_name=run_name(environment_in("tear down")))
+@cancelled_by_a_person
 async def tear_down(
     spec: EnvironmentSpec,
     confirm: str,

@@ -140,7 +140,8 @@ async def take_inventory(
         problems += [
             Finding(
                 outcome.text,
-                f"{outcome.way_out.removesuffix('.')}, or type discard_data: {key} to let the data go.",
+                f"{outcome.way_out.removesuffix('.')}. Or type discard_data: {key} (--discard-data {key}): the data is "
+                "deleted.",
             )
             for outcome in data
         ]

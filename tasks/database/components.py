@@ -13,19 +13,22 @@ from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import all_ended
 from aks_postgres.database.objects import OPERATOR_SETTINGS, operator_settings, plugin_objects, required
 from aks_postgres.kubernetes.available import available
-from aks_postgres.kubernetes.client import FIELD_MANAGER, KubernetesApi, kubernetes_api
+from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.download import fetch_pinned
 from aks_postgres.kubernetes.objects import (
     bring,
     change_of,
+    differing,
     established,
     is_applied_by_us,
+    left_over,
     new_objects,
     outputs_of,
 )
 from aks_postgres.kubernetes.operator_manifest import in_order, manifest_objects
 from aks_postgres.reports.outputs import (
     UNCHANGED,
+    Change,
     ClusterOutputs,
     FieldChange,
     NamespacesOutputs,
@@ -39,8 +42,9 @@ _CERTIFICATES = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certifi
 _CERT_MANAGER = "cert-manager"
 _CERT_MANAGER_DEPLOYMENTS = ("cert-manager", "cert-manager-cainjector", "cert-manager-webhook")
 _PLUGIN_DEPLOYMENT = "barman-cloud"
-_RESTARTED = "kubectl.kubernetes.io/restartedAt"
-_OPERATOR_PODS = "app.kubernetes.io/name=cloudnative-pg"
+_OPERATOR = "cnpg-controller-manager"
+SETTINGS_FOR = "aks-postgres/restarted-for"
+"""On the settings: the operator's Deployment as it was when they were written. On its pods: that they started since."""
 
 
 def _planned_settings(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
@@ -70,55 +74,65 @@ async def ensure_operator_settings(
     """
     if spec.operator.installer == "helm":
         return ObjectsOutputs(names=(), change=UNCHANGED)
-    settings = operator_settings(spec)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        change = await bring(api, [settings])
-        restarted = await restart_operator(
-            api, spec.namespaces.operator, is_changed=change.kind != "unchanged"
-        )
+        settings, change = await _write_settings(api, spec)
+        restarted = await restart_operator(api, spec.namespaces.operator)
     return outputs_of([settings], change_of([restarted]) if restarted and change == UNCHANGED else change)
 
 
-async def restart_operator(api: KubernetesApi, namespace: str, *, is_changed: bool) -> FieldChange | None:
-    """Have a running operator read its settings, as kubectl rollout restart does; one that isn't there yet will.
+async def _write_settings(api: KubernetesApi, spec: EnvironmentSpec) -> tuple[Json, Change]:
+    """Bring the ConfigMap to the spec, and note on it the operator that has to be restarted for what is written.
 
-    It reads them when it starts. So one that is older than they are is restarted by any run, as an earlier one may have
-    been killed between both.
+    The note is part of the same write, so that a run which is killed leaves both or neither. Times wouldn't do: those
+    of Kubernetes are whole seconds.
     """
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/cnpg-controller-manager"
-    operator = await api.get(path)
+    settings = operator_settings(spec)
+    live = await api.get(await api.path_of(settings))
+    noted = _annotations(live).get(SETTINGS_FOR)
+    if noted is not None:
+        settings["metadata"]["annotations"] = {SETTINGS_FOR: noted}
+    if live is None or differing(live, settings) or left_over(live, settings):
+        operator = await api.get(_operator_path(spec.namespaces.operator))
+        settings["metadata"].pop("annotations", None)
+        if operator is not None:
+            about = operator["metadata"]
+            note = f"{about.get('uid', '')}-settings-{about.get('resourceVersion', '')}"
+            settings["metadata"]["annotations"] = {SETTINGS_FOR: note}
+    change = await bring(api, [settings])
+    return settings, change_of(one for one in change.fields if "metadata.annotations" not in one.field)
+
+
+async def restart_operator(api: KubernetesApi, namespace: str) -> FieldChange | None:
+    """Have a running operator read its settings, as kubectl rollout restart does.
+
+    It reads them when it starts: https://cloudnative-pg.io/documentation/1.30/operator_conf/#restarting-the-operator-to-reload-configs
+    So the one that ran when they were written is restarted, by this run or by the next. One that isn't there yet, or
+    was installed since, has read them.
+    """
+    path = _operator_path(namespace)
     live = await api.get(f"/api/v1/namespaces/{namespace}/configmaps/{OPERATOR_SETTINGS}")
-    if operator is None or live is None:
+    note = _annotations(live).get(SETTINGS_FOR)
+    operator = await api.get(path) if note else None
+    if note is None or operator is None or not note.startswith(f"{operator['metadata'].get('uid', '')}-"):
         return None
-    if not is_changed and not await _is_older(api, namespace, live):
+    if _annotations((operator.get("spec") or {}).get("template")).get(SETTINGS_FOR) == note:
+        await available(api, namespace, _OPERATOR)
         return None
-    stamp = f"settings-{live['metadata'].get('resourceVersion', '')}"
-    template = (operator.get("spec") or {}).get("template") or {}
-    if ((template.get("metadata") or {}).get("annotations") or {}).get(_RESTARTED) == stamp:
-        await available(api, namespace, "cnpg-controller-manager")
-        return None
-    body = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED: stamp}}}}}
+    body = {"spec": {"template": {"metadata": {"annotations": {SETTINGS_FOR: note}}}}}
 
     # Not our own field manager, or the operator's manifest would take it away again.
-    await api.merge("deployment cnpg-controller-manager", path, body, field_manager="kubectl-rollout")
-    await available(api, namespace, "cnpg-controller-manager")
-    return FieldChange(
-        field="Deployment cnpg-controller-manager: older than its settings", old=None, new="restarted"
-    )
+    await api.merge(f"deployment {_OPERATOR}", path, body, field_manager="kubectl-rollout")
+    await available(api, namespace, _OPERATOR)
+    return FieldChange(field=f"Deployment {_OPERATOR}: older than its settings", old=None, new="restarted")
 
 
-async def _is_older(api: KubernetesApi, namespace: str, settings: Json) -> bool:
-    """Return whether the operator runs since before we wrote its settings."""
-    entries = settings["metadata"].get("managedFields") or []
-    written = max(
-        (str(one.get("time", "")) for one in entries if one.get("manager") == FIELD_MANAGER), default=""
-    )
-    pods = await api.list_of(f"/api/v1/namespaces/{namespace}/pods", "Pod", labelSelector=_OPERATOR_PODS)
-    return any(
-        str(pod["metadata"].get("creationTimestamp", "")) < written
-        for pod in pods or []
-        if not pod["metadata"].get("deletionTimestamp")
-    )
+def _operator_path(namespace: str) -> str:
+    return f"/apis/apps/v1/namespaces/{namespace}/deployments/{_OPERATOR}"
+
+
+def _annotations(item: Json | None) -> Json:
+    """The annotations of an object, or of a pod template."""
+    return ((item or {}).get("metadata") or {}).get("annotations") or {}
 
 
 def _planned_cert_manager(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:

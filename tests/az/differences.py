@@ -115,6 +115,14 @@ DIFFERENCES = (
         shown=("absent", "Storage Blob Data Owner for the caller"),
     ),
     Difference(
+        ("microsoft.storage/storageaccounts/blobservices/containers",),
+        "",
+        ANY,
+        ABSENT,
+        "The container `aks-postgres-lock` holds the blob whose lease lets one run write at a time.",
+        shown=("present", "absent"),
+    ),
+    Difference(
         (CLUSTER,),
         "properties.kubernetesVersion",
         Starts("1.35."),

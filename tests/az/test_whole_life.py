@@ -98,7 +98,7 @@ async def test_a_plan_finds_what_az_changed_a_run_repairs_it_and_rebuilds_and_te
                 ["20.51.7.9/32"],
             )
         ],
-        "postgres_pool": [("properties.maxCount", 8, 6)],
+        "node_pool": [("properties.maxCount", 8, 6)],
         "public_ip": [],
     }
     assert entries(await make_plan(spec, recorded=False)) == drift

@@ -16,6 +16,14 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_breaks_lines_where_the_terminal_ends_and_nowhere_else(name: str) -> None:
+    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "400"}).stdout
+    text = shown.partition("╭")[0].strip()
+    paragraphs = [paragraph.strip().splitlines() for paragraph in re.split(r"\n\s*\n", text)]
+    assert [paragraph for paragraph in paragraphs if len(paragraph) > 1] == []
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "version"])
 def test_a_command_has_an_example_with_options_that_it_has(name: str) -> None:
     shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout

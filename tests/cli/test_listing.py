@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.cli.listing import fitting, watched
+from aks_postgres.cli.listing import fitting, row_lines, table, watched
 from aks_postgres.reports.listing import FoundEnvironment
 from aks_postgres.runs.last_runs import with_last_runs
 from aks_postgres.tasks.environments import environments_in
@@ -122,6 +122,18 @@ def test_a_narrow_terminal_gets_the_columns_that_matter_and_a_pipe_all() -> None
     kept, _ = fitting(header, [row], 80)
     assert kept == ["NAME", "REGION", "STATE", "USD A DAY", "LAST RUN"]
     assert fitting(header, [row], 40)[0] == ["NAME", "REGION", "STATE"]
+    writer = ("NAME", "WRITING"), [("cnpg", "the run tear down cnpg in northeurope (f22229a9) on vm")]
+    assert table(*fitting(*writer, 40)) == ["NAME  WRITING", "cnpg  the run tear down cnpg in ..."]
+
+
+def test_a_row_of_a_status_breaks_between_words_on_a_terminal_alone() -> None:
+    text = "3 of 3 ready, primary pg-primary-cnpg-cl8cbeme-1, " + "x" * 70
+    (whole,) = row_lines("instances", text, None)
+    assert whole.endswith(text)
+    first, *rest = row_lines("instances", text, 80)
+    assert first.startswith("instances ")
+    assert [line.startswith(" " * 23 + text.split()[-1][0]) for line in rest] == [True]
+    assert len(row_lines("psql", text, 80)) == 1
 
 
 def test_what_is_watched_is_shown_until_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

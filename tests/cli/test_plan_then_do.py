@@ -99,6 +99,13 @@ def test_a_kept_plan_is_carried_out(
     assert going.returncode == 5, going.stderr
     assert "delete        AKS cluster  aks-primary-cnpg-" in going.stdout
     assert "keep          storage account  hacnpgpsa" in going.stdout
+    anew = run("rebuild", "--plan", *NAMED, "--state", state)
+    assert anew.returncode == 5, anew.stderr
+    assert "delete        AKS cluster  aks-primary-cnpg-" in anew.stdout
+    assert "  Public IP: " in anew.stdout.partition("Addresses that change")[2]
+    assert "make and verify generation 2 beside generation 1" in anew.stdout
+    assert json.loads(run("rebuild", "--plan", *NAMED, "--state", state, "--json").stdout)["target"] == 2
+    assert run("plan", *NAMED, "--state", state).returncode == 0
 
 
 def test_on_a_terminal_the_plan_is_shown_and_no_means_no(

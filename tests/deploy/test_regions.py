@@ -74,6 +74,11 @@ def test_a_rebuild_fires_only_with_the_word_typed(tmp_path: Path) -> None:
             "and region, cnpg-westus3",
         ),
         (
+            "- {spec: {name: cnpg, region: westus3, database: {}}, "
+            f"rebuild: {{{SCHEDULE}, confirm: cnpg-westus3}}}}",
+            'rebuild.confirm: "cnpg-westus3" was given; leave it out: a rebuild carries no data of a database yet',
+        ),
+        (
             f"- {{spec: {{name: cnpg, region: westus3}}, rebuild: {{{SCHEDULE}, active: true}}}}",
             "rebuild.active: true was given; a rebuild runs on a schedule only with confirm: cnpg-westus3",
         ),

@@ -19,6 +19,7 @@ SPEC, REGION = UI_SPEC, UI_SPEC["region"]
 KEY = f"{UI_SPEC['name']}-{UI_SPEC['region']}"
 # Steps that only another spec has.
 BY_CHOICE = {
+    "ensure_subnet_role",
     "request_cluster",
     "ensure_backup_immutability",
     "restart_stuck_agents",

@@ -65,7 +65,7 @@ async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(
         {NETWORK_CONTRIBUTOR},
         {CONTRIBUTOR},
     )
-    assert guide_variables(outputs)["AKS_UAMI_WORKLOAD_CLIENTID"] == backups.client_id
+    assert guide_variables(spec, outputs)["AKS_UAMI_WORKLOAD_CLIENTID"] == backups.client_id
     plan = await make_plan(spec, recorded=False)
     assert [step for step in plan.steps if step.action != "nothing"] == []
     async with run_session(spec):

@@ -670,6 +670,20 @@ def in_its_look(turn: Callable[[], Awaitable[None]]) -> Iterator[None]:
         yield
 
 
+async def test_of_two_that_begin_at_once_the_first_is_told_by_its_next_heartbeat(
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    async def write() -> None:
+        async with without_account(azure, spec, environment, is_created=False) as lock:
+            until = (now(azure) + timedelta(seconds=clock.lock_azure_s(60))).isoformat()
+            write_heartbeat(azure, environment, f"{uuid4()} {until} {THEIRS}")
+            await lock._beat(even_if_good=True)
+            await lock.admit(AN_UPDATE)
+
+    with pytest.raises(EnvironmentBusy, match=r"brave-otter.* began at the same time"):
+        await write()
+
+
 @pytest.mark.parametrize("moment", shown(["before its look", "after its look"]))
 async def test_an_account_that_another_run_leased_first_ends_this_one(
     azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, moment: str
@@ -686,7 +700,7 @@ async def test_an_account_that_another_run_leased_first_ends_this_one(
             with in_its_look(others_turn):
                 await lock.admit(AN_UPDATE)
 
-    with pytest.raises(EnvironmentBusy, match="another run has taken the environment over"):
+    with pytest.raises(EnvironmentBusy, match="another run began at the same time"):
         await write()
     assert (lease_state(azure, environment), heartbeat(azure, environment)) == ("Leased", None)
 

@@ -191,8 +191,7 @@ def both_groups(scene: Scene) -> Json:
 
 def second_current(scene: Scene) -> None:
     """Another generation's group, tagged as the current one by hand."""
-    outputs = scene.stage.outputs
-    names = Names.of(outputs.spec, scene.azure.subscription_id, 2)
+    names = Names.of(spec_for(scene.azure), scene.azure.subscription_id, 2)
     tags = scene.azure.arm("GET", scene.group(), api_version=GROUPS).json()["tags"]
     scene.kept["second"] = names.resource_group
     body = {"location": "canadacentral", "tags": {**tags, GENERATION: "2", STATE: "current"}}
@@ -691,7 +690,7 @@ WALKS: dict[str, Walk] = {
         flow="tear_down",
     ),
     "a database that may go": Walk(
-        ("tasks/inventory: _, or type discard_data",),
+        ("tasks/inventory: _. Or type discard_data",),
         by_hand=lambda scene: make_database(scene.stage.kube()),
         flow="tear_down",
         words=({}, DISCARD),

@@ -83,6 +83,13 @@ MUTATIONS = (
         "tests/deploy/test_forms.py::test_where_a_run_deletes_the_deployment_fixes_the_environment",
     ),
     Mutation(
+        "no schedule rebuilds an environment whose database it would be refused for",
+        "src/aks_postgres/deploy/regions.py",
+        "if rebuild.is_on and region.spec.database is not None:",
+        "if False:",
+        "tests/deploy/test_regions.py::test_a_bad_entry_is_refused_with_its_place_what_was_given_and_what_is_allowed",
+    ),
+    Mutation(
         "what is for the command line alone is in no form",
         "src/aks_postgres/deploy/forms.py",
         '_HIDDEN = ("approved_plan", "runs")',
@@ -135,8 +142,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource is waited for before it is written",
         "src/aks_postgres/arm/reconcile.py",
-        "        live = await settled(resource)\n        if live is None",
-        "        live = await look_once(resource)\n        if live is None",
+        "reconcile(resource, lambda: settled(resource), act",
+        "reconcile(resource, lambda: look_once(resource), act",
         "tests/tasks/test_every_resource.py::test_a_half_done_operation_is_waited_for_and_not_repeated",
     ),
     Mutation(
@@ -151,8 +158,8 @@ MUTATIONS = (
     Mutation(
         "an operation that runs on a resource ends before it is deleted",
         "src/aks_postgres/arm/deletion.py",
-        "await _settled(resource) if resource.waits else await look_once(resource)",
-        "await look_once(resource)",
+        "settled_but_for_deletion(resource) if resource.waits else look_once(resource)",
+        "look_once(resource)",
         "tests/tasks/test_clean_up.py::test_an_operation_that_runs_on_it_ends_before_it_is_deleted",
     ),
     Mutation(
@@ -536,8 +543,8 @@ MUTATIONS = (
     Mutation(
         "a plan writes nothing, even without the gate",
         "src/aks_postgres/arm/reconcile.py",
-        "gate.plans:\n            intended.append(decision.change)\n            return planned(",
-        "gate is None:\n            intended.append(decision.change)\n            return planned(",
+        "    if resource.azure.gate.plans:\n        live = await",
+        "    if resource.azure.gate is None:\n        live = await",
         "tests/flows/test_plan.py::test_with_the_gate_taken_away_a_plan_still_writes_nothing",
     ),
     Mutation(
@@ -557,7 +564,7 @@ MUTATIONS = (
     Mutation(
         "a group is never made in order to be marked",
         "src/aks_postgres/arm/reconcile.py",
-        "if live is None and not creates and not resource.azure.gate.plans:",
+        "if live is None and not creates:",
         "if False:",
         "tests/tasks/test_resource_group.py::test_a_group_that_is_gone_isnt_made_to_be_marked",
     ),
@@ -711,6 +718,27 @@ MUTATIONS = (
         "if end.code == ExitCode.INTERRUPTED:",
         "if end.code is None:",
         "tests/cli/test_signals.py::test_whatever_a_command_does_a_signal_ends_it_with_one_line",
+    ),
+    Mutation(
+        "a run that a person cancelled is no crash",
+        "src/aks_postgres/runs/signals.py",
+        "if not await _is_cancelling():",
+        "if True:",
+        "tests/flows/test_cancelled.py::test_a_run_that_a_person_cancelled_ends_as_cancelled",
+    ),
+    Mutation(
+        "a process that is ended otherwise is no cancelled run",
+        "src/aks_postgres/runs/signals.py",
+        "if not await _is_cancelling():",
+        "if False:",
+        "tests/flows/test_cancelled.py::test_a_run_whose_process_is_ended_otherwise_is_no_cancelled_one",
+    ),
+    Mutation(
+        "a token whose life is over is renewed for a pod's port",
+        "src/aks_postgres/kubernetes/client.py",
+        "if refused.status != 401 or not self._by_entra:",
+        "if True:",
+        "tests/arm/test_port_forward.py::test_a_token_whose_life_is_over_is_renewed_once",
     ),
     Mutation(
         "the Prefect server doesn't start without a password",
@@ -891,11 +919,18 @@ MUTATIONS = (
         "tests/cli/test_prefect_server.py::test_an_address_where_nobody_answers_is_named_with_the_variable",
     ),
     Mutation(
-        "an operator that is older than its settings is restarted by the next run",
+        "an operator that ran when its settings were written is restarted by the next run",
         "tasks/database/components.py",
-        "    if not is_changed and not await _is_older(api, namespace, live):",
-        "    if not is_changed:",
-        "tests/tasks/test_database.py::test_an_operator_older_than_its_settings_is_restarted_by_the_next_run",
+        '            settings["metadata"]["annotations"] = {SETTINGS_FOR: note}',
+        "            pass",
+        "tests/tasks/test_database.py::test_an_operator_that_ran_when_its_settings_were_written_is_restarted_by_the_next_run",
+    ),
+    Mutation(
+        "an operator that shows PostgreSQL passwords is refused",
+        "src/aks_postgres/spec/database.py",
+        "    if patch < first:",
+        "    if False:",
+        "tests/spec/test_database_spec.py::test_an_operator_that_doesnt_suit_the_database_is_refused",
     ),
     Mutation(
         "a file that a person names is a regular one",

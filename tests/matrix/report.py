@@ -83,7 +83,7 @@ _FOUND = """\
 | woken from a sleep, a run with a heartbeat alone wrote though another run had come and gone | \
 `src/aks_postgres/runs/write_lock.py` | `tests/flows/test_one_writer.py`, "no sleeper writes later" |
 | killed between the operator's new settings and its restart, a run left an operator without them for good | \
-`tasks/database/components.py` | `tests/tasks/test_database.py`, "older than its settings" |
+`tasks/database/components.py` | `tests/tasks/test_database.py`, "ran when its settings" |
 | the slower one of two runs that took a lock without a lease was cancelled, or wrote by what it had read before | \
 `src/aks_postgres/runs/write_lock.py` | `tests/flows/test_one_writer.py`, "before it is certain" |
 

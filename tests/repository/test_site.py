@@ -196,12 +196,12 @@ AS_WRITTEN = """\
 set -eu
 aks-postgres() { command aks-postgres "$@" || [ $? = 5 ]; }
 """
-# `--sandbox` puts the sandbox in Azure's place.
+# A sandbox of its own is in Azure's place: the demo's has an environment already, with a database.
 AS_IF_AZURE = """\
 set -eu
 aks-postgres() {
     case $1 in
-        doctor|plan|provision|list|status|outputs|kubeconfig|tear-down) set -- "$@" --sandbox --state .demo/sandbox ;;
+        doctor|plan|provision|list|status|outputs|kubeconfig|tear-down) set -- "$@" --sandbox --state azure ;;
     esac
     command aks-postgres "$@" || [ $? = 5 ]
 }
@@ -239,6 +239,7 @@ def test_the_blocks_of_start_and_how_to_run_as_they_are_written(tmp_path: Path) 
     stop = ""
     own_server = False
     try:
+        run("aks-postgres sandbox start --state azure", "start/first-run-on-azure.md")
         for page in (page for page in pages_of(nav()["nav"]) if page in WITH_COMMANDS):
             if page.startswith("how-to/") and not own_server:
                 # From here on the reader has a server with the deployments of their own regions file alone.
@@ -263,6 +264,7 @@ def test_the_blocks_of_start_and_how_to_run_as_they_are_written(tmp_path: Path) 
                     if found := re.search(r"export PREFECT_API_URL=(\S+)", printed):
                         environment["PREFECT_API_URL"] = found[1]
     finally:
+        run("aks-postgres sandbox stop --state azure", "start/first-run-on-azure.md")
         run(stop or "aks-postgres demo stop", "start/try-it.md")
     assert ran > 15
     assert stop

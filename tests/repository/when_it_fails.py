@@ -61,6 +61,7 @@ SYMPTOMS = {
             "Somebody is deleting the cluster.",
             ("AKSOperationPreemptedByDelete",),
             (error_codes.DELETING,),
+            if_it_stays="The portal's activity log says who deletes it. Run again only if the cluster is to come back.",
         ),
         Symptom(
             "Another operation is at work on a resource",
@@ -119,6 +120,7 @@ SYMPTOMS = {
             (),
             (error_codes.WEBHOOK,),
             "*failed calling webhook*",
+            "If it stays so, see which of its pods don't run: `kubectl get pods --namespace cnpg-system`.",
         ),
     ),
     "Azure has trouble": (
@@ -138,6 +140,7 @@ SYMPTOMS = {
                 "BadGateway",
                 "Timeout",
             ),
+            if_it_stays="If it stays so, look at https://azure.status.microsoft, then run again.",
         ),
         Symptom(
             "No answer came",
@@ -386,14 +389,12 @@ def document() -> str:
     lines = [
         "# When it fails",
         "",
-        "Written by `python -m tests.repository.when_it_fails` from `src/aks_postgres/arm/error_codes.py`. Nothing",
-        "here was seen on real Azure yet: codes and causes come from Microsoft's documentation and public reports.",
+        "**First of all: run it again**, by the same command or from the same deployment. A run goes on where the last",
+        "one stopped. It waits for what Azure is still working on, and repeats nothing. `provision` never deletes.",
         "",
-        "**First of all: run it again.** A run goes on where the last one stopped. It waits for what Azure is still",
-        "working on, and repeats nothing.",
-        "",
-        "Every message says what happened, where, and what to do. Find its code in the table. Times are Azure's: on",
-        "the sandbox they pass as fast as its clock.",
+        "If it fails again, read the message: it says what happened, where, and what to do. For more, search this page",
+        "for its code, such as `ZonalAllocationFailed`. To see how the environment is, run",
+        "`aks-postgres status NAME REGION`.",
         "",
         "## Find your code",
         "",
@@ -426,6 +427,10 @@ def document() -> str:
         "- `aks-postgres sandbox ledger` lists every request that the sandbox got. The demo's logs are in `.demo/`.",
         "- [Exit codes](reference/commands.md#exit-codes) say who has to act.",
         "- [What was made to fail](resilience.md) has every fault that was tried, and how it ended.",
+        "",
+        "Times on this page are Azure's: on the sandbox they pass as fast as its clock. Nothing here was seen on real",
+        "Azure yet: codes and causes come from Microsoft's documentation and public reports. The page is written by",
+        "`python -m tests.repository.when_it_fails` from `src/aks_postgres/arm/error_codes.py`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -446,11 +451,13 @@ def _section(symptom: Symptom) -> list[str]:
 
 def _by_itself(rules: list[Rule]) -> str:
     if all(rule.reaction == "stop" for rule in rules):
-        return "Nothing, as another try changes nothing. Steps that don't need this one are finished."
+        return "Nothing: another try wouldn't help. Steps that don't need this one are finished."
     budgets = sorted({rule.budget_s for rule in rules})
+    longest = _minutes(budgets[-1])
+    if len(budgets) > 1:
+        longest = f"{_minutes(budgets[0])} (with some codes {longest})"
     return (
-        f"It looked and tried again, for up to {' or '.join(map(_minutes, budgets))}. "
-        f"Then Prefect tried the step {RETRIES} more times."
+        f"It looked and tried again, for up to {longest}. Then Prefect tried the step {RETRIES} more times."
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from aks_postgres.spec.database import operator_problem
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.problems import SpecError, spec_from
 
@@ -106,7 +107,14 @@ def test_preferred_durability_lets_every_replica_be_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "words"), [("1.27.3", "is too old"), ("1.31.0", "is too new"), ("2.0.0", "is too new")]
+    ("version", "words"),
+    [
+        ("1.27.3", "is too old"),
+        ("1.31.0", "is too new"),
+        ("2.0.0", "is too new"),
+        ("1.28.3", "Set operator.version to 1.28.4"),
+        ("1.29.1", "Set operator.version to 1.29.2"),
+    ],
 )
 def test_an_operator_that_doesnt_suit_the_database_is_refused(version: str, words: str) -> None:
     operator = {"version": version, "manifest_url": "./operator.yaml", "manifest_sha256": "0" * 64}
@@ -115,3 +123,8 @@ def test_an_operator_that_doesnt_suit_the_database_is_refused(version: str, word
     assert words in text
     # An environment without a database may have it.
     assert spec_from({"operator": operator}).operator.version == version
+
+
+@pytest.mark.parametrize("version", ["1.28.4", "1.29.2", "1.30.0"])
+def test_an_operator_that_hides_passwords_from_postgres_suits_the_database(version: str) -> None:
+    assert operator_problem(version) is None

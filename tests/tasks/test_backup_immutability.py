@@ -9,6 +9,7 @@ from aks_postgres.resources.blob_container import immutability_decision
 from aks_postgres.spec.environment import EnvironmentSpec
 
 from .conftest import world_with
+from .sdk_models import MODELS, as_modelled
 from .world import World
 
 Json = dict[str, Any]
@@ -33,6 +34,16 @@ async def test_by_default_there_is_none(world: World) -> None:
     container = world.read(await made_for(world), API)["properties"]
     assert not (container.get("immutableStorageWithVersioning") or {}).get("enabled")
     assert not container.get("hasImmutabilityPolicy")
+
+
+async def test_what_protects_backups_is_said_in_fields_that_azure_has(world: World) -> None:
+    world = immutable(world)
+    await world.prepare("storage_account")
+    for step in ("backup_protection", "backup_lifecycle", "container", "backup_immutability"):
+        world.made[step] = await world.run(step)
+        (sent,) = world.writes()
+        assert sent["operation"] in MODELS
+        assert as_modelled(sent["operation"], sent["body"]) == sent["body"]
 
 
 async def test_a_new_container_gets_an_unlocked_policy_and_a_second_run_writes_nothing(world: World) -> None:

@@ -1,5 +1,6 @@
 """The steps of a database as far as they go without PostgreSQL: what they make, refuse and leave alone."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from aks_postgres.tasks.database.credential import (
     ensure_database_credential,
     verify_database_credential,
 )
+from aks_postgres.tasks.database.dashboard import ensure_database_dashboard
 from aks_postgres.tasks.database.postgres_cluster import (
     ensure_database_storage_class,
     ensure_postgres_cluster,
@@ -62,6 +64,9 @@ DATABASE_STEPS = STEPS | {
     "cert_manager": Step(ensure_cert_manager, ("spec", "cluster", "namespaces")),
     "plugin": Step(ensure_barman_plugin, ("spec", "cluster", "operator", "cert_manager")),
     "alerts": Step(ensure_database_alerts, ("spec", "place", "cluster", "monitor_workspace")),
+    "dashboard": Step(
+        ensure_database_dashboard, ("spec", "place", "grafana", "grafana_roles", "monitor_workspace")
+    ),
     "store": Step(ensure_object_store, ("spec", "place", "cluster", "plugin", "storage_account")),
     "postgres": Step(
         ensure_postgres_cluster,
@@ -116,30 +121,64 @@ async def test_everything_is_made_once(database: World, tmp_path: Path) -> None:
     assert (await database.run("settings")).change.kind == "updated"
     template = kube.get("/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager")
     assert template is not None
-    assert "kubectl.kubernetes.io/restartedAt" in template["spec"]["template"]["metadata"]["annotations"]
+    assert components.SETTINGS_FOR in template["spec"]["template"]["metadata"]["annotations"]
     assert (await database.run("operator")).change.kind == "unchanged"
 
 
-async def test_an_operator_older_than_its_settings_is_restarted_by_the_next_run(
-    database: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+OPERATOR = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager"
+SETTINGS = "/api/v1/namespaces/cnpg-system/configmaps/cnpg-controller-manager-config"
+
+
+async def killed(*_: Any, **__: Any) -> None:
+    raise LastingState("a run", "was killed", "Run again.")
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["made", "changed"])
+async def test_an_operator_that_ran_when_its_settings_were_written_is_restarted_by_the_next_run(
+    database: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_first: bool
 ) -> None:
-    """The run that wrote them was killed before it came to that."""
+    """The run that wrote them was killed before it came to that; whatever second of Kubernetes' clock that was in."""
     await database.prepare("operator")
-
-    async def killed(*_: Any, **__: Any) -> None:
-        raise LastingState("a run", "was killed", "Run again.")
-
+    kube = Kube(database, tmp_path)
+    if not is_first:
+        await database.run("settings")
+        kube.merge(SETTINGS, {"data": {"CLUSTERS_ROLLOUT_DELAY": "1"}})
     with monkeypatch.context() as patch:
         patch.setattr(components, "restart_operator", killed)
         with pytest.raises(LastingState, match="was killed"):
             await database.run("settings")
-    path = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager"
+    # As if all of the operator's pods had started in the very second.
+    written = max(one["time"] for one in (kube.get(SETTINGS) or {})["metadata"]["managedFields"])
+    pod = {"metadata": {"name": "operator", "creationTimestamp": written}}
+    database.azure.fault(
+        {"status": 200, "raw_body": json.dumps({"kind": "PodList", "items": [pod]})},
+        path="/api/v1/namespaces/cnpg-system/pods",
+        times=9,
+    )
     restarted = await database.run("settings")
     assert [one.new for one in restarted.change.fields] == ["restarted"]
-    template = (Kube(database, tmp_path).get(path) or {})["spec"]["template"]
-    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+    template = (kube.get(OPERATOR) or {})["spec"]["template"]
+    assert components.SETTINGS_FOR in template["metadata"]["annotations"]
     again = await database.run("settings")
     assert (again.change.kind, database.writes()) == ("unchanged", [])
+
+
+async def test_an_operator_that_has_read_its_settings_is_left_alone(database: World, tmp_path: Path) -> None:
+    await database.run("settings")  # Before it is installed.
+    await database.prepare("operator")
+    kube = Kube(database, tmp_path)
+    assert (await database.run("settings")).change.kind == "unchanged"
+    kube.merge(SETTINGS, {"data": {"WATCH_NAMESPACE": "cnpg-database"}})  # Somebody else's.
+    assert (await database.run("settings")).change.kind == "unchanged"
+    kube.merge(SETTINGS, {"data": {"CLUSTERS_ROLLOUT_DELAY": "1"}})
+    changed = await database.run("settings")
+    assert [one.field for one in changed.change.fields] == [
+        "ConfigMap cnpg-controller-manager-config: data.CLUSTERS_ROLLOUT_DELAY"
+    ]
+    restart = {"kubectl.kubernetes.io/restartedAt": "2026-11-29T02:15:07Z"}  # Somebody else's, too.
+    kube.merge(OPERATOR, {"spec": {"template": {"metadata": {"annotations": restart}}}})
+    assert (await database.run("settings")).change.kind == "unchanged"
+    assert database.writes() == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Making sure that one ARM resource is gone: read, check whose it is, delete at most once, wait, look again.
 
-The mirror image of `arm.reconcile.ensure`. A deletion that is in progress is waited for and never repeated, a lost
+The loop is `arm.reconcile`'s. A deletion that is in progress is waited for and never repeated, a lost
 answer is looked up before anything is sent again, and only a 404 is believed: a resource that is back after its
 deletion (a resource group does that) says why, and `arm.error_codes` decides what follows.
 """
@@ -13,15 +13,26 @@ from typing import Literal
 from aks_postgres.arm import clock
 from aks_postgres.arm.diff import FINAL_STATES
 from aks_postgres.arm.operation_status import fault_of_operation
-from aks_postgres.arm.resource import ArmResource, is_being_deleted, look_once, unsettled, wait_for
+from aks_postgres.arm.reconcile import reconcile
+from aks_postgres.arm.resource import (
+    DELETION,
+    ArmResource,
+    is_being_deleted,
+    look_at,
+    look_once,
+    settled,
+    unsettled,
+)
 from aks_postgres.arm.responses import Answer, ArmFault, Json
-from aks_postgres.arm.retry import read_once, with_retries
+from aks_postgres.arm.retry import read_once
 
 Outcome = Literal["deleted", "not found"]
 Check = Callable[[Json], Awaitable[None]]
 
 # A resource may be visible for a moment after the request that deleted it.
 _DISAPPEARS_WITHIN_S = 120
+# To a deletion that was found in progress.
+_FOUND = Answer(202, {})
 
 
 async def ensure_absent(resource: ArmResource, check: Check | None = None) -> Outcome:
@@ -41,27 +52,29 @@ async def ensure_absent(resource: ArmResource, check: Check | None = None) -> Ou
     """
     was_there = False
 
-    async def attempt() -> None:
+    async def act(live: Json | None) -> Answer | None:
         nonlocal was_there
-        live = await _settled(resource) if resource.waits else await look_once(resource)
         if live is None:
-            return
+            return None
         was_there = True
         if is_being_deleted(live):
-            await _gone(resource, None)
-            return
+            return _FOUND
         if check:
             await check(live)
+        assert resource.delete is not None
         try:
-            assert resource.delete is not None
-            answer = await resource.delete(live)
+            return await resource.delete(live)
         except ArmFault as fault:
             if fault.status == 404:
-                return
+                return None
             raise
-        await _gone(resource, answer)
 
-    await with_retries(resource.label, attempt)
+    await reconcile(
+        resource,
+        lambda: settled_but_for_deletion(resource) if resource.waits else look_once(resource),
+        act,
+        lambda answer: _gone(resource, answer),
+    )
     return "deleted" if was_there else "not found"
 
 
@@ -71,59 +84,41 @@ async def wait_until_absent(resource: ArmResource) -> Outcome:
     Raises:
         OperationNotDone: still there at the deadline.
     """
-    was_there = await with_retries(resource.label, lambda: look_once(resource)) is not None
-
-    async def is_absent() -> bool | None:
-        return True if await with_retries(resource.label, lambda: look_once(resource)) is None else None
-
-    await _wait(resource, is_absent)
+    was_there = await look_at(resource) is not None
+    await settled(resource, lambda: look_at(resource), doing=_being_deleted, whose=DELETION)
     return "deleted" if was_there else "not found"
 
 
-async def settled(resource: ArmResource) -> Json | None:
+async def settled_but_for_deletion(resource: ArmResource) -> Json | None:
     """The resource once nothing but its deletion runs on it; None when absent."""
-    return await with_retries(resource.label, lambda: _settled(resource))
+    return await settled(
+        resource, doing=lambda live: None if live and is_being_deleted(live) else unsettled(live)
+    )
 
 
-async def _settled(resource: ArmResource) -> Json | None:
-    live: Json | None = None
-    doing: str | None = None
-
-    async def is_settled() -> bool | None:
-        nonlocal live, doing
-        live = await look_once(resource)
-        doing = unsettled(live)
-        return True if live is None or doing is None or is_being_deleted(live) else None
-
-    await _wait(resource, is_settled, lambda: str(doing))
-    return live
+def _being_deleted(live: Json | None) -> str | None:
+    return None if live is None else "being deleted"
 
 
-async def _gone(resource: ArmResource, answer: Answer | None) -> None:
-    """Wait until the resource is gone.
-
-    Args:
-        resource: the resource, whose deletion has begun.
-        answer: to the request that began it; None for a deletion that was found in progress.
+async def _gone(resource: ArmResource, answer: Answer) -> Json | None:
+    """Wait until the resource is gone, after the answer to what began its deletion.
 
     Raises:
         ArmFault: it is back, with Azure's reason where it gives one.
     """
     started_s = clock.now_s()
 
-    async def is_gone() -> bool | None:
-        live = await with_retries(resource.label, lambda: look_once(resource))
-        if live is None:
-            return True
-        if not is_being_deleted(live):
-            still_runs = answer is not None and await _runs(resource, answer)
-            if not still_runs and clock.now_s() - started_s > _DISAPPEARS_WITHIN_S:
-                raise ArmFault(
-                    200, "NotLatestOperation", "its deletion has ended and the resource is still there"
-                )
-        return None
+    async def look() -> Json | None:
+        live = await look_at(resource)
+        if live is None or is_being_deleted(live) or await _runs(resource, answer):
+            return live
+        if clock.now_s() - started_s > _DISAPPEARS_WITHIN_S:
+            raise ArmFault(
+                200, "NotLatestOperation", "its deletion has ended and the resource is still there"
+            )
+        return live
 
-    await _wait(resource, is_gone)
+    return await settled(resource, look, doing=_being_deleted, whose=DELETION)
 
 
 async def _runs(resource: ArmResource, answer: Answer) -> bool:
@@ -148,12 +143,3 @@ async def _runs(resource: ArmResource, answer: Answer) -> bool:
         raise went_wrong
     said = str(status.body.get("status") or "")
     return status.status == 202 or (bool(said) and said.casefold() not in FINAL_STATES)
-
-
-async def _wait(
-    resource: ArmResource,
-    so: Callable[[], Awaitable[bool | None]],
-    doing: Callable[[], str] = lambda: "being deleted",
-) -> None:
-    every_s = 2 if resource.expected_s <= 60 else 8
-    await wait_for(resource, so, every_s=every_s, doing=doing, late=lambda: f"still {doing()}")

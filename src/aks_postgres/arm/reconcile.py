@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from aks_postgres.arm import clock
@@ -20,7 +19,7 @@ from aks_postgres.arm.ignored import ignoring
 from aks_postgres.arm.operation_status import fault_of_operation, has_error
 from aks_postgres.arm.plan_record import decide_in_plan
 from aks_postgres.arm.planned import planned
-from aks_postgres.arm.resource import ArmResource, look_once, unsettled, wait_for
+from aks_postgres.arm.resource import OURS, ArmResource, look_once, settled, unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, Json, clean
 from aks_postgres.arm.retry import read_once, read_path, with_retries
 from aks_postgres.errors import PermanentError, ProvisioningError
@@ -33,11 +32,6 @@ _MOST_WRITES = 4
 _APPEARS_WITHIN_S = 120
 # A write that got no answer in time may be carried out later, and would undo what came in between.
 ARRIVES_WITHIN_S = 120
-# Whose operation is waited for: one found running (AKS starts some of its own), or the one just started.
-_EARLIER = "an operation that this step didn't start"
-_OURS = "our operation"
-# Azure seconds: https://github.com/Azure/telescope/pull/1213 (PutExtensionAddonHandler).
-_FOREIGN_S = 30
 
 
 async def ensure(
@@ -67,30 +61,19 @@ async def ensure(
     """
     intended: list[Change] = []
     accepted = 0
-    pending = begun
     overruled: list[FieldChange] = []
     if ignored := resource.azure.ignored:
         decision_for = ignoring(functools.partial(ignored.covers, resource.id), decision_for)
 
-    async def attempt() -> Json:
-        nonlocal accepted, pending
-        if pending is not None:
-            answer, pending = pending, None
-            intended.append(CREATED)
-            return await ended_well(answer)
-        live = await settled(resource)
-        if live is None and not creates and not resource.azure.gate.plans:
+    async def act(live: Json | None) -> Answer | None:
+        nonlocal accepted
+        if live is None and not creates:
             raise ArmFault(
                 404, "ResourceNotFound", f"the {resource.label} isn't there, and this step never makes it"
             )
-        decision = (
-            decide_in_plan(resource, decision_for, live) if resource.azure.gate.plans else decision_for(live)
-        )
+        decision = decision_for(live)
         if live is not None and not decision.needs_write:
-            return live
-        if resource.azure.gate.plans:
-            intended.append(decision.change)
-            return planned(merged(live, decision.body) if live else decision.body, resource.id)
+            return None
         for guard in resource.guards:
             await settled(guard)
         if accepted >= _MOST_WRITES:
@@ -102,7 +85,7 @@ async def ensure(
             )
         answer = await _put(resource, decision, live, intended)
         accepted += 1
-        return await ended_well(answer)
+        return answer
 
     async def ended_well(answer: Answer) -> Json:
         try:
@@ -125,8 +108,48 @@ async def ensure(
             )
         return live
 
-    live = await with_retries(resource.label, attempt)
+    if resource.azure.gate.plans:
+        live = await with_retries(resource.label, lambda: settled(resource))
+        decision = decide_in_plan(resource, decision_for, live)
+        if live is None or decision.needs_write:
+            live = planned(merged(live, decision.body) if live else decision.body, resource.id)
+        return live, decision.change
+    if begun is not None:
+        intended.append(CREATED)
+    live = await reconcile(resource, lambda: settled(resource), act, ended_well, begun)
+    assert live is not None
     return live, intended[0] if intended else UNCHANGED
+
+
+async def reconcile(
+    resource: ArmResource,
+    look: Callable[[], Awaitable[Json | None]],
+    act: Callable[[Json | None], Awaitable[Answer | None]],
+    ended: Callable[[Answer], Awaitable[Json | None]],
+    begun: Answer | None = None,
+) -> Json | None:
+    """Look, send at most one request, and see its operation end; once more where a fault says so.
+
+    Args:
+        resource: the resource.
+        look: reads it, once it may be decided about.
+        act: sends what is to be sent; None where that is nothing.
+        ended: waits for the operation that a request began, and judges its end.
+        begun: the answer to a request that was sent before.
+
+    Returns:
+        The resource at the end; None when absent.
+    """
+
+    async def attempt() -> Json | None:
+        nonlocal begun
+        answer, begun, live = begun, None, None
+        if answer is None:
+            live = await look()
+            answer = await act(live)
+        return live if answer is None else await ended(answer)
+
+    return await with_retries(resource.label, attempt)
 
 
 def _answered(
@@ -217,11 +240,6 @@ async def _put(
     return answer
 
 
-async def settled(resource: ArmResource) -> Json | None:
-    """The resource once no operation runs on it; None when absent."""
-    return await _wait(resource, lambda: look_once(resource), _EARLIER)
-
-
 async def _finished(resource: ArmResource, answer: Answer) -> Json:
     """The resource once the operation that a write started has ended well."""
     if answer.status in (200, 201) and answer.operation_url is None and unsettled(answer.body) is None:
@@ -235,7 +253,7 @@ async def _finished(resource: ArmResource, answer: Answer) -> Json:
         return live
 
     try:
-        live = await _wait(resource, lambda: with_retries(resource.label, look), _OURS)
+        live = await settled(resource, lambda: with_retries(resource.label, look), whose=OURS)
     except OperationNotDone as late:
         raise OperationNotDone(f"{late}{await _said_of(resource, answer)}") from None
     if live is None:
@@ -274,57 +292,3 @@ async def _said_of(resource: ArmResource, answer: Answer) -> str:
         return ""
     reason = f", {ArmFault.of_body(status, status=None)}" if has_error(status) else ""
     return f" Azure says of the operation: {clean(str(status.get('status') or 'nothing'))}{reason}."
-
-
-async def _wait(resource: ArmResource, look: Callable[[], Awaitable[Json | None]], whose: str) -> Json | None:
-    """The resource once nothing runs on it.
-
-    Args:
-        resource: the resource.
-        look: reads it.
-        whose: the operation that is waited for.
-    """
-    states: list[str] = []
-    doing: str | None = None
-    live: Json | None = None
-    # How long somebody else's operation takes isn't known; AKS's own take half a minute.
-    expected_s = resource.expected_s if whose == _OURS else _FOREIGN_S
-
-    async def is_settled() -> bool | None:
-        nonlocal doing, live
-        if doing is None or resource.is_busy is None or not await resource.is_busy():
-            live = await look()
-            doing = unsettled(live)
-        return True if doing is None else None
-
-    def now() -> str:
-        assert doing is not None
-        if doing not in states and not (states and doing.startswith("node pool")):
-            states.append(doing)
-        return doing
-
-    began_s = clock.now_s()
-    await wait_for(
-        resource,
-        is_settled,
-        # In a crowd, whoever only looks leaves room for those who have something to do.
-        every_s=lambda elapsed_s: max(_interval_s(elapsed_s, expected_s), 4 * resource.azure.queue_s),
-        doing=now,
-        late=lambda: f"{whose} is still {doing}",
-    )
-    if foreign := states if whose == _EARLIER else states[1:]:
-        waited = clock.minutes(clock.now_s() - began_s)
-        told = f"{resource.label}: waited {waited}, also for {_EARLIER} ({', '.join(foreign)})"
-        journal().note(told, logging.INFO)
-    return live
-
-
-def _interval_s(elapsed_s: float, expected_s: float) -> float:
-    """Azure seconds to the next look: often when the end is near, within AKS's one read a second and cluster.
-
-    An end is noticed after one or two seconds on average, unless it comes far from when it is expected.
-    https://learn.microsoft.com/azure/aks/quotas-skus-regions (60 reads at once, then one a second).
-    """
-    if elapsed_s > max(120, 2 * expected_s) or (expected_s > 60 and elapsed_s < 0.6 * expected_s):
-        return 8
-    return 4 if expected_s > 60 and elapsed_s < 0.85 * expected_s else 2

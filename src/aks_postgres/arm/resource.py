@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,12 @@ from aks_postgres.arm.writable import patch_of, without_read_only
 from aks_postgres.reports.journal import journal
 
 _DELETING = ("deleting", "deprovisioning")
+# Whose operation is waited for: one found running (AKS starts some of its own), the one just started, or a deletion.
+EARLIER = "an operation that this step didn't start"
+OURS = "our operation"
+DELETION = "it"
+# Azure seconds: https://github.com/Azure/telescope/pull/1213 (PutExtensionAddonHandler).
+_FOREIGN_S = 30
 
 
 @dataclass(frozen=True)
@@ -204,37 +211,70 @@ def is_being_deleted(live: Json) -> bool:
     return state_of(live).casefold() in _DELETING
 
 
-async def wait_for(
+async def settled(
     resource: ArmResource,
-    so: Callable[[], Awaitable[bool | None]],
+    look: Callable[[], Awaitable[Json | None]] | None = None,
     *,
-    every_s: float | Callable[[float], float],
-    doing: Callable[[], str],
-    late: Callable[[], str],
-) -> None:
-    """Look until it is so.
+    doing: Callable[[Json | None], str | None] = unsettled,
+    whose: str = EARLIER,
+) -> Json | None:
+    """Wait until nothing runs on a resource, and return it; None when absent.
 
     Args:
         resource: the resource.
-        so: looks; None while it isn't so.
-        every_s: Azure seconds between looks.
-        doing: what the resource is doing, for the journal.
-        late: what still is, for the message.
+        look: reads it, if not once.
+        doing: what it is doing; None ends the wait.
+        whose: the operation that is waited for, as messages call it.
 
     Raises:
-        OperationNotDone: not at the deadline.
+        OperationNotDone: it still runs at the deadline.
     """
+    states: list[str] = []
+    now: str | None = None
+    live: Json | None = None
+    # How long somebody else's operation takes isn't known; AKS's own take half a minute.
+    expected_s = _FOREIGN_S if whose == EARLIER else resource.expected_s
+
+    async def is_settled() -> bool | None:
+        nonlocal now, live
+        if now is None or resource.is_busy is None or not await resource.is_busy():
+            live = await (look() if look else look_once(resource))
+            now = doing(live)
+        return True if now is None else None
+
+    def waiting(elapsed_s: float) -> None:
+        assert now is not None
+        if now not in states and not (states and now.startswith("node pool")):
+            states.append(now)
+        journal().waiting(f"{resource.label} is {now}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
+
+    began_s = clock.now_s()
     try:
         await poll(
-            so,
-            every_s=every_s,
+            is_settled,
+            # In a crowd, whoever only looks leaves room for those who have something to do.
+            every_s=lambda elapsed_s: max(_interval_s(elapsed_s, expected_s), 4 * resource.azure.queue_s),
             deadline_s=resource.deadline_s,
-            waiting=lambda elapsed_s: journal().waiting(
-                f"{resource.label} is {doing()}", elapsed_s=elapsed_s, expected_s=resource.expected_s
-            ),
+            waiting=waiting,
         )
     except NotInTime as end:
         raise OperationNotDone(
-            f"{resource.label}: {late()} after {clock.minutes(end.elapsed_s)}. Azure goes on with it; run again to go "
-            "on waiting, and if that doesn't help, look at the resource's activity log."
+            f"{resource.label}: {whose} is still {now} after {clock.minutes(end.elapsed_s)}. Azure goes on with it; "
+            "run again to go on waiting, and if that doesn't help, look at the resource's activity log."
         ) from None
+    if foreign := states if whose == EARLIER else states[1:]:
+        waited = clock.minutes(clock.now_s() - began_s)
+        told = f"{resource.label}: waited {waited}, also for {EARLIER} ({', '.join(foreign)})"
+        journal().note(told, logging.INFO)
+    return live
+
+
+def _interval_s(elapsed_s: float, expected_s: float) -> float:
+    """Azure seconds to the next look: often when the end is near, within AKS's one read a second and cluster.
+
+    An end is noticed after one or two seconds on average, unless it comes far from when it is expected.
+    https://learn.microsoft.com/azure/aks/quotas-skus-regions (60 reads at once, then one a second).
+    """
+    if elapsed_s > max(120, 2 * expected_s) or (expected_s > 60 and elapsed_s < 0.6 * expected_s):
+        return 8
+    return 4 if expected_s > 60 and elapsed_s < 0.85 * expected_s else 2

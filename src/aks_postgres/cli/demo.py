@@ -28,8 +28,8 @@ app = typer.Typer(
 
 Folder = Annotated[Path, typer.Option(metavar="DIR", help="Where everything of the demo is kept.")]
 
-# A server start takes 8 to 10 s, and several times that on a busy machine.
-_START_S = 120.0
+# A server start takes 8 to 10 s, and twenty times that on a busy machine; one that ended is told of at once.
+_START_S = 600.0
 _POLL_S = 0.1
 _SPEED = 60.0
 _WHICH = ("--name", "cnpg", "--region", "canadacentral")
@@ -254,6 +254,11 @@ def _regions_file(folder: Path, has_postgres: bool) -> Path:
         if has_postgres:
             first = "    region: canadacentral\n"
             text = text.replace(first, f"{first}    database: {{}}\n", 1)
+            # A rebuild carries no data yet, so the file takes no schedule for this one.
+            word = "    # confirm: <name>-<region>\n"
+            text = text.replace(
+                word, "    # no `confirm`: a rebuild doesn't carry the database's data yet\n", 1
+            )
         with writing(file):
             file.write_text(text)
     return file

@@ -111,7 +111,7 @@ def provision(
 
     if verbose and summary and not as_json:
         print_markdown(summary)
-    print(last_screen(outputs, pages), file=sys.stderr if as_json else sys.stdout)
+    print(last_screen(spec, outputs, pages), file=sys.stderr if as_json else sys.stdout)
 
 
 def print_markdown(text: str) -> None:
@@ -287,16 +287,16 @@ def outputs(
     from aks_postgres.cli.guide_variables import guide_variables
 
     if output_format == "env":
-        for variable, value in guide_variables(found).items():
+        for variable, value in guide_variables(spec, found).items():
             print(f"export {variable}={shlex.quote(value)}")
         return
-    for what, shown in _table_of(found).items():
+    for what, shown in _table_of(spec, found).items():
         print(f"{what:24} {shown}")
 
 
-def _table_of(found: EnvironmentOutputs) -> dict[str, object]:
+def _table_of(spec: EnvironmentSpec, found: EnvironmentOutputs) -> dict[str, object]:
     return {
-        "Environment": f"{found.spec.name} in {found.spec.region}, generation {found.place.generation}",
+        "Environment": f"{spec.name} in {spec.region}, generation {found.place.generation}",
         "Subscription": f"{found.place.subscription_name} ({found.place.subscription_id})",
         "Resource group": found.resource_group.name,
         "Backup resource group": found.backup_group.name,
@@ -328,11 +328,11 @@ def _database_rows(database: DatabaseOutputs) -> dict[str, object]:
         "Database backups": database.backups or "none",
     }
     if database.public_host:
-        rows["Public database address"] = f"{database.public_host}, 5432 and, to read only, 5433"
+        rows["Public database address"] = f"{database.public_host}, port 5432; read-only: port 5433"
     if database.recoverable_since:
-        rows["Can be gone back to"] = f"any moment since {database.recoverable_since}"
+        rows["Restorable"] = f"to any moment since {database.recoverable_since}"
     if database.not_proven:
-        rows["Not shown"] = "; ".join(database.not_proven)
+        rows["Not proven"] = "; ".join(database.not_proven)
     return rows
 
 

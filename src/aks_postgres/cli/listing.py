@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -148,6 +149,10 @@ def fitting(
             break
         kept = [index for index, name in enumerate(header) if name != leave_out]
         header, rows = [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    too_wide = max(map(len, table(header, rows))) - width if width is not None else 0
+    if too_wide > 0:  # the last column alone has sentences, such as who writes
+        room = max(len(header[-1]), max(len(row[-1]) for row in rows) - too_wide)
+        rows = [[*row[:-1], textwrap.shorten(row[-1], room, placeholder=" ...")] for row in rows]
     return header, rows
 
 
@@ -221,7 +226,8 @@ def status(
         if found.unknown:
             rows.append(("database", f"not known: {found.unknown}"))
         rows.append(("health", "; ".join(problems) or "as it should be"))
-        print("\n".join(f"{what:{_WIDE}} {shown}" for what, shown in rows), flush=True)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(line for row in rows for line in row_lines(*row, width)), flush=True)
 
     watched(show, watch)
     if ill:
@@ -267,6 +273,21 @@ def psql_command(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def row_lines(what: str, shown: str, width: int | None) -> list[str]:
+    """A row of a status, broken between words on a terminal; what is to be copied stays in one piece."""
+    first = f"{what:{_WIDE}} "
+    if width is None or what == "psql":
+        return [f"{first}{shown}"]
+    return textwrap.wrap(
+        shown,
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
     yield "environment", f"{one.name} in {one.region}, generation {one.generation}, {one.state}"
     yield "resource group", one.resource_group
@@ -289,9 +310,9 @@ def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
 def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple[str, str]]:
     yield "database", f"{one.namespace}/{one.cluster}, {one.phase or 'no phase yet'}"
     yield "instances", f"{one.ready} of {one.instances} ready, primary {one.primary or 'none'}, {one.image}"
-    yield "inside", f"{one.host}:5432, to read only {one.read_only_host}:5432"
+    yield "in the cluster", f"{one.host}:5432; read-only: {one.read_only_host}:5432"
     if one.public_host:
-        yield "outside", f"{one.public_host}, port 5432, to read only 5433"
+        yield "from outside", f"{one.public_host}, port 5432; read-only: port 5433"
     yield "databases", f"{', '.join(one.databases)}, role {one.owner}"
     yield "password", f"Secret {one.namespace}/{one.password_secret}"
     ends = f"{one.certificate_ends:%Y-%m-%d}" if one.certificate_ends else "at a time that isn't known"
@@ -305,11 +326,11 @@ def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple
     else:
         yield "backups", one.backups or "nowhere that is known"
         yield "last backup", one.last_backup or "none that is known"
-        yield "back to", one.recoverable_since or "nothing that is known"
+        yield "restorable since", one.recoverable_since or "nothing that is known"
         said = {"True": "works", "False": f"fails ({one.archiving_problem})"}
         yield "WAL archive", said.get(one.archiving, "not known")
     for fact in one.not_proven:
-        yield "not shown", fact
+        yield "not proven", fact
 
 
 @app.command()

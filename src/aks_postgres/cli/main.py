@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.models import CommandInfo, TyperInfo
 
 from aks_postgres.cli import (
     demo,
@@ -37,11 +39,16 @@ app = typer.Typer(
 )
 for part in (environment, removal, listing, doctor, recordings, spec_text):
     app.registered_commands += part.app.registered_commands
-app.add_typer(deployments.app, name="deployments")
-app.add_typer(sandbox.app, name="sandbox")
-app.add_typer(demo.app, name="demo")
+for group in (demo, deployments, sandbox):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
-
+# As help shows them, in the order in which a person comes to them.
+_PANELS = {
+    "Begin": ("demo", "init", "fields", "doctor"),
+    "Make, change and delete": ("plan", "provision", "rebuild", "tear-down", "fleet"),
+    "Look and connect": ("list", "status", "outputs", "kubeconfig", "psql"),
+    "Prefect, the sandbox and more": ("deployments", "sandbox", "compare-recording", "version"),
+}
 _MEANS = {"--json=all": ("--json", "--all")}
 
 
@@ -74,6 +81,28 @@ def _options(
 ) -> None:
     if record is not None:
         os.environ["AKS_POSTGRES_RECORD"] = str(record.absolute())
+
+
+def _arrange_help(typer_app: typer.Typer) -> None:
+    """Put commands into panels, and let a paragraph break where the terminal ends, not where its source does."""
+    panels = {name: panel for panel, names in _PANELS.items() for name in names}
+    order = list(panels)
+    for command in typer_app.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    if typer_app is app:
+        found: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
+        for one in found:
+            one.rich_help_panel = panels[_name_of(one)]
+        app.registered_commands.sort(key=lambda command: order.index(_name_of(command)))
+
+
+def _name_of(one: CommandInfo | TyperInfo) -> str:
+    return one.name or getattr(one.callback, "__name__", "").replace("_", "-")
+
+
+for one in (app, demo.app, deployments.app, sandbox.app, sandbox.faults_app):
+    _arrange_help(one)
 
 
 def main() -> None:

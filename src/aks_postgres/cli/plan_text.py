@@ -49,6 +49,16 @@ def print_plan(
             console.print(Text(part), soft_wrap=True)
 
 
+def print_text(lines: list[str], *, to_error: bool) -> None:
+    """Print lines, broken between words on a terminal."""
+    console = Console(stderr=to_error, highlight=False)
+    for line in lines:
+        bare = line.lstrip()
+        indent = line[: len(line) - len(bare)]
+        for part in _parts(with_commands(shown(bare)), indent, f"{indent}  ", console) or [""]:
+            console.print(Text(part), soft_wrap=True)
+
+
 def print_lines(lines: list[Line], console: Console) -> None:
     """Print a plan."""
     for line in lines:

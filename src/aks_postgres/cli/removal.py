@@ -23,13 +23,17 @@ from aks_postgres.cli.spec_options import environment_command
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
-    from aks_postgres.reports.rebuild import Rebuilt, Strategy
+    from aks_postgres.reports.rebuild import RebuildPlan, Rebuilt, Strategy
     from aks_postgres.reports.receipt import Receipt
     from aks_postgres.spec.environment import EnvironmentSpec
 
 app = typer.Typer()
 Confirm = Annotated[
-    str, typer.Option(metavar="NAME-REGION", help="Name and region, typed, such as cnpg-canadacentral.")
+    str | None,
+    typer.Option(
+        metavar="NAME-REGION",
+        help="Name and region, typed, such as cnpg-canadacentral; needed for all but --plan.",
+    ),
 ]
 DiscardData = Annotated[
     str | None,
@@ -54,16 +58,20 @@ def _refuse_wrong_words(
         raise CommandFailed(refusal(what, spec, problems), ExitCode.BAD_INPUT)
 
 
+def _typed(what: str, spec: EnvironmentSpec, confirm: str | None) -> str:
+    if confirm is None:
+        raise CommandFailed(
+            f"{what} needs --confirm {spec.name}-{spec.region}, typed; --plan shows what would go. Nothing was "
+            "deleted.",
+            ExitCode.BAD_INPUT,
+        )
+    return confirm
+
+
 @environment_command(app)
 def tear_down(
     spec: EnvironmentSpec,
-    confirm: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME-REGION",
-            help="Name and region, typed, such as cnpg-canadacentral; needed for all but --plan.",
-        ),
-    ] = None,
+    confirm: Confirm = None,
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Show what would go, what stays and what stands against it.")
     ] = False,
@@ -92,12 +100,7 @@ def tear_down(
     if only_plan:
         _show_tear_down(spec, delete_backups, discard_data, backup_age_min, as_json=as_json)
         return
-    if confirm is None:
-        raise CommandFailed(
-            f"tear-down needs --confirm {spec.name}-{spec.region}, typed; --plan shows what would go. Nothing was "
-            "deleted.",
-            ExitCode.BAD_INPUT,
-        )
+    confirm = _typed("tear-down", spec, confirm)
     _refuse_wrong_words("tear-down", spec, confirm, delete_backups, discard_data)
     words = {
         "confirm": confirm,
@@ -160,7 +163,10 @@ async def _run_tear_down(
 @environment_command(app)
 def rebuild(
     spec: EnvironmentSpec,
-    confirm: Confirm,
+    confirm: Confirm = None,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Show what is deleted, what is made and which addresses change.")
+    ] = False,
     strategy: Annotated[
         Literal["blue_green", "replace"],
         typer.Option(help="The new generation beside the old one until it is verified, or in its place."),
@@ -195,8 +201,12 @@ def rebuild(
 
     Refuses before the first write. Interrupted or failed, run it again: it goes on where it stopped.
 
-    Example: aks-postgres rebuild --name cnpg --region canadacentral --confirm cnpg-canadacentral
+    Example: aks-postgres rebuild --name cnpg --region canadacentral --plan
     """
+    if only_plan:
+        _show_rebuild(spec, strategy, discard_data, backup_age_min, as_json=as_json)
+        return
+    confirm = _typed("rebuild", spec, confirm)
     _refuse_wrong_words("rebuild", spec, confirm, None, discard_data)
     approved = None
     if not yes and not approval:
@@ -222,7 +232,7 @@ def rebuild(
     elif not quiet:
         from aks_postgres.runs.rebuild_text import rebuilt_text
 
-        print_markdown(rebuilt_text(rebuilt))
+        print_markdown(rebuilt_text(spec, rebuilt))
 
 
 def _approved_rebuild(
@@ -232,25 +242,62 @@ def _approved_rebuild(
     from aks_postgres.cli.approval import ask, require_person
 
     require_person("rebuild")
-    from aks_postgres.runs.prefect_server import prepare_prefect
-
-    prepare_prefect()
-    from aks_postgres.cli.plan_text import print_plan
-    from aks_postgres.flows.rebuild import make_rebuild_plan
-    from aks_postgres.reports.cost import cost_text
-    from aks_postgres.runs.rebuild_text import addresses_text
-
-    plan = asyncio.run(make_rebuild_plan(spec, strategy, confirm, discard_data, backup_age_min))
-    if plan.view:
-        print_plan(plan.view, to_error=True)
-    said = [cost_text(plan.cost, doubled=bool(plan.old) and not plan.first)] if not plan.refusals else []
-    said += ["", "Addresses that change", *(f"  {line}" for line in addresses_text(plan)), ""]
-    said.append(f"{plan.headline}. Backups stay. Plan {plan.digest}.")
-    print("\n".join(said), file=sys.stderr)
+    plan = _plan_of_rebuild(spec, strategy, confirm, discard_data, backup_age_min)
+    _print_rebuild(plan, to_error=True)
     if plan.refusals:
         raise CommandFailed(f"rebuild of {plan.environment} can't be done; nothing was written.")
     ask("Do this?")
     return plan.digest
+
+
+def _show_rebuild(
+    spec: EnvironmentSpec,
+    strategy: Strategy,
+    discard_data: str | None,
+    backup_age_min: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what a rebuild would do.
+
+    Raises:
+        Exit: 5, as a rebuild always changes something; 1 if something stands against it.
+    """
+    from aks_postgres.spec.names import environment_key
+
+    plan = _plan_of_rebuild(spec, strategy, environment_key(spec), discard_data, backup_age_min)
+    if as_json:
+        print(plan.model_dump_json(indent=2))
+    else:
+        _print_rebuild(plan, to_error=False)
+    raise typer.Exit(ExitCode.FAILED if plan.refusals else ExitCode.CHANGES)
+
+
+def _plan_of_rebuild(
+    spec: EnvironmentSpec, strategy: Strategy, confirm: str, discard_data: str | None, backup_age_min: int
+) -> RebuildPlan:
+    from aks_postgres.runs.prefect_server import prepare_prefect
+
+    prepare_prefect()
+    from aks_postgres.flows.rebuild import make_rebuild_plan
+
+    return asyncio.run(make_rebuild_plan(spec, strategy, confirm, discard_data, backup_age_min))
+
+
+def _print_rebuild(plan: RebuildPlan, *, to_error: bool) -> None:
+    from aks_postgres.cli.plan_text import print_plan, print_text
+    from aks_postgres.runs.rebuild_text import addresses_text
+
+    if plan.view:
+        print_plan(plan.view, to_error=to_error)
+    said = ["", "Addresses that change", *(f"  {line}" for line in addresses_text(plan)), ""]
+    if plan.old and not plan.first and not plan.refusals:
+        cost = plan.cost.doubled()
+        said.append(
+            f"While both generations run: at least {cost.low_usd:.2f} to {cost.high_usd:.2f} USD a day."
+        )
+    said.append(f"{plan.headline}. Backups stay. Plan {plan.digest}.")
+    print_text(said, to_error=to_error)
 
 
 async def _run_rebuild(

@@ -26,6 +26,7 @@ RW_SERVICE, RO_SERVICE = "cnpg-cluster-load-balancer-rw", "cnpg-cluster-load-bal
 RW_PORT, RO_PORT = 5432, 5433
 LINEAGE = "aks-postgres/lineage"  # the label that says whose a Cluster is
 POD_MONITOR = "cnpg-cluster-metrics-managed-prometheus"
+CERT_MANAGER_MONITOR = "cert-manager-metrics-managed-prometheus"
 
 _WORKLOAD_IDENTITY = {"azure.workload.identity/use": "true"}
 _SERVICE = "service.beta.kubernetes.io"
@@ -389,21 +390,28 @@ def _by_plugin(target: Target) -> Json:
     }
 
 
-def pod_monitor(spec: EnvironmentSpec, target: Target) -> Json:
-    """Has managed Prometheus read the instances' metrics; `podRole` leaves poolers and backup jobs out."""
+def pod_monitors(spec: EnvironmentSpec, target: Target) -> list[Json]:
+    """Have managed Prometheus read the metrics of the instances, and of cert-manager where the plugin needs it.
+
+    `podRole` leaves poolers and backup jobs out. cert-manager may be somebody else's, in any namespace; the labels and
+    the port's name are those of its release (v1.19.4, deploy/charts/cert-manager/templates/deployment.yaml).
+    """
+    instances = {"cnpg.io/cluster": target.names.postgres_cluster, "cnpg.io/podRole": "instance"}
+    found = [_pod_monitor(spec, POD_MONITOR, instances, "metrics")]
+    if required(spec).backup.engine == "plugin":
+        controller = {"app.kubernetes.io/name": "cert-manager", "app.kubernetes.io/component": "controller"}
+        monitor = _pod_monitor(spec, CERT_MANAGER_MONITOR, controller, "http-metrics")
+        monitor["spec"]["namespaceSelector"] = {"any": True}
+        found.append(monitor)
+    return found
+
+
+def _pod_monitor(spec: EnvironmentSpec, name: str, labels: dict[str, str], port: str) -> Json:
     return {
         "apiVersion": "azmonitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": _named(spec, POD_MONITOR),
-        "spec": {
-            "selector": {
-                "matchLabels": {
-                    "cnpg.io/cluster": target.names.postgres_cluster,
-                    "cnpg.io/podRole": "instance",
-                }
-            },
-            "podMetricsEndpoints": [{"port": "metrics"}],
-        },
+        "metadata": _named(spec, name),
+        "spec": {"selector": {"matchLabels": labels}, "podMetricsEndpoints": [{"port": port}]},
     }
 
 

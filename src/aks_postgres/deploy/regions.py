@@ -165,6 +165,9 @@ def _problems(region: Region, earlier: list[Region]) -> Iterator[SpecProblem]:
     if rebuild.active and rebuild.confirm is None:
         allowed = f"a rebuild runs on a schedule only with confirm: {key}"
         yield SpecProblem(field="rebuild.active", given="true", allowed=allowed)
+    if rebuild.is_on and region.spec.database is not None:
+        allowed = "leave it out: a rebuild carries no data of a database yet, so each run would be refused"
+        yield SpecProblem(field="rebuild.confirm", given=shown(rebuild.confirm), allowed=allowed)
     if "{{" in json.dumps(region.model_dump(mode="json")):
         # `prefect deploy` would put blocks, variables and environment variables there, secrets among them.
         yield SpecProblem(

@@ -140,7 +140,7 @@ def _differing(live: DeploymentResponse, wanted: dict[str, Any]) -> list[str]:
         f"{part} {was} -> {now}" if part in shown else part
         for part, (was, now) in pairs.items()
         if was != now
-    ] + [f"schedule {slug} is off there" for slug in switched_off(wanted, live)]
+    ] + [f"schedule {slug} is off on the server" for slug in switched_off(wanted, live)]
 
 
 async def set_forms(client: PrefectClient, wanted: dict[str, dict[str, Any]]) -> None:

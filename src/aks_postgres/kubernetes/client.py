@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -154,10 +155,22 @@ class KubernetesApi:
         if rest.pool_manager is None:
             await self.request("GET", "/version")  # makes it
         session: Any = rest.pool_manager
-        async with session.ws_connect(
-            url, protocols=(protocol,), headers=headers, proxy=rest.proxy, timeout=_WEBSOCKET_TIMEOUT
-        ) as socket:
+        connect = partial(
+            session.ws_connect, url, protocols=(protocol,), proxy=rest.proxy, timeout=_WEBSOCKET_TIMEOUT
+        )
+        try:
+            socket = await connect(headers=headers)
+        except aiohttp.WSServerHandshakeError as refused:
+            if refused.status != 401 or not self._by_entra:
+                raise
+            # The token's life is over: once more with a new one.
+            await self.azure.credential.renew()
+            await self._sign_in(headers)
+            socket = await connect(headers=headers)
+        try:
             yield socket
+        finally:
+            await socket.close()
 
     async def get(self, path: str, **query: str) -> Json | None:
         """Read an object, with retries; None when it isn't there."""

@@ -21,6 +21,11 @@ _DATA, _ERRORS = 0, 1
 _PIECE_BYTES = 64 * 1024
 # What a channel begins with: the port, two bytes.
 _PREFACE_BYTES = 2
+_WAYS_OUT = {
+    401: "The API server doesn't know who asks, nor with a new token. Sign in again; then run again.",
+    403: "Who asks may not create pods/portforward in that namespace. Have a role given to it; then run again.",
+    404: "The pod is gone, as after a failover. Run again: the new primary is looked up.",
+}
 
 
 @asynccontextmanager
@@ -57,9 +62,11 @@ async def forwarded(api: KubernetesApi, namespace: str, pod: str, port: int) -> 
         async with api.websocket(path, _PROTOCOL, ports=str(port)):
             pass
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        status = error.status if isinstance(error, aiohttp.WSServerHandshakeError) else None
+        said = f"status {status}" if status else clean(f"{type(error).__name__} {error}")
         raise AzureUnavailable(
-            f"{api.label}: port {port} of pod {namespace}/{pod} can't be reached: {clean(str(error))}. See that the "
-            "pod runs and the caller may create pods/portforward; then run again."
+            f"{api.label}: port {port} of pod {namespace}/{pod} can't be reached: {said}. "
+            + _WAYS_OUT.get(status or 0, "See that the pod runs; then run again.")
         ) from None
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with server:

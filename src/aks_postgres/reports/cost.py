@@ -139,7 +139,7 @@ def _volumes(spec: EnvironmentSpec) -> Iterator[CostLine]:
         if size:
             yield CostLine(
                 what=f"{spec.database.instances} {name} of {size} GiB ({storage.storage_class})",
-                assumes=f"no price was read in {spec.region}",
+                assumes=f"none was read in {spec.region}",
             )
 
 
@@ -177,7 +177,7 @@ def _pool(region: str, pool: NodePoolSpec) -> Iterator[CostLine]:
     index = sizes.get(pool.vm_size.casefold())
     row = nodes["usd_per_hour"].get(region)
     if index is None or row is None:
-        yield CostLine(what=what, assumes="no price was read for this size in this region")
+        yield CostLine(what=what, assumes="none was read for this size in this region")
     else:
         usd = row[index] * _HOURS_PER_DAY
         yield CostLine(
@@ -210,7 +210,7 @@ def _line(
         if reading["region"] in (region, _EVERYWHERE) and meter in reading["usd"]
     ]
     if not readings:
-        missing = f"no price was read in {region}"
+        missing = f"none was read in {region}"
         return line.model_copy(update={"assumes": f"{assumes}; {missing}" if assumes else missing})
     # The region's own before the one for everywhere, and the newest of them.
     reading = max(readings, key=lambda one: (one["region"] == region, one["read"]))

@@ -75,8 +75,8 @@ class BackupBlobs:
             # A policy that keeps every blob keeps this one as well; it is empty, and in nobody's way.
             journal().note(f"{self._label}: the probe {name} stays: {fault}")
         return [
-            f"{credential.subject} is taken by Microsoft Entra ID",
-            f"and writes and deletes blobs in {self._container.url}",
+            f"Microsoft Entra ID takes the token of {credential.subject}",
+            f"with it, blobs are written and deleted in {self._container.url}",
         ]
 
     async def refuse_used(self, lineage: str) -> None:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.diff import Decision, decide
 from aks_postgres.arm.kind import Kind, scope_and_name
-from aks_postgres.arm.reconcile import ensure, settled
-from aks_postgres.arm.resource import look_at, unsettled
+from aks_postgres.arm.reconcile import ensure
+from aks_postgres.arm.resource import look_at, settled, unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CheckedTarget, ResourceOutputs

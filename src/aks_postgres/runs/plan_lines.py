@@ -60,7 +60,7 @@ def _nothing(view: PlanView) -> str:
     how = ""
     if view.how:
         deeds = ", ".join(f"{deed.field}{_short(deed.value)}" for deed in view.how)
-        how = f"; nothing that is there is changed by {deeds}"
+        how = f"; {deeds}: no change of what is there"
     return f"{view.headline}{how}"
 
 

@@ -11,14 +11,20 @@ from aks_postgres.reports.journal import Event, without_plans
 from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs, FieldChange
 from aks_postgres.reports.step_titles import title_of_noun
 from aks_postgres.runs.plan_lines import value_text
+from aks_postgres.spec.environment import EnvironmentSpec
 
 
 def summary(
-    outputs: EnvironmentOutputs, events: Iterable[Event], critical_path: str, picture: str = ""
+    spec: EnvironmentSpec,
+    outputs: EnvironmentOutputs,
+    events: Iterable[Event],
+    critical_path: str,
+    picture: str = "",
 ) -> str:
     """The summary as Markdown.
 
     Args:
+        spec: the environment.
         outputs: what the run returns.
         events: what it went through.
         critical_path: the steps that its length is made of, as Markdown.
@@ -27,16 +33,16 @@ def summary(
     events = list(events)
     return "\n\n".join(
         [
-            f"# {outputs.spec.name} in {outputs.spec.region}",
-            _headline(outputs),
+            f"# {spec.name} in {spec.region}",
             links_of(outputs),
+            _headline(outputs),
             *(f"**Warning:** {in_markdown(warning)}" for warning in outputs.place.warnings),
             "## What this run changed",
             changes_of(outputs),
             "## What exists",
             _resources(outputs),
             "## How to connect",
-            _connect(outputs),
+            _connect(spec, outputs),
             *_database(outputs),
             "## What the time went into",
             *([picture] if picture else []),
@@ -137,8 +143,8 @@ def _resources(outputs: EnvironmentOutputs) -> str:
     return _table(("What", "Name", "This run"), rows)
 
 
-def _connect(outputs: EnvironmentOutputs) -> str:
-    which = ("--name", outputs.spec.name, "--region", outputs.spec.region)
+def _connect(spec: EnvironmentSpec, outputs: EnvironmentOutputs) -> str:
+    which = ("--name", spec.name, "--region", spec.region)
     return "\n".join(
         [
             f"- Grafana: <{_address(outputs.grafana.endpoint)}>",
@@ -166,7 +172,7 @@ def database_lines(found: DatabaseOutputs) -> str:
     secret = f"kubectl -n {found.namespace} get secret"
     backups = f"`{in_code(found.backups)}`" if found.backups else "none"
     if found.recoverable_since:
-        backups += f"; it can be gone back to any moment since {in_markdown(found.recoverable_since)}"
+        backups += f"; you can restore any moment since {in_markdown(found.recoverable_since)}"
     return "\n".join(
         [
             f"- Postgres cluster `{in_code(f'{found.namespace}/{found.cluster}')}`, {found.instances} instances, "
@@ -177,8 +183,9 @@ def database_lines(found: DatabaseOutputs) -> str:
             "- TLS: `sslmode=verify-full`; the authority's certificate: "
             f"`{in_code(f'{secret} {found.ca_secret}')} -o jsonpath='{{.data.ca\\.crt}}'`",
             f"- Backups: {backups}",
-            *(f"- Shown: {in_markdown(fact)}" for fact in found.proven),
-            *(f"- Not shown: {in_markdown(fact)}" for fact in found.not_proven),
+            *([f"- Dashboard: <{_address(found.dashboard)}>"] if found.dashboard else []),
+            *(f"- Proven: {in_markdown(fact)}" for fact in found.proven),
+            *(f"- Not proven: {in_markdown(fact)}" for fact in found.not_proven),
         ]
     )
 

@@ -20,7 +20,8 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 
 # Pixels.
-_WIDTH, _LABELS, _ROW, _TOP = 900, 230, 20, 48
+# An artifact has 600 px of a page 1,300 px wide: a wider picture would be shrunk, and its words with it.
+_WIDTH, _LABELS, _ROW, _TOP = 640, 230, 20, 48
 _COLOURS = {
     "step": "#c9d3df",
     "azure": "#2f6fb3",
@@ -202,7 +203,7 @@ def timeline_svg(found: Sequence[Bar], title: str) -> str:
         ("step", "reading, waiting"),
     )
     for index, (colour, words) in enumerate(key):
-        left = _LABELS + index * 190
+        left = 8 + index * 205
         parts.append(f'<rect x="{left}" y="22" width="14" height="10" fill="{_COLOURS[colour]}"/>')
         parts.append(f'<text x="{left + 19}" y="31">{words}</text>')
     for at_s in _ticks(length_s):

@@ -586,7 +586,7 @@ class WriteLock:
                 continue
             how = await self._take_free_lease(home)
             if how == "refused":
-                self._lose("another run")
+                self._lose("another run", slept=False)
                 self._end_inside()
                 break
             if how == "done":
@@ -662,7 +662,7 @@ class WriteLock:
                 if held.has_lease:
                     body = {"action": "Renew", "leaseId": self.guid}
                     if await _lease_once(self._azure, held.home, body) != "done":
-                        self._lose("another run")
+                        self._lose("another run", slept=slept)
                         return
         sent, has_slept_over = Elapsed(), False
         for held in list(self._held):
@@ -676,11 +676,11 @@ class WriteLock:
             is_ours = beat is not None and beat.guid == self.guid
             if slept and held.has_beaten and not held.has_lease and not is_ours:
                 # No lease tells whether another run came and went; our own heartbeat, which it takes away, does.
-                self._lose(beat.writer if beat is not None else "another run")
+                self._lose(beat.writer if beat is not None else "another run", slept=True)
                 return
             is_anothers = beat is not None and beat.guid != self.guid and (beat.guid or beat.until > now)
             if beat is not None and is_anothers and text != self._left_behind.get(held.home.group):
-                self._lose(beat.writer)
+                self._lose(beat.writer, slept=slept or held.has_lease)
                 return
             try:
                 await _tag(self._azure, held.home, "Merge", self._text(now))
@@ -704,11 +704,15 @@ class WriteLock:
         until = now + timedelta(seconds=clock.lock_azure_s(LIVES_S))
         return f"{self.guid} {until.isoformat(timespec='seconds')} {self._writer}"
 
-    def _lose(self, winner: str) -> None:
+    def _lose(self, winner: str, *, slept: bool) -> None:
+        how = (
+            f"this run slept, or couldn't reach Azure, for longer than its lock lasts, and {winner} has taken the "
+            "environment over"
+            if slept
+            else f"{winner} began at the same time, before there was anything to lock, and has the lock now"
+        )
         self._lost = EnvironmentBusy(
-            f"{self._environment}: this run slept, or couldn't reach Azure, for longer than its lock lasts, and "
-            f"{winner} has taken the environment over. This run has stopped and writes nothing more; what "
-            "Azure has begun goes on.",
+            f"{self._environment}: {how}. This run has stopped and writes nothing more; what Azure has begun goes on.",
             way_out="Look at that run; when it has ended, run again.",
         )
 

@@ -37,6 +37,9 @@ CERT_MANAGER_MANIFEST_SHA256 = "abad40873bd9c63105bf1fc7c41354fe8ad716f01657762b
 # postgresql.synchronous.failoverQuorum came with 1.28 (https://cloudnative-pg.io/docs/1.28/release_notes/v1.28); what
 # comes after 1.30 nobody has read here.
 _OLDEST_OPERATOR, _NEWEST_OPERATOR = (1, 28), (1, 30)
+# The first patch of each that gives PostgreSQL a role's verifier and not its password (CVE-2026-55765,
+# https://cloudnative-pg.io/documentation/1.30/release_notes/v1.29): pg_stat_statements, which is on, keeps it.
+_HIDES_PASSWORDS: dict[tuple[int, ...], int] = {(1, 28): 4, (1, 29): 2}
 
 # What CloudNativePG sets itself and refuses to be given (v1.30.0, pkg/postgres/configuration.go).
 _OPERATORS_OWN = frozenset(
@@ -623,6 +626,12 @@ def operator_problem(version: str) -> str | None:
         return (
             f"operator.version {version} is too new: the database's objects were held against definitions up to 1.30. "
             "Set operator.version to 1.30, or use a newer aks-postgres"
+        )
+    patch, first = int(version.split(".")[2]), _HIDES_PASSWORDS.get(found, 0)
+    if patch < first:
+        return (
+            f"operator.version {version} gives PostgreSQL roles' passwords in clear text, and pg_stat_statements shows "
+            f"them (CVE-2026-55765). Set operator.version to {version.rpartition('.')[0]}.{first} or newer"
         )
     return None
 

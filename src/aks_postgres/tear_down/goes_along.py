@@ -10,12 +10,12 @@ from datetime import datetime
 from functools import partial
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.deletion import settled
+from aks_postgres.arm.deletion import settled_but_for_deletion
 from aks_postgres.arm.diff import state_of
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.resource import is_being_deleted
 from aks_postgres.arm.responses import ArmFault, Json
-from aks_postgres.arm.retry import all_ended, read
+from aks_postgres.arm.retry import all_ended, read, with_retries
 from aks_postgres.errors import Finding, PermanentError, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import Target
@@ -68,7 +68,8 @@ async def what_goes_along(
     clusters = azure.container_service.managed_clusters
     live = await read(f"AKS cluster {names.cluster}", clusters.get, names.resource_group, names.cluster)
     if live is not None and state_of(live).casefold() == "creating":
-        live = await settled(gone_cluster(azure, target))  # it has no API server yet
+        cluster = gone_cluster(azure, target)  # it has no API server yet
+        live = await with_retries(cluster.label, partial(settled_but_for_deletion, cluster))
     node_group = names.node_resource_group
     # Of a cluster that Azure is deleting, everything goes whatever is said here.
     if node_group.casefold() in going or (live is not None and is_being_deleted(live)):

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from azure_sandbox.kubernetes.controllers.postgres.passwords import verifier
 from azure_sandbox.kubernetes_client import Cluster
 
 from .conftest import CLUSTERS, healthy, until
@@ -285,7 +286,7 @@ async def test_a_frozen_primary_is_given_up(pg: Cluster) -> None:
 async def test_databases_roles_and_passwords_follow_their_objects(pg: Cluster) -> None:
     primary = server(pg, (await healthy(pg, "pg"))["status"]["currentPrimary"])
     group = "/apis/postgresql.cnpg.io/v1/namespaces/db"
-    secret = {"metadata": {"name": "reader"}, "stringData": {"username": "reader", "password": "first"}}
+    secret = {"metadata": {"name": "reader"}, "stringData": {"username": "reader", "password": "secret-1"}}
     await pg.done("POST", "/api/v1/namespaces/db/secrets", secret)
     role = {"cluster": {"name": "pg"}, "name": "reader", "login": True, "passwordSecret": {"name": "reader"}}
     api = {"apiVersion": "postgresql.cnpg.io/v1"}
@@ -303,6 +304,18 @@ async def test_databases_roles_and_passwords_follow_their_objects(pg: Cluster) -
     await pg.done(
         "POST", f"{group}/databases", {**api, "kind": "Database", "metadata": {"name": "d"}, "spec": made}
     )
+    hashed_already = "SCRAM-SHA-256$4096:c2FsdA==$" + "A" * 43 + "=:" + "A" * 43 + "="
+    await pg.done(
+        "POST",
+        "/api/v1/namespaces/db/secrets",
+        {"metadata": {"name": "kept"}, "stringData": {"username": "kept", "password": hashed_already}},
+    )
+    kept = {"cluster": {"name": "pg"}, "name": "kept", "passwordSecret": {"name": "kept"}}
+    await pg.done(
+        "POST",
+        f"{group}/databaseroles",
+        {**api, "kind": "DatabaseRole", "metadata": {"name": "k"}, "spec": kept},
+    )
     wrong = {"cluster": {"name": "pg"}, "name": "bills", "owner": "nobody-there"}
     await pg.done(
         "POST", f"{group}/databases", {**api, "kind": "Database", "metadata": {"name": "w"}, "spec": wrong}
@@ -311,9 +324,9 @@ async def test_databases_roles_and_passwords_follow_their_objects(pg: Cluster) -
     async def applied() -> bool:
         found = [
             await pg.done("GET", f"{group}/{obj}")
-            for obj in ("databaseroles/r", "databases/d", "databases/w")
+            for obj in ("databaseroles/r", "databaseroles/k", "databases/d", "databases/w")
         ]
-        return [(obj.get("status") or {}).get("applied") for obj in found] == [True, True, False]
+        return [(obj.get("status") or {}).get("applied") for obj in found] == [True, True, True, False]
 
     await until(applied)
     assert (
@@ -325,12 +338,42 @@ async def test_databases_roles_and_passwords_follow_their_objects(pg: Cluster) -
     assert await primary.sql("select count(*) from pg_extension where extname = 'pg_trgm'", "orders") == "1"
     hashed = "select rolpassword from pg_authid where rolname = 'app'"
     before = await primary.sql(hashed)
-    await patched(pg, "/api/v1/namespaces/db/secrets/pg-app", {"stringData": {"password": "another"}})
+    await patched(pg, "/api/v1/namespaces/db/secrets/pg-app", {"stringData": {"password": "secret-2"}})
 
     async def changed() -> bool:
         return bool(await primary.sql(hashed) != before)
 
     await until(changed)
+    assert await primary.sql("select rolpassword from pg_authid where rolname = 'kept'") == hashed_already
+    # PostgreSQL takes it for the password, and has heard neither it nor, in its log, what it keeps.
+    for user, password in (("app", "secret-2"), ("reader", "secret-1")):
+        done = await primary.program(
+            "psql",
+            "-XAtqc",
+            "select 1",
+            f"host={primary.address} user={user} password={password} dbname=appdb",
+        )
+        assert (done.code, done.out.strip()) == (0, "1"), done.last_words
+    log = primary.log.read_text()
+    assert 'create database \\"orders\\"' in log  # log_statement is ddl
+    assert "secret-" not in log
+    assert "SCRAM-SHA-256$" not in log
+    asked = await primary.sql("select string_agg(query, ' ') from pg_stat_statements", "appdb")
+    assert "SCRAM-SHA-256$" in asked
+    assert "secret-" not in asked
+
+
+@pytest.mark.parametrize("password", ["pencil", "pass wörd\u00ad", "Ⅸ\u00a0I"])
+async def test_a_verifier_is_the_one_that_postgres_would_make(pg: Cluster, password: str) -> None:
+    """By PostgreSQL's own, of the same salt."""
+    primary = server(pg, (await healthy(pg, "pg"))["status"]["currentPrimary"])
+    made = await primary.sql(
+        f"begin; create role hashed; alter role hashed password '{password}'; "
+        "select rolpassword from pg_authid where rolname = 'hashed'; rollback;"
+    )
+    salt = base64.b64decode(made.partition(":")[2].partition("$")[0])
+    assert verifier(password, salt) == made
+    assert verifier(made) == made
 
 
 async def test_volumes_are_bound_to_the_zone_of_their_first_node(pg: Cluster) -> None:

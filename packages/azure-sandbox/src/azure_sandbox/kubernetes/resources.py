@@ -63,8 +63,8 @@ class ResourceType:
 _BUILT_IN = """
 v1
   Namespace                      namespaces                      C ns       status,finalize                 -
-  Node                           nodes                           C no       status                          -
-  Pod                            pods                  N po  binding,eviction,exec,log,portforward,status g
+  Node                           nodes                           C no       proxy,status                    -
+  Pod                            pods                  N po  binding,eviction,exec,log,portforward,proxy,status g
   Service                        services                        N svc      status                          -
   Endpoints                      endpoints                       N ep       -                               -
   ConfigMap                      configmaps                      N cm       -                               -

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.controllers.postgres import words
-from azure_sandbox.kubernetes.controllers.postgres.servers import literal, quoted, secret_value
+from azure_sandbox.kubernetes.controllers.postgres.passwords import literal, quoted, unlogged, verifier
+from azure_sandbox.kubernetes.controllers.postgres.servers import secret_value
 from azure_sandbox.postgres.instance import PostgresError
 
 if TYPE_CHECKING:
@@ -76,17 +77,20 @@ class Databases:
         options = [word if spec.get(field) else f"no{word}" for field, word in FLAGS.items()]
         options.append("inherit" if spec.get("inherit", True) else "noinherit")
         options.append(f"connection limit {int(spec.get('connectionLimit', -1))}")
+        password = None
         if (spec.get("passwordSecret") or {}).get("name"):
             password = self._password_of(spec)
             if password is None:
                 raise PostgresError(f"secret {spec['passwordSecret']['name']} not found")
-            options.append(f"password {literal(password)}")
+            options.append(f"password {literal(verifier(password))}")
         elif spec.get("disablePassword"):
             options.append("password null")
         if spec.get("validUntil"):
             options.append(f"valid until {literal(str(spec['validUntil']))}")
         known = await server.sql(f"select 1 from pg_roles where rolname = {literal(name)}")
         text = f"{'alter' if known else 'create'} role {quoted(name)} with {' '.join(options)};\n"
+        if password is not None:
+            text = unlogged(text)
         text += "".join(f"grant {quoted(group)} to {quoted(name)};\n" for group in spec.get("inRoles") or [])
         await server.sql(text)
 

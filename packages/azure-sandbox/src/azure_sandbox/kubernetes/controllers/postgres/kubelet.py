@@ -11,13 +11,16 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.conditions import condition
 from azure_sandbox.kubernetes.controllers.life import KUBELET, Controller
 from azure_sandbox.kubernetes.controllers.pods import waiting_containers
 from azure_sandbox.postgres.instance import Instance
 from azure_sandbox.postgres.programs import end, kill
+
+if TYPE_CHECKING:
+    from azure_sandbox.kubernetes.controllers.postgres.exporter import Exporter
 
 Json = dict[str, Any]
 
@@ -51,6 +54,7 @@ class Served:
     ended: Json | None = None
     problem: str = ""
     asking: asyncio.Task[None] | None = field(default=None, repr=False)
+    exporter: Exporter | None = field(default=None, repr=False)
 
 
 class Kubelet:
@@ -196,6 +200,8 @@ class Kubelet:
         """End everything at once."""
         await end(served.asking for served in self.instances.values() if served.asking is not None)
         for served in self.instances.values():
+            if served.exporter is not None:
+                served.exporter.close()
             if served.server.process is not None:
                 kill(served.server.process, signal.SIGCONT)
         # Not SIGKILL: an immediate shutdown gives shared memory back.

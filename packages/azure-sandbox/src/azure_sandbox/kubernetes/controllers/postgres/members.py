@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.controllers.postgres import bodies, configuration, installed, words
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
-from azure_sandbox.kubernetes.controllers.postgres.servers import literal, secret_value
+from azure_sandbox.kubernetes.controllers.postgres.passwords import literal
+from azure_sandbox.kubernetes.controllers.postgres.servers import secret_value
 from azure_sandbox.postgres.instance import Instance, PostgresError
 from azure_sandbox.postgres.programs import end
 
@@ -67,10 +68,7 @@ class Members:
         password = secret_value(self._work.store, self._work.namespace, secret, "password")
         if password is None and (wanted.get("secret") or {}).get("name"):
             raise PostgresError(f"secret {secret} not found")
-        superuser = secret_value(
-            self._work.store, self._work.namespace, f"{self._work.name}-superuser", "password"
-        )
-        await self._work.servers.initialize(server, cluster["spec"], password, superuser)
+        await self._work.servers.initialize(server, cluster["spec"])
 
     async def _discard(self, server: Instance) -> None:
         """Leave nothing of a server that didn't come about."""
@@ -144,6 +142,8 @@ class Members:
         await self._work.kubelet.end(name)
         served = self._work.instances.pop(name)
         await end([served.asking] if served.asking is not None else [])
+        if served.exporter is not None:
+            served.exporter.close()
         self._work.store.remove("pods", self._work.namespace, name)
         for suffix in ("", "-wal"):
             self._work.store.remove("persistentvolumeclaims", self._work.namespace, name + suffix)

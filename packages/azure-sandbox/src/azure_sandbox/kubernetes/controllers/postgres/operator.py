@@ -17,6 +17,7 @@ from azure_sandbox.kubernetes.controllers.postgres import bodies, configuration,
 from azure_sandbox.kubernetes.controllers.postgres.archive import Archive
 from azure_sandbox.kubernetes.controllers.postgres.backups import Backups
 from azure_sandbox.kubernetes.controllers.postgres.databases import Databases
+from azure_sandbox.kubernetes.controllers.postgres.exporter import Exporter
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Kubelet, Served
 from azure_sandbox.kubernetes.controllers.postgres.members import Members
 from azure_sandbox.kubernetes.controllers.postgres.objects import Objects
@@ -205,6 +206,9 @@ class ClusterWork:
         for served in self.instances.values():
             if served.asking is None:
                 served.asking = asyncio.create_task(self.archive.serve(served))
+            if served.exporter is None:
+                served.exporter = Exporter(self, served)
+                await served.exporter.start()
         if (
             not installed.operator_runs(self.store)
             or cluster["metadata"].get("annotations", {}).get(words.PAUSED) == "disabled"

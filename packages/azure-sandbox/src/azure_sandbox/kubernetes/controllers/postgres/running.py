@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.controllers.postgres import configuration
-from azure_sandbox.kubernetes.controllers.postgres.servers import literal, quoted, secret_value
+from azure_sandbox.kubernetes.controllers.postgres.passwords import literal, quoted, unlogged, verifier
+from azure_sandbox.kubernetes.controllers.postgres.servers import secret_value
 from azure_sandbox.postgres.instance import Instance
 
 if TYPE_CHECKING:
@@ -76,5 +77,6 @@ class Running:
                 continue
             if role in self._passwords and "cnpg.io/reload" not in (secret["metadata"].get("labels") or {}):
                 continue
-            await server.sql(f"alter role {quoted(role)} password {literal(password)};")
+            change = f"alter role {quoted(role)} with password {literal(verifier(password))};"
+            await server.sql(unlogged(change))
             self._passwords[role] = password

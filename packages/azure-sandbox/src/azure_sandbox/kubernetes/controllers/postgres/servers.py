@@ -11,6 +11,7 @@ from typing import Any
 
 from azure_sandbox.core.certificates import Authority
 from azure_sandbox.kubernetes.controllers.postgres import configuration
+from azure_sandbox.kubernetes.controllers.postgres.passwords import literal, quoted
 from azure_sandbox.kubernetes.store import Store
 from azure_sandbox.postgres.host import Host
 from azure_sandbox.postgres.instance import Instance
@@ -24,16 +25,6 @@ grant execute on function pg_catalog.pg_stat_file(text, boolean) to streaming_re
 grant execute on function pg_catalog.pg_read_binary_file(text) to streaming_replica;
 grant execute on function pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) to streaming_replica;
 """
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """An SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def secret_value(store: Store, namespace: str, name: str, key: str) -> str | None:
@@ -118,10 +109,8 @@ class Servers:
             f"sslcert={tls}/streaming_replica.crt sslkey={tls}/streaming_replica.key"
         )
 
-    async def initialize(
-        self, server: Instance, spec: Json, password: str | None, superuser: str | None
-    ) -> None:
-        """initdb, the roles, the application's database: the first primary.
+    async def initialize(self, server: Instance, spec: Json) -> None:
+        """initdb, the roles, the application's database: the first primary. Passwords are set once it runs.
 
         Raises:
             PostgresError: a program or a statement failed.
@@ -159,10 +148,7 @@ class Servers:
             wanted.get("owner") or wanted.get("database") or "app",
         )
         text = "create role streaming_replica replication login;\n" + REWIND
-        if superuser is not None:
-            text += f"alter role postgres password {literal(superuser)};\n"
-        secret = f" password {literal(password)}" if password is not None else ""
-        text += f"create role {quoted(owner)} login{secret};\n"
+        text += f"create role {quoted(owner)} login;\n"
         text += "".join(f"{line.rstrip(';')};\n" for line in wanted.get("postInitSQL") or [])
         await server.sql(text, within_s=60)
         await server.sql(f"create database {quoted(database)} owner {quoted(owner)};\n", within_s=60)
