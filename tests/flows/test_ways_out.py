@@ -517,6 +517,11 @@ WALKS: dict[str, Walk] = {
         by_hand=tags_of(GROUP, lambda tags: {**tags, STATE: "retiring"}),
         does=tags_of(GROUP, lambda tags: {**tags, STATE: "current"}),
     ),
+    "tagged by hand as nobody knows what": Walk(
+        ("preflight/generations: Set the tag to current",),
+        by_hand=tags_of(GROUP, lambda tags: {**tags, STATE: "Retiring "}),
+        does=tags_of(GROUP, lambda tags: {**tags, STATE: "current"}),
+    ),
     "tagged as retired by hand": Walk(
         ("tasks/preflight: Set the tag back to current",),
         by_hand=tags_of(GROUP, lambda tags: {**tags, STATE: "retired"}),

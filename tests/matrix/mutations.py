@@ -720,6 +720,13 @@ MUTATIONS = (
         "tests/cli/test_signals.py::test_whatever_a_command_does_a_signal_ends_it_with_one_line",
     ),
     Mutation(
+        "a state that nobody knows is refused",
+        "src/aks_postgres/preflight/generations.py",
+        "    findings += _judge_states(ours)\n",
+        "",
+        "tests/tasks/test_generation.py::test_a_state_that_is_none_is_refused_whichever_generation_has_it[1-Retiring]",
+    ),
+    Mutation(
         "a run that a person cancelled is no crash",
         "src/aks_postgres/runs/signals.py",
         "if not await _is_cancelling():",

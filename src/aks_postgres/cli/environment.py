@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from aks_postgres.cli.hints import with_commands
+from aks_postgres.cli.hints import pasted_here, with_commands
 from aks_postgres.cli.spec_options import environment_command
 from aks_postgres.commands import pasted
 
@@ -257,6 +257,8 @@ def plan(
         print_plan(view, arm_paths=arm_paths, everything=show_all)
     if view.is_empty:
         return
+    if sys.stdout.isatty() and not (as_json or out or view.can_t):
+        print(f"To do this: {pasted_here('provision')}", file=sys.stderr)
     raise typer.Exit(ExitCode.FAILED if view.can_t else ExitCode.CHANGES)
 
 

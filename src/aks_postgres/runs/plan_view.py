@@ -39,9 +39,9 @@ _ON_CHANGE = {
 }
 # Later steps' writes to what an earlier one makes, by the step.
 _FOLLOWS = {
-    "ensure_metrics_on": "a write of its own switches managed Prometheus on",
-    "ensure_container_insights": "a write of its own switches Container insights on",
-    "ensure_grafana_link": "a write of its own links the Azure Monitor workspace",
+    "ensure_metrics_on": "managed Prometheus is switched on by a separate write",
+    "ensure_container_insights": "Container insights is switched on by a separate write",
+    "ensure_grafana_link": "the Azure Monitor workspace is linked by a separate write",
     "mark_generation": "the tag aks-postgres-state says current once everything is verified",
 }
 # Fields that say how a run goes; the test of every field sees that each other one is named by a change.
