@@ -43,6 +43,7 @@ from .stage import (
     GROUP,
     IDENTITY,
     LOGS,
+    POOLS,
     Stage,
     azure_sets,
     delete,
@@ -396,6 +397,8 @@ def operator_left_behind(scene: Scene) -> None:
     """The live cluster is of a version that this operator doesn't support any more."""
     versions = {"properties.kubernetesVersion": "1.33.8", "properties.currentKubernetesVersion": "1.33.8"}
     azure_sets(CLUSTER, versions).do(scene.stage)
+    of_pools = {"properties.orchestratorVersion": "1.33.8", "properties.currentOrchestratorVersion": "1.33.8"}
+    azure_sets(POOLS, of_pools).do(scene.stage)
 
 
 def database_without_backup(scene: Scene) -> None:
