@@ -313,7 +313,7 @@ SYMPTOMS = {
 
 # Our own errors: what a person sees, and what to do. Their causes are their docstrings.
 OURS: dict[type[ProvisioningError], tuple[str, str]] = {
-    PreflightFailed: ("preflight found N problems", "Each line names a field and says what to do."),
+    PreflightFailed: ("the preflight found problems", "Each line names a field and says what to do."),
     EgressUnknown: (
         "this machine's address isn't known",
         "Set network.worker_address, or AKS_POSTGRES_EGRESS_URL to a URL that answers with it.",
@@ -323,25 +323,25 @@ OURS: dict[type[ProvisioningError], tuple[str, str]] = {
         "The message names field, both values and the way out. Take the change back, or rebuild.",
     ),
     NotOurs: (
-        "exists without this environment's tags",
+        "a resource exists without this environment's tags",
         "If it is yours, type its group into `adopt`. Otherwise choose another name or suffix.",
     ),
     LastingState: (
-        "is stopped, disabled or half gone",
+        "something is stopped, disabled or half gone",
         "Do what the message says; waiting doesn't help.",
     ),
     CredentialsRefused: ("no access token could be had", "Sign in again, then run again."),
     WrongSetting: ("an environment variable can't be used", "Correct the variable that is named."),
     VerificationFailed: (
-        "verification found",
+        "the verification found a difference",
         "Do what the message says, then run again. It writes only what still differs.",
     ),
     RolesMissing: (
-        "roles: verify was given, and N roles are missing",
+        "roles are missing",
         "Have somebody who may assign roles carry out the commands that follow, then run again.",
     ),
     TearDownRefused: (
-        "tear-down is refused for N problems",
+        "the tear-down is refused",
         "Do what each line says, then run again.",
     ),
     RebuildRefused: (
@@ -402,8 +402,8 @@ def document() -> str:
         "| --- | --- |",
         *(f"| `{code}` | [{heading}](#{slug(heading)}) |" for code, heading in sorted(headings().items())),
         *(
-            f"| `{kind}` | [Messages of our own](#messages-of-our-own) |"
-            for kind in sorted(one.__name__ for one in OURS)
+            f"| `{name}` | [{heading}](#{slug(heading)}) |"
+            for name, heading in sorted((kind.__name__, _capital(said)) for kind, (said, _) in OURS.items())
         ),
         "",
     ]
@@ -414,12 +414,7 @@ def document() -> str:
     lines += [
         "## Messages of our own",
         "",
-        f"Where the last column says so, Prefect tries the step {RETRIES} more times before the run fails.",
-        "",
-        "| error | it says that | cause | what you do | tried again |",
-        "| --- | --- | --- | --- | --- |",
-        *(_row(kind, *words) for kind, words in OURS.items()),
-        "",
+        *(line for kind, words in OURS.items() for line in _own_section(kind, *words)),
         "## Where to look",
         "",
         "- The run's log and its summary in the Prefect UI say what was waited out.",
@@ -472,10 +467,21 @@ def _you_do(symptom: Symptom, rules: list[Rule]) -> list[str]:
     return ["- **You do:**", *(f"    - `{code}`: {RULES[code].advice}" for code in symptom.codes)]
 
 
-def _row(kind: type[ProvisioningError], message: str, way_out: str) -> str:
-    cause = " ".join(str(kind.__doc__).split())
-    again = "yes" if issubclass(kind, TemporaryError) else "no"
-    return f"| `{kind.__name__}` | {message} | {cause} | {way_out} | {again} |"
+def _own_section(kind: type[ProvisioningError], said: str, way_out: str) -> list[str]:
+    again = f"- **Done by itself:** Prefect tried the step {RETRIES} more times."
+    return [
+        f"### {_capital(said)}",
+        "",
+        f"- **Message:** `{kind.__name__}`.",
+        f"- **Cause:** {' '.join(str(kind.__doc__).split())}",
+        *([again] if issubclass(kind, TemporaryError) else []),
+        f"- **You do:** {way_out}",
+        "",
+    ]
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _minutes(seconds: float) -> str:
