@@ -100,6 +100,7 @@ WALKED = {
     "::test_a_policy_that_keeps_the_run_from_something_else_than_arm_is_changed",
     "arm/retry: Sign in again": "tests/arm/test_advice.py"
     "::test_a_sign_in_that_is_over_in_the_middle_of_a_run_is_done_again",
+    "tasks/database/pooler": "tests/tasks/test_ways_out_of_a_database.py::test_a_pooler_that_cant_be_made",
 }
 
 # Nobody's sandbox can do it.

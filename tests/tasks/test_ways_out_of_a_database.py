@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import requests
 
-from aks_postgres.arm.errors import AzureRefused, LastingState, NotOurs
+from aks_postgres.arm.errors import AzureRefused, LastingState, NotEffectiveYet, NotOurs
 from aks_postgres.database.objects import lineage
 from aks_postgres.errors import ImmutableChange, PermanentError
 from aks_postgres.reports.outputs import CREATED, UNCHANGED, BackupOutputs
 from aks_postgres.spec.names import Names
 from aks_postgres.tasks.database import backups, postgres_cluster
 from aks_postgres.tasks.database.backups import verify_archive
+from aks_postgres.tasks.database.pooler import ensure_database_pooler
 from aks_postgres.tasks.database.postgres_cluster import ensure_databases
 
 from ..repository.ways import matches
@@ -32,6 +33,7 @@ Json = dict[str, Any]
 
 STEPS = TROUBLE_STEPS | {
     "databases": Step(ensure_databases, ("spec", "place", "cluster", "ready")),
+    "pooler": Step(ensure_database_pooler, ("spec", "place", "cluster", "ready")),
     "archive": Step(
         verify_archive,
         ("spec", "place", "cluster", "credential", "storage_account", "taken"),
@@ -279,6 +281,32 @@ async def test_pods_roles_and_databases(database: World, tmp_path: Path) -> None
     done = {"applied": True, "observedGeneration": live["metadata"]["generation"]}
     kube.merge(f"{path}/status", {"status": done})
     assert (await right.run("databases")).change.kind == "unchanged"
+
+
+async def test_a_pooler_that_cant_be_made(database: World, tmp_path: Path) -> None:
+    wrong = of(database, pooler={"parameters": {"max_client_conn": "many"}})
+    await wrong.prepare("postgres", "store")
+    kube = Kube(wrong, tmp_path)
+    say(wrong, kube, None)
+    await wrong.prepare("ready")
+    with pytest.raises(NotEffectiveYet):
+        await wrong.run("pooler")
+    name = f"{wrong.place.names.postgres_cluster}-pooler-rw"
+    path = f"/apis/postgresql.cnpg.io/v1/namespaces/cnpg-database/poolers/{name}/status"
+    kube.merge(path, {"status": {"phase": "failed", "phaseReason": "max_client_conn is no number"}})
+    text = await refused(wrong, "pooler", f"{WHERE}/pooler: Correct database.pooler")
+    assert "max_client_conn is no number" in text
+    right = of(wrong, pooler={"parameters": {"max_client_conn": "500"}})
+    labels = {"cnpg.io/poolerName": name}
+    container = {"name": "pgbouncer", "image": "pgbouncer"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    made = {"replicas": 2, "selector": {"matchLabels": labels}, "template": pod}
+    deployments = "/apis/apps/v1/namespaces/cnpg-database/deployments"
+    kube.create(deployments, {"metadata": {"name": name}, "spec": made})
+    right.azure.control("DELETE", "faults")
+    # Until the operator comes to it, its status tells of the Pooler as it was.
+    right.when("waiting", lambda: kube.merge(path, {"status": {"phase": "active", "phaseReason": None}}))
+    assert (await right.run("pooler")).change.kind == "updated"
 
 
 def unmade(**roles: str | None) -> Json:
