@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.errors import LastingState, NotEffectiveYet
 from aks_postgres.arm.responses import Json, clean
@@ -21,6 +22,8 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 _READY_WITHIN_S = 600
+# Of a Pooler that was corrected, the status tells of it as it was until the operator comes to it.
+_FAILED_FOR_S = 60
 
 
 def _planned_pooler(spec: EnvironmentSpec, target: CheckedTarget, *_: Any) -> ObjectsOutputs:
@@ -70,13 +73,14 @@ async def _wait_until_ready(
     database, count = required(spec), wanted["spec"]["instances"]
     assert database.pooler is not None
     said = "the operator hasn't said anything yet"
+    since_s = clock.now_s()
 
     async def look() -> Json | None:
         nonlocal said
         live = await api.get(await api.path_of(wanted)) or {}
         status = live.get("status") or {}
         # `failed` is for what no waiting ends (v1.30.0, api/v1/pooler_types.go); `inactive` for what is missing yet.
-        if status.get("phase") == "failed":
+        if status.get("phase") == "failed" and clock.now_s() - since_s > _FAILED_FOR_S:
             raise LastingState(
                 f"Pooler {name}",
                 f"can't be made: {clean(str(status.get('phaseReason') or 'no reason is given'))}",

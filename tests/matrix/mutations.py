@@ -691,9 +691,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a blob that must be new replaces none",
-        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
-        'self._headers.get("if-none-match")) is not None and _matches(none, live):',
-        'self._headers.get("if-none-match")) is not None and not live:',
+        "packages/azure-sandbox/src/azure_sandbox/core/blob_requests.py",
+        'self.headers.get("if-none-match")) is not None and _matches(none, live):',
+        'self.headers.get("if-none-match")) is not None and not live:',
         "packages/azure-sandbox/tests/test_blobs.py::test_conditions_keep_a_blob_from_being_overwritten",
     ),
     Mutation(
@@ -913,8 +913,8 @@ MUTATIONS = (
     Mutation(
         "a cancelling that never ends is noticed",
         "src/aks_postgres/deploy/automations.py",
-        '    types = ["CANCELLING", *(state.value for state in TERMINAL_STATES)]\n',
-        "    types = [state.value for state in TERMINAL_STATES]\n",
+        '    types = sorted(["CANCELLING", *(state.value for state in TERMINAL_STATES)])\n',
+        "    types = sorted(state.value for state in TERMINAL_STATES)\n",
         "tests/deploy/test_run_life.py::test_whoever_should_notice_does_and_nobody_else"
         "[a cancelling that never ends]",
     ),
