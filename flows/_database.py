@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from aks_postgres.database.objects import APP_SECRET, lineage, public_name
+from aks_postgres.database.objects import APP_SECRET, lineage, pooler_hosts, public_name
 from aks_postgres.reports.outputs import (
     BackupOutputs,
     CheckedTarget,
@@ -43,6 +43,7 @@ from aks_postgres.tasks.database.credential import (
 )
 from aks_postgres.tasks.database.dashboard import ensure_database_dashboard
 from aks_postgres.tasks.database.monitoring import ensure_database_monitor
+from aks_postgres.tasks.database.pooler import ensure_database_pooler
 from aks_postgres.tasks.database.postgres_cluster import (
     ensure_database_storage_class,
     ensure_databases,
@@ -128,12 +129,13 @@ def start_database(
     postgres = start(ensure_postgres_cluster, spec, target, cluster, identity, storage, secret, after=before)
     ready = start(wait_until_postgres_is_ready, spec, target, cluster, postgres)
     databases = start(ensure_databases, spec, target, cluster, ready)
+    pool = start(ensure_database_pooler, spec, target, cluster, ready) if wanted.pooler else None
     monitor = start(ensure_database_monitor, spec, target, cluster, on.namespaces, on.metrics_on)
     alerts = start(ensure_database_alerts, spec, target, cluster, on.monitor_workspace)
     pictures = start(
         ensure_database_dashboard, spec, target, on.grafana, on.grafana_roles, on.monitor_workspace
     )
-    last: list[Step[Any]] = [databases, monitor, alerts, pictures]
+    last: list[Step[Any]] = [databases, monitor, alerts, pictures, *([pool] if pool else [])]
     first: Step[BackupOutputs] | None = None
     proofs: list[Step[VerificationOutputs]] = []
     if credential is not None and proof is not None:
@@ -165,6 +167,7 @@ def start_database(
             backups=f"{backup.destination}/{lineage(checked)}" if backup else None,
             recoverable_since=backup.recoverable_since if backup else "",
             dashboard=drawn.url,
+            pooler_host=next(iter(pooler_hosts(spec, checked)), None),
             proven=tuple([fact for step in proofs for fact in (await step.result()).facts]),
             not_proven=(
                 "that a backup can be restored: no copy was made of one"

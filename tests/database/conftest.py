@@ -58,7 +58,11 @@ def with_database(azure: SandboxProcess, **database: Any) -> EnvironmentSpec:
 
 
 # What the database of `deployed` is beyond a default one.
-WANTED: dict[str, Any] = {"databases": ["appdb", "reports"], "roles": [READER]}
+WANTED: dict[str, Any] = {
+    "databases": ["appdb", "reports"],
+    "roles": [READER],
+    "pooler": {"pool_mode": "transaction", "parameters": {"max_client_conn": "500"}},
+}
 
 
 @dataclass

@@ -92,7 +92,7 @@ async def test_a_database_that_is_well_raises_no_alert(watched: Watched) -> None
 def archive_refused(watched: Watched) -> Iterator[None]:
     """The role on the container is gone."""
     refused = {"status": 403, "code": "AuthorizationPermissionMismatch", "message": "no"}
-    watched.azure.fault(refused, service="blob", method="PUT", times=None)
+    watched.azure.fault(refused, service="blob", operation="PutBlob|PutBlock|PutBlockList", times=None)
     try:
         watched.write(13)
         yield

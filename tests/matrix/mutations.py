@@ -55,6 +55,27 @@ MUTATIONS = (
         "tests/arm/test_another_answer.py::test_no_backup_and_no_token_goes_where_azure_storage_isnt",
     ),
     Mutation(
+        "tokens for Grafana go to Managed Grafana only",
+        "src/aks_postgres/resources/grafana_dashboards.py",
+        'if url.scheme != "https" or not (',
+        "if False and (",
+        "tests/tasks/test_database_dashboard.py::test_no_token_goes_elsewhere",
+    ),
+    Mutation(
+        "a plan draws no dashboard",
+        "src/aks_postgres/resources/grafana_dashboards.py",
+        'if self._azure.gate.lets(f"{label}: would be written"):',
+        "if True:",
+        "tests/tasks/test_database_dashboard.py::test_a_plan_draws_nothing",
+    ),
+    Mutation(
+        "PgBouncer lets nobody in without TLS or a password",
+        "src/aks_postgres/spec/database.py",
+        "if name in _POOLER_UNSAFE:",
+        "if False:",
+        "tests/spec/test_database_spec.py::test_what_makes_no_database_is_refused_by_its_field",
+    ),
+    Mutation(
         "a redirect of the API server's takes no request elsewhere",
         "src/aks_postgres/kubernetes/client.py",
         "    config.on_request_redirect.append(refuse)\n",
@@ -670,9 +691,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a blob that must be new replaces none",
-        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
-        'self._headers.get("if-none-match")) is not None and _matches(none, live):',
-        'self._headers.get("if-none-match")) is not None and not live:',
+        "packages/azure-sandbox/src/azure_sandbox/core/blob_requests.py",
+        'self.headers.get("if-none-match")) is not None and _matches(none, live):',
+        'self.headers.get("if-none-match")) is not None and not live:',
         "packages/azure-sandbox/tests/test_blobs.py::test_conditions_keep_a_blob_from_being_overwritten",
     ),
     Mutation(
@@ -892,8 +913,8 @@ MUTATIONS = (
     Mutation(
         "a cancelling that never ends is noticed",
         "src/aks_postgres/deploy/automations.py",
-        '    types = ["CANCELLING", *(state.value for state in TERMINAL_STATES)]\n',
-        "    types = [state.value for state in TERMINAL_STATES]\n",
+        '    types = sorted(["CANCELLING", *(state.value for state in TERMINAL_STATES)])\n',
+        "    types = sorted(state.value for state in TERMINAL_STATES)\n",
         "tests/deploy/test_run_life.py::test_whoever_should_notice_does_and_nobody_else"
         "[a cancelling that never ends]",
     ),

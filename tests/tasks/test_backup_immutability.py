@@ -66,6 +66,9 @@ async def test_a_container_that_is_there_is_refused_with_the_ways_out(world: Wor
         await other.run("container")
     assert "immutableStorageWithVersioning.enabled is False and the spec wants True" in str(refused.value)
     assert other.writes() == []
+    elsewhere = world_with(world, storage={"immutability_days": 30, "container": "worm"})
+    assert (await elsewhere.run("container")).change.kind == "created"
+    assert (await world.run("container")).change.kind == "unchanged"
 
 
 async def test_taking_the_option_out_leaves_the_policy(world: World) -> None:
@@ -91,6 +94,10 @@ async def test_a_locked_policy_of_fewer_days_is_a_persons_to_extend(world: World
     assert (await immutable(world).run("backup_immutability")).change.kind == "unchanged"
     with pytest.raises(ImmutableChange, match="immutability-policy extend"):
         await immutable(world, 60).run("backup_immutability")
+    policy = f"{container}/immutabilityPolicies/default"
+    longer = {"properties": {DAYS: 60}}
+    assert world.azure.arm("POST", f"{policy}/extend", longer, api_version=API).ok
+    assert (await immutable(world, 60).run("backup_immutability")).change.kind == "unchanged"
 
 
 @pytest.mark.parametrize("days", [0, -1, 146_001, "soon"])

@@ -320,6 +320,9 @@ async def test_a_wrong_subject_is_told_by_azure_s_words_before_anything_waits(da
     text = str(refused.value)
     assert "No matching federated identity record" in text
     assert credential.subject in text
+    assert "Compare: the pods' tokens come from" in text
+    database.change(credential.id, api, {"properties.subject": credential.subject})
+    assert (await database.run("proof")).facts
 
 
 async def test_an_archive_that_another_cluster_used_is_refused_before_there_is_a_cluster(

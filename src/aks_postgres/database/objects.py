@@ -294,8 +294,9 @@ def postgres_cluster(spec: EnvironmentSpec, target: Target, client_id: str, node
                 "parameters": {"barmanObjectName": object_store_name(target), "serverName": lineage(target)},
             }
         ]
-    if (host := public_name(spec, target)) is not None:
-        wanted["certificates"] = {"serverAltDNSNames": [host]}
+    host = public_name(spec, target)
+    if others := [*([host] if host else []), *pooler_hosts(spec, target)]:
+        wanted["certificates"] = {"serverAltDNSNames": others}
     managed: Json = {}
     if services := _load_balancers(spec, target, node_group):
         managed["services"] = {"additional": services}
@@ -412,6 +413,51 @@ def _pod_monitor(spec: EnvironmentSpec, name: str, labels: dict[str, str], port:
         "kind": "PodMonitor",
         "metadata": _named(spec, name),
         "spec": {"selector": {"matchLabels": labels}, "podMetricsEndpoints": [{"port": port}]},
+    }
+
+
+def pooler_name(target: Target) -> str:
+    """Name of the Pooler, and of its Deployment and Service."""
+    return f"{target.names.postgres_cluster}-pooler-rw"
+
+
+def pooler_hosts(spec: EnvironmentSpec, target: Target) -> list[str]:
+    """The DNS names of the Pooler's Service, longest first; PgBouncer shows clients the Cluster's certificate."""
+    if required(spec).pooler is None:
+        return []
+    where = f"{pooler_name(target)}.{spec.namespaces.database}"
+    return [f"{where}.svc.cluster.local", f"{where}.svc", where, pooler_name(target)]
+
+
+def pooler(spec: EnvironmentSpec, target: Target) -> Json | None:
+    """PgBouncer before the primary; None where the spec has none.
+
+    Clients have to speak TLS, as with the database itself; the operator makes a certificate and a role for PgBouncer.
+    https://cloudnative-pg.io/documentation/1.30/connection_pooling/
+    """
+    wanted, name = required(spec).pooler, pooler_name(target)
+    if wanted is None:
+        return None
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "topology.kubernetes.io/zone",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"cnpg.io/poolerName": name}},
+    }
+    return {
+        "apiVersion": POSTGRES_API,
+        "kind": "Pooler",
+        "metadata": _named(spec, name),
+        "spec": {
+            "cluster": {"name": target.names.postgres_cluster},
+            "type": "rw",
+            "instances": wanted.instances,
+            "pgbouncer": {
+                "poolMode": wanted.pool_mode,
+                "parameters": {"client_tls_sslmode": "require", **wanted.parameters},
+            },
+            "template": {"spec": {"containers": [], "topologySpreadConstraints": [spread]}},
+        },
     }
 
 

@@ -302,6 +302,7 @@ class DatabaseOutputs(Outputs):
     backups: str | None
     recoverable_since: str
     dashboard: str | None = None
+    pooler_host: str | None = None
     proven: tuple[str, ...]
     not_proven: tuple[str, ...]
 

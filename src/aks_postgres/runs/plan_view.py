@@ -93,7 +93,7 @@ def plan_view(spec: EnvironmentSpec, plan: Plan) -> PlanView:
     ).in_order(WORDS)
     if found.can_t:
         return found
-    return found.model_copy(update={"cost": plan.cost, "cost_now": _cost_now(spec, plan, items)})
+    return found.model_copy(update={"cost": plan.cost, "cost_now": _cost_now(spec, items)})
 
 
 def _resources(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
@@ -488,7 +488,7 @@ def _how(spec: EnvironmentSpec, items: Iterable[PlanItem]) -> Iterable[Deed]:
             yield Deed(field=field, value=value, meaning=meaning)
 
 
-def _cost_now(spec: EnvironmentSpec, plan: Plan, items: list[PlanItem]) -> Cost:
+def _cost_now(spec: EnvironmentSpec, items: list[PlanItem]) -> Cost:
     """Return what is there costs a day: the spec with the settings as they are, without what isn't there yet."""
     old: dict[str, Any] = {}
     for item in items:

@@ -169,6 +169,8 @@ def database_lines(found: DatabaseOutputs) -> str:
     where = f"`{in_code(found.host)}:5432` in the cluster (`{in_code(found.read_only_host)}` reads only)"
     if found.public_host:
         where += f"; `{in_code(found.public_host)}` outside, 5432 and, to read only, 5433"
+    if found.pooler_host:
+        where += f"; `{in_code(found.pooler_host)}:5432` in the cluster through PgBouncer"
     secret = f"kubectl -n {found.namespace} get secret"
     backups = f"`{in_code(found.backups)}`" if found.backups else "none"
     if found.recoverable_since:

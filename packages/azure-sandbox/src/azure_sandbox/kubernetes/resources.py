@@ -160,14 +160,6 @@ class Registry:
         """The type of a path, or None."""
         return self._types.get((group, version, plural))
 
-    def of_kind(self, api_version: str, kind: str) -> ResourceType | None:
-        """The type of an object."""
-        group, _, version = api_version.rpartition("/")
-        for item in self._types.values():
-            if (item.group, item.version, item.kind) == (group, version, kind):
-                return item
-        return None
-
     def named(self, key: str) -> ResourceType:
         """The type stored under a key such as `deployments.apps`, in the version listed first.
 

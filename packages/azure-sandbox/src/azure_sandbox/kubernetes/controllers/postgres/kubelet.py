@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.conditions import condition
+from azure_sandbox.kubernetes.controllers import pod_troubles
 from azure_sandbox.kubernetes.controllers.life import KUBELET, Controller
 from azure_sandbox.kubernetes.controllers.pods import waiting_containers
 from azure_sandbox.postgres.instance import Instance
@@ -73,6 +74,7 @@ class Kubelet:
         self._clock = controller.life.clock
         self.namespace = namespace
         self.instances: dict[str, Served] = {}
+        self._warned: set[str] = set()
         self.unpulled: dict[str, str] = {}
         """Instances whose image isn't to be had, and why."""
 
@@ -100,6 +102,11 @@ class Kubelet:
             self._store.remove("pods", self.namespace, name)
             return
         if not pod["spec"].get("nodeName"):
+            return
+        troubles = self._controller.life.troubles
+        reason = pod_troubles.reason_for(troubles, self.namespace, name)
+        if reason is not None and (served is None or not served.started):
+            self._struggle(pod, reason, pod_troubles.message_for(troubles, self.namespace, name))
             return
         if served is None:
             if name in self.unpulled:
@@ -275,6 +282,18 @@ class Kubelet:
         ready = condition("Ready", "False", "ContainersNotReady", why, self._controller.objects.now(), before)
         status = {"phase": "Pending", "conditions": [ready], "containerStatuses": statuses}
         self._controller.set_status("pods", pod, status, KUBELET)
+
+    def _struggle(self, pod: Json, reason: str, message: str) -> None:
+        """Keep a Pod that isn't started from starting, as the setting `pods` says."""
+        now = self._controller.objects.now()
+        status = pod_troubles.struggling(pod, reason, message, now)
+        if status != pod.get("status"):
+            self._controller.set_status("pods", pod, status, KUBELET)
+        event = pod_troubles.said(pod, reason, message)
+        uid = pod["metadata"]["uid"]
+        if event and uid not in self._warned:
+            self._warned.add(uid)
+            self._controller.make("events", pod_troubles.warning(pod, reason, event, now), KUBELET)
 
     async def log_of(self, name: str) -> bytes:
         """The log of an instance's Pod, a JSON object a line, as the instance manager writes it."""

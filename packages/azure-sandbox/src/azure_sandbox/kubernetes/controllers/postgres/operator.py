@@ -21,6 +21,7 @@ from azure_sandbox.kubernetes.controllers.postgres.exporter import Exporter
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Kubelet, Served
 from azure_sandbox.kubernetes.controllers.postgres.members import Members
 from azure_sandbox.kubernetes.controllers.postgres.objects import Objects
+from azure_sandbox.kubernetes.controllers.postgres.poolers import Poolers
 from azure_sandbox.kubernetes.controllers.postgres.report import Report
 from azure_sandbox.kubernetes.controllers.postgres.roles import Roles
 from azure_sandbox.kubernetes.controllers.postgres.running import Running
@@ -73,6 +74,7 @@ class ClusterWork:
         self.archive = Archive(self)
         self.backups = Backups(self)
         self.databases = Databases(self)
+        self.poolers = Poolers(self)
         self.wake = asyncio.Event()
         self.closing = False
         self._job: asyncio.Task[None] | None = None
@@ -227,6 +229,7 @@ class ClusterWork:
         await self._reconcile(cluster)
         await self.backups.look()
         await self.databases.look()
+        await self.poolers.look()
         self.report.write()
 
     def _can_go_on(self, cluster: Json) -> bool:
