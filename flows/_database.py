@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from aks_postgres.database.objects import APP_SECRET, lineage, public_name
+from aks_postgres.database.objects import APP_SECRET, lineage, pooler_hosts, public_name
 from aks_postgres.reports.outputs import (
     BackupOutputs,
     CheckedTarget,
     ClusterOutputs,
     DatabaseOutputs,
+    GrafanaOutputs,
     IdentityOutputs,
     MonitorWorkspaceOutputs,
     NamespacesOutputs,
@@ -40,7 +41,9 @@ from aks_postgres.tasks.database.credential import (
     ensure_database_credential,
     verify_database_credential,
 )
+from aks_postgres.tasks.database.dashboard import ensure_database_dashboard
 from aks_postgres.tasks.database.monitoring import ensure_database_monitor
+from aks_postgres.tasks.database.pooler import ensure_database_pooler
 from aks_postgres.tasks.database.postgres_cluster import (
     ensure_database_storage_class,
     ensure_databases,
@@ -63,6 +66,8 @@ class Foundation:
     cluster: Step[ClusterOutputs] | ClusterOutputs
     metrics_on: Step[StepOutputs] | StepOutputs
     monitor_workspace: Step[MonitorWorkspaceOutputs] | MonitorWorkspaceOutputs
+    grafana: Step[GrafanaOutputs] | GrafanaOutputs
+    grafana_roles: Step[RoleOutputs] | RoleOutputs
     namespaces: Step[NamespacesOutputs] | NamespacesOutputs
     cnpg_operator: Step[OperatorOutputs] | OperatorOutputs
 
@@ -124,9 +129,13 @@ def start_database(
     postgres = start(ensure_postgres_cluster, spec, target, cluster, identity, storage, secret, after=before)
     ready = start(wait_until_postgres_is_ready, spec, target, cluster, postgres)
     databases = start(ensure_databases, spec, target, cluster, ready)
+    pool = start(ensure_database_pooler, spec, target, cluster, ready) if wanted.pooler else None
     monitor = start(ensure_database_monitor, spec, target, cluster, on.namespaces, on.metrics_on)
     alerts = start(ensure_database_alerts, spec, target, cluster, on.monitor_workspace)
-    last: list[Step[Any]] = [databases, monitor, alerts]
+    pictures = start(
+        ensure_database_dashboard, spec, target, on.grafana, on.grafana_roles, on.monitor_workspace
+    )
+    last: list[Step[Any]] = [databases, monitor, alerts, pictures, *([pool] if pool else [])]
     first: Step[BackupOutputs] | None = None
     proofs: list[Step[VerificationOutputs]] = []
     if credential is not None and proof is not None:
@@ -139,6 +148,7 @@ def start_database(
         checked = await _value(target)
         made, live = await postgres.result(), await ready.result()
         backup = await first.result() if first else None
+        drawn = await pictures.result()
         host = f"{made.name}-{{}}.{made.namespace}.svc.cluster.local"
         return DatabaseOutputs(
             namespace=made.namespace,
@@ -156,11 +166,14 @@ def start_database(
             ca_secret=f"{made.name}-ca",
             backups=f"{backup.destination}/{lineage(checked)}" if backup else None,
             recoverable_since=backup.recoverable_since if backup else "",
+            dashboard=drawn.url,
+            pooler_host=next(iter(pooler_hosts(spec, checked)), None),
             proven=tuple([fact for step in proofs for fact in (await step.result()).facts]),
             not_proven=(
                 "that a backup can be restored: no copy was made of one"
                 if backup
                 else "that anything can be got back: the spec has no backups",
+                *([f"that Grafana shows it: no dashboard was made, as {drawn.why}"] if drawn.why else []),
             ),
         )
 

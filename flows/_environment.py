@@ -186,6 +186,8 @@ def start_environment(
         cluster=cluster,
         metrics_on=metrics_on,
         monitor_workspace=monitor_workspace,
+        grafana=grafana,
+        grafana_roles=grafana_roles,
         namespaces=namespaces,
         cnpg_operator=cnpg_operator,
     )
@@ -231,7 +233,6 @@ def start_environment(
 
     async def outputs() -> EnvironmentOutputs:
         return EnvironmentOutputs(
-            spec=spec,
             place=await target.result(),
             resource_group=await resource_group.result(),
             backup_group=await backup_group.result(),

@@ -86,7 +86,7 @@ async def make_environment(
     timeline = bars(journal, steps.edges)
     await show_timeline(spec, timeline)
     await acreate_markdown_artifact(
-        summary(outputs, journal.events, timeline_table(timeline), timeline_picture(spec, timeline)),
+        summary(spec, outputs, journal.events, timeline_table(timeline), timeline_picture(spec, timeline)),
         key=f"environment-{environment_key(spec)}",
         description=f"Environment {spec.name} in {spec.region}",
     )

@@ -119,7 +119,7 @@ async def rebuild(
         found_first = _current(await look_at_generations(run.azure, spec))
     if approval:
         # Before the lock: whoever waits for a person keeps nobody from writing.
-        approved = await _approved(spec, await make_rebuild_plan(spec, strategy, *words), approval_hours)
+        approved = await _approved(await make_rebuild_plan(spec, strategy, *words), approval_hours)
     async with (
         run_session(spec, command=f"rebuild --strategy {strategy}") as run,
         one_writer(run.azure, spec, if_another_run) as lock,
@@ -247,7 +247,7 @@ def _refuse(plan: RebuildPlan, approved: str | None) -> None:
         )
 
 
-async def _approved(spec: EnvironmentSpec, plan: RebuildPlan, hours: int) -> str:
+async def _approved(plan: RebuildPlan, hours: int) -> str:
     """The digest of the plan that a person has approved.
 
     A suspended run starts again from the top; then the answer is there, and names the plan that was shown.
@@ -344,7 +344,9 @@ def _after_deletion(plan: RebuildPlan, error: ProvisioningError) -> str:
 async def _tell(spec: EnvironmentSpec, rebuilt: Rebuilt) -> None:
     key = environment_key(spec)
     await acreate_markdown_artifact(
-        rebuilt_text(rebuilt), key=f"rebuild-{key}", description=f"Rebuild of {key}: old and new addresses"
+        rebuilt_text(spec, rebuilt),
+        key=f"rebuild-{key}",
+        description=f"Rebuild of {key}: old and new addresses",
     )
     emit_event(
         REBUILT_EVENT,

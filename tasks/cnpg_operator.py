@@ -151,7 +151,7 @@ def refuse_other(operators: Sequence[Json], installer: str, namespace: str) -> N
         else:
             text += "CloudNativePG was installed in another way, and two operators would fight."
             way_out = (
-                "Remove that one (not its CRDs, which would take every Postgres cluster with them), or choose another "
-                "cluster."
+                "Remove that one, but not its CRDs, which would take every Postgres cluster with them; then run "
+                "again."
             )
         raise NotOurs(text, way_out=way_out)

@@ -56,7 +56,7 @@ async def ensure_logs_rule(
     region = plain_region(workspace.location)
     properties = data_collection.logs_rule(workspace.id)
     return await ensure_rule(
-        azure, spec, target, group, target.names.logs_rule(region), region, properties, workspace.customer_id
+        azure, spec, target, target.names.logs_rule(region), region, properties, workspace.customer_id
     )
 
 

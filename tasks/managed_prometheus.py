@@ -99,7 +99,7 @@ async def ensure_metrics_rule(
     region = plain_region(workspace.location)
     name = target.names.metrics_rule(region)
     properties = data_collection.metrics_rule(workspace.id, endpoint.id)
-    return await ensure_rule(azure, spec, target, group, name, region, properties, workspace.account_id)
+    return await ensure_rule(azure, spec, target, name, region, properties, workspace.account_id)
 
 
 @arm_task("ensure_metrics_association {cluster.name}")

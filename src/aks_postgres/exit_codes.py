@@ -7,7 +7,7 @@
 | 2 | bad input: spec, region, usage or environment variable, or nobody to ask and no `--yes`; nothing was written |
 | 3 | credentials: none, wrong, or without access |
 | 4 | the sandbox or the Prefect server isn't running, or can't be reached |
-| 5 | `plan` found something to create or change, or `tear-down --plan` something to delete |
+| 5 | `plan` found something to create or change, or `rebuild --plan` or `tear-down --plan` something to do |
 | 130 | interrupted; run again to go on |
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.errors import NotEffectiveYet
 from aks_postgres.arm.responses import Json
-from aks_postgres.database.objects import pod_monitor
+from aks_postgres.database.objects import pod_monitors
 from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.kubernetes.objects import bring, new_objects, outputs_of, served
 from aks_postgres.reports.outputs import (
@@ -26,7 +26,7 @@ _DEFINED_WITHIN_S = 900
 
 
 def _planned_monitor(spec: EnvironmentSpec, target: CheckedTarget, *_: Any) -> ObjectsOutputs:
-    return new_objects(pod_monitor(spec, target))
+    return new_objects(*pod_monitors(spec, target))
 
 
 @arm_task(
@@ -40,7 +40,7 @@ async def ensure_database_monitor(
     namespaces: NamespacesOutputs,
     metrics_on: StepOutputs,
 ) -> ObjectsOutputs:
-    """Have managed Prometheus read the instances' metrics.
+    """Have managed Prometheus read the metrics of the instances, and of cert-manager where the plugin needs it.
 
     Guide: Deploy, "Create a PodMonitor ..." (kubectl apply). The other one of the guide is for a Prometheus of its own
     in the cluster, which isn't installed here.
@@ -54,7 +54,7 @@ async def ensure_database_monitor(
         metrics_on: managed Prometheus, whose kind it is.
 
     Returns:
-        Its name.
+        Their names.
 
     Raises:
         NotEffectiveYet: managed Prometheus hasn't brought the kind in time.
@@ -74,5 +74,5 @@ async def ensure_database_monitor(
             raise NotEffectiveYet(
                 f"{error}. kubectl -n kube-system get pods -l rsName=ama-metrics says more. Run again."
             ) from None
-        wanted = [pod_monitor(spec, target)]
+        wanted = pod_monitors(spec, target)
         return outputs_of(wanted, await bring(api, wanted))

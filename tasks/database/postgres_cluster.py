@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from aks_postgres.arm import clock
@@ -52,6 +53,8 @@ _READY_WITHIN_S = 1800
 # A plugin that has just been installed is found after some seconds.
 _PHASE_MAY_LAST_S = 300
 _APPLIED_WITHIN_S = 300
+# The instance manager comes to a changed role within seconds. Until then the status tells of the role as it was.
+_ROLES_WITHIN_S = 60
 
 
 def _planned_class(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
@@ -345,10 +348,43 @@ async def ensure_databases(
     if not objects and not required(spec).roles:
         return ObjectsOutputs(names=(), change=UNCHANGED)
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        refuse_unmade_roles(await live_cluster(api, spec, target) or {}, spec)
+        await _roles_made(api, spec, target)
         change = await bring(api, objects)
         await all_ended(_applied(api, item) for item in objects)
     return outputs_of(objects, change)
+
+
+async def _roles_made(api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTarget) -> None:
+    """Wait until the operator says of no role that it can't make it; of roles still to be changed it isn't asked.
+
+    Raises:
+        LastingState: it goes on saying so.
+    """
+    said: LastingState | None = None
+
+    async def look() -> bool | None:
+        nonlocal said
+        live, said = await live_cluster(api, spec, target) or {}, None
+        try:
+            if _has_roles(live, spec):
+                refuse_unmade_roles(live, spec)
+        except LastingState as refused:
+            said = refused
+            return None
+        return True
+
+    if not await look():
+        with suppress(TimeoutError):
+            await api.settle("the roles aren't all made yet", look, deadline_s=_ROLES_WITHIN_S)
+    if said is not None:
+        raise said
+
+
+def _has_roles(live: Json, spec: EnvironmentSpec) -> bool:
+    """Return whether the Cluster asks for the roles as the spec wants them."""
+    managed = ((live.get("spec") or {}).get("managed") or {}).get("roles") or []
+    has = {role.get("name"): role.get("inRoles") or [] for role in managed}
+    return all(has.get(role.name) == list(role.in_roles) for role in required(spec).roles)
 
 
 def refuse_unmade_roles(live: Json, spec: EnvironmentSpec) -> None:

@@ -7,15 +7,19 @@ import httpx
 import pytest
 
 from aks_postgres.arm.client import open_azure
+from aks_postgres.arm.credentials import token_for
 from aks_postgres.arm.entra_codes import ADVICE, entra_advice
 from aks_postgres.arm.error_codes import CONDITION, RULES, rule_for
 from aks_postgres.arm.errors import AzureRefused, CredentialsRefused, NotEffectiveYet
 from aks_postgres.arm.responses import ArmFault
+from aks_postgres.arm.retry import read
 from aks_postgres.errors import PermanentError
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.kubernetes.helm import refusal
 from aks_postgres.runs.failures import failure_of
 from azure_sandbox.client import SandboxProcess
+
+from ..repository.ways import matches
 
 JSON = {"content-type": "application/json"}
 LABEL = "Helm release cnpg-system/cnpg, upgrade"
@@ -102,6 +106,40 @@ async def test_a_sign_in_goes_on_once_entra_gives_a_token(azure: SandboxProcess,
     azure.control("DELETE", "faults")
     async with open_azure(azure.subscription_id) as opened:
         assert opened.credential
+
+
+async def test_a_policy_that_keeps_the_run_from_something_else_than_arm_is_changed(
+    azure: SandboxProcess,
+) -> None:
+    """Such as Conditional Access: https://learn.microsoft.com/entra/identity/conditional-access/workload-identity"""
+    body = {"error": "access_denied", "error_description": "AADSTS99999: It is so.", "error_codes": [99999]}
+    answer = {"status": 400, "raw_body": json.dumps(body), "headers": JSON}
+    async with open_azure(azure.subscription_id) as opened:
+        azure.fault(answer, service="entra", path="/token", times=None)
+        with pytest.raises(CredentialsRefused) as refused:
+            await token_for(opened.credential, "https://storage.azure.com", "blobs")
+        assert matches("arm/credentials: Sign in again, or have the policy", str(refused.value))
+        azure.control("DELETE", "faults")
+        assert await token_for(opened.credential, "https://storage.azure.com", "blobs")
+
+
+async def test_a_sign_in_that_is_over_in_the_middle_of_a_run_is_done_again(azure: SandboxProcess) -> None:
+    over = {"error": "invalid_grant", "error_description": "AADSTS99999: It is so.", "error_codes": [99999]}
+    no_token = {"status": 400, "raw_body": json.dumps(over), "headers": JSON}
+    expired = {
+        "status": 401,
+        "code": "ExpiredAuthenticationToken",
+        "message": "The access token has expired.",
+    }
+    async with open_azure(azure.subscription_id) as opened:
+        get = opened.resources.resource_groups.get
+        azure.fault(no_token, service="entra", path="/token", times=None)
+        azure.fault(expired, operation="ResourceGroups_Get", times=None)
+        with pytest.raises(CredentialsRefused) as refused:
+            await read("resource group rg-one", get, "rg-one")
+        assert matches("arm/retry: Sign in again, then run again", str(refused.value))
+        azure.control("DELETE", "faults")
+        assert await read("resource group rg-one", get, "rg-one") is None
 
 
 def test_every_number_of_entras_tells_what_to_do() -> None:

@@ -92,6 +92,7 @@ class Ours:
     """What `provision` left and reported."""
 
     resources: list[dict[str, Any]]
+    spec: EnvironmentSpec
     outputs: EnvironmentOutputs
 
 
@@ -104,5 +105,6 @@ async def ours(guides: dict[str, Guide], sandbox_process: SandboxProcess, prefec
     prepare(sandbox_process)
     with pytest.MonkeyPatch.context() as patch:
         point_at(sandbox_process, patch)
-        outputs = await provision(parity_spec(sandbox_process))
-    return Ours(sandbox_process.control("GET", "resources")["resources"], outputs)
+        spec = parity_spec(sandbox_process)
+        outputs = await provision(spec)
+    return Ours(sandbox_process.control("GET", "resources")["resources"], spec, outputs)

@@ -23,6 +23,7 @@ _TYPES = {
     "microsoft.operationalinsights/workspaces": "Log Analytics workspace",
     "microsoft.resources/resourcegroups": "resource groups",
     "microsoft.storage/storageaccounts": "storage account",
+    "microsoft.storage/storageaccounts/blobservices/containers": "blob containers",
     "*": "everything with tags",
 }
 

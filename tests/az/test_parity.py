@@ -26,7 +26,7 @@ def test_the_variables_that_we_print_are_those_of_the_guides_shell(
     guides: dict[str, Guide], ours: Ours
 ) -> None:
     shell = guides["custom cloud"].variables
-    printed = guide_variables(ours.outputs)
+    printed = guide_variables(ours.spec, ours.outputs)
     unlike = {name for name, value in printed.items() if shell.get(name, "").casefold() != value.casefold()}
     assert unlike == {
         # We know the patch by then.

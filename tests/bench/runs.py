@@ -176,7 +176,7 @@ def writes(ledger: Sequence[Json]) -> list[Json]:
     return [
         entry
         for entry in ledger
-        if entry["service"] in ("arm", "blob", "kubernetes")
+        if entry["service"] in ("arm", "blob", "grafana", "kubernetes")
         and entry["method"] not in ("GET", "HEAD", "OPTIONS")
         and entry["operation"] not in posts
     ]

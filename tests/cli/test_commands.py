@@ -24,7 +24,7 @@ def writes(sandbox: SandboxProcess) -> list[dict[str, object]]:
     return [
         entry
         for entry in sandbox.ledger()
-        if entry["service"] in ("arm", "blob", "kubernetes")
+        if entry["service"] in ("arm", "blob", "grafana", "kubernetes")
         and entry["method"] in WRITES
         and not READS.search(str(entry["operation"]))
     ]

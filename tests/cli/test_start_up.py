@@ -49,6 +49,12 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["tear-down", *NAMED, "--confirm", "cnpg-canadacentral", "--discard-data", "yes"], 2, "discard_data"),
     (["rebuild", *NAMED, "--confirm", "cnpg-westus3", "--yes"], 2, "confirm"),
     (["rebuild", *NAMED, "--confirm", "cnpg-canadacentral"], 2, "--yes"),
+    (["status", "cnpg"], 2, "region: nothing was given"),
+    (
+        ["status", "cnpg", "canadacentral", "--region", "westus3"],
+        2,
+        "region: canadacentral and westus3 were given",
+    ),
     (["rebuild", *NAMED], 2, "rebuild needs --confirm cnpg-canadacentral"),
     (["rebuild", *NAMED, "--confirm", "cnpg-canadacentral", "--strategy", "green"], 2, "--strategy"),
     (["outputs", *NAMED, *NOWHERE], 4, "/nowhere"),

@@ -62,6 +62,7 @@ WANTED: dict[str, Any] = {
     "databases": ["appdb", "reports"],
     "roles": [READER],
     "backup": {"archive_timeout_s": 30},
+    "pooler": {"pool_mode": "transaction", "parameters": {"max_client_conn": "500"}},
 }
 
 

@@ -19,7 +19,7 @@ import yaml
 Json = dict[str, Any]
 
 FILE = Path(__file__).parent / "crds.json"
-KINDS = ("Backup", "Cluster", "Database", "ImageCatalog", "ObjectStore", "ScheduledBackup")
+KINDS = ("Backup", "Cluster", "Database", "ImageCatalog", "ObjectStore", "Pooler", "ScheduledBackup")
 
 
 @cache

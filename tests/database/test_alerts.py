@@ -9,11 +9,15 @@ from aks_postgres.database.alerts import alert_rules
 
 from .test_objects import site_of, spec_of
 
-# The operator's default-monitoring.yaml and monitoring.md (v1.30.0), the plugin's Observability page, the kubelet.
+# The operator's default-monitoring.yaml and monitoring.md (v1.30.0), the plugin's Observability page, the kubelet,
+# cert-manager's certificate_collector.go (v1.19.4).
 METRICS = {
     "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp",
     "cnpg_collector_pg_wal_archive_status",
     "cnpg_collector_up",
+    "certmanager_certificate_expiration_timestamp_seconds",
+    "cnpg_pg_replication_in_recovery",
+    "cnpg_pg_replication_is_wal_receiver_up",
     "cnpg_pg_replication_lag",
     "cnpg_pg_stat_archiver_last_archived_time",
     "cnpg_pg_stat_archiver_last_failed_time",
@@ -32,9 +36,11 @@ def test_archive_backups_replicas_disk_and_instances_are_watched() -> None:
         "PostgresInstancesMissing",
         "PostgresDiskFillsUp",
         "PostgresReplicaLags",
+        "PostgresReplicaCutOff",
         "PostgresArchivingFails",
         "PostgresArchiveLags",
         "PostgresBackupTooOld",
+        "PostgresCertificateEnds",
     }
 
 
@@ -44,7 +50,9 @@ def test_every_metric_is_one_that_somebody_exports() -> None:
 
 
 def test_only_this_database_s_pods_and_volumes_are_looked_at() -> None:
-    for rule in rules_of(name="shop-db").values():
+    rules = rules_of(name="shop-db")
+    del rules["PostgresCertificateEnds"]  # One plugin serves all databases of a cluster.
+    for rule in rules.values():
         assert 'namespace="cnpg-database"' in rule
         assert re.search(r'(pod|persistentvolumeclaim)=~"shop-db-\[0-9\]\+', rule)
 

@@ -185,6 +185,16 @@ DRIFTS: dict[str, tuple[Do, str, str]] = {
         "databases",
         "spec.owner",
     ),
+    "more poolers": (
+        merged(f"{POSTGRES}/poolers/{NAME}-pooler-rw", {"spec": {"instances": 5}}),
+        "database_pooler",
+        "spec.instances",
+    ),
+    "another pool mode": (
+        merged(f"{POSTGRES}/poolers/{NAME}-pooler-rw", {"spec": {"pgbouncer": {"poolMode": "session"}}}),
+        "database_pooler",
+        "pgbouncer.poolMode",
+    ),
     "operator's settings": (
         merged(
             "/api/v1/namespaces/cnpg-system/configmaps/cnpg-controller-manager-config",

@@ -32,8 +32,8 @@ def parts(**database: Any) -> tuple[EnvironmentSpec, Json, Json]:
         "certificates": {
             "serverCASecret": f"{name}-ca",
             "expirations": {
-                f"{name}-ca": "2027-02-04 09:12:33 +0000 UTC",
-                f"{name}-server": "2027-01-04 10:12:33.000000001 +0100 CET",
+                f"{name}-ca": "2097-02-04 09:12:33 +0000 UTC",
+                f"{name}-server": "2097-01-04 10:12:33.000000001 +0100 CET",
             },
         },
     }
@@ -53,7 +53,7 @@ def test_a_healthy_one_has_no_problems() -> None:
         LAST,
     )
     assert found.backups == f"https://acc.blob.core.windows.net/backups/{found.cluster}-2"
-    assert found.certificate_ends == datetime(2027, 1, 4, 9, 12, 33, tzinfo=UTC)
+    assert found.certificate_ends == datetime(2097, 1, 4, 9, 12, 33, tzinfo=UTC)
     assert str(found.public_host).endswith(".cloudapp.azure.com")
     assert (found.databases, found.owner, found.password_secret) == (("appdb",), "app", "db-user-pass")
 

@@ -42,6 +42,7 @@ def custom_objects(spec: EnvironmentSpec) -> list[Json]:
         objects.first_backup(spec, site),
         objects.scheduled_backup(spec, site),
         *objects.more_databases(spec, site),
+        *([pool] if (pool := objects.pooler(spec, site)) else []),
     ]
 
 
@@ -54,6 +55,7 @@ DATABASES: dict[str, Json] = {
     "one instance": {"instances": 1, "not_highly_available": True},
     "asynchronous": {"durability": "asynchronous", "failover_quorum": False},
     "no backups": {"backup": {"engine": "none", "data_may_be_lost": True}},
+    "pooled": {"pooler": {"pool_mode": "transaction", "parameters": {"max_client_conn": "500"}}},
     "uncompressed": {"backup": {"compression": "none"}},
 }
 

@@ -46,7 +46,9 @@ async def real() -> AsyncIterator[Cluster]:
     if assets() is None:
         pytest.skip(f"{ASSETS} names no folder with etcd and kube-apiserver")
     async with real_cluster() as made:
-        examples = {item["kind"]: item for item in custom_objects(spec_of(databases=["appdb", "more"]))}
+        examples = {
+            item["kind"]: item for item in custom_objects(spec_of(databases=["appdb", "more"], pooler={}))
+        }
         assert examples.keys() == set(KINDS)
         for kind, example in examples.items():
             definition = definition_of(kind, example["apiVersion"])

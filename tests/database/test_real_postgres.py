@@ -204,6 +204,20 @@ async def test_status_services_and_psql_follow_the_primary(
     assert await asked_by_service(azure, kube, deployed, "ro") == ("t", 500)
 
 
+async def test_clients_come_in_through_the_pooler(
+    azure: SandboxProcess, deployed: Deployed, tmp_path: Path
+) -> None:
+    """Its Service has a name in the certificate; what stands in for PgBouncer leads to the primary."""
+    kube = kube_for(azure, deployed.first.outputs, tmp_path)
+    name = f"{deployed.outputs.cluster}-pooler-rw"
+    assert deployed.outputs.pooler_host == f"{name}.cnpg-database.svc.cluster.local"
+    assert deployed.outputs.pooler_host in live(kube, deployed)["spec"]["certificates"]["serverAltDNSNames"]
+    pooler = kube.get(f"/apis/postgresql.cnpg.io/v1/namespaces/cnpg-database/poolers/{name}")
+    assert pooler is not None
+    assert pooler["status"]["phase"] == "active"
+    assert await asked_by_service(azure, kube, deployed, "pooler-rw") == ("f", 500)
+
+
 def shown(azure: SandboxProcess, what: str, name: str) -> Any:
     """Where an instance or a Service is on this machine."""
     (found,) = [

@@ -152,7 +152,8 @@ def test_a_volume_for_wal_can_come_later() -> None:
 
 @pytest.mark.parametrize(
     ("quantity", "wanted"),
-    [("1Gi", 2**30), ("1.5Gi", 3 * 2**29), ("1k", 1000), ("7", 7), ("much", None), (None, None)],
+    [("1Gi", 2**30), ("1.5Gi", 3 * 2**29), ("1k", 1000), ("7", 7), ("1e9", 10**9), ("1Pi", 2**50)]
+    + [(odd, None) for odd in ("much", "", "NaN", None)],
 )
 def test_quantities_are_bytes(quantity: str | None, wanted: int | None) -> None:
     assert bytes_of(quantity) == wanted

@@ -1,5 +1,8 @@
 """What the automations say of themselves; tests/deploy/test_server.py lets a server carry them out."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -22,6 +25,25 @@ def test_each_has_a_name_a_sentence_and_an_action_and_says_where_nobody_is_told(
         tells = isinstance(without.actions[0], DoNothing)
         assert ("Nobody is told: name a notification block" in without.description) is tells
         assert "Nobody is told" not in named.description
+
+
+def test_another_process_makes_the_same_of_them() -> None:
+    """A set's order is another one there, and `apply` would report an update each time."""
+    program = (
+        "from aks_postgres.deploy.automations import automations\n"
+        "print([one.model_dump_json(include={'trigger': {'match', 'match_related'}}) for one in automations(None, 45)])"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("loses_events", [True, False])

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -20,7 +20,7 @@ from prefect.workers.process import ProcessJobConfiguration
 
 from aks_postgres.deploy.passwords import AUTH_STRING, require_password, write_passwords
 from aks_postgres.deploy.rendering import HEARTBEAT_S
-from aks_postgres.deploy.work_pools import IDENTITY_OF, POOLS, TYPES, Identity, PoolType, base_job_template
+from aks_postgres.deploy.work_pools import IDENTITY_OF, POOLS, Identity, PoolType, base_job_template
 from aks_postgres.exit_codes import CommandFailed
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,6 +33,7 @@ MANIFESTS = [
     for name in ("prefect-server.yaml", "worker.yaml")
     for obj in yaml.safe_load_all((FOLDER / "kubernetes" / name).read_text())
 ]
+TYPES: tuple[PoolType, ...] = get_args(PoolType)
 POOLS_OF_EACH_TYPE = [(pool_type, identity) for pool_type in TYPES for identity in POOLS]
 
 # Everything that a job configuration of Prefect's three workers has, and what an attacker would set.

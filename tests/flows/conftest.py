@@ -55,7 +55,7 @@ def writes(ledger: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         entry
         for entry in ledger
-        if entry["service"] in ("arm", "blob", "kubernetes")
+        if entry["service"] in ("arm", "blob", "grafana", "kubernetes")
         and entry["method"] not in ("GET", "HEAD", "OPTIONS")
         and entry["operation"] not in READ_ONLY_POSTS
     ]

@@ -20,7 +20,7 @@ _STEPS = DATABASE_STEPS | {
     # The first backup is one that the store speaks of.
     "schedule": Step(ensure_backup_schedule, ("spec", "place", "cluster", "store")),
 }
-_LAST = ("secret", "settings", "proof", "store", "postgres", "alerts", "monitor", "schedule")
+_LAST = ("secret", "settings", "proof", "store", "postgres", "alerts", "dashboard", "monitor", "schedule")
 
 
 def components(azure: SandboxProcess) -> dict[str, str]:

@@ -4,7 +4,10 @@ import pytest
 
 from aks_postgres.arm.client import current_azure
 from aks_postgres.cli.guide_variables import guide_variables
+from aks_postgres.errors import ImmutableChange
 from aks_postgres.flows.plan import make_plan
+from aks_postgres.flows.provision import provision
+from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
 from aks_postgres.runs.session import run_session
 from aks_postgres.tasks.inventory import look_at_generations, read_addresses
@@ -12,6 +15,7 @@ from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
 from ..conftest import spec_for
+from ..repository.ways import matches
 from .conftest import quicken, run_provision
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -30,6 +34,24 @@ def roles_of(azure: SandboxProcess, principal_id: str) -> set[str]:
     }
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("first", ["shared", "separate"])
+async def test_another_choice_is_set_back_or_comes_with_the_next_generation(
+    azure: SandboxProcess, first: str
+) -> None:
+    quicken(azure)
+    azure.settings(role_effect_s=0)
+    second = "separate" if first == "shared" else "shared"
+    spec, other = (spec_for(azure, storage={"identity": kind}) for kind in (first, second))
+    await run_provision(azure, spec)
+    with pytest.raises(ImmutableChange) as refused:
+        await provision(other)
+    assert matches("tasks/managed_identity", str(refused.value))
+    assert (await make_plan(spec, recorded=False)).is_empty
+    await rebuild(other, "cnpg-canadacentral")
+    assert (await provision(other)).is_unchanged
+
+
 @pytest.mark.parametrize("at_the_end", shown(["separate", "shared"], first=1))
 @pytest.mark.thorough
 async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(
@@ -43,7 +65,7 @@ async def test_each_identity_has_its_one_role_and_both_are_gone_at_the_end(
         {NETWORK_CONTRIBUTOR},
         {CONTRIBUTOR},
     )
-    assert guide_variables(outputs)["AKS_UAMI_WORKLOAD_CLIENTID"] == backups.client_id
+    assert guide_variables(spec, outputs)["AKS_UAMI_WORKLOAD_CLIENTID"] == backups.client_id
     plan = await make_plan(spec, recorded=False)
     assert [step for step in plan.steps if step.action != "nothing"] == []
     async with run_session(spec):

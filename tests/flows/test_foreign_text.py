@@ -27,6 +27,7 @@ from aks_postgres.runs.rebuild_text import addresses_table
 from aks_postgres.runs.receipt_text import receipt_text
 from aks_postgres.runs.summary import summary
 from aks_postgres.runs.timeline import Bar, timeline_svg, timeline_table
+from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.tear_down.errors import TearDownRefused
 
 from ..repository.our_errors import every_error
@@ -254,15 +255,17 @@ def test_foreign_markup_is_text_in_the_picture(markup: str) -> None:
 
 
 @pytest.mark.usefixtures("prefect_api")
-async def test_foreign_markup_changes_no_summary(environment: EnvironmentOutputs) -> None:
-    plain = skeleton(_summary(environment, "plain"))
+async def test_foreign_markup_changes_no_summary(
+    spec: EnvironmentSpec, environment: EnvironmentOutputs
+) -> None:
+    plain = skeleton(_summary(spec, environment, "plain"))
     for markup in [*MARKUP, *SIGNS.values()]:
-        page = _summary(environment, f"a{markup}a")
+        page = _summary(spec, environment, f"a{markup}a")
         assert skeleton(page) == plain, markup
         assert is_clean(page)
 
 
-def _summary(made: EnvironmentOutputs, text: str) -> str:
+def _summary(spec: EnvironmentSpec, made: EnvironmentOutputs, text: str) -> str:
     """The summary of an environment in which everything that Azure said is `text`."""
 
     def with_text(model: Any, **fields: Any) -> Any:
@@ -284,4 +287,4 @@ def _summary(made: EnvironmentOutputs, text: str) -> str:
     with use_journal(book, in_charge=True), book.step("step"):
         book.note(f"note {text}")
         book.ended("done")
-    return summary(changed, book.events, "critical path")
+    return summary(spec, changed, book.events, "critical path")

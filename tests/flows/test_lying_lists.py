@@ -21,6 +21,7 @@ from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.role_assignments import ROLE_NAMES, Grant, assigned
 from aks_postgres.runs.session import run_session
+from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.tear_down.errors import TearDownRefused
 from azure_sandbox.client import SandboxProcess
 
@@ -33,12 +34,12 @@ from .test_tear_down import CLAIMS, IDENTITIES, KEY, LOCKS, claim, lock, make_da
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
 Json = dict[str, Any]
-Run = Callable[[EnvironmentOutputs], Awaitable[Any]]
+Run = Callable[[EnvironmentSpec], Awaitable[Any]]
 
 FLOWS: dict[str, Run] = {
-    "tear_down": lambda made: tear_down(made.spec, KEY),
-    "rebuild replace": lambda made: rebuild(made.spec, KEY, strategy="replace"),
-    "rebuild blue_green": lambda made: rebuild(made.spec, KEY, strategy="blue_green"),
+    "tear_down": lambda spec: tear_down(spec, KEY),
+    "rebuild replace": lambda spec: rebuild(spec, KEY, strategy="replace"),
+    "rebuild blue_green": lambda spec: rebuild(spec, KEY, strategy="blue_green"),
 }
 
 # By what the sandbox calls them: what the refusal calls the list, and what the list would have shown that stops it.
@@ -170,10 +171,10 @@ def deletions(azure: SandboxProcess, since: int) -> list[Json]:
 
 
 async def test_every_list_of_the_deleting_flows_is_here(
-    azure: SandboxProcess, environment: EnvironmentOutputs
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     since = len(azure.ledger())
-    await tear_down(environment.spec, KEY)
+    await tear_down(spec, KEY)
     lists = {
         one["operation"]
         for one in azure.ledger()[since:]
@@ -191,14 +192,19 @@ async def test_every_list_of_the_deleting_flows_is_here(
 
 @pytest.mark.parametrize(("operation", "lie"), CASES)
 async def test_no_list_is_no_empty_list(
-    azure: SandboxProcess, environment: EnvironmentOutputs, tmp_path: Path, operation: str, lie: str
+    azure: SandboxProcess,
+    spec: EnvironmentSpec,
+    environment: EnvironmentOutputs,
+    tmp_path: Path,
+    operation: str,
+    lie: str,
 ) -> None:
     name, hazard = (ARM | KUBERNETES)[operation]
     endanger(azure, environment, kube_for(azure, environment, tmp_path), hazard)
     tell(azure, operation, lie)
     since = len(azure.ledger())
     with pytest.raises(ProvisioningError) as refused:
-        await tear_down(environment.spec, KEY)
+        await tear_down(spec, KEY)
     assert name in str(refused.value)
     assert "UnreadableAnswer" in str(refused.value) or "EndlessList" in str(refused.value)
     gone = deletions(azure, since)
@@ -214,6 +220,7 @@ async def test_no_list_is_no_empty_list(
 @pytest.mark.parametrize(("operation", "lie"), CASES)
 async def test_no_list_is_no_empty_list_for_a_rebuild(
     azure: SandboxProcess,
+    spec: EnvironmentSpec,
     environment: EnvironmentOutputs,
     tmp_path: Path,
     operation: str,
@@ -225,17 +232,17 @@ async def test_no_list_is_no_empty_list_for_a_rebuild(
     tell(azure, operation, lie)
     since = len(azure.ledger())
     with pytest.raises(ProvisioningError):
-        await FLOWS[flow](environment)
+        await FLOWS[flow](spec)
     if operation not in LATE:
         assert [one for one in deletions(azure, since) if one["service"] == "arm"] == []
 
 
 @pytest.mark.parametrize("operation", shown([*ARM, *KUBERNETES], first=1))
 async def test_a_lie_told_once_is_asked_about_again(
-    azure: SandboxProcess, environment: EnvironmentOutputs, operation: str
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, operation: str
 ) -> None:
     tell(azure, operation, "{}", times=1)
-    receipt = await tear_down(environment.spec, KEY)
+    receipt = await tear_down(spec, KEY)
     assert receipt.failures == ()
     assert {"AKS cluster", "resource group"} <= {item.what for item in receipt.deleted}
 
@@ -244,26 +251,26 @@ async def test_a_lie_told_once_is_asked_about_again(
 
 
 async def test_a_group_that_isnt_listed_is_asked_for_by_its_name(
-    azure: SandboxProcess, environment: EnvironmentOutputs
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     azure.fault(well_formed([]), operation="ResourceGroups_List", times=100)
     since = len(azure.ledger())
     with pytest.raises(
         TearDownRefused, match=f"{environment.resource_group.name}: Azure's list of resource groups"
     ):
-        await tear_down(environment.spec, KEY)
+        await tear_down(spec, KEY)
     with pytest.raises(PermanentError, match="Azure's list of resource groups doesn't show it"):
-        await rebuild(environment.spec, KEY)
+        await rebuild(spec, KEY)
     assert writes(azure.ledger()[since:]) == []
 
 
 async def test_a_resource_that_isnt_listed_in_its_group_is_asked_for_by_its_id(
-    azure: SandboxProcess, environment: EnvironmentOutputs
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     azure.fault(well_formed([]), operation="Resources_ListByResourceGroup", times=100)
     since = len(azure.ledger())
     with pytest.raises(TearDownRefused, match=f"{environment.cluster.name}: the list of what is in"):
-        await tear_down(environment.spec, KEY)
+        await tear_down(spec, KEY)
     assert writes(azure.ledger()[since:]) == []
 
 
@@ -276,11 +283,11 @@ def lose_second_page(azure: SandboxProcess, path: str) -> None:
 
 @pytest.mark.parametrize("missing", ["the list", "its second page"])
 async def test_only_a_group_that_isnt_there_has_nothing_in_it(
-    azure: SandboxProcess, environment: EnvironmentOutputs, missing: str
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, missing: str
 ) -> None:
     group, listed = environment.resource_group.name, f"^{environment.resource_group.id}/resources$"
     not_found = {"status": 404, "code": "ResourceGroupNotFound", "message": "It could not be found."}
-    async with run_session(environment.spec):
+    async with run_session(spec):
         if missing == "the list":
             azure.fault(not_found, path=listed, times=None)
         else:
@@ -292,26 +299,30 @@ async def test_only_a_group_that_isnt_there_has_nothing_in_it(
 
 
 async def test_no_plan_takes_a_page_that_isnt_found_for_the_end_of_a_list(
-    azure: SandboxProcess, environment: EnvironmentOutputs
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     lose_second_page(azure, "/roleAssignments$")
     wanted = Grant(min(ROLE_NAMES), environment.resource_group.id, azure.object_id, "ServicePrincipal")
-    async with run_session(environment.spec, planning=True):
+    async with run_session(spec, planning=True):
         with pytest.raises(ProvisioningError, match="the next page of a list"):
             await assigned(current_azure(), wanted)
 
 
 async def test_recommended_rule_groups_are_read_to_their_last_page(
-    azure: SandboxProcess, environment: EnvironmentOutputs
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     lose_second_page(azure, "/alertRuleRecommendations$")
     with pytest.raises(ProvisioningError, match="recommended rule groups"):
-        await provision(environment.spec)
+        await provision(spec)
 
 
 @pytest.mark.parametrize("hidden_in", ["subscription", "group"])
 async def test_locks_are_asked_for_in_two_ways(
-    azure: SandboxProcess, environment: EnvironmentOutputs, tmp_path: Path, hidden_in: str
+    azure: SandboxProcess,
+    spec: EnvironmentSpec,
+    environment: EnvironmentOutputs,
+    tmp_path: Path,
+    hidden_in: str,
 ) -> None:
     endanger(azure, environment, kube_for(azure, environment, tmp_path), "lock")
     of_subscription = f"^{azure.subscription}/providers/Microsoft.Authorization/locks$"
@@ -324,12 +335,12 @@ async def test_locks_are_asked_for_in_two_ways(
     )
     since = len(azure.ledger())
     with pytest.raises(TearDownRefused, match="lock keep"):
-        await tear_down(environment.spec, KEY)
+        await tear_down(spec, KEY)
     assert writes(azure.ledger()[since:]) == []
 
 
 async def test_a_disk_made_for_a_claim_that_isnt_listed_stops_it(
-    azure: SandboxProcess, environment: EnvironmentOutputs
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs
 ) -> None:
     node_group = environment.place.names.node_resource_group
     disk = f"{azure.subscription}/resourceGroups/{node_group}/providers/Microsoft.Compute/disks/pvc-1"
@@ -349,13 +360,13 @@ async def test_a_disk_made_for_a_claim_that_isnt_listed_stops_it(
     with pytest.raises(
         TearDownRefused, match="pvc-1 was made for the PersistentVolumeClaim cnpg-database/pg-1"
     ):
-        await tear_down(environment.spec, KEY)
+        await tear_down(spec, KEY)
     assert writes(azure.ledger()[since:]) == []
 
 
 @pytest.mark.parametrize("kind", shown(["clusters", "backups"], first=1))
 async def test_a_kind_that_isnt_served_and_is_defined_is_no_empty_list(
-    azure: SandboxProcess, environment: EnvironmentOutputs, kind: str
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, kind: str
 ) -> None:
     not_found = {
         "status": 404,
@@ -365,7 +376,7 @@ async def test_a_kind_that_isnt_served_and_is_defined_is_no_empty_list(
     azure.fault(not_found, operation=f"list {kind}.postgresql.cnpg.io", times=100)
     since = len(azure.ledger())
     with pytest.raises(TearDownRefused, match="whether it holds live data can't be known"):
-        await tear_down(environment.spec, KEY)
+        await tear_down(spec, KEY)
     assert writes(azure.ledger()[since:]) == []
 
 
@@ -378,7 +389,7 @@ def well_formed(entries: list[Json], **more: str) -> Json:
 
 
 async def test_a_list_is_read_to_its_last_page(
-    azure: SandboxProcess, environment: EnvironmentOutputs, tmp_path: Path
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, tmp_path: Path
 ) -> None:
     """https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks."""
     kube = kube_for(azure, environment, tmp_path)
@@ -390,4 +401,4 @@ async def test_a_list_is_read_to_its_last_page(
     body = {"status": 200, "raw_body": json.dumps(first), "headers": {"content-type": "application/json"}}
     azure.fault(body, operation="list persistentvolumeclaims", times=1)
     with pytest.raises(TearDownRefused, match="cnpg-database/orphan"):
-        await tear_down(environment.spec, KEY)
+        await tear_down(spec, KEY)

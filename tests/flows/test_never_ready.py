@@ -39,10 +39,11 @@ def test_every_reason_is_a_scenario_and_is_told() -> None:
     reasons = {
         name: scenario.settings["pods"][0]["reason"]
         for name, scenario in catalogue().items()
-        if "pods" in scenario.settings
+        if "pods" in scenario.settings and name.startswith("operator-")
     }
     assert set(reasons) == set(SAID)
-    assert set(reasons.values()) == set(REASONS)
+    # A volume is what a database waits for.
+    assert set(reasons.values()) == set(REASONS) - {"FailedAttachVolume", "FailedMount"}
 
 
 @pytest.mark.parametrize("name", shown(SAID, first=0))

@@ -16,6 +16,7 @@ from aks_postgres.flows.provision import provision
 from aks_postgres.flows.tear_down import tear_down
 from aks_postgres.kubernetes import client as kubernetes_api
 from aks_postgres.reports.outputs import EnvironmentOutputs
+from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.problems import SpecError
 from azure_sandbox.client import SandboxProcess
 
@@ -72,9 +73,9 @@ WHOLE: dict[str, Change] = {
 }
 CHANGES = WHOLE | {f"inside {seed}": _inside(seed) for seed in range(8)}
 
-FLOWS: dict[str, Callable[[EnvironmentOutputs], Awaitable[Any]]] = {
-    "tear_down": lambda made: tear_down(made.spec, KEY),
-    "provision": lambda made: provision(made.spec),
+FLOWS: dict[str, Callable[[EnvironmentSpec], Awaitable[Any]]] = {
+    "tear_down": lambda spec: tear_down(spec, KEY),
+    "provision": lambda spec: provision(spec),
 }
 
 
@@ -132,7 +133,7 @@ def reads(ledger: list[Json]) -> dict[str, str]:
 
 async def run_all(
     azure: SandboxProcess,
-    made: EnvironmentOutputs,
+    spec: EnvironmentSpec,
     answers: Answers,
     flow: str,
     chosen: dict[str, Change],
@@ -140,7 +141,7 @@ async def run_all(
 ) -> None:
     state = azure.control("GET", "state")
     since = len(azure.ledger())
-    await FLOWS[flow](made)
+    await FLOWS[flow](spec)
     every = reads(azure.ledger()[since:])
     assert len(every) > 15
     wrong = []
@@ -150,7 +151,7 @@ async def run_all(
             answers.change(path, change)
             since = len(azure.ledger())
             try:
-                await FLOWS[flow](made)
+                await FLOWS[flow](spec)
             except (ProvisioningError, SpecError):
                 pass
             except BaseException as error:
@@ -167,9 +168,9 @@ async def run_all(
 
 @pytest.mark.parametrize("flow", shown(FLOWS, first=1))
 async def test_odd_answers_end_in_a_refusal(
-    azure: SandboxProcess, environment: EnvironmentOutputs, answers: Answers, flow: str
+    azure: SandboxProcess, spec: EnvironmentSpec, environment: EnvironmentOutputs, answers: Answers, flow: str
 ) -> None:
-    await run_all(azure, environment, answers, flow, {"[]": WHOLE["[]"]}, every_nth=25)
+    await run_all(azure, spec, answers, flow, {"[]": WHOLE["[]"]}, every_nth=25)
 
 
 @pytest.mark.timeout(1800)
@@ -177,6 +178,11 @@ async def test_odd_answers_end_in_a_refusal(
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("flow", FLOWS)
 async def test_every_odd_answer_to_every_read_ends_in_a_refusal(
-    azure: SandboxProcess, environment: EnvironmentOutputs, answers: Answers, flow: str, name: str
+    azure: SandboxProcess,
+    spec: EnvironmentSpec,
+    environment: EnvironmentOutputs,
+    answers: Answers,
+    flow: str,
+    name: str,
 ) -> None:
-    await run_all(azure, environment, answers, flow, {name: CHANGES[name]})
+    await run_all(azure, spec, answers, flow, {name: CHANGES[name]})

@@ -134,6 +134,12 @@ def is_free(azure: SandboxProcess, outputs: EnvironmentOutputs) -> bool:
     return (lease_state(azure, outputs), heartbeat(azure, outputs)) == ("Available", None)
 
 
+async def may_write_again(spec: EnvironmentSpec) -> None:
+    """See that the next run has the lock, and goes on."""
+    async with writing(spec, "refuse") as lock:
+        assert await lock.admit(AN_UPDATE) == f"lease {lock.guid}"
+
+
 def sleep_and_wake(lock: WriteLock) -> None:
     """Let a run have slept for longer than its heartbeat lasts: nothing of it ran meanwhile."""
     assert lock._good is not None
@@ -180,6 +186,19 @@ async def test_a_second_run_is_refused_where_that_is_wanted_and_told_who_writes(
             "but for the holder's heartbeat"
         )
     assert not (await provision(changed, if_another_run="refuse")).is_unchanged
+
+
+async def test_a_run_that_others_keep_waiting_for_hours_says_whom_to_look_at(
+    changed: EnvironmentSpec, environment: EnvironmentOutputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_lock, "_LONGEST_WAIT_S", 0.0)
+    async with held(changed):
+        with pytest.raises(
+            EnvironmentBusy,
+            match=r"the run hold the lock .* was waited for 0 minutes\. Nothing was written\. Look at that run",
+        ):
+            await provision(changed)
+    await may_write_again(changed)
 
 
 async def test_runs_of_other_environments_do_not_wait(spec: EnvironmentSpec, azure: SandboxProcess) -> None:
@@ -261,6 +280,7 @@ async def test_whoever_slept_writes_only_if_nobody_came_meanwhile(
             sent = [entry["operation"] for entry in writes(azure.ledger()[since:])]
             assert "Tags_UpdateAtScope" not in sent, "the heartbeat is another run's by now"
             await other._give_back()
+            await may_write_again(spec)
     assert is_free(azure, environment)
 
 
@@ -289,9 +309,14 @@ async def test_whoever_slept_before_it_had_the_lock_writes_nothing(
         if noticed == "by its watch":
             await asyncio.sleep(clock.lock_real_s(4 * write_lock.LOOK_S))
         for write in (a_foundation, AN_UPDATE):
-            with pytest.raises(EnvironmentBusy, match="this run slept before it had the lock"):
+            with pytest.raises(
+                EnvironmentBusy,
+                match=r"this run slept before it had the lock.* Run again to go on from there\.",
+            ):
                 await lock.admit(write)
     assert writes(azure.ledger()[since:]) == []
+    if there_was == "an environment":
+        await may_write_again(spec)
 
 
 @pytest.mark.parametrize("had_it", [False, True])
@@ -325,11 +350,12 @@ async def test_a_plan_that_another_run_has_overtaken_is_not_carried_out(
         azure.step(10_000)
         since = len(azure.ledger())
         with pytest.raises(
-            EnvironmentBusy, match=f"another run has removed {environment.resource_group.name}"
+            EnvironmentBusy, match=f"another run has removed {environment.resource_group.name}.* Run again\\."
         ):
             await lock.admit(AN_UPDATE)
     sent = {entry["operation"] for entry in writes(azure.ledger()[since:])}
     assert sent <= {"BlobContainers_Lease", "Tags_UpdateAtScope"}
+    await may_write_again(changed)
     assert is_free(azure, environment)
 
 
@@ -847,3 +873,7 @@ async def test_a_rebuild_to_another_spec_isnt_called_done_by_anothers(
     assert sorted(state.name for state in states) == ["Completed", "Failed"]
     (failed,) = (state for state in states if state.is_failed())
     assert "made by another run" in str(failed.message)
+    assert "Run provision to change it in place" in str(failed.message)
+    theirs = changed if states[1] is failed else spec
+    assert not (await provision(theirs)).is_unchanged
+    assert (await make_plan(theirs, recorded=False)).is_empty

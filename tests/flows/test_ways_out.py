@@ -16,10 +16,15 @@ import pytest
 from aks_postgres.arm.error_codes import RULES, rule_for
 from aks_postgres.arm.responses import ArmFault
 from aks_postgres.errors import PermanentError
+from aks_postgres.flows._errors import NotThere
+from aks_postgres.flows._listing import status_of
+from aks_postgres.flows.deploy_database import deploy_database
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.preflight.errors import PreflightFailed
+from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import GENERATION, STATE, Names
 from azure_sandbox.client import SandboxProcess
 
@@ -29,6 +34,7 @@ from ..repository.ways import matches, ways
 from ..tasks.test_entra_cluster import CLUSTER_ADMIN
 from ..tasks.test_operator_chart import needs_helm, packed
 from .conftest import quicken
+from .database_state import components, with_database
 from .stage import (
     ACCOUNT,
     API_VERSIONS,
@@ -37,19 +43,24 @@ from .stage import (
     GROUP,
     IDENTITY,
     LOGS,
+    POOLS,
     Stage,
     azure_sets,
     delete,
     put,
 )
 from .test_foreign_things import DENIALS, EVERYONE
+from .test_lying_lists import well_formed
+from .test_rebuild import give_blobs
 from .test_tear_down import (
     CLAIMS,
     GROUPS,
     KEY,
     LOCKS,
     VOLUMES,
+    back_up,
     claim,
+    destination_of,
     lock,
     make_database,
 )
@@ -181,8 +192,7 @@ def both_groups(scene: Scene) -> Json:
 
 def second_current(scene: Scene) -> None:
     """Another generation's group, tagged as the current one by hand."""
-    outputs = scene.stage.outputs
-    names = Names.of(outputs.spec, scene.azure.subscription_id, 2)
+    names = Names.of(spec_for(scene.azure), scene.azure.subscription_id, 2)
     tags = scene.azure.arm("GET", scene.group(), api_version=GROUPS).json()["tags"]
     scene.kept["second"] = names.resource_group
     body = {"location": "canadacentral", "tags": {**tags, GENERATION: "2", STATE: "current"}}
@@ -383,6 +393,46 @@ def name_taken(scene: Scene) -> None:
     scene.azure.settings(taken_storage_names=[scene.stage.outputs.storage_account.name])
 
 
+def operator_left_behind(scene: Scene) -> None:
+    """The live cluster is of a version that this operator doesn't support any more."""
+    versions = {"properties.kubernetesVersion": "1.33.8", "properties.currentKubernetesVersion": "1.33.8"}
+    azure_sets(CLUSTER, versions).do(scene.stage)
+    of_pools = {"properties.orchestratorVersion": "1.33.8", "properties.currentOrchestratorVersion": "1.33.8"}
+    azure_sets(POOLS, of_pools).do(scene.stage)
+
+
+def database_without_backup(scene: Scene) -> None:
+    give_blobs(scene.azure, scene.stage.outputs)
+    make_database(scene.stage.kube(), destination=destination_of(scene.stage.outputs))
+
+
+def backed_up(scene: Scene) -> None:
+    back_up(scene.azure, scene.stage.kube(), scene.stage.outputs.storage_account.name)
+
+
+def lists_nothing(operation: str) -> Does:
+    return lambda scene: scene.azure.fault(well_formed([]), operation=operation, times=None)
+
+
+def disk_of_no_claim(scene: Scene) -> None:
+    """Shown beside what is in the node group; the sandbox has no disks of its own."""
+    group = scene.group(scene.stage.outputs.place.names.node_resource_group)
+    disk = f"{group}/providers/Microsoft.Compute/disks/pvc-1"
+    made_for = "kubernetes.io-created-for-pvc-"
+    tags = {f"{made_for}name": "pg-1", f"{made_for}namespace": "cnpg-database"}
+    shown = {"id": disk, "name": "pvc-1", "type": "Microsoft.Compute/disks", "tags": tags}
+    path = f"/resourceGroups/{re.escape(group.rpartition('/')[2])}/resources$"
+    scene.azure.fault(well_formed([shown]), path=path, method="GET", times=None)
+
+
+def address_among_nodes(scene: Scene) -> None:
+    group = scene.group(scene.stage.outputs.place.names.node_resource_group)
+    path = f"{group}/providers/Microsoft.Network/publicIPAddresses/pip-theirs"
+    scene.kept["theirs"] = (path, "2025-09-01")
+    put(scene.azure, *scene.kept["theirs"], ADDRESS)
+    scene.azure.step(100)
+
+
 RELEASED: Json = {
     "apiVersion": "v1",
     "kind": "PersistentVolume",
@@ -468,6 +518,11 @@ WALKS: dict[str, Walk] = {
     "tagged as retiring by hand": Walk(
         ("preflight/generations: Finish it with",),
         by_hand=tags_of(GROUP, lambda tags: {**tags, STATE: "retiring"}),
+        does=tags_of(GROUP, lambda tags: {**tags, STATE: "current"}),
+    ),
+    "tagged by hand as nobody knows what": Walk(
+        ("preflight/generations: Set the tag to current",),
+        by_hand=tags_of(GROUP, lambda tags: {**tags, STATE: "Retiring "}),
         does=tags_of(GROUP, lambda tags: {**tags, STATE: "current"}),
     ),
     "tagged as retired by hand": Walk(
@@ -580,6 +635,22 @@ WALKS: dict[str, Walk] = {
         spec={"namespaces": {"operator": "elsewhere"}},
         then={},
     ),
+    "a cluster that the operator doesn't support any more": Walk(
+        ("preflight/kubernetes_versions: Set operator.version to _, or",),
+        operator_left_behind,
+        then={"cluster": {"kubernetes_version": "1.34"}},
+    ),
+    "an environment of another region": Walk(
+        ("flows/_listing",), spec={"region": "westus3"}, then={}, flow="status"
+    ),
+    "a rebuild of a group with somebody's address": Walk(
+        ("flows/rebuild: Do what each line says", "tear_down/ownership: Move it elsewhere"),
+        by_hand=resource_there(
+            GROUP, "/providers/Microsoft.Network/publicIPAddresses/pip-theirs", "2025-09-01", ADDRESS
+        ),
+        does=resource_gone,
+        flow="rebuild",
+    ),
     # --- before anything is deleted ---
     "a deny assignment": Walk(
         ("tear_down/forbidden: Ask whoever set it to remove it",),
@@ -632,6 +703,36 @@ WALKS: dict[str, Walk] = {
         flow="tear_down",
         words=({}, DISCARD),
     ),
+    "a database without a backup": Walk(
+        ("tear_down/live_data: Take a backup",),
+        by_hand=database_without_backup,
+        does=backed_up,
+        flow="tear_down",
+    ),
+    "a group that isn't listed": Walk(
+        ("tear_down/second_look: Run again in some minutes",),
+        by_hand=lists_nothing("ResourceGroups_List"),
+        does=no_faults,
+        flow="tear_down",
+    ),
+    "resources that aren't listed": Walk(
+        ("tear_down/second_look: Run again in some minutes",),
+        by_hand=lists_nothing("Resources_ListByResourceGroup"),
+        does=no_faults,
+        flow="tear_down",
+    ),
+    "a disk of a claim that isn't there": Walk(
+        ("tear_down/second_look: Save what is on it and delete the disk",),
+        by_hand=disk_of_no_claim,
+        does=no_faults,
+        flow="tear_down",
+    ),
+    "somebody's address among the nodes of an unreachable cluster": Walk(
+        ("tear_down/node_group: _ Or look at it",),
+        by_hand=all_of(address_among_nodes, ranges("192.0.2.0/24")),
+        does=all_of(resource_gone, ranges()),
+        flow="tear_down",
+    ),
     "a claim of no database": Walk(
         ("tear_down/live_data: Save what is on it and delete the claim",),
         by_hand=kube_has(ORPHAN, claim("orphan")),
@@ -673,6 +774,8 @@ async def run(scene: Scene, walk: Walk, fields: Json, words: Json) -> Any:
         return await tear_down(spec, KEY, **words)
     if walk.flow == "rebuild":
         return await rebuild(spec, KEY, **words)
+    if walk.flow == "status":
+        return await status_of(spec)
     return await provision(spec)
 
 
@@ -738,6 +841,33 @@ async def test_what_azure_refuses_by_a_code_is_gone_on_with_once_it_is_mended(
     no_faults(Scene(stage, pytest.MonkeyPatch()))
     outputs = await provision(spec_for(stage.azure))
     assert {change.kind for change in outputs.changes.values()} == {"unchanged"}
+
+
+@pytest.mark.thorough
+async def test_a_database_that_cant_be_as_the_spec_wants_it_is_set_back_or_made_beside(stage: Stage) -> None:
+    stage.azure.control("PUT", "state", stage.state)
+    state = await with_database(stage.azure, stage.outputs, stage.folder)
+    stage.azure.control("PUT", "state", state)
+
+    def wanted(more: Json | None = None, **database: Any) -> EnvironmentSpec:
+        given = {"components": components(stage.azure), **database}
+        return spec_for(stage.azure, database=given, **(more or {}))
+
+    with pytest.raises(PreflightFailed) as refused:
+        await provision(wanted(storage={"size_gib": 32}))
+    assert matches("preflight/database_check", str(refused.value))
+    plan = await make_plan(wanted(), recorded=False)
+    assert [step for step in plan.steps if step.action != "nothing"] == []
+    beside = await make_plan(wanted(name="shop", storage={"size_gib": 32}), recorded=False)
+    assert "postgres_cluster" in {step.step for step in beside.changes}
+    # On an environment that isn't as the spec says.
+    changed = wanted({"tags": {"owner": "shop"}})
+    with pytest.raises(NotThere) as unfinished:
+        await deploy_database(changed)
+    assert matches("flows/deploy_database", str(unfinished.value))
+    assert (await provision(changed)).changes["grafana"].kind == "updated"
+    await deploy_database(changed)
+    assert (await make_plan(changed, recorded=False)).is_empty
 
 
 async def test_a_grafana_of_a_retired_version_is_changed_without_asking_for_that_version(

@@ -670,9 +670,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a blob that must be new replaces none",
-        "packages/azure-sandbox/src/azure_sandbox/core/blobs.py",
-        'self._headers.get("if-none-match")) is not None and _matches(none, live):',
-        'self._headers.get("if-none-match")) is not None and not live:',
+        "packages/azure-sandbox/src/azure_sandbox/core/blob_requests.py",
+        'self.headers.get("if-none-match")) is not None and _matches(none, live):',
+        'self.headers.get("if-none-match")) is not None and not live:',
         "packages/azure-sandbox/tests/test_blobs.py::test_conditions_keep_a_blob_from_being_overwritten",
     ),
     Mutation(
@@ -718,6 +718,13 @@ MUTATIONS = (
         "if end.code == ExitCode.INTERRUPTED:",
         "if end.code is None:",
         "tests/cli/test_signals.py::test_whatever_a_command_does_a_signal_ends_it_with_one_line",
+    ),
+    Mutation(
+        "a state that nobody knows is refused",
+        "src/aks_postgres/preflight/generations.py",
+        "    findings += _judge_states(ours)\n",
+        "",
+        "tests/tasks/test_generation.py::test_a_state_that_is_none_is_refused_whichever_generation_has_it[1-Retiring]",
     ),
     Mutation(
         "a run that a person cancelled is no crash",
@@ -885,8 +892,8 @@ MUTATIONS = (
     Mutation(
         "a cancelling that never ends is noticed",
         "src/aks_postgres/deploy/automations.py",
-        '    types = ["CANCELLING", *(state.value for state in TERMINAL_STATES)]\n',
-        "    types = [state.value for state in TERMINAL_STATES]\n",
+        '    types = sorted(["CANCELLING", *(state.value for state in TERMINAL_STATES)])\n',
+        "    types = sorted(state.value for state in TERMINAL_STATES)\n",
         "tests/deploy/test_run_life.py::test_whoever_should_notice_does_and_nobody_else"
         "[a cancelling that never ends]",
     ),

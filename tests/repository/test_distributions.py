@@ -76,7 +76,7 @@ def test_a_release_has_a_version_its_changelog_and_the_pythons_it_was_tried_with
         rf"^## {re.escape(version)} - 20\d\d-\d\d-\d\d$", (folder / "CHANGELOG.md").read_text(), re.M
     )
     pythons = [one.rpartition(" ")[2] for one in project["classifiers"] if "Python :: 3." in one]
-    assert pythons == ["3.11", "3.12"]
+    assert pythons == ["3.11", "3.12", "3.13"]
     assert "Typing :: Typed" in project["classifiers"]
     program = Path(sys.executable).parent / project["name"]
     printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
@@ -149,7 +149,9 @@ def test_a_distribution_requires_what_it_imports(
         if module.startswith("azure."):  # A name that many distributions share.
             return any(f"{module}.".startswith(f"{name.replace('-', '.')}.") for name in names)
         top = module.partition(".")[0]
-        return PART_OF.get(top) in names or any(known.lower() in names for known in provided.get(top, ()))
+        return PART_OF.get(top) in names or any(
+            known.lower().replace("_", "-") in names for known in provided.get(top, ())
+        )
 
     modules = {module for folder in code for module in imported(REPOSITORY / project / folder)}
     others = {module for module in modules if module.partition(".")[0] not in own}

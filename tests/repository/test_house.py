@@ -87,7 +87,7 @@ def hosts_in(tree: ast.Module) -> list[str]:
 
 def test_the_public_clouds_hosts_are_constants_in_one_place_only() -> None:
     found = {(file.name, text) for file, tree in sources() for text in hosts_in(tree)}
-    assert len([text for name, text in found if name == "clouds.py"]) == 7
+    assert len([text for name, text in found if name == "clouds.py"]) == 10
     assert {name for name, _ in found} == {"clouds.py"}, found
     assert hosts_in(ast.parse('URL = f"https://{account}.blob.core.windows.net/"'))
 
@@ -217,3 +217,21 @@ def test_a_step_is_called_alike_in_the_flow_in_plans_and_in_prefect() -> None:
         if task.partition("_")[2] != variable and not vars(_environment)[task].fn.only_looks
     ]
     assert odd == []
+
+
+SPECS = {"EnvironmentSpec", "DatabaseSpec"}
+
+
+def test_a_spec_goes_down_and_only_outputs_come_back_up() -> None:
+    """No step, flow or run hands one back, and no report holds one; a file that a person writes may."""
+    runs = {"flows", "tasks", "runs", "tear_down"}
+    found: list[str] = []
+    for file, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and runs & set(file.parts):
+                back: ast.AST | None = node.returns
+            else:
+                held = isinstance(node, ast.AnnAssign) and "reports" in file.parts
+                back = node.annotation if held else None
+            found += [f"{file.name}:{node.lineno}" for _ in (names_in(back) if back else set()) & SPECS]
+    assert found == []

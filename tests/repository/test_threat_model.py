@@ -1,13 +1,13 @@
 """Every limit that docs/threat-model.md claims names the test that holds it, and that test is there."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from .named_tests import REPOSITORY, is_there, named_in
+
 TEXT = (REPOSITORY / "docs" / "threat-model.md").read_text()
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)*)`", TEXT)))
+NAMED = named_in(TEXT)
 # These sections claim nothing that a test of ours could hold.
 WITHOUT_CLAIMS = {"Worth protecting", "Dependencies"}
 
@@ -53,8 +53,4 @@ def test_a_limit_names_its_test_or_says_whose_it_is(claim: str) -> None:
 
 @pytest.mark.parametrize("named", NAMED)
 def test_the_test_that_is_named_is_there(named: str) -> None:
-    file, *inside = named.split("::")
-    text = (REPOSITORY / file).read_text()
-    assert all(f"class {name}:" in text for name in inside[:-1])
-    test = rf"{inside[-1]}\(" if inside else "test_"
-    assert re.search(rf"(?m)^ *(?:async )?def {test}", text)
+    assert is_there(named)

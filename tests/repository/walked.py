@@ -1,4 +1,4 @@
-"""Which test walks each way out that `tests/flows/test_ways_out.py` doesn't, and which can't be walked, and why."""
+"""Which test walks each way out that no table of walks does, and which can't be walked, and why."""
 
 # By how its name in `tests.repository.ways` begins: the test from the state over the message to a good end.
 WALKED = {
@@ -23,6 +23,84 @@ WALKED = {
     "::test_of_two_runs_started_together_one_writes_and_the_other_waits",
     "tasks/verify: Everything was sent": "tests/flows/test_never_ready.py::test_verify_says_why_an_agent_isnt_ready",
     "runs/plan_moves": "tests/cli/test_plan_then_do.py::test_a_kept_plan_is_carried_out",
+    "runs/write_lock: Look at that run": "tests/flows/test_one_writer.py"
+    "::test_whoever_slept_writes_only_if_nobody_came_meanwhile",
+    "runs/write_lock: Run again to go on": "tests/flows/test_one_writer.py"
+    "::test_whoever_slept_before_it_had_the_lock_writes_nothing",
+    "runs/write_lock: Run again.": "tests/flows/test_one_writer.py"
+    "::test_a_plan_that_another_run_has_overtaken_is_not_carried_out",
+    "flows/rebuild: Run provision to change it": "tests/flows/test_one_writer.py"
+    "::test_a_rebuild_to_another_spec_isnt_called_done_by_anothers",
+    "flows/deploy_database": "tests/flows/test_ways_out.py"
+    "::test_a_database_that_cant_be_as_the_spec_wants_it_is_set_back_or_made_beside",
+    "preflight/database_check": "tests/flows/test_ways_out.py"
+    "::test_a_database_that_cant_be_as_the_spec_wants_it_is_set_back_or_made_beside",
+    "kubernetes/helm: Set operator.chart_values": "tests/tasks/test_operator_chart.py"
+    "::test_what_somebody_took_over_is_refused_in_kubernetes_words",
+    "kubernetes/helm: Correct operator.chart": "tests/tasks/test_operator_chart.py"
+    "::test_what_only_the_cluster_refuses_is_told_in_its_words_and_goes_once_it_is_mended",
+    "kubernetes/helm: Remove what is named": "tests/tasks/test_operator_chart.py"
+    "::test_what_isnt_helms_is_removed_and_the_chart_makes_it",
+    "kubernetes/operator_chart: Uninstall it": "tests/tasks/test_operator_chart.py"
+    "::test_another_chart_s_release_of_that_name_is_left_alone",
+    "tasks/cnpg_operator: Remove that one": "tests/tasks/test_operator_chart.py"
+    "::test_an_operator_of_another_way_is_removed_by_whoever_put_it_there",
+    "tasks/cnpg_operator: Set operator.installer to manifest": "tests/tasks/test_operator_chart.py"
+    "::test_a_manifest_s_operator_isnt_taken_over_by_helm",
+    "resources/backup_blobs: A name is": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_an_archive_that_another_cluster_used_goes_by_another_name_or_generation",
+    "resources/blob_container: Give another": "tests/tasks/test_backup_immutability.py"
+    "::test_a_container_that_is_there_is_refused_with_the_ways_out",
+    "resources/blob_container: Extend it": "tests/tasks/test_backup_immutability.py"
+    "::test_a_locked_policy_of_fewer_days_is_a_persons_to_extend",
+    "resources/managed_cluster": "tests/tasks/test_cluster_writes.py"
+    "::test_a_cluster_that_somebody_deleted_isnt_made_by_the_way",
+    "tasks/managed_identity": "tests/flows/test_backup_identity.py"
+    "::test_another_choice_is_set_back_or_comes_with_the_next_generation",
+    "tasks/verify: Run again": "tests/tasks/test_verify.py::test_roles_that_somebody_took_away_are_named",
+    "database/limits": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_names_that_others_have_and_what_is_for_good",
+    "tasks/database/backups: Read why": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_archiving_and_backups_that_fail",
+    "tasks/database/backups: Do what it says": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_archiving_and_backups_that_fail",
+    "tasks/database/backups: Set database.name": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_an_archive_that_another_cluster_used_goes_by_another_name_or_generation",
+    "tasks/database/backups: See that the ObjectStore": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_a_backup_whose_blobs_arent_there",
+    "tasks/database/components": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_a_component_s_file_that_is_none",
+    "tasks/database/postgres_cluster: Turn it on": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_disks_that_the_cluster_doesnt_have",
+    "tasks/database/postgres_cluster: See that the disk driver": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_disks_that_the_cluster_doesnt_have",
+    "tasks/database/postgres_cluster: Set database.storage": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_disks_that_the_cluster_doesnt_have",
+    "tasks/database/postgres_cluster: Set database.name": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_names_that_others_have_and_what_is_for_good",
+    "tasks/database/postgres_cluster: Another cluster": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_an_archive_that_another_cluster_used_goes_by_another_name_or_generation",
+    "tasks/database/postgres_cluster: The webhook": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_pods_roles_and_databases",
+    "tasks/database/postgres_cluster: Correct": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_pods_roles_and_databases",
+    "tasks/database/postgres_cluster: Do what it says": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_pods_roles_and_databases",
+    "tasks/database/secret": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_secrets_that_no_cluster_can_be_made_with",
+    "phase ": "tests/tasks/test_database_troubles.py"
+    "::test_a_trouble_is_named_with_its_way_out_and_the_next_run_goes_on",
+    "warning ": "tests/tasks/test_database_troubles.py"
+    "::test_a_trouble_is_named_with_its_way_out_and_the_next_run_goes_on",
+    "resources/backup_blobs: Compare": "tests/tasks/test_database.py"
+    "::test_a_wrong_subject_is_told_by_azure_s_words_before_anything_waits",
+    "resources/backup_blobs: The identity needs": "tests/tasks/test_database_troubles.py"
+    "::test_an_identity_without_the_role_is_told_before_there_is_a_cluster",
+    "arm/credentials: Sign in again": "tests/arm/test_advice.py"
+    "::test_a_policy_that_keeps_the_run_from_something_else_than_arm_is_changed",
+    "arm/retry: Sign in again": "tests/arm/test_advice.py"
+    "::test_a_sign_in_that_is_over_in_the_middle_of_a_run_is_done_again",
+    "tasks/database/pooler": "tests/tasks/test_ways_out_of_a_database.py::test_a_pooler_that_cant_be_made",
 }
 
 # Nobody's sandbox can do it.
@@ -39,44 +117,3 @@ NOT_HERE = {
     "tear_down/live_data: Save what is in it": "the sandbox has no controller of VolumeSnapshots",
     "arm/reconcile: Set the spec to what Azure reports": "Azure's support is asked; the sandbox keeps what it takes",
 }
-
-# Their walks are missing. Nothing is added here: a new way out comes with its walk.
-NOT_YET = (
-    "preflight/kubernetes_versions: Choose one of these_",
-    "preflight/kubernetes_versions: Choose versions that go together",
-    "preflight/region: Choose another region",
-    "preflight/region: Choose one of these, or another region",
-    "preflight/region: Set it to false",
-    "preflight/region: _az account list-locations",
-    "tear_down/live_data: Take a backup",
-    "tear_down/node_group: Or look at it",
-    "database/limits",
-    "flows/_listing",
-    "flows/deploy_database",
-    "flows/rebuild: Do what each line says",
-    "flows/rebuild: Run provision to change it",
-    "kubernetes/helm: Change them",
-    "kubernetes/helm: Correct operator.chart",
-    "kubernetes/helm: Remove what is named",
-    "kubernetes/operator_chart: Give the",
-    "kubernetes/operator_chart: Remove or rename",
-    "preflight/components_check",
-    "preflight/database_check",
-    "preflight/kubernetes_versions: Choose another operator.version",
-    "preflight/operator_check: Give it like that",
-    "preflight/operator_check: Put it in quotes",
-    "preflight/operator_check: Run again",
-    "preflight/subnet",
-    "resources/backup_blobs",
-    "resources/blob_container",
-    "resources/managed_cluster",
-    "runs/write_lock: Look at that run",
-    "runs/write_lock: Run again to go on",
-    "runs/write_lock: Run again.",
-    "tasks/cnpg_operator: Remove that one",
-    "tasks/cnpg_operator: Set operator.installer to manifest",
-    "tasks/database/",
-    "tasks/managed_identity",
-    "tasks/verify: Run again",
-    "tear_down/second_look",
-)

@@ -10,13 +10,22 @@ from pathlib import Path
 
 from aks_postgres.arm.entra_codes import ADVICE
 from aks_postgres.arm.error_codes import RULES
+from aks_postgres.database.status import WAYS_OUT_OF_PHASES
+from aks_postgres.kubernetes.cluster_events import WAYS_OUT_OF_WARNINGS
 from aks_postgres.kubernetes.pod_troubles import WAYS_OUT
 
 REPOSITORY = Path(__file__).parents[2]
 # The two links in the package aren't followed.
 FOLDERS = ("src/aks_postgres", "flows", "tasks")
 # Where a way out stands among the arguments, if it isn't named.
-PLACE = {"ImmutableChange": 2, "LastingState": 2, "problem": 2, "Finding": 1}
+PLACE = {
+    "ImmutableChange": 2,
+    "LastingState": 2,
+    "problem": 2,
+    "Finding": 1,
+    "_granted": 3,
+    "entra_advice": 1,
+}
 
 
 @cache
@@ -26,6 +35,8 @@ def ways() -> dict[str, str]:
         **{f"arm code {code}": rule.advice for code, rule in RULES.items() if rule.reaction == "stop"},
         **{f"Entra {number}": advice for number, advice in ADVICE.items()},
         **{f"pod {reason}": text for reason, text in WAYS_OUT.items()},
+        **{f"phase {phase}": text for phase, text in WAYS_OUT_OF_PHASES.items()},
+        **{f"warning {text[:60]}": text for text in WAYS_OUT_OF_WARNINGS},
     }
     known = set(tables.values())
     found: dict[str, str] = {}

@@ -61,6 +61,7 @@ SYMPTOMS = {
             "Somebody is deleting the cluster.",
             ("AKSOperationPreemptedByDelete",),
             (error_codes.DELETING,),
+            if_it_stays="The portal's activity log says who deletes it. Run again only if the cluster is to come back.",
         ),
         Symptom(
             "Another operation is at work on a resource",
@@ -119,6 +120,7 @@ SYMPTOMS = {
             (),
             (error_codes.WEBHOOK,),
             "*failed calling webhook*",
+            "If it stays so, see which of its pods don't run: `kubectl get pods --namespace cnpg-system`.",
         ),
     ),
     "Azure has trouble": (
@@ -138,6 +140,7 @@ SYMPTOMS = {
                 "BadGateway",
                 "Timeout",
             ),
+            if_it_stays="If it stays so, look at https://azure.status.microsoft, then run again.",
         ),
         Symptom(
             "No answer came",
@@ -310,7 +313,7 @@ SYMPTOMS = {
 
 # Our own errors: what a person sees, and what to do. Their causes are their docstrings.
 OURS: dict[type[ProvisioningError], tuple[str, str]] = {
-    PreflightFailed: ("preflight found N problems", "Each line names a field and says what to do."),
+    PreflightFailed: ("the preflight found problems", "Each line names a field and says what to do."),
     EgressUnknown: (
         "this machine's address isn't known",
         "Set network.worker_address, or AKS_POSTGRES_EGRESS_URL to a URL that answers with it.",
@@ -320,25 +323,25 @@ OURS: dict[type[ProvisioningError], tuple[str, str]] = {
         "The message names field, both values and the way out. Take the change back, or rebuild.",
     ),
     NotOurs: (
-        "exists without this environment's tags",
+        "a resource exists without this environment's tags",
         "If it is yours, type its group into `adopt`. Otherwise choose another name or suffix.",
     ),
     LastingState: (
-        "is stopped, disabled or half gone",
+        "something is stopped, disabled or half gone",
         "Do what the message says; waiting doesn't help.",
     ),
     CredentialsRefused: ("no access token could be had", "Sign in again, then run again."),
     WrongSetting: ("an environment variable can't be used", "Correct the variable that is named."),
     VerificationFailed: (
-        "verification found",
+        "the verification found a difference",
         "Do what the message says, then run again. It writes only what still differs.",
     ),
     RolesMissing: (
-        "roles: verify was given, and N roles are missing",
+        "roles are missing",
         "Have somebody who may assign roles carry out the commands that follow, then run again.",
     ),
     TearDownRefused: (
-        "tear-down is refused for N problems",
+        "the tear-down is refused",
         "Do what each line says, then run again.",
     ),
     RebuildRefused: (
@@ -386,14 +389,12 @@ def document() -> str:
     lines = [
         "# When it fails",
         "",
-        "Written by `python -m tests.repository.when_it_fails` from `src/aks_postgres/arm/error_codes.py`. Nothing",
-        "here was seen on real Azure yet: codes and causes come from Microsoft's documentation and public reports.",
+        "**First of all: run it again**, by the same command or from the same deployment. A run goes on where the last",
+        "one stopped. It waits for what Azure is still working on, and repeats nothing. `provision` never deletes.",
         "",
-        "**First of all: run it again.** A run goes on where the last one stopped. It waits for what Azure is still",
-        "working on, and repeats nothing.",
-        "",
-        "Every message says what happened, where, and what to do. Find its code in the table. Times are Azure's: on",
-        "the sandbox they pass as fast as its clock.",
+        "If it fails again, read the message: it says what happened, where, and what to do. For more, search this page",
+        "for its code, such as `ZonalAllocationFailed`. To see how the environment is, run",
+        "`aks-postgres status NAME REGION`.",
         "",
         "## Find your code",
         "",
@@ -401,8 +402,8 @@ def document() -> str:
         "| --- | --- |",
         *(f"| `{code}` | [{heading}](#{slug(heading)}) |" for code, heading in sorted(headings().items())),
         *(
-            f"| `{kind}` | [Messages of our own](#messages-of-our-own) |"
-            for kind in sorted(one.__name__ for one in OURS)
+            f"| `{name}` | [{heading}](#{slug(heading)}) |"
+            for name, heading in sorted((kind.__name__, _capital(said)) for kind, (said, _) in OURS.items())
         ),
         "",
     ]
@@ -413,12 +414,7 @@ def document() -> str:
     lines += [
         "## Messages of our own",
         "",
-        f"Where the last column says so, Prefect tries the step {RETRIES} more times before the run fails.",
-        "",
-        "| error | it says that | cause | what you do | tried again |",
-        "| --- | --- | --- | --- | --- |",
-        *(_row(kind, *words) for kind, words in OURS.items()),
-        "",
+        *(line for kind, words in OURS.items() for line in _own_section(kind, *words)),
         "## Where to look",
         "",
         "- The run's log and its summary in the Prefect UI say what was waited out.",
@@ -426,6 +422,10 @@ def document() -> str:
         "- `aks-postgres sandbox ledger` lists every request that the sandbox got. The demo's logs are in `.demo/`.",
         "- [Exit codes](reference/commands.md#exit-codes) say who has to act.",
         "- [What was made to fail](resilience.md) has every fault that was tried, and how it ended.",
+        "",
+        "Times on this page are Azure's: on the sandbox they pass as fast as its clock. Nothing here was seen on real",
+        "Azure yet: codes and causes come from Microsoft's documentation and public reports. The page is written by",
+        "`python -m tests.repository.when_it_fails` from `src/aks_postgres/arm/error_codes.py`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -446,7 +446,7 @@ def _section(symptom: Symptom) -> list[str]:
 
 def _by_itself(rules: list[Rule]) -> str:
     if all(rule.reaction == "stop" for rule in rules):
-        return "Nothing, as another try changes nothing. Steps that don't need this one are finished."
+        return "Nothing: another try wouldn't help. Steps that don't need this one are finished."
     budgets = sorted({rule.budget_s for rule in rules})
     longest = _minutes(budgets[-1])
     if len(budgets) > 1:
@@ -467,10 +467,21 @@ def _you_do(symptom: Symptom, rules: list[Rule]) -> list[str]:
     return ["- **You do:**", *(f"    - `{code}`: {RULES[code].advice}" for code in symptom.codes)]
 
 
-def _row(kind: type[ProvisioningError], message: str, way_out: str) -> str:
-    cause = " ".join(str(kind.__doc__).split())
-    again = "yes" if issubclass(kind, TemporaryError) else "no"
-    return f"| `{kind.__name__}` | {message} | {cause} | {way_out} | {again} |"
+def _own_section(kind: type[ProvisioningError], said: str, way_out: str) -> list[str]:
+    again = f"- **Done by itself:** Prefect tried the step {RETRIES} more times."
+    return [
+        f"### {_capital(said)}",
+        "",
+        f"- **Message:** `{kind.__name__}`.",
+        f"- **Cause:** {' '.join(str(kind.__doc__).split())}",
+        *([again] if issubclass(kind, TemporaryError) else []),
+        f"- **You do:** {way_out}",
+        "",
+    ]
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _minutes(seconds: float) -> str:

@@ -39,6 +39,11 @@ class Kube:
         found: Json = answer.json()
         return found if answer.status_code == 200 else None
 
+    def text(self, path: str) -> tuple[int, str]:
+        """The status and the text of an answer."""
+        answer = self.send("GET", path)
+        return answer.status_code, answer.text
+
     def create(self, path: str, body: Json) -> Json:
         answer = self.send("POST", path, body)
         assert answer.status_code == 201, answer.text

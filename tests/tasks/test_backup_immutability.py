@@ -9,6 +9,7 @@ from aks_postgres.resources.blob_container import immutability_decision
 from aks_postgres.spec.environment import EnvironmentSpec
 
 from .conftest import world_with
+from .sdk_models import MODELS, as_modelled
 from .world import World
 
 Json = dict[str, Any]
@@ -35,6 +36,16 @@ async def test_by_default_there_is_none(world: World) -> None:
     assert not container.get("hasImmutabilityPolicy")
 
 
+async def test_what_protects_backups_is_said_in_fields_that_azure_has(world: World) -> None:
+    world = immutable(world)
+    await world.prepare("storage_account")
+    for step in ("backup_protection", "backup_lifecycle", "container", "backup_immutability"):
+        world.made[step] = await world.run(step)
+        (sent,) = world.writes()
+        assert sent["operation"] in MODELS
+        assert as_modelled(sent["operation"], sent["body"]) == sent["body"]
+
+
 async def test_a_new_container_gets_an_unlocked_policy_and_a_second_run_writes_nothing(world: World) -> None:
     world = immutable(world)
     container = await made_for(world)
@@ -55,6 +66,9 @@ async def test_a_container_that_is_there_is_refused_with_the_ways_out(world: Wor
         await other.run("container")
     assert "immutableStorageWithVersioning.enabled is False and the spec wants True" in str(refused.value)
     assert other.writes() == []
+    elsewhere = world_with(world, storage={"immutability_days": 30, "container": "worm"})
+    assert (await elsewhere.run("container")).change.kind == "created"
+    assert (await world.run("container")).change.kind == "unchanged"
 
 
 async def test_taking_the_option_out_leaves_the_policy(world: World) -> None:
@@ -80,6 +94,10 @@ async def test_a_locked_policy_of_fewer_days_is_a_persons_to_extend(world: World
     assert (await immutable(world).run("backup_immutability")).change.kind == "unchanged"
     with pytest.raises(ImmutableChange, match="immutability-policy extend"):
         await immutable(world, 60).run("backup_immutability")
+    policy = f"{container}/immutabilityPolicies/default"
+    longer = {"properties": {DAYS: 60}}
+    assert world.azure.arm("POST", f"{policy}/extend", longer, api_version=API).ok
+    assert (await immutable(world, 60).run("backup_immutability")).change.kind == "unchanged"
 
 
 @pytest.mark.parametrize("days", [0, -1, 146_001, "soon"])

@@ -29,6 +29,7 @@ from aks_postgres.tasks.database.credential import (
     ensure_database_credential,
     verify_database_credential,
 )
+from aks_postgres.tasks.database.dashboard import ensure_database_dashboard
 from aks_postgres.tasks.database.postgres_cluster import (
     ensure_database_storage_class,
     ensure_postgres_cluster,
@@ -63,6 +64,9 @@ DATABASE_STEPS = STEPS | {
     "cert_manager": Step(ensure_cert_manager, ("spec", "cluster", "namespaces")),
     "plugin": Step(ensure_barman_plugin, ("spec", "cluster", "operator", "cert_manager")),
     "alerts": Step(ensure_database_alerts, ("spec", "place", "cluster", "monitor_workspace")),
+    "dashboard": Step(
+        ensure_database_dashboard, ("spec", "place", "grafana", "grafana_roles", "monitor_workspace")
+    ),
     "store": Step(ensure_object_store, ("spec", "place", "cluster", "plugin", "storage_account")),
     "postgres": Step(
         ensure_postgres_cluster,
@@ -316,6 +320,9 @@ async def test_a_wrong_subject_is_told_by_azure_s_words_before_anything_waits(da
     text = str(refused.value)
     assert "No matching federated identity record" in text
     assert credential.subject in text
+    assert "Compare: the pods' tokens come from" in text
+    database.change(credential.id, api, {"properties.subject": credential.subject})
+    assert (await database.run("proof")).facts
 
 
 async def test_an_archive_that_another_cluster_used_is_refused_before_there_is_a_cluster(

@@ -12,7 +12,8 @@ import pytest
 
 from aks_postgres.arm.errors import LastingState, NotEffectiveYet
 from aks_postgres.database.objects import lineage
-from aks_postgres.database.status import SIDECAR
+from aks_postgres.database.status import SIDECAR, WAYS_OUT_OF_PHASES
+from aks_postgres.kubernetes.cluster_events import WAYS_OUT_OF_WARNINGS
 from aks_postgres.reports.outputs import PostgresReadyOutputs
 from aks_postgres.tasks.database import backups, postgres_cluster
 from aks_postgres.tasks.database.backups import ensure_first_backup
@@ -158,6 +159,24 @@ TROUBLES: dict[str, Trouble] = {
         "See that the ImageCatalog of the cluster's name has the major",
         phase="Cluster has incomplete or invalid image catalog",
     ),
+    "a change that waits for a person": Trouble(
+        "Waiting for user action", "Finish or undo the change", phase="Waiting for user action"
+    ),
+    "nodes of another architecture": Trouble(
+        "missing architecture binary",
+        "Use nodes of an architecture",
+        phase="Cluster cannot execute instance online upgrade due to missing architecture binary",
+    ),
+    "a plugin that fails": Trouble(
+        "error while interacting with plugins",
+        "Read the log of the deployment barman-cloud",
+        phase="Cluster cannot proceed to reconciliation due to an error while interacting with plugins",
+    ),
+    "objects that the operator can't make": Trouble(
+        "Unable to create required cluster objects",
+        "Read the log of the operator",
+        phase="Unable to create required cluster objects",
+    ),
     "a plugin that isn't there": Trouble(
         "unknown plugin",
         "See that the deployment barman-cloud is ready",
@@ -228,6 +247,12 @@ def healthy(name: str, primary: int = 1) -> Json:
             }
         ],
     }
+
+
+def test_every_phase_and_warning_with_a_way_out_is_a_trouble_here() -> None:
+    assert set(WAYS_OUT_OF_PHASES) <= {one.phase for one in TROUBLES.values()}
+    told = [one.way_out for one in TROUBLES.values()]
+    assert [way for way in WAYS_OUT_OF_WARNINGS if not any(way.startswith(one[:40]) for one in told)] == []
 
 
 SHOWN = ("a zone without a node", "a storage class that the size doesn't offer")

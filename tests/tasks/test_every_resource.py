@@ -12,8 +12,11 @@ from aks_postgres.arm.errors import AzureRefused, NotOurs
 from aks_postgres.errors import ImmutableChange
 from aks_postgres.limits import limits
 from aks_postgres.reports.outputs import FieldChange
+from aks_postgres.resources.kinds import KINDS
+from aks_postgres.runs.session import run_session
 
 from .resources import RESOURCES, Fixed, Resource
+from .sdk_models import as_modelled
 from .world import LONG_S, World, at, lasting, put_at
 
 
@@ -61,9 +64,37 @@ async def test_absent_is_created_as_the_guide_creates_it(world: World, resource:
     (write,) = world.writes()
     assert (write["method"], write["operation"]) == ("PUT", resource.operation)
     assert write["path"].casefold() == resource.id(world).casefold()
-    assert write["body"] == resource.body(world)
+    assert write["body"] == resource.body(world) == as_modelled(write["operation"], write["body"])
     assert (made.id.casefold(), made.change.kind) == (resource.id(world).casefold(), "created")
     assert world.read(made.id, resource.api_version)
+
+
+def test_a_model_shows_a_field_that_azure_doesnt_know() -> None:
+    body = {"location": "x", "properties": {"publicIPAllocationMethod": "Static"}}
+    put = "PublicIPAddresses_CreateOrUpdate"
+    assert as_modelled(put, body) == body
+    assert as_modelled(put, {**body, "properties": {**body["properties"], "idleTimeout": 4}}) == body
+    pool = {"name": "p", "count": 1}
+    cluster = {"properties": {"agentPoolProfiles": [pool]}}
+    wrong = {"properties": {"agentPoolProfiles": [{**pool, "vmsize": "x"}]}}
+    assert as_modelled("ManagedClusters_CreateOrUpdate", wrong) == cluster
+
+
+# Rule groups have no stable client of their own, so they are reached by their ID.
+SDKS = {
+    **{"Authorization": "authorization", "ContainerService": "containerservice", "Dashboard": "dashboard"},
+    **{"Insights": "monitor", "ManagedIdentity": "msi", "Monitor": "monitor", "Network": "network"},
+    **{"OperationalInsights": "loganalytics", "Resources": "resource", "Storage": "storage"},
+    "AlertsManagement": "resource",
+}
+
+
+async def test_each_type_is_written_and_deleted_by_its_own_sdk(world: World) -> None:
+    async with run_session(world.spec, read_only=True) as run:
+        modules = {kind.type: type(kind.operations(run.azure)).__module__ for kind in KINDS}
+    wanted = {kind.type: SDKS[kind.type.split("/")[0].removeprefix("Microsoft.")] for kind in KINDS}
+    assert {kind: name.split(".")[2] for kind, name in modules.items()} == wanted
+    assert modules["Microsoft.Network/publicIPAddresses"].startswith("azure.mgmt.network.")
 
 
 @each(*RESOURCES)

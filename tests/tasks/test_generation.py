@@ -196,6 +196,17 @@ def test_a_generation_that_is_retired_is_nothing_to_say() -> None:
     assert (verdict.warnings, verdict.problems) == ((), ())
 
 
+@pytest.mark.parametrize("state", ["Retiring", "retiring ", "RETIRED", "Current", "nonsense", "0"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_state_that_is_none_is_refused_whichever_generation_has_it(state: str, number: int) -> None:
+    groups = [ours(1, "current"), ours(2, "building")]
+    groups[number - 1] = ours(number, state)
+    (problem,) = found(groups)[2]
+    assert named(number).resource_group in problem
+    assert f"tagged {STATE}: {state!r}" in problem
+    assert "none of building, current, retiring, retired" in problem
+
+
 def test_two_current_generations_are_refused_by_name_but_for_a_rebuild() -> None:
     groups = [ours(1, "current"), ours(2, "current")]
     _, verdict = find_generation(SPEC, SUBSCRIPTION, groups, [])

@@ -97,7 +97,24 @@ def test_version_chosen(case: dict[str, Any], version: str) -> None:
             {"kubernetes_version": "1.37"},
             ["operator.version: CloudNativePG 1.30.0 supports", "1.34, 1.35, 1.36"],
         ),
-        ({"live": "1.33.8"}, ["operator.version: ", "version is 1.33.8"]),
+        (
+            {"live": "1.33.8"},
+            [
+                "operator.version: ",
+                "version is 1.33.8",
+                "a 1.29 or 1.28 release",
+                "kubernetes_version to 1.34.",
+            ],
+        ),
+        ({"live": "1.32.8"}, ["Set operator.version to a 1.28 release."]),  # two upgrades away
+        (
+            {"live": "1.36.0", "operator": "1.29.1"},
+            ["Set operator.version to a 1.30 release."],  # never back
+        ),
+        (
+            {"live": "1.36.2", "kubernetes_version": "1.37"},
+            ["to a release that supports 1.37, or cluster.kubernetes_version to 1.36."],
+        ),
     ],
 )
 def test_version_refused(case: dict[str, Any], texts: list[str]) -> None:

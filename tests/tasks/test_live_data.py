@@ -133,7 +133,8 @@ def test_a_fresh_backup_and_working_archiving_prove_a_cluster_and_its_volumes(me
         ([backup(stoppedAt="2026-11-24T11:59:00")], "no completed backup"),
         ([backup(name="other")], "no completed backup"),
         ([backup(namespace="elsewhere")], "no completed backup"),
-        ([backup(61)], "its newest completed backup is 61 minutes old, and 60 are allowed"),
+        ([backup(61)], "its newest completed backup is 61 minutes old, and 60 minutes are allowed"),
+        ([backup(1001)], "its newest completed backup is 17 hours old, and 60 minutes are allowed"),
     ],
 )
 def test_a_cluster_without_a_fresh_backup_is_named(backups: list[Json], reason: str) -> None:

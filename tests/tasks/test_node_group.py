@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aks_postgres.errors import Finding
 from aks_postgres.tear_down import node_group
 from aks_postgres.tear_down.live_data import ClusterData
 from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster
@@ -203,7 +204,7 @@ def listed(one: tuple[str, str, Json], tags: Json | None = None) -> Json:
 
 
 def judged(
-    *contents: Json, cluster: Json = CLUSTER, data: ClusterData | None = DATA, unknown: str = ""
+    *contents: Json, cluster: Json = CLUSTER, data: ClusterData | None = DATA, unknown: Finding | None = None
 ) -> list[str]:
     return foreign_among_nodes(GROUP, contents, cluster, data, ours=[OURS], unknown=unknown)
 
@@ -327,7 +328,7 @@ def test_what_the_cluster_itself_explains_passes_though_its_objects_cant_be_aske
 @pytest.mark.parametrize("one", OF_OBJECTS, ids=named)
 def test_what_only_objects_explain_isnt_known_without_them(one: tuple[str, str, Json]) -> None:
     (problem,) = judged(
-        *OF_AKS, listed(one, TAGS), data=None, unknown="AKS cluster aks-x is stopped. Start it"
+        *OF_AKS, listed(one, TAGS), data=None, unknown=Finding("AKS cluster aks-x is stopped.", "Start it.")
     )
     assert problem.startswith(f"{one[0]} {one[1]} in ")
     assert "can't be known: AKS cluster aks-x is stopped. Start it. Or look at it, and move it" in problem

@@ -217,6 +217,16 @@ def rewrite(
     kube.merge(path, {"metadata": {"labels": labels}, "data": {"release": stored}})
 
 
+async def uninstalled(world: World, kube: Kube) -> None:
+    """Somebody runs helm uninstall; what the operator was is gone, its CRDs aren't."""
+    cluster = world.made["cluster"]
+    kubeconfig = await kubeconfig_of(current_azure(), cluster.resource_group, cluster.name)
+    async with helm(current_azure().gate, kubeconfig, "cnpg-system") as session:
+        await session.uninstall("cnpg")
+        assert await session.release("cnpg") is None
+    kube.until(lambda: kube.get(DEPLOYMENT) is None)
+
+
 class TestRelease:
     """With the SDK."""
 
@@ -326,15 +336,7 @@ class TestRelease:
     ) -> None:
         await with_chart(world, tmp_path).run("operator")
         kept = (kube.get(DEFINITION) or {})["metadata"]["uid"]
-        cluster = world.made["cluster"]
-        async with helm(
-            current_azure().gate,
-            await kubeconfig_of(current_azure(), cluster.resource_group, cluster.name),
-            "cnpg-system",
-        ) as session:
-            await session.uninstall("cnpg")
-            assert await session.release("cnpg") is None
-        kube.until(lambda: kube.get(DEPLOYMENT) is None)
+        await uninstalled(world, kube)
         made = await world.run("operator")
         assert (made.deployment, made.change.kind) == ("cnpg-controller-manager", "created")
         assert (kube.get(DEFINITION) or {})["metadata"]["uid"] == kept
@@ -343,9 +345,30 @@ class TestRelease:
     async def test_a_manifest_s_operator_isnt_taken_over_by_helm(self, world: World, tmp_path: Path) -> None:
         await world.run("operator")
         other = with_chart(world, tmp_path)
-        with pytest.raises(NotOurs, match="was installed by its manifest"):
+        with pytest.raises(
+            NotOurs, match=r"was installed by its manifest.* Set operator\.installer to manifest"
+        ):
             await other.run("operator")
         assert other.writes() == []
+        assert (await world.run("operator")).change.kind == "unchanged"
+
+    async def test_an_operator_of_another_way_is_removed_by_whoever_put_it_there(
+        self, world: World, kube: Kube
+    ) -> None:
+        """As OLM does it: https://operatorhub.io/operator/cloudnative-pg"""
+        await world.run("operator")
+        live = kube.get(DEPLOYMENT.replace("cnpg-cloudnative-pg", MANIFESTS)) or {}
+        path = f"/apis/apps/v1/namespaces/cnpg-system/deployments/{MANIFESTS}"
+        labels, spec = live["metadata"]["labels"], live["spec"]
+        kube.delete(path)
+        kube.until(lambda: kube.get(path) is None)
+        metadata = {"name": "cnpg-operator", "labels": labels}
+        kube.create(path.rpartition("/")[0], {"metadata": metadata, "spec": spec})
+        with pytest.raises(NotOurs, match=r"was installed in another way.* Remove that one"):
+            await world.run("operator")
+        assert world.writes() == []
+        kube.delete(path.replace(MANIFESTS, "cnpg-operator"))
+        assert (await world.run("operator")).deployment == MANIFESTS
 
     async def test_another_chart_s_release_of_that_name_is_left_alone(
         self, world: World, kube: Kube, tmp_path: Path
@@ -353,9 +376,14 @@ class TestRelease:
         other = with_chart(world, tmp_path)
         await other.run("operator")
         rewrite(kube, 1, "deployed", datetime.now(UTC), chart="cluster")
-        with pytest.raises(NotOurs, match="is a release of the chart cluster, not of cloudnative-pg"):
+        with pytest.raises(
+            NotOurs,
+            match=r"is a release of the chart cluster, not of cloudnative-pg\. Uninstall it \(helm uninstall cnpg ",
+        ):
             await other.run("operator")
         assert other.writes() == []
+        await uninstalled(other, kube)
+        assert (await other.run("operator")).change.kind == "created"
 
     async def test_what_somebody_took_over_is_refused_in_kubernetes_words(
         self, world: World, kube: Kube, tmp_path: Path
@@ -373,6 +401,30 @@ class TestRelease:
             await with_chart(world, tmp_path, replicaCount=2).run("operator")
         assert "spec.replicas" in str(refused.value)
         assert "somebody" in str(refused.value)
+        assert "Set operator.chart_values to the value that is there" in refused.value.way_out
+        assert (await with_chart(world, tmp_path, replicaCount=3).run("operator")).change.kind == "updated"
+
+    async def test_what_isnt_helms_is_removed_and_the_chart_makes_it(
+        self, world: World, kube: Kube, tmp_path: Path
+    ) -> None:
+        other = with_chart(world, tmp_path)
+        await other.prepare("namespaces")
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "cnpg-cloudnative-pg"}}
+        kube.create(f"{NAMESPACE}/serviceaccounts", account)
+        with pytest.raises(NotOurs, match=r"belongs to another installation.* Remove what is named"):
+            await other.run("operator")
+        kube.delete(f"{NAMESPACE}/serviceaccounts/cnpg-cloudnative-pg")
+        assert (await other.run("operator")).change.kind == "created"
+
+    async def test_what_only_the_cluster_refuses_is_told_in_its_words_and_goes_once_it_is_mended(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        number, text = ({"data": {"CLUSTERS_ROLLOUT_DELAY": value}} for value in (60, "60"))
+        with pytest.raises(AzureRefused, match="Helm refused: ") as refused:
+            await with_chart(world, tmp_path, config=number).run("operator")
+        assert "Correct operator.chart or operator.chart_values" in refused.value.way_out
+        made = await with_chart(world, tmp_path, config=text).run("operator")
+        assert made.change.kind in ("created", "updated")
 
     @pytest.mark.thorough
     async def test_an_operator_that_isnt_available_in_time_is_no_failed_release(

@@ -128,6 +128,8 @@ async def test_roles_that_somebody_took_away_are_named(world: World) -> None:
         await verify(world)
     assert lost in str(failed.value)
     assert "Run again to make them anew" in str(failed.value)
+    world.made["blob_roles"] = await world.run("blob_roles")
+    assert "6 role assignments are there" in (await verify(world)).facts
 
 
 async def test_a_role_that_azure_doesnt_show_for_a_moment_isnt_gone(world: World) -> None:

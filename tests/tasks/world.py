@@ -62,7 +62,7 @@ class World:
             entry
             for entry in self.requests()
             if entry["method"] not in ("GET", "HEAD")
-            and entry["service"] in ("arm", "blob", "kubernetes")
+            and entry["service"] in ("arm", "blob", "grafana", "kubernetes")
             and entry["operation"] not in READS
         ]
 

@@ -111,9 +111,6 @@ class Kind:
         """Return how messages call one of that name."""
         return f"{self.word} {name}"
 
-    def _options(self) -> dict[str, str]:
-        return {"api_version": self.api_version} if self.api_version else {}
-
     def at(self, azure: Azure, resource_id: str, *, label: str = "", **other: Any) -> ArmResource:
         """The resource of that ID, to be written.
 
@@ -159,7 +156,7 @@ class Kind:
             "if_match": self.if_match,
             "waits": self.waits,
             "is_foundation": self.is_foundation,
-            **self._options(),
+            **({"api_version": self.api_version} if self.api_version else {}),
             **other,
         }
         return arm_resource(

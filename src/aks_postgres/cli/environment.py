@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from aks_postgres.cli.hints import with_commands
+from aks_postgres.cli.hints import pasted_here, with_commands
 from aks_postgres.cli.spec_options import environment_command
 from aks_postgres.commands import pasted
 
@@ -111,7 +111,7 @@ def provision(
 
     if verbose and summary and not as_json:
         print_markdown(summary)
-    print(last_screen(outputs, pages), file=sys.stderr if as_json else sys.stdout)
+    print(last_screen(spec, outputs, pages), file=sys.stderr if as_json else sys.stdout)
 
 
 def print_markdown(text: str) -> None:
@@ -257,6 +257,8 @@ def plan(
         print_plan(view, arm_paths=arm_paths, everything=show_all)
     if view.is_empty:
         return
+    if sys.stdout.isatty() and not (as_json or out or view.can_t):
+        print(f"To do this: {pasted_here('provision')}", file=sys.stderr)
     raise typer.Exit(ExitCode.FAILED if view.can_t else ExitCode.CHANGES)
 
 
@@ -287,16 +289,16 @@ def outputs(
     from aks_postgres.cli.guide_variables import guide_variables
 
     if output_format == "env":
-        for variable, value in guide_variables(found).items():
+        for variable, value in guide_variables(spec, found).items():
             print(f"export {variable}={shlex.quote(value)}")
         return
-    for what, shown in _table_of(found).items():
+    for what, shown in _table_of(spec, found).items():
         print(f"{what:24} {shown}")
 
 
-def _table_of(found: EnvironmentOutputs) -> dict[str, object]:
+def _table_of(spec: EnvironmentSpec, found: EnvironmentOutputs) -> dict[str, object]:
     return {
-        "Environment": f"{found.spec.name} in {found.spec.region}, generation {found.place.generation}",
+        "Environment": f"{spec.name} in {spec.region}, generation {found.place.generation}",
         "Subscription": f"{found.place.subscription_name} ({found.place.subscription_id})",
         "Resource group": found.resource_group.name,
         "Backup resource group": found.backup_group.name,

@@ -10,20 +10,22 @@ from aks_postgres.foreign_text import shown
 
 if TYPE_CHECKING:
     from aks_postgres.reports.outputs import EnvironmentOutputs
+    from aks_postgres.spec.environment import EnvironmentSpec
 
 
-def last_screen(outputs: EnvironmentOutputs, pages: dict[str, str]) -> str:
+def last_screen(spec: EnvironmentSpec, outputs: EnvironmentOutputs, pages: dict[str, str]) -> str:
     """Return what there is now, as text of a few lines.
 
     Args:
+        spec: the environment.
         outputs: what the run returned.
         pages: addresses in the Prefect UI, by what they are; none where the server doesn't stay.
     """
-    return with_commands(shown("\n".join(line.rstrip() for line in _lines(outputs, pages))))
+    return with_commands(shown("\n".join(line.rstrip() for line in _lines(spec, outputs, pages))))
 
 
-def _lines(outputs: EnvironmentOutputs, pages: dict[str, str]) -> Iterator[str]:
-    spec, target = outputs.spec, outputs.place
+def _lines(spec: EnvironmentSpec, outputs: EnvironmentOutputs, pages: dict[str, str]) -> Iterator[str]:
+    target = outputs.place
     kinds = [change.kind for change in outputs.changes.values()]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("created", "updated", "unchanged"))
     yield f"{spec.name} in {spec.region}: {counts}."

@@ -176,8 +176,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 @app.command()
 def status(
-    name: Annotated[str, typer.Argument(help="The environment's name.")],
-    region: Annotated[str, typer.Argument(help="Its region.")],
+    name: Annotated[str | None, typer.Argument(help="The environment's name.", show_default=False)] = None,
+    region: Annotated[str | None, typer.Argument(help="Its region.", show_default=False)] = None,
+    named: Annotated[
+        str | None, typer.Option("--name", help="The name, as other commands take it.", show_default=False)
+    ] = None,
+    placed: Annotated[
+        str | None,
+        typer.Option("--region", help="The region, as other commands take it.", show_default=False),
+    ] = None,
     subscription_id: SubscriptionId = None,
     sandbox: UseSandbox = False,
     state: State = None,
@@ -188,6 +195,7 @@ def status(
 
     Exit code 1 says that something isn't as it should be. Example: aks-postgres status cnpg canadacentral
     """
+    name, region = _said("name", name, named), _said("region", region, placed)
     spec = given_spec(name=name, region=region, subscription_id=subscription_id, sandbox=sandbox, state=state)
     from aks_postgres.runs.prefect_server import prepare_prefect
 
@@ -232,6 +240,26 @@ def status(
     watched(show, watch)
     if ill:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _said(what: str, argument: str | None, option: str | None) -> str:
+    """What was given as an argument or as an option.
+
+    Raises:
+        CommandFailed: neither was, or both and they differ.
+    """
+    if argument and option and argument != option:
+        raise CommandFailed(
+            f"{what}: {argument} and {option} were given; give one of them", ExitCode.BAD_INPUT
+        )
+    found = argument or option
+    if not found:
+        raise CommandFailed(
+            f"{what}: nothing was given; say which environment it is, such as `aks-postgres status cnpg "
+            "canadacentral`. `aks-postgres list` names them.",
+            ExitCode.BAD_INPUT,
+        )
+    return found
 
 
 @app.command(

@@ -232,7 +232,7 @@ def rebuild(
     elif not quiet:
         from aks_postgres.runs.rebuild_text import rebuilt_text
 
-        print_markdown(rebuilt_text(rebuilt))
+        print_markdown(rebuilt_text(spec, rebuilt))
 
 
 def _approved_rebuild(

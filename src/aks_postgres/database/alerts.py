@@ -1,8 +1,8 @@
 """What is watched of a database, as alert rules of managed Prometheus.
 
 The metrics are the operator's own (v1.30.0, config/manager/default-monitoring.yaml, docs/src/monitoring.md), the
-plugin's (docs, Observability) and the kubelet's. A certificate's end isn't among them: the operator renews its
-certificates seven days before.
+plugin's (docs, Observability), the kubelet's and cert-manager's (v1.19.4, certificate_collector.go). Nobody publishes
+when the Cluster's own certificates end: `status` reads it from the Cluster.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _MOST_REPLICA_LAG_S = 60
 _FULLEST = 0.8
 _DAY_S = 86_400
 _LATE_S = 2 * 3600
+# The plugin's manifest has them renewed fifteen days before.
+_CERTIFICATE_S = 7 * _DAY_S
 
 
 def alert_rules(spec: EnvironmentSpec, target: Target) -> list[Json]:
@@ -49,15 +51,24 @@ def alert_rules(spec: EnvironmentSpec, target: Target) -> list[Json]:
         ),
     ]
     if database.instances > 1:
-        rules.append(
+        replication = "cnpg_pg_replication"
+        rules += [
             _rule(
                 "PostgresReplicaLags",
-                f"cnpg_pg_replication_lag{{{of}}} > {_MOST_REPLICA_LAG_S}",
+                f"{replication}_lag{{{of}}} > {_MOST_REPLICA_LAG_S}",
                 "PT5M",
                 3,
                 "A replica is more than a minute behind.",
-            )
-        )
+            ),
+            # One that is cut off has replayed all that it received, and so has no lag.
+            _rule(
+                "PostgresReplicaCutOff",
+                f"{replication}_in_recovery{{{of}}} > {replication}_is_wal_receiver_up{{{of}}}",
+                "PT5M",
+                2,
+                "A replica doesn't receive WAL.",
+            ),
+        ]
     if database.backup.engine == "plugin":
         oldest_s = _oldest_s(database.backup.schedule, database.backup.retention_days)
         archiver, newest = (
@@ -79,12 +90,23 @@ def alert_rules(spec: EnvironmentSpec, target: Target) -> list[Json]:
                 2,
                 "WAL files wait to be archived.",
             ),
+            # Without a sample nobody knows of a backup: zero stands for that, as the plugin itself has it.
             _rule(
                 "PostgresBackupTooOld",
-                f"time() - max({newest}{{{of}}}) > {oldest_s}",
+                f"time() - (max({newest}{{{of}}}) or vector(0)) > {oldest_s}",
                 "PT10M",
                 2,
-                "The newest base backup is older than the schedule allows.",
+                "The newest base backup is older than the schedule allows, or none is known.",
+            ),
+            # The metric's own namespace is the certificate's; that of its pod is in the label `namespace`.
+            _rule(
+                "PostgresCertificateEnds",
+                "certmanager_certificate_expiration_timestamp_seconds"
+                f'{{exported_namespace="{spec.namespaces.operator}",name=~"barman-cloud-.+"}} - time() < '
+                f"{_CERTIFICATE_S}",
+                "PT10M",
+                2,
+                "cert-manager hasn't renewed a certificate between operator and plugin.",
             ),
         ]
     return rules

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from decimal import Decimal
 from typing import Any
 
 from aks_postgres.errors import ImmutableChange
@@ -10,20 +10,6 @@ from aks_postgres.reports.outputs import FieldChange
 from aks_postgres.spec.database import CLASS_NAMES
 
 Json = dict[str, Any]
-
-# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "T": 10**12,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-}
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGT]i?|Ki)?")
 
 
 def refuse_impossible(live: Json, wanted: Json) -> None:
@@ -74,10 +60,16 @@ def _kind_of_disk(value: Any) -> Any:
     return {name: kind for kind, name in CLASS_NAMES.items()}.get(value, value)
 
 
-def bytes_of(quantity: Any) -> int | None:
+def bytes_of(quantity: Any) -> Decimal | None:
     """Bytes of a quantity such as 64Gi; None where it is none."""
-    match = _QUANTITY.fullmatch(str(quantity))
-    return int(float(match[1]) * _UNITS[match[2] or ""]) if match else None
+    # Comes with the whole client, a second that most commands don't need.
+    from kubernetes.utils.quantity import parse_quantity
+
+    try:
+        found: Decimal = parse_quantity(quantity)  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError):
+        return None
+    return found if found.is_finite() else None
 
 
 def _at(item: Any, *path: str) -> Any:

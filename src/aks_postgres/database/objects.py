@@ -26,6 +26,7 @@ RW_SERVICE, RO_SERVICE = "cnpg-cluster-load-balancer-rw", "cnpg-cluster-load-bal
 RW_PORT, RO_PORT = 5432, 5433
 LINEAGE = "aks-postgres/lineage"  # the label that says whose a Cluster is
 POD_MONITOR = "cnpg-cluster-metrics-managed-prometheus"
+CERT_MANAGER_MONITOR = "cert-manager-metrics-managed-prometheus"
 
 _WORKLOAD_IDENTITY = {"azure.workload.identity/use": "true"}
 _SERVICE = "service.beta.kubernetes.io"
@@ -293,8 +294,9 @@ def postgres_cluster(spec: EnvironmentSpec, target: Target, client_id: str, node
                 "parameters": {"barmanObjectName": object_store_name(target), "serverName": lineage(target)},
             }
         ]
-    if (host := public_name(spec, target)) is not None:
-        wanted["certificates"] = {"serverAltDNSNames": [host]}
+    host = public_name(spec, target)
+    if others := [*([host] if host else []), *pooler_hosts(spec, target)]:
+        wanted["certificates"] = {"serverAltDNSNames": others}
     managed: Json = {}
     if services := _load_balancers(spec, target, node_group):
         managed["services"] = {"additional": services}
@@ -389,20 +391,72 @@ def _by_plugin(target: Target) -> Json:
     }
 
 
-def pod_monitor(spec: EnvironmentSpec, target: Target) -> Json:
-    """Has managed Prometheus read the instances' metrics; `podRole` leaves poolers and backup jobs out."""
+def pod_monitors(spec: EnvironmentSpec, target: Target) -> list[Json]:
+    """Have managed Prometheus read the metrics of the instances, and of cert-manager where the plugin needs it.
+
+    `podRole` leaves poolers and backup jobs out. cert-manager may be somebody else's, in any namespace; the labels and
+    the port's name are those of its release (v1.19.4, deploy/charts/cert-manager/templates/deployment.yaml).
+    """
+    instances = {"cnpg.io/cluster": target.names.postgres_cluster, "cnpg.io/podRole": "instance"}
+    found = [_pod_monitor(spec, POD_MONITOR, instances, "metrics")]
+    if required(spec).backup.engine == "plugin":
+        controller = {"app.kubernetes.io/name": "cert-manager", "app.kubernetes.io/component": "controller"}
+        monitor = _pod_monitor(spec, CERT_MANAGER_MONITOR, controller, "http-metrics")
+        monitor["spec"]["namespaceSelector"] = {"any": True}
+        found.append(monitor)
+    return found
+
+
+def _pod_monitor(spec: EnvironmentSpec, name: str, labels: dict[str, str], port: str) -> Json:
     return {
         "apiVersion": "azmonitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": _named(spec, POD_MONITOR),
+        "metadata": _named(spec, name),
+        "spec": {"selector": {"matchLabels": labels}, "podMetricsEndpoints": [{"port": port}]},
+    }
+
+
+def pooler_name(target: Target) -> str:
+    """Name of the Pooler, and of its Deployment and Service."""
+    return f"{target.names.postgres_cluster}-pooler-rw"
+
+
+def pooler_hosts(spec: EnvironmentSpec, target: Target) -> list[str]:
+    """The DNS names of the Pooler's Service, longest first; PgBouncer shows clients the Cluster's certificate."""
+    if required(spec).pooler is None:
+        return []
+    where = f"{pooler_name(target)}.{spec.namespaces.database}"
+    return [f"{where}.svc.cluster.local", f"{where}.svc", where, pooler_name(target)]
+
+
+def pooler(spec: EnvironmentSpec, target: Target) -> Json | None:
+    """PgBouncer before the primary; None where the spec has none.
+
+    Clients have to speak TLS, as with the database itself; the operator makes a certificate and a role for PgBouncer.
+    https://cloudnative-pg.io/documentation/1.30/connection_pooling/
+    """
+    wanted, name = required(spec).pooler, pooler_name(target)
+    if wanted is None:
+        return None
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "topology.kubernetes.io/zone",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"cnpg.io/poolerName": name}},
+    }
+    return {
+        "apiVersion": POSTGRES_API,
+        "kind": "Pooler",
+        "metadata": _named(spec, name),
         "spec": {
-            "selector": {
-                "matchLabels": {
-                    "cnpg.io/cluster": target.names.postgres_cluster,
-                    "cnpg.io/podRole": "instance",
-                }
+            "cluster": {"name": target.names.postgres_cluster},
+            "type": "rw",
+            "instances": wanted.instances,
+            "pgbouncer": {
+                "poolMode": wanted.pool_mode,
+                "parameters": {"client_tls_sslmode": "require", **wanted.parameters},
             },
-            "podMetricsEndpoints": [{"port": "metrics"}],
+            "template": {"spec": {"containers": [], "topologySpreadConstraints": [spread]}},
         },
     }
 

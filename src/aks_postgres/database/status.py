@@ -41,6 +41,8 @@ _PASSING_AT_FIRST = {
     "Unable to create required cluster objects": "Read the log of the operator",
 }
 
+WAYS_OUT_OF_PHASES = _LASTING | _PASSING_AT_FIRST
+
 
 @dataclass(frozen=True)
 class ClusterState:

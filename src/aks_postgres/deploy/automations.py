@@ -229,7 +229,8 @@ def _not_started_after(waiting: set[str]) -> EventTrigger:
 
 def _ends_not_after(event: str, within: timedelta) -> EventTrigger:
     """That state of a run, and no end within that time; its heartbeats don't count."""
-    types = ["CANCELLING", *(state.value for state in TERMINAL_STATES)]
+    # In order, as a set's is another one in each process, and another list would be a change.
+    types = sorted(["CANCELLING", *(state.value for state in TERMINAL_STATES)])
     return EventTrigger(
         after={event},
         expect={_ANY_RUN_EVENT},

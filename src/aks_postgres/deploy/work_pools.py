@@ -21,7 +21,6 @@ PoolType = Literal["process", "docker", "kubernetes"]
 # The name of the pool that writes is that of earlier versions, whose only pool it was.
 WORK_POOL = PRODUCT
 POOLS: dict[Identity, str] = {"read": f"{PRODUCT}-read", "write": WORK_POOL, "delete": f"{PRODUCT}-delete"}
-TYPES: tuple[PoolType, ...] = ("process", "docker", "kubernetes")
 
 # `rebuild` also provisions, in the same run; its identity can both.
 IDENTITY_OF: dict[str, Identity] = {

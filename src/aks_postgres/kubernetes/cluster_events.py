@@ -21,6 +21,7 @@ _WAYS_OUT = (
     ),
 )
 _QUOTA = "Raise the quota for disks, or ask for a smaller database.storage.size_gib"
+WAYS_OUT_OF_WARNINGS = (*(way_out for _, way_out in _WAYS_OUT), _QUOTA)
 
 
 async def cluster_troubles(api: KubernetesApi, namespace: str, cluster: str) -> str:

@@ -83,6 +83,8 @@ def refusal(label: str, kind: str, message: str) -> ProvisioningError:
         return NotEffectiveYet(
             f"{label}: somebody else is changing the release: {words}. Run again to go on."
         )
+    if _OWNED_BY_ANOTHER in said:
+        return AzureRefused(f"{label}: {words}.", "FieldConflict", way_out=_LET_GO)
     if fault := _fault_in(said, words):
         rule = rule_for(fault)
         if rule.reaction == "again":
@@ -103,6 +105,13 @@ _CHART_OR_VALUES = (
     "Correct operator.chart or operator.chart_values as these words say (where Kubernetes wants text, put numbers and "
     "true or false in quotes); then run again."
 )
+
+_LET_GO = (
+    "Set operator.chart_values to the value that is there, or have whoever set it let go of that field; then run "
+    "again."
+)
+# https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts
+_OWNED_BY_ANOTHER = "apply failed with "
 
 # The SDK's exceptions that can hold the API server's or the network's words; others are about chart and values.
 _FROM_THE_CLUSTER = ("HelmKubeError", "HelmReleaseError", "HelmStorageError", "HelmUnknownError")
@@ -156,17 +165,17 @@ class Helm:
     ) -> None:
         self.gate = gate
         self.process = process
-        self._namespace = namespace
+        self.namespace = namespace
         self._messages = messages
         self._is_reading = False
 
     def _label(self, name: str) -> str:
-        return f"Helm release {self._namespace}/{name}"
+        return f"Helm release {self.namespace}/{name}"
 
     async def begin(self, kubeconfig: bytes) -> None:
         """Hand over the credentials."""
         with suppress(ConnectionError):  # a process that is dead already is told at the first call
-            await self._send({"kubeconfig": kubeconfig.decode(), "namespace": self._namespace})
+            await self._send({"kubeconfig": kubeconfig.decode(), "namespace": self.namespace})
 
     async def end(self) -> None:
         """End the process; a write that is under way may still say that it failed."""
@@ -200,7 +209,7 @@ class Helm:
             "render",
             chart=base64.b64encode(chart.archive).decode(),
             values=dict(chart.values),
-            namespace=self._namespace,
+            namespace=self.namespace,
         )
         return found
 
@@ -231,7 +240,7 @@ class Helm:
         }
 
     async def _write(self, name: str, call: str, **arguments: Any) -> None:
-        gate, write = self.gate, Write(f"helm {call}", f"{self._namespace}/{name}")
+        gate, write = self.gate, Write(f"helm {call}", f"{self.namespace}/{name}")
         await gate.admit(write, str(uuid.uuid4()))
         fence = gate.fence
         assert fence is not None

@@ -161,7 +161,8 @@ async def _settled(session: Helm, label: str, chart: Chart) -> tuple[Release | N
         if live is not None and live.chart_name != CHART:
             raise NotOurs(
                 f"{label}: is a release of the chart {live.chart_name}, not of {CHART}.",
-                way_out="Remove or rename it, or choose another namespaces.operator.",
+                way_out=f"Uninstall it (helm uninstall {RELEASE} --namespace {session.namespace}) if nobody needs it, "
+                "or choose another namespaces.operator; then run again.",
             )
         action = next_action(chart, live, datetime.now(UTC))
         return action if action != "wait" or live is None or not session.gate.writes else None

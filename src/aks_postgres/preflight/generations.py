@@ -26,6 +26,9 @@ from aks_postgres.spec.names import (
     is_ours,
 )
 
+# What the state of a generation's resource group is tagged as.
+_STATES = ("building", "current", "retiring", "retired")
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -112,6 +115,7 @@ def find_generation(
     untagged = [str(group["name"]) for group in used if not is_ours(group.get("tags"), spec)]
     for group in used:
         findings += _judge_group(spec, group, untagged)
+    findings += _judge_states(ours)
     for name in retiring:
         beside = [str(group["name"]) for _, group in alive]
         findings += _judge_retiring(spec, name, beside, is_rebuild=wanted is not None)
@@ -128,6 +132,21 @@ def find_generation(
     there = {alive_number: every[alive_number] for (_, _, alive_number), _ in alive}
     others = tuple(found for alive_number, found in there.items() if alive_number != number)
     return Generation(number, names, number in there, others), findings
+
+
+def _judge_states(ours: Sequence[Json]) -> Findings:
+    """A state that nobody knows isn't taken for a live environment's, nor for the end of one."""
+    findings = FINE
+    for group in ours:
+        state = _tags(group).get(STATE, "")
+        if state and state not in _STATES:
+            findings += problem(
+                "name",
+                f"resource group {group['name']} is tagged {STATE}: {state[:40]!r}, which is none of "
+                f"{', '.join(_STATES)}, so whether its environment lives isn't known.",
+                "Set the tag to current if it does, to retiring if its tear-down has begun; then run again.",
+            )
+    return findings
 
 
 def _judge_retiring(spec: EnvironmentSpec, name: str, others: Sequence[str], *, is_rebuild: bool) -> Findings:
@@ -210,7 +229,7 @@ def strays(spec: EnvironmentSpec, groups: Sequence[Json], known: Iterable[Names]
         for group in groups
         if is_ours(group.get("tags"), spec)
         # The cluster's node group carries our tags too, but no state.
-        and _tags(group).get(STATE) in ("building", "current", "retiring")
+        and _tags(group).get(STATE) not in (None, "retired")
         and str(group["name"]).casefold() not in computed
     ]
 

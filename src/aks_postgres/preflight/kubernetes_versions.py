@@ -80,7 +80,9 @@ def choose_version(
         version, findings = _resolve(spec, offered, wanted)
     else:
         version, findings = _for_new_cluster(spec, offered)
-    return version, findings if findings.problems else findings + _judge_operator(spec, version)
+    if findings.problems:
+        return version, findings
+    return version, findings + _judge_operator(spec, version, live and minor_of(live_patch or live))
 
 
 def unasked_version(spec: EnvironmentSpec) -> str:
@@ -192,7 +194,7 @@ def _judge_live(spec: EnvironmentSpec, offered: Sequence[Offered], live_patch: s
     )
 
 
-def _judge_operator(spec: EnvironmentSpec, version: str) -> Findings:
+def _judge_operator(spec: EnvironmentSpec, version: str, live_minor: str | None) -> Findings:
     """Return whether the operator and the Kubernetes version go together.
 
     An operator version that the table doesn't know isn't refused: it may be newer than the table, and its
@@ -211,8 +213,25 @@ def _judge_operator(spec: EnvironmentSpec, version: str) -> Findings:
         "operator.version",
         f"CloudNativePG {operator} supports Kubernetes {', '.join(supported)}, and the cluster's version is "
         f"{version} (cluster.kubernetes_version: {spec.cluster.kubernetes_version or 'unset'}).",
-        "Choose versions that go together.",
+        _way_out(version, live_minor, supported),
     )
+
+
+def _way_out(version: str, live_minor: str | None, supported: Sequence[str]) -> str:
+    """How an operator and a Kubernetes version that don't go together come to do so; a live cluster never goes back."""
+    minor = minor_of(version)
+    releases = [release for release, minors in OPERATOR_SUPPORTS.items() if minor in minors]
+    wanted = f"a {' or '.join(releases)} release" if releases else f"a release that supports {minor}"
+    near = supported if live_minor is None else [one for one in supported if _is_near(live_minor, one)]
+    if near:
+        return f"Set operator.version to {wanted}, or cluster.kubernetes_version to {' or '.join(near)}."
+    return f"Set operator.version to {wanted}."
+
+
+def _is_near(live_minor: str, wanted: str) -> bool:
+    """Return whether a live cluster is at that minor version, or one upgrade away from it."""
+    (major, has), (other, wants) = order(live_minor), order(wanted)
+    return major == other and has <= wants <= has + 1
 
 
 @dataclass(frozen=True)

@@ -122,38 +122,38 @@ def judge_subnet(
             "Give the ID that az network vnet subnet show -o tsv --query id prints.",
         )
     findings = FINE
-    for text, way_out in _problems(spec, facts.network, subnet, subnets):
-        findings += problem(_FIELD, text, way_out)
+    for found in _problems(spec, facts.network, subnet, subnets):
+        findings += problem(_FIELD, found.text, found.way_out)
     return findings + _judge_room(spec, subnet, cluster)
 
 
 def _problems(
     spec: EnvironmentSpec, network: Json, subnet: Json, subnets: Sequence[Json]
-) -> Iterator[tuple[str, str]]:
-    """Yield what AKS refuses it for, and the way out of each."""
+) -> Iterator[Finding]:
+    """Yield what AKS refuses it for."""
     name, region = subnet.get("name"), str(network.get("location")).replace(" ", "").casefold()
     if region != spec.region:
-        yield (
+        yield Finding(
             f"its network is in {region}, and the environment in {spec.region}.",
             "Give a subnet of that region, or set region.",
         )
     delegations = (subnet.get("properties") or {}).get("delegations") or []
     if delegations:
         service = (delegations[0].get("properties") or {}).get("serviceName")
-        yield (
+        yield Finding(
             f"subnet {name} is delegated to {service}, and nodes can't stand in it.",
             "Give one without delegation.",
         )
     for neighbour in subnets:
         for prefix in _prefixes(neighbour):
             if prefix.overlaps(SERVICES):
-                yield (
+                yield Finding(
                     f"subnet {neighbour.get('name')} ({prefix}) of its network overlaps {SERVICES}, where the "
                     "cluster's services are.",
                     "Give a subnet of a network that keeps clear of it.",
                 )
     if any(prefix.overlaps(PODS) for prefix in _prefixes(subnet)):
-        yield (
+        yield Finding(
             f"subnet {name} overlaps {PODS}, where the cluster's pods are.",
             "Give a subnet that keeps clear of it.",
         )

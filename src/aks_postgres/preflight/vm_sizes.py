@@ -83,7 +83,7 @@ def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Findings:
     for field, pool in _pools(spec):
         size = sizes.get(pool.vm_size.casefold())
         where = f"{field}.vm_size"
-        others = _suggested(field, pool, size, sizes)
+        others = _way_out(field, pool, size, sizes)
         if size is None:
             findings += problem(
                 where, f"{pool.vm_size} was given and {spec.region} doesn't offer it.", others
@@ -112,7 +112,7 @@ def judge_sizes(spec: EnvironmentSpec, sizes: Mapping[str, VmSize]) -> Findings:
     return findings
 
 
-def _suggested(field: str, pool: NodePoolSpec, wanted: VmSize | None, sizes: Mapping[str, VmSize]) -> str:
+def _way_out(field: str, pool: NodePoolSpec, wanted: VmSize | None, sizes: Mapping[str, VmSize]) -> str:
     """Sizes that would do, the most similar first."""
     vcpus = max(wanted.vcpus if wanted else 4, SYSTEM_POOL_VCPUS if field == "system_pool" else 2)
     memory_gib = wanted.memory_gib if wanted else 16

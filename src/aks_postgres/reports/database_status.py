@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from aks_postgres.reports.outputs import Outputs
 
@@ -53,4 +53,9 @@ class FoundDatabase(Outputs):
                 )
             if not self.last_backup:
                 found.append(f"{name}: no backup is known")
+        # The operator renews seven days before: https://cloudnative-pg.io/documentation/1.30/certificates/
+        if self.certificate_ends and self.certificate_ends - datetime.now(UTC) < timedelta(days=6):
+            found.append(
+                f"{name}: a certificate ends {self.certificate_ends:%Y-%m-%d}, and the operator hasn't renewed it"
+            )
         return tuple(found)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from aks_postgres.foreign_text import shown_inside
 from aks_postgres.spec import clouds
-from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 
 
@@ -170,6 +169,13 @@ class GrafanaOutputs(ResourceOutputs):
     principal_id: str
 
 
+class DashboardOutputs(StepOutputs):
+    """A dashboard's page in Grafana; without one, why there is none."""
+
+    url: str | None
+    why: str = ""
+
+
 class ClusterRequestOutputs(ResourceOutputs):
     """The write that makes the whole cluster; once Azure has taken it, the URL may tell of its operation."""
 
@@ -295,6 +301,8 @@ class DatabaseOutputs(Outputs):
     ca_secret: str
     backups: str | None
     recoverable_since: str
+    dashboard: str | None = None
+    pooler_host: str | None = None
     proven: tuple[str, ...]
     not_proven: tuple[str, ...]
 
@@ -302,7 +310,6 @@ class DatabaseOutputs(Outputs):
 class EnvironmentOutputs(Outputs):
     """Everything that `provision` made or found."""
 
-    spec: EnvironmentSpec
     place: CheckedTarget
     resource_group: ResourceOutputs
     backup_group: ResourceOutputs

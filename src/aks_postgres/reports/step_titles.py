@@ -59,6 +59,8 @@ TITLES = {
     "ensure_backup_schedule": "Database: schedule of backups",
     "ensure_database_monitor": "Database: metrics",
     "ensure_database_alerts": "Database: alert rules",
+    "ensure_database_pooler": "Database: PgBouncer",
+    "ensure_database_dashboard": "Database: dashboard in Grafana",
     "remember_generation": "Note the generation for later",
     "take_inventory": "What there is, and what stands against it",
     "delete_associations": "Delete data collection associations",

@@ -113,7 +113,6 @@ async def ensure_rule(
     azure: Azure,
     spec: EnvironmentSpec,
     target: CheckedTarget,
-    group: ResourceOutputs,
     name: str,
     region: str,
     properties: Json,
@@ -124,7 +123,6 @@ async def ensure_rule(
     Args:
         spec: the environment wanted.
         target: names.
-        group: the environment's resource group.
         name: the rule's.
         region: where it goes.
         properties: what it shall be.

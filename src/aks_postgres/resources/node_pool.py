@@ -33,7 +33,9 @@ KIND = Kind(
         "properties.vnetSubnetID",
     ),
     way_out="Rename the pool in the spec to add a new one, then delete the old one.",
-    brings=("AKS also makes a virtual machine scale set, and puts the cluster on hold meanwhile",),
+    brings=(
+        "AKS also makes a virtual machine scale set, and takes no other change of the cluster meanwhile",
+    ),
     step="postgres node pool",
 )
 

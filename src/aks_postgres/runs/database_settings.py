@@ -24,6 +24,8 @@ _VALUES = {
     r"Cluster spec\.postgresql\.parameters\.archive_timeout": "backup.archive_timeout_s",
     r"ImageCatalog spec\.images\[\d+\]\.major": "postgres_version",
     r"ObjectStore spec\.retentionPolicy": "backup.retention_days",
+    r"Pooler spec\.instances": "pooler.instances",
+    r"Pooler spec\.pgbouncer\.poolMode": "pooler.pool_mode",
     r"ScheduledBackup spec\.schedule": "backup.schedule",
 }
 # Places that are there or not by a field whose value they aren't: the value before is told from what was there.
@@ -39,6 +41,7 @@ _SWITCHES = {
 _IMAGE = re.compile(r"ImageCatalog spec\.images\[\d+\]\.image")
 _OUR_IMAGE = re.compile(rf"{re.escape(IMAGES)}:(?P<version>[0-9]+\.[0-9]+)-.*")
 _PARAMETER = re.compile(r"Cluster spec\.postgresql\.parameters\.(?P<name>.+)")
+_POOLER_PARAMETER = re.compile(r"Pooler spec\.pgbouncer\.parameters\.(?P<name>.+)")
 _SELECTOR = re.compile(r"Cluster spec\.affinity\.nodeSelector\.(?P<label>.+)")
 # Computed by `database.parameters` from these fields, which are told in their place.
 _FROM_MEMORY = ("effective_cache_size", "maintenance_work_mem", "shared_buffers", "work_mem")
@@ -95,6 +98,8 @@ def _settings(spec: EnvironmentSpec, database: DatabaseSpec, change: FieldChange
         yield setting(f"database.{field}", _as_said(change.old), _as_said(change.new))
     elif match := _PARAMETER.fullmatch(place):
         yield setting(f"database.parameters.{match['name']}", change.old, change.new)
+    elif match := _POOLER_PARAMETER.fullmatch(place):
+        yield setting(f"database.pooler.parameters.{match['name']}", change.old, change.new)
     elif match := _SELECTOR.fullmatch(place):
         label = match["label"]
         is_ours = label in spec.postgres_pool.labels or change.new is None

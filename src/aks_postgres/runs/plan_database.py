@@ -23,6 +23,7 @@ _OBJECTS = (
     "database_account",
     "object_store",
     "databases",
+    "database_pooler",
     "first_backup",
     "backup_schedule",
     "database_monitor",
@@ -129,6 +130,9 @@ def _objects(spec: EnvironmentSpec, step: PlannedStep) -> Iterator[PlanItem]:
 def _of_a_new_one(spec: EnvironmentSpec, kind: str) -> Iterator[Setting]:
     if kind == "Database" and spec.database:
         yield Setting(field="database.databases", new=spec.database.databases)
+    if kind == "Pooler" and spec.database and spec.database.pooler:
+        yield Setting(field="database.pooler.instances", new=spec.database.pooler.instances)
+        yield Setting(field="database.pooler.pool_mode", new=spec.database.pooler.pool_mode)
 
 
 def _said(database: DatabaseSpec) -> Iterator[tuple[str, Any]]:

@@ -39,9 +39,9 @@ _ON_CHANGE = {
 }
 # Later steps' writes to what an earlier one makes, by the step.
 _FOLLOWS = {
-    "ensure_metrics_on": "a write of its own switches managed Prometheus on",
-    "ensure_container_insights": "a write of its own switches Container insights on",
-    "ensure_grafana_link": "a write of its own links the Azure Monitor workspace",
+    "ensure_metrics_on": "managed Prometheus is switched on by a separate write",
+    "ensure_container_insights": "Container insights is switched on by a separate write",
+    "ensure_grafana_link": "the Azure Monitor workspace is linked by a separate write",
     "mark_generation": "the tag aks-postgres-state says current once everything is verified",
 }
 # Fields that say how a run goes; the test of every field sees that each other one is named by a change.
@@ -93,7 +93,7 @@ def plan_view(spec: EnvironmentSpec, plan: Plan) -> PlanView:
     ).in_order(WORDS)
     if found.can_t:
         return found
-    return found.model_copy(update={"cost": plan.cost, "cost_now": _cost_now(spec, plan, items)})
+    return found.model_copy(update={"cost": plan.cost, "cost_now": _cost_now(spec, items)})
 
 
 def _resources(spec: EnvironmentSpec, plan: Plan) -> list[PlanItem]:
@@ -488,7 +488,7 @@ def _how(spec: EnvironmentSpec, items: Iterable[PlanItem]) -> Iterable[Deed]:
             yield Deed(field=field, value=value, meaning=meaning)
 
 
-def _cost_now(spec: EnvironmentSpec, plan: Plan, items: list[PlanItem]) -> Cost:
+def _cost_now(spec: EnvironmentSpec, items: list[PlanItem]) -> Cost:
     """Return what is there costs a day: the spec with the settings as they are, without what isn't there yet."""
     old: dict[str, Any] = {}
     for item in items:

@@ -11,6 +11,7 @@ from aks_postgres.reports.rebuild import Addresses, RebuildPlan, Rebuilt
 from aks_postgres.resources.kinds import WORDS
 from aks_postgres.runs.plan_lines import markdown, plan_lines
 from aks_postgres.runs.receipt_text import receipt_text
+from aks_postgres.spec.environment import EnvironmentSpec
 
 _ROWS = {
     "AKS cluster": "cluster",
@@ -72,11 +73,11 @@ def _names(plan: RebuildPlan) -> dict[str, str]:
     return {item.kind: item.name for item in plan.view.of("create")} if plan.view else {}
 
 
-def rebuilt_text(rebuilt: Rebuilt) -> str:
+def rebuilt_text(spec: EnvironmentSpec, rebuilt: Rebuilt) -> str:
     """Return what changed, and what became of the old generation, as Markdown."""
     return "\n\n".join(
         [
-            f"# {rebuilt.outputs.spec.name} in {rebuilt.outputs.spec.region} is rebuilt",
+            f"# {spec.name} in {spec.region} is rebuilt",
             "Whoever uses one of these has to be told:",
             addresses_table(rebuilt.old, rebuilt.new),
             *(receipt_text(receipt) for receipt in rebuilt.receipts),

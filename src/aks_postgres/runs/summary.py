@@ -11,14 +11,20 @@ from aks_postgres.reports.journal import Event, without_plans
 from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs, FieldChange
 from aks_postgres.reports.step_titles import title_of_noun
 from aks_postgres.runs.plan_lines import value_text
+from aks_postgres.spec.environment import EnvironmentSpec
 
 
 def summary(
-    outputs: EnvironmentOutputs, events: Iterable[Event], critical_path: str, picture: str = ""
+    spec: EnvironmentSpec,
+    outputs: EnvironmentOutputs,
+    events: Iterable[Event],
+    critical_path: str,
+    picture: str = "",
 ) -> str:
     """The summary as Markdown.
 
     Args:
+        spec: the environment.
         outputs: what the run returns.
         events: what it went through.
         critical_path: the steps that its length is made of, as Markdown.
@@ -27,7 +33,7 @@ def summary(
     events = list(events)
     return "\n\n".join(
         [
-            f"# {outputs.spec.name} in {outputs.spec.region}",
+            f"# {spec.name} in {spec.region}",
             links_of(outputs),
             _headline(outputs),
             *(f"**Warning:** {in_markdown(warning)}" for warning in outputs.place.warnings),
@@ -36,7 +42,7 @@ def summary(
             "## What exists",
             _resources(outputs),
             "## How to connect",
-            _connect(outputs),
+            _connect(spec, outputs),
             *_database(outputs),
             "## What the time went into",
             *([picture] if picture else []),
@@ -137,8 +143,8 @@ def _resources(outputs: EnvironmentOutputs) -> str:
     return _table(("What", "Name", "This run"), rows)
 
 
-def _connect(outputs: EnvironmentOutputs) -> str:
-    which = ("--name", outputs.spec.name, "--region", outputs.spec.region)
+def _connect(spec: EnvironmentSpec, outputs: EnvironmentOutputs) -> str:
+    which = ("--name", spec.name, "--region", spec.region)
     return "\n".join(
         [
             f"- Grafana: <{_address(outputs.grafana.endpoint)}>",
@@ -163,6 +169,8 @@ def database_lines(found: DatabaseOutputs) -> str:
     where = f"`{in_code(found.host)}:5432` in the cluster (`{in_code(found.read_only_host)}` reads only)"
     if found.public_host:
         where += f"; `{in_code(found.public_host)}` outside, 5432 and, to read only, 5433"
+    if found.pooler_host:
+        where += f"; `{in_code(found.pooler_host)}:5432` in the cluster through PgBouncer"
     secret = f"kubectl -n {found.namespace} get secret"
     backups = f"`{in_code(found.backups)}`" if found.backups else "none"
     if found.recoverable_since:
@@ -177,6 +185,7 @@ def database_lines(found: DatabaseOutputs) -> str:
             "- TLS: `sslmode=verify-full`; the authority's certificate: "
             f"`{in_code(f'{secret} {found.ca_secret}')} -o jsonpath='{{.data.ca\\.crt}}'`",
             f"- Backups: {backups}",
+            *([f"- Dashboard: <{_address(found.dashboard)}>"] if found.dashboard else []),
             *(f"- Proven: {in_markdown(fact)}" for fact in found.proven),
             *(f"- Not proven: {in_markdown(fact)}" for fact in found.not_proven),
         ]

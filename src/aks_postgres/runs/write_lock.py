@@ -37,7 +37,8 @@ from aks_postgres.arm.error_codes import rule_for
 from aks_postgres.arm.errors import AzureUnavailable
 from aks_postgres.arm.gate import WRITE_LIMIT_S, Elapsed, Write, purpose
 from aks_postgres.arm.poll import LOCK, NotInTime, poll
-from aks_postgres.arm.responses import Answer, ArmFault, FirstAnswer, Json
+from aks_postgres.arm.resource import sent
+from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.reports.journal import journal
@@ -828,11 +829,5 @@ async def _lease_once(azure: Azure, home: Home, body: Json) -> Literal["done", "
 async def _tag(azure: Azure, home: Home, operation: Literal["Merge", "Delete"], value: str) -> None:
     body = {"operation": operation, "properties": {"tags": {HEARTBEAT: value}}}
     with purpose("lock"):
-        await send(_begin_tags, azure, home.group_id, json.dumps(body).encode())
-
-
-async def _begin_tags(azure: Azure, scope: str, body: bytes, *, cls: Any) -> Answer:
-    begin: Any = azure.resources.tags.begin_update_at_scope
-    poller = await begin(scope, body, content_type="application/json", polling=FirstAnswer())
-    answer: Answer = await poller.result()
-    return answer
+        begin: Any = azure.resources.tags.begin_update_at_scope
+        await sent(begin, home.group_id, json.dumps(body).encode(), content_type="application/json")

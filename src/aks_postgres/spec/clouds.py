@@ -18,6 +18,10 @@ DNS_SUFFIX = "cloudapp.azure.com"
 # The same in every cloud: https://learn.microsoft.com/azure/storage/blobs/authorize-access-azure-active-directory
 STORAGE_AUDIENCE = "https://storage.azure.com"
 
+# https://learn.microsoft.com/azure/managed-grafana/how-to-api-calls; the same in every cloud, as az has it.
+GRAFANA_AUDIENCE = "ce34e7e5-485f-4d76-964f-b3d2b16d1e4f"
+GRAFANA_SUFFIXES = (".grafana.azure.com", ".grafana.azure.us", ".grafana.azure.cn")
+
 
 def dns_suffix(arm: str) -> str:
     """Return what names of public IP addresses end in, by ARM's own URL; no metadata tells it.

@@ -5,6 +5,7 @@ Defaults are production settings on AKS; docs/differences.md says where they dif
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from typing import Annotated, Literal
@@ -60,6 +61,25 @@ _OPERATORS_OWN = frozenset(
         """,
     )
 )
+# v1.30.0, internal/webhook/v1/pooler_webhook.go: AllowedPgbouncerGenericConfigurationParameters.
+_POOLER_PARAMETERS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    application_name_add_host auth_type autodb_idle_timeout cancel_wait_timeout client_idle_timeout client_login_timeout
+    client_tls13_ciphers client_tls_ciphers client_tls_sslmode default_pool_size disable_pqexec dns_max_ttl
+    dns_nxdomain_ttl idle_transaction_timeout ignore_startup_parameters listen_backlog log_connections
+    log_disconnections log_pooler_errors log_stats max_client_conn max_db_connections max_packet_size
+    max_prepared_statements max_user_connections min_pool_size pkt_buf query_timeout query_wait_timeout
+    reserve_pool_size reserve_pool_timeout sbuf_loopcnt server_check_delay server_check_query server_connect_timeout
+    server_fast_close server_idle_timeout server_lifetime server_login_retry server_reset_query
+    server_reset_query_always server_round_robin server_tls13_ciphers server_tls_ciphers server_tls_protocols
+    server_tls_sslmode stats_period suspend_timeout tcp_defer_accept tcp_keepalive tcp_keepcnt tcp_keepidle
+    tcp_keepintvl tcp_socket_buffer tcp_user_timeout track_extra_parameters verbose
+        """,
+    )
+)
+_POOLER_UNSAFE = frozenset({"auth_type", "client_tls_sslmode", "server_tls_sslmode", "server_tls_protocols"})
 # What would lose acknowledged data, or hide that it is damaged.
 _UNSAFE = frozenset(
     re.findall(
@@ -281,6 +301,40 @@ class DatabaseAccessSpec(DatabaseModel):
         return label
 
 
+class DatabasePoolerSpec(DatabaseModel):
+    """PgBouncer before the primary: many clients share few connections."""
+
+    instances: Annotated[
+        int,
+        Field(ge=1, le=20, description="Pods of PgBouncer; two, as one may go.", json_schema_extra=at(0)),
+    ] = 2
+    pool_mode: Annotated[
+        Literal["session", "transaction"],
+        Field(
+            description="session: a client keeps its connection until it leaves. transaction: for one transaction, so "
+            "that a session's settings, advisory locks and LISTEN don't stay.",
+            json_schema_extra=at(1),
+        ),
+    ] = "session"
+    parameters: Annotated[
+        dict[str, str],
+        Field(
+            max_length=100,
+            description="PgBouncer's parameters, such as max_client_conn: '500' and default_pool_size: '20'; those "
+            "that CloudNativePG allows.",
+            json_schema_extra=at(2),
+        ),
+    ] = {}
+
+    @field_validator("parameters")
+    @classmethod
+    def _allowed_parameters(cls, parameters: dict[str, str]) -> dict[str, str]:
+        problems = [problem for name in parameters if (problem := pooler_parameter_problem(name))]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return parameters
+
+
 class DatabaseComponentsSpec(DatabaseModel):
     """What backups need in the cluster: cert-manager and the Barman Cloud plugin, pinned by their checksums."""
 
@@ -496,6 +550,13 @@ class DatabaseSpec(DatabaseModel):
     backup: Annotated[DatabaseBackupSpec, Field(json_schema_extra=at(15))] = DatabaseBackupSpec()
     access: Annotated[DatabaseAccessSpec, Field(json_schema_extra=at(16))] = DatabaseAccessSpec()
     components: Annotated[DatabaseComponentsSpec, Field(json_schema_extra=at(17))] = DatabaseComponentsSpec()
+    pooler: Annotated[
+        DatabasePoolerSpec | None,
+        Field(
+            description="PgBouncer before the primary. Unset: none is made, and one that is there stays.",
+            json_schema_extra=at(18),
+        ),
+    ] = None
 
     @field_validator("image")
     @classmethod
@@ -611,6 +672,17 @@ def parameter_problem(name: str) -> str | None:
         return f"{name} could lose acknowledged data or hide damage; leave it out"
     if name in _ELSEWHERE:
         return f"{name} is {_ELSEWHERE[name]}; set that"
+    return None
+
+
+def pooler_parameter_problem(name: str) -> str | None:
+    """Return why a parameter of PgBouncer can't be given, or None if it can."""
+    if name in _POOLER_UNSAFE:
+        return f"{name} would let clients in without TLS or without a password; leave it out"
+    if name not in _POOLER_PARAMETERS:
+        near = difflib.get_close_matches(name, _POOLER_PARAMETERS, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{name!r} is none that CloudNativePG lets PgBouncer be given{hint}"
     return None
 
 

@@ -16,7 +16,7 @@ from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.resource import is_being_deleted
 from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read, with_retries
-from aks_postgres.errors import Finding, ProvisioningError
+from aks_postgres.errors import Finding, PermanentError, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount
@@ -38,6 +38,10 @@ SNAPSHOTS_CRD, CONTENTS_CRD = (
 _SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1"
 # Packets from outside the authorized ranges are dropped after some seconds each; a person waits for this.
 _REACH_TRIES = 3
+_BE_LET_IN = (
+    "Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds this one's), and "
+    "start the cluster if it is stopped."
+)
 
 
 async def what_goes_along(
@@ -83,11 +87,11 @@ async def what_goes_along(
     if lets_go and not judge(None):
         return [], []
     label = f"AKS cluster {names.cluster}"
-    data, now, archives, unknown = None, None, {}, ""
+    data, now, archives, unknown = None, None, {}, None
     accounts, ways = ({}, {}) if lets_go else await _blob_endpoints(azure, backup_accounts)
     if is_stopped(live):
         command = start_cluster_command(names.resource_group, names.cluster)
-        unknown = f"{label} is stopped. Start it ({command})"
+        unknown = Finding(f"{label} is stopped.", f"Start it ({command}).")
         loss = Finding(
             f"{label} is stopped, so whether it holds live data can't be known.", f"Start it ({command})."
         )
@@ -99,14 +103,12 @@ async def what_goes_along(
                     wanted = archives_of(data, now=now, backup_age_min=backup_age_min, accounts=accounts)
                     archives = await read_archives(api, wanted, ways, tenant_id)
         except (ProvisioningError, ArmFault) as error:
-            help_ = (
-                "Run from a worker whose address is among its authorized ranges (`aks-postgres provision` adds this "
-                "one's), and start the cluster if it is stopped"
-            )
-            unknown = f"the API server of {label} can't be asked ({error}). {help_}"
+            why = error.text if isinstance(error, PermanentError) else str(error)
+            way_out = error.way_out if isinstance(error, PermanentError) else _BE_LET_IN
+            unknown = Finding(f"the API server of {label} can't be asked ({why}).", way_out)
             loss = Finding(
-                f"{label}: whether it holds live data can't be known, as its API server can't be asked ({error}).",
-                help_,
+                f"{label}: whether it holds live data can't be known, as its API server can't be asked ({why}).",
+                way_out,
             )
     among_nodes = judge(data, unknown=unknown)
     if lets_go:

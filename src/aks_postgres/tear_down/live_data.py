@@ -203,8 +203,9 @@ def _unproven(
     if not ended:
         reasons.append(f"it has no completed backup in object storage outside the cluster{why}")
     elif (age_min := (now - max(ended)).total_seconds() / 60) > backup_age_min:
+        age = f"{age_min:.0f} minutes" if age_min < 120 else f"{age_min / 60:.0f} hours"
         reasons.append(
-            f"its newest completed backup is {age_min:.0f} minutes old, and {backup_age_min} are allowed"
+            f"its newest completed backup is {age} old, and {backup_age_min} minutes are allowed (backup_age_min)"
         )
     elif not proven:
         reasons.append(f"it has no backup that the blobs show too{why}")

@@ -56,7 +56,7 @@ def foreign_among_nodes(
     data: ClusterData | None,
     *,
     ours: Iterable[str] = (),
-    unknown: str = "",
+    unknown: Finding | None = None,
 ) -> list[Finding]:
     """Name what in a node resource group neither the cluster nor its objects explain, such as somebody's address.
 
@@ -66,10 +66,11 @@ def foreign_among_nodes(
         cluster: the cluster as ARM shows it.
         data: the cluster's objects; None where they can't be asked for.
         ours: IDs of what this product put there.
-        unknown: why the objects can't be asked for, with what makes them so.
+        unknown: why the objects can't be asked for, and what would change that.
     """
     match = _Match(group_id.casefold(), contents, cluster, data)
     known = {resource_id.casefold() for resource_id in ours}
+    why, first = (unknown.text, unknown.way_out) if unknown else ("nobody asked.", "Ask.")
     problems = []
     for resource in contents:
         if str(resource["id"]).casefold() in known or match.explains(resource):
@@ -78,8 +79,8 @@ def foreign_among_nodes(
             problems.append(
                 Finding(
                     f"{described(resource)} goes with the cluster's node resource group, and whether it is Kubernetes' "
-                    f"own can't be known: {unknown}.",
-                    "Or look at it, and move it elsewhere or delete it. Then run again.",
+                    f"own can't be known: {why}",
+                    f"{first} Or look at it, and move it elsewhere or delete it. Then run again.",
                 )
             )
         else:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from aks_postgres.arm.deletion import ensure_absent
-from aks_postgres.arm.resource import ArmResource
-from aks_postgres.arm.responses import Answer, Json
-from aks_postgres.arm.retry import read
+from aks_postgres.arm.resource import ArmResource, look_at
+from aks_postgres.arm.responses import Json
 from aks_postgres.reports.receipt import Removal, Removals
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import is_ours
@@ -37,8 +36,4 @@ def removal(resource: ArmResource, outcome: str, reason: str = "") -> Removal:
 
 async def is_there(resource: ArmResource) -> bool:
     """Return whether a resource is there."""
-
-    async def get(*, cls: object) -> Answer:
-        return await resource.get()
-
-    return await read(resource.label, get) is not None
+    return await look_at(resource) is not None

@@ -97,7 +97,7 @@ def hidden_claims(contents: Iterable[Json], claims: Iterable[Json]) -> list[Find
                 Finding(
                     f"disk {resource['name']} was made for the PersistentVolumeClaim {claim[0]}/{claim[1]}, which the "
                     "API server doesn't list, and goes with the cluster.",
-                    "Save what is on it and delete the disk.",
+                    f"Save what is on it and delete the disk (az disk delete --ids {resource['id']}).",
                 )
             )
     return problems

@@ -94,13 +94,16 @@ async def cluster(programs: Any, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 async def kubernetes(
-    programs: Any, folder: Path, tenant: Callable[[], str | None] = lambda: None
+    programs: Any,
+    folder: Path,
+    tenant: Callable[[], str | None] = lambda: None,
+    troubles: Callable[[], list[Json]] = list,
 ) -> AsyncIterator[Cluster]:
     """A Kubernetes API with the operator, PostgreSQL behind it, and workload identity if it has a tenant."""
     authority, clock = Authority(folder), Clock(60)
     host = Host(programs, folder / "ca-bundle.pem", lambda: "")
     around = Surroundings(host=host, tenant=tenant)
-    api = KubernetesApi("tests", "1.35.2", clock, 1, token=TOKEN, around=around)
+    api = KubernetesApi("tests", "1.35.2", clock, 1, token=TOKEN, around=around, troubles=troubles)
     server = ClusterServer(api.app, authority.server_context())
     await server.start()
     running = asyncio.create_task(clock.run())

@@ -10,4 +10,6 @@ REASONS = (
     "Unhealthy",
     "Unschedulable",
     "FailedCreate",
+    "FailedAttachVolume",
+    "FailedMount",
 )

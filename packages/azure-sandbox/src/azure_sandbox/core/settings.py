@@ -60,8 +60,8 @@ DEFAULTS: dict[str, Any] = {
     # {dotted path: value, or null to remove it}; "deploy": [{"id" (with {id} and {group} of what was written), "type",
     # "body"}]. Without any it denies.
     "policies": [],
-    # Pods that never get ready, in every cluster: [{"pod": regex of namespace/name, "reason"}], the reasons being those
-    # of azure_sandbox/kubernetes/controllers/pod_troubles.py.
+    # Pods that never get ready, in every cluster: [{"pod": regex of namespace/name, "reason", "message"}], the reasons
+    # being those of azure_sandbox/kubernetes/controllers/pod_troubles.py; a message of one's own may be left out.
     "pods": [],
     # Storage account names that other customers own, and workspace names that soft-deleted workspaces of other
     # groups hold; `*` and `?` as in file names.
@@ -131,7 +131,7 @@ AMOUNTS = ("quota", "durations", "poll_interval_s")
 FACTS: dict[str, dict[str, type]] = {
     "regions": {"zrs": bool, "grafana": bool, "grafana_zone_redundant": bool},
     "vm_sizes": {"region": str, "family": str, "restricted": str, "zones": list},
-    "pods": {"pod": str, "reason": str},
+    "pods": {"pod": str, "reason": str, "message": str},
     "policies": {"name": str, "type": str, "deny_when": dict, "modify": dict, "deploy": list},
 }
 

@@ -86,6 +86,7 @@ _SUBRESOURCES = {
     "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
     "log": ("", "", "Pod", ("get",)),
     "exec": ("", "", "PodExecOptions", ("create", "get")),
+    "proxy": ("", "", "PodProxyOptions", ("create", "delete", "get", "patch", "update")),
     "eviction": ("policy", "v1", "Eviction", ("create",)),
     "binding": ("", "", "Binding", ("create",)),
     "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),

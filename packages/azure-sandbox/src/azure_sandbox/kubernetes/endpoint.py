@@ -6,10 +6,11 @@ AKS serves nobody unauthenticated: without a token that the cluster knows, every
 import logging
 import time
 from collections.abc import MutableMapping
+from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any, Protocol
 
-from azure_sandbox.kubernetes import discovery, errors, openapi, tables
+from azure_sandbox.kubernetes import discovery, errors, exposition, openapi, tables
 from azure_sandbox.kubernetes.exchange import (
     OnRequest,
     Receive,
@@ -35,6 +36,9 @@ class Streams(Protocol):
 
     async def log(self, request: ApiRequest) -> bytes | None:
         """The log of a Pod; None where there is none."""
+
+    async def proxied(self, request: ApiRequest) -> bytes | None:
+        """What a Pod or a node answers to a GET; None where nobody is there."""
 
     async def serve(self, request: ApiRequest, scope: Any, receive: Any, send: Any) -> None:
         """Serve exec or port-forward."""
@@ -156,6 +160,12 @@ class Endpoint:
             if log is not None:
                 await send_bytes(send, 200, log, "text/plain")
                 return 200
+        if (
+            request.subresource.split("/")[0] == "proxy"
+            and request.verb == "get"
+            and self.streams is not None
+        ):
+            return await self._proxy(request, send, self.streams)
         if request.resource and request.group in self._registry.group_versions():
             code, body = self._verbs.answer(request)
             if request.verb in ("get", "list") and tables.wanted(request.headers.get("accept", "")):
@@ -173,6 +183,18 @@ class Endpoint:
             await send_bytes(send, 404, b"404 page not found\n", "text/plain; charset=utf-8")
             return 404
         await send_json(send, 200, found, [])
+        return 200
+
+    async def _proxy(self, request: ApiRequest, send: Send, streams: Streams) -> int:
+        """Hand a GET on to a Pod or a node, as the API server does."""
+        type_ = self._verbs.find_type(request)
+        name = request.name.removeprefix("http:").partition(":")[0]
+        self._verbs.live(type_, replace(request, name=name))
+        content = await streams.proxied(request)
+        if content is None:
+            text = f"error trying to reach service: nothing answers at {request.path}"
+            raise errors.ApiError(503, "ServiceUnavailable", text, {})
+        await send_bytes(send, 200, content, exposition.CONTENT_TYPE)
         return 200
 
     def _document(self, request: ApiRequest) -> Json | None:

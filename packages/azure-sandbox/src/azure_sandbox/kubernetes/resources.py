@@ -63,8 +63,8 @@ class ResourceType:
 _BUILT_IN = """
 v1
   Namespace                      namespaces                      C ns       status,finalize                 -
-  Node                           nodes                           C no       status                          -
-  Pod                            pods                  N po  binding,eviction,exec,log,portforward,status g
+  Node                           nodes                           C no       proxy,status                    -
+  Pod                            pods                  N po  binding,eviction,exec,log,portforward,proxy,status g
   Service                        services                        N svc      status                          -
   Endpoints                      endpoints                       N ep       -                               -
   ConfigMap                      configmaps                      N cm       -                               -
@@ -159,14 +159,6 @@ class Registry:
     def find(self, group: str, version: str, plural: str) -> ResourceType | None:
         """The type of a path, or None."""
         return self._types.get((group, version, plural))
-
-    def of_kind(self, api_version: str, kind: str) -> ResourceType | None:
-        """The type of an object."""
-        group, _, version = api_version.rpartition("/")
-        for item in self._types.values():
-            if (item.group, item.version, item.kind) == (group, version, kind):
-                return item
-        return None
 
     def named(self, key: str) -> ResourceType:
         """The type stored under a key such as `deployments.apps`, in the version listed first.

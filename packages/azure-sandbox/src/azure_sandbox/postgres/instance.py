@@ -255,13 +255,17 @@ class Instance:
         As the instance manager does: a new connection shows that the postmaster lives, and what is asked goes over one
         that stays. A program for each look would keep a core busy.
         """
+        return await self.ask(" ".join(STATUS.split()), within_s)
+
+    async def ask(self, query: str, within_s: float = 5.0) -> Json | None:
+        """The one line of JSON that a query of one line selects; None when the server doesn't answer."""
         async with self._asks:
             try:
                 async with asyncio.timeout(within_s):
                     if not self.is_running:
                         return None
                     await self._see_it_fork()
-                    found: Json = json.loads(await self._ask(" ".join(STATUS.split())))
+                    found: Json = json.loads(await self._ask(query))
                     return found
             except (OSError, ValueError, asyncio.IncompleteReadError):
                 self._hang_up()

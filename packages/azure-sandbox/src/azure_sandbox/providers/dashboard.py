@@ -1,6 +1,6 @@
 """Microsoft.Dashboard: Azure Managed Grafana.
 
-Left out: Grafana itself (its endpoint doesn't answer), plug-ins, private endpoints, enterprise plans.
+Grafana itself is in core/grafana.py. Left out: plug-ins, private endpoints, enterprise plans.
 
 Shapes (201 Accepted, both headers with one URL, no Retry-After):
 https://github.com/Azure/azure-powershell (Dashboard recording AzGrafana)
@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.core.call import Call, merge_patch
+from azure_sandbox.core.grafana import SUFFIX
 from azure_sandbox.core.operations import Polling
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.regions import region_name
@@ -122,7 +123,7 @@ def grafana_create(call: Call) -> Response:
     short = (region.name if region else "")[:3]
     grafana.properties.update(
         {
-            "endpoint": f"https://{name.lower()}-{suffix}.{short}.grafana.azure.com",
+            "endpoint": _endpoint(call.base_url, f"{name.lower()}-{suffix}.{short}"),
             "grafanaVersion": "11.6.4",
             "privateEndpointConnections": None,
         }
@@ -137,6 +138,13 @@ def grafana_create(call: Call) -> Response:
     answer.body = _answered(grafana)
     answer.headers |= ANSWER_HEADERS
     return answer
+
+
+def _endpoint(base_url: str, label: str) -> str:
+    """Where the instance answers: path style on the sandbox's own port, by host in the public cloud."""
+    if base_url == "https://management.azure.com":
+        return f"https://{label}{SUFFIX}"
+    return f"{base_url}/grafana/{label}"
 
 
 def _answered(grafana: Resource) -> Json:

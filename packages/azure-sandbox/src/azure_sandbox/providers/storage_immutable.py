@@ -2,9 +2,9 @@
 
 https://learn.microsoft.com/azure/storage/blobs/immutable-container-level-worm-policies
 
-What they forbid on the data plane is in `azure_sandbox/core/blob_contents.py`. Left out: extending a policy, and
-policies of single versions. The codes with which deletion of an account, and immutable versions without versioning,
-are refused are unverified.
+What they forbid on the data plane is in `azure_sandbox/core/blob_contents.py`. Left out: policies of single versions,
+and making a container one with versions that are immutable. The codes with which deletion of an account, immutable
+versions without versioning, and what an extension can't be are refused are unverified.
 """
 
 from __future__ import annotations
@@ -93,6 +93,24 @@ def blob_containers_lock_immutability_policy(call: Call) -> Response:
     if not policy:
         raise ArmError(404, "ImmutabilityPolicyNotFound", "There is no immutability policy on the container.")
     policy["properties"]["state"] = "Locked"
+    call.sandbox.store.touch(container)
+    return Response(200, _policy(container))
+
+
+@provider.post(f"{POLICY}/extend")
+def blob_containers_extend_immutability_policy(call: Call) -> Response:
+    """BlobContainers_ExtendImmutabilityPolicy: more days, which is all that a locked policy lets change.
+
+    REST: https://learn.microsoft.com/rest/api/storagerp/blob-containers/extend-immutability-policy
+    """
+    call.check_shape({"properties": {"immutabilityPeriodSinceCreationInDays": int}})
+    container = _container(call)
+    days = int(call.require("properties", "immutabilityPeriodSinceCreationInDays"))
+    policy = (container.properties.get("immutabilityPolicy") or {}).get("properties") or {}
+    if policy.get("state") != "Locked" or days < policy["immutabilityPeriodSinceCreationInDays"]:
+        text = "Only a locked immutability policy can be extended, and only to more days."
+        raise ArmError(409, "ImmutabilityPolicyExtendNotAllowed", text)
+    policy["immutabilityPeriodSinceCreationInDays"] = days
     call.sandbox.store.touch(container)
     return Response(200, _policy(container))
 

@@ -19,6 +19,7 @@ from azure_sandbox.core.blobs import BlobService
 from azure_sandbox.core.connections import cut
 from azure_sandbox.core.entra import EntraError, error_document
 from azure_sandbox.core.faults import filled
+from azure_sandbox.core.grafana import GrafanaService
 from azure_sandbox.core.issuer import PATH as ISSUER_PATH
 from azure_sandbox.core.issuer import SUFFIX as ISSUER_SUFFIX
 from azure_sandbox.core.json_text import read_json
@@ -71,6 +72,7 @@ class App:
         self.sandbox = sandbox
         self.gateway = Gateway(sandbox)
         self.blobs = BlobService(sandbox)
+        self.grafana = GrafanaService(sandbox)
         self.control = Control(sandbox)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,6 +113,9 @@ class App:
             if path.startswith("/blob/"):
                 account, _, rest = path[6:].partition("/")
                 return await self._blob(web, account, "/" + rest)
+            if path.startswith("/grafana/"):
+                label, _, rest = path.removeprefix("/grafana/").partition("/")
+                return await self._grafana(web, label, "/" + rest)
             if path.startswith(ISSUER_PATH):
                 region, _, rest = path.removeprefix(ISSUER_PATH).partition("/")
                 return await self._issuer(web, region + ISSUER_SUFFIX, "/" + rest)
@@ -241,6 +246,16 @@ class App:
             )
 
         return await self._guarded(web, "blob", name, entry, handle, lambda: who[0] if who else None)
+
+    async def _grafana(self, web: Web, host: str, path: str) -> Response:
+        name = self.grafana.operation(web.method, path)
+        entry = self.sandbox.ledger.arrived("grafana", web.method, web.path, operation=name)
+        who: list[str] = []
+
+        async def handle(_fault: Json | None) -> Response:
+            return self.grafana.handle(host, web.method, path, web.headers, web.raw, who)
+
+        return await self._guarded(web, "grafana", name, entry, handle, lambda: who[0] if who else None)
 
     async def _guarded(
         self,

@@ -7,7 +7,8 @@ requests, issuers that aren't there.
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,12 @@ from cryptography.x509.oid import NameOID
 
 from azure_sandbox.kubernetes.conditions import condition, is_true
 from azure_sandbox.kubernetes.controllers.life import Controller
-from azure_sandbox.kubernetes.store import Event
+from azure_sandbox.kubernetes.exposition import Metric, text_of
+from azure_sandbox.kubernetes.store import Event, Store
 
 Json = dict[str, Any]
 
+METRICS_PORT = 9402
 CERTIFICATES = "certificates.cert-manager.io"
 IMAGE = "/cert-manager-controller:"
 MANAGER = "cert-manager-certificates-issuing"
@@ -42,7 +45,7 @@ class CertManager(Controller):
             at = (metadata["namespace"], metadata["name"])
             delay_s = self.life.between(*ISSUE_S, "certificate", *at)
             self.life.after(delay_s, partial(self._issue, *at), "certificate", *at)
-        elif event.key == "pods" and is_true(event.obj, "Ready") and _is_cert_manager(event.obj):
+        elif event.key == "pods" and is_true(event.obj, "Ready") and is_cert_manager(event.obj):
             self.life.after(0.5, self._issue_all, "certificates")
 
     def _issue_all(self) -> None:
@@ -51,7 +54,7 @@ class CertManager(Controller):
 
     def _issue(self, namespace: str, name: str) -> None:
         obj = self.store.get(CERTIFICATES, namespace, name)
-        running = any(is_true(pod, "Ready") and _is_cert_manager(pod) for pod in self.store.all("pods"))
+        running = any(is_true(pod, "Ready") and is_cert_manager(pod) for pod in self.store.all("pods"))
         if obj is None or not running:
             return
         spec, now = obj["spec"], self.objects.now()
@@ -70,7 +73,24 @@ class CertManager(Controller):
             self.make("secrets", secret, MANAGER)
         text = "Certificate is up to date and has not expired"
         ready = condition("Ready", "True", "Ready", text, now, obj.get("status"))
-        self.set_status(CERTIFICATES, obj, {"conditions": [ready], "revision": 1}, MANAGER)
+        status = {"conditions": [ready], "revision": 1, **self._times(obj)}
+        self.set_status(CERTIFICATES, obj, status, MANAGER)
+
+    def _times(self, obj: Json) -> Json:
+        """From when and until when, and when it is renewed: a third of its life before, unless its spec says.
+
+        https://cert-manager.io/docs/usage/certificate/#renewal
+        """
+        namespace, spec = obj["metadata"]["namespace"], obj["spec"]
+        secret = self.store.get("secrets", namespace, spec["secretName"]) or {}
+        try:
+            found = x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
+        except (KeyError, ValueError):
+            return {}
+        begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
+        before = _duration(spec.get("renewBefore"), (ends - begins) / 3)
+        times = {"notBefore": begins, "notAfter": ends, "renewalTime": ends - before}
+        return {name: f"{moment:%Y-%m-%dT%H:%M:%SZ}" for name, moment in times.items()}
 
     def _made(self, spec: Json) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -84,7 +104,7 @@ class CertManager(Controller):
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now)
-            .not_valid_after(now + LIFE)
+            .not_valid_after(now + _duration(spec.get("duration"), LIFE))
         )
         if names:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
@@ -95,5 +115,45 @@ class CertManager(Controller):
         )
 
 
-def _is_cert_manager(pod: Json) -> bool:
+def _duration(text: str | None, default: timedelta) -> timedelta:
+    """Go's words for a duration, as far as Certificates use them: 2160h, 90m, 1h30m."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text or "")
+    if not text or found is None:
+        return default
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def certificate_metrics(store: Store) -> str:
+    """What cert-manager's controller says of Certificates on its metrics port.
+
+    https://github.com/cert-manager/cert-manager/blob/v1.19.4/internal/collectors/certificate_collector.go
+    """
+    prefix = "certmanager_certificate"
+    times = {
+        "not_after": Metric(f"{prefix}_not_after_timestamp_seconds", "When it ends."),
+        "not_before": Metric(f"{prefix}_not_before_timestamp_seconds", "When it begins."),
+        "expiration": Metric(f"{prefix}_expiration_timestamp_seconds", "When it ends."),
+        "renewal": Metric(f"{prefix}_renewal_timestamp_seconds", "When it is to be renewed."),
+    }
+    ready = Metric(f"{prefix}_ready_status", "Whether it is ready.")
+    keys = {"not_after": "notAfter", "not_before": "notBefore", "expiration": "notAfter"}
+    for obj in store.all(CERTIFICATES):
+        issuer, status = obj["spec"].get("issuerRef") or {}, obj.get("status") or {}
+        labels = {
+            **{key: obj["metadata"][key] for key in ("name", "namespace")},
+            **{f"issuer_{key}": issuer.get(key, "") for key in ("name", "kind", "group")},
+        }
+        for name, metric in times.items():
+            text = status.get(keys.get(name, "renewalTime"))
+            moment = datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else 0.0
+            metric.add(moment, **labels)
+        conditions = {item["type"]: item["status"] for item in status.get("conditions") or []}
+        for value in ("True", "False", "Unknown"):
+            ready.add(float(conditions.get("Ready", "Unknown") == value), condition=value, **labels)
+    return text_of([*times.values(), ready])
+
+
+def is_cert_manager(pod: Json) -> bool:
+    """Whether a Pod is cert-manager's controller."""
     return any(IMAGE in container.get("image", "") for container in pod["spec"]["containers"])

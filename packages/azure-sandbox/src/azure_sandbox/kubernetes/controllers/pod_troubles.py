@@ -11,12 +11,16 @@ and the Deployment (no pod is made), or only in an event (a failing probe).
 - Unschedulable: https://kubernetes.io/docs/concepts/scheduling-eviction/pod-scheduling-readiness/
 - FailedCreate, ReplicaFailure: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment,
   with a quota: https://kubernetes.io/docs/concepts/policy/resource-quotas/
+- FailedAttachVolume, FailedMount:
+  https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/storage/fail-to-mount-azure-disk-volume
 - Unhealthy: https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/
 """
 
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from azure_sandbox.kubernetes.conditions import condition
 
 Json = dict[str, Any]
 Troubles = Callable[[], Iterable[Json]]
@@ -32,6 +36,20 @@ def reason_for(troubles: Troubles, namespace: str, name: str) -> str | None:
     return next(
         (str(trouble["reason"]) for trouble in troubles() if re.search(trouble.get("pod", ""), where)), None
     )
+
+
+def message_for(troubles: Troubles, namespace: str, name: str) -> str:
+    """What is said of it, where that isn't the reason's usual text."""
+    where = f"{namespace}/{name}"
+    found = (trouble for trouble in troubles() if re.search(trouble.get("pod", ""), where))
+    return str(next(found, {}).get("message", ""))
+
+
+# Until a container is made, the pod only waits, and an event says why.
+ONLY_EVENTS = {
+    "FailedAttachVolume": 'AttachVolume.Attach failed for volume "pvc-1" : rpc error: code = Internal',
+    "FailedMount": 'MountVolume.SetUp failed for volume "data" : secret "missing" not found',
+}
 
 
 def quota_exceeded(name: str) -> str:
@@ -57,7 +75,52 @@ def unhealthy(container: Json) -> str:
     return f'Readiness probe failed: Get "{where}": dial tcp 10.244.0.9:9443: connect: connection refused'
 
 
-def container_status(container: Json, pod: str, reason: str, now: str) -> Json:
+def struggling(pod: Json, reason: str, message: str, now: str) -> Json:
+    """A pod's status, as the kubelet writes it for that reason."""
+    metadata, containers = pod["metadata"], pod["spec"]["containers"]
+    where = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+    before = pod.get("status") or {}
+    since = before.get("startTime", now)
+    lacking = f"containers with unready status: [{' '.join(item['name'] for item in containers)}]"
+    return {
+        "phase": "Running" if reason in ("CrashLoopBackOff", "OOMKilled", "Unhealthy") else "Pending",
+        "conditions": [
+            condition("Initialized", "True", "", "", now, before),
+            condition("Ready", "False", "ContainersNotReady", lacking, now, before),
+            condition("ContainersReady", "False", "ContainersNotReady", lacking, now, before),
+            condition("PodScheduled", "True", "", "", now, before),
+        ],
+        "startTime": since,
+        "qosClass": "BestEffort",
+        "containerStatuses": [container_status(item, where, reason, since, message) for item in containers],
+    }
+
+
+def warning(pod: Json, reason: str, message: str, now: str) -> Json:
+    """The event that a kubelet or a volume's controller writes about a pod."""
+    metadata = pod["metadata"]
+    about = {key: metadata[key] for key in ("name", "namespace", "uid")}
+    return {
+        "metadata": {"name": f"{metadata['name']}.{metadata['uid'][:8]}", "namespace": metadata["namespace"]},
+        "involvedObject": {"apiVersion": "v1", "kind": "Pod", **about},
+        "type": "Warning",
+        "reason": reason,
+        "message": message,
+        "source": {"component": "kubelet"},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+
+
+def said(pod: Json, reason: str, message: str) -> str:
+    """What an event says of a pod's trouble; empty where its status says everything."""
+    if reason == "Unhealthy":
+        return message or unhealthy(pod["spec"]["containers"][0])
+    return message or ONLY_EVENTS[reason] if reason in ONLY_EVENTS else ""
+
+
+def container_status(container: Json, pod: str, reason: str, now: str, message: str = "") -> Json:
     """A container's status, as the kubelet writes it for that reason."""
     image = container["image"]
     status: Json = {
@@ -70,6 +133,8 @@ def container_status(container: Json, pod: str, reason: str, now: str) -> Json:
     }
     if reason == "Unhealthy":
         return {**status, "started": True, "state": {"running": {"startedAt": now}}}
+    if reason in ONLY_EVENTS:
+        return {**status, "state": {"waiting": {"reason": "ContainerCreating"}}}
     pull = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
     backing_off = f"back-off 5m0s restarting failed container={container['name']} pod={pod}"
     messages = {
@@ -81,7 +146,7 @@ def container_status(container: Json, pod: str, reason: str, now: str) -> Json:
         "OOMKilled": backing_off,
     }
     waiting = "CrashLoopBackOff" if reason == "OOMKilled" else reason
-    status["state"] = {"waiting": {"reason": waiting, "message": messages[reason]}}
+    status["state"] = {"waiting": {"reason": waiting, "message": message or messages[reason]}}
     if waiting == "CrashLoopBackOff":
         status["restartCount"] = 6
         code, why = (137, "OOMKilled") if reason == "OOMKilled" else (1, "Error")

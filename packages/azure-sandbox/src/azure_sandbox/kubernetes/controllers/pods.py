@@ -78,7 +78,8 @@ class Pods(Controller):
             )
         if refused or not fitting:
             text = (
-                pod_troubles.unschedulable(len(nodes))
+                pod_troubles.message_for(self.life.troubles, namespace, name)
+                or pod_troubles.unschedulable(len(nodes))
                 if refused
                 else self._unschedulable(pod, nodes, allowed)
             )
@@ -186,52 +187,14 @@ class Pods(Controller):
         self.life.after(MOUNT_AGAIN_S, partial(self._start, *at), "start", *at)
 
     def _struggle(self, pod: Json, reason: str) -> None:
-        metadata, containers = pod["metadata"], pod["spec"]["containers"]
-        where = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
-        now, before = self.objects.now(), pod.get("status") or {}
-        since = before.get("startTime", now)
-        lacking = f"containers with unready status: [{' '.join(item['name'] for item in containers)}]"
-        status = {
-            "phase": "Running" if reason in ("CrashLoopBackOff", "OOMKilled", "Unhealthy") else "Pending",
-            "conditions": [
-                condition("Initialized", "True", "", "", now, before),
-                condition("Ready", "False", "ContainersNotReady", lacking, now, before),
-                condition("ContainersReady", "False", "ContainersNotReady", lacking, now, before),
-                condition("PodScheduled", "True", "", "", now, before),
-            ],
-            "startTime": since,
-            "qosClass": "BestEffort",
-            "containerStatuses": [
-                pod_troubles.container_status(item, where, reason, since) for item in containers
-            ],
-        }
-        self.set_status("pods", pod, status, KUBELET)
-        if reason == "Unhealthy":
-            self._warn(pod, reason, pod_troubles.unhealthy(containers[0]))
+        metadata, now = pod["metadata"], self.objects.now()
+        text = pod_troubles.message_for(self.life.troubles, metadata["namespace"], metadata["name"])
+        self.set_status("pods", pod, pod_troubles.struggling(pod, reason, text, now), KUBELET)
+        if event := pod_troubles.said(pod, reason, text):
+            self._warn(pod, reason, event)
 
     def _warn(self, pod: Json, reason: str, message: str) -> None:
-        metadata = pod["metadata"]
-        about = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "name": metadata["name"],
-            "namespace": metadata["namespace"],
-            "uid": metadata["uid"],
-        }
-        name = f"{metadata['name']}.{metadata['uid'][:8]}"
-        now = self.objects.now()
-        event = {
-            "metadata": {"name": name, "namespace": metadata["namespace"]},
-            "involvedObject": about,
-            "type": "Warning",
-            "reason": reason,
-            "message": message,
-            "source": {"component": KUBELET},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        self.make("events", event, KUBELET)
+        self.make("events", pod_troubles.warning(pod, reason, message, self.objects.now()), KUBELET)
 
     def _end(self, namespace: str, name: str) -> None:
         pod = self.store.get("pods", namespace, name)

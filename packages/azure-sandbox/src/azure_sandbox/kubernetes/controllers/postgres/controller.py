@@ -9,6 +9,7 @@ from typing import Any
 from azure_sandbox.kubernetes.conditions import is_true
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
 from azure_sandbox.kubernetes.controllers.postgres import words
+from azure_sandbox.kubernetes.controllers.postgres.exporter import PORT as METRICS_PORT
 from azure_sandbox.kubernetes.controllers.postgres.installed import operator_runs
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
 from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
@@ -91,6 +92,7 @@ class PostgresClusters(Controller):
                 process = served.server.process
                 instances[f"{work.namespace}/{name}"] = {
                     "address": f"{served.server.address}:5432",
+                    "metrics": f"http://{served.server.address}:{METRICS_PORT}/metrics",
                     "pid": process.pid if process is not None else None,
                     "data": str(served.server.data),
                 }

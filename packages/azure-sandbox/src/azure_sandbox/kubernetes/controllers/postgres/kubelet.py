@@ -11,13 +11,17 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.conditions import condition
+from azure_sandbox.kubernetes.controllers import pod_troubles
 from azure_sandbox.kubernetes.controllers.life import KUBELET, Controller
 from azure_sandbox.kubernetes.controllers.pods import waiting_containers
 from azure_sandbox.postgres.instance import Instance
 from azure_sandbox.postgres.programs import end, kill
+
+if TYPE_CHECKING:
+    from azure_sandbox.kubernetes.controllers.postgres.exporter import Exporter
 
 Json = dict[str, Any]
 
@@ -51,6 +55,7 @@ class Served:
     ended: Json | None = None
     problem: str = ""
     asking: asyncio.Task[None] | None = field(default=None, repr=False)
+    exporter: Exporter | None = field(default=None, repr=False)
 
 
 class Kubelet:
@@ -69,6 +74,7 @@ class Kubelet:
         self._clock = controller.life.clock
         self.namespace = namespace
         self.instances: dict[str, Served] = {}
+        self._warned: set[str] = set()
         self.unpulled: dict[str, str] = {}
         """Instances whose image isn't to be had, and why."""
 
@@ -96,6 +102,11 @@ class Kubelet:
             self._store.remove("pods", self.namespace, name)
             return
         if not pod["spec"].get("nodeName"):
+            return
+        troubles = self._controller.life.troubles
+        reason = pod_troubles.reason_for(troubles, self.namespace, name)
+        if reason is not None and (served is None or not served.started):
+            self._struggle(pod, reason, pod_troubles.message_for(troubles, self.namespace, name))
             return
         if served is None:
             if name in self.unpulled:
@@ -196,6 +207,8 @@ class Kubelet:
         """End everything at once."""
         await end(served.asking for served in self.instances.values() if served.asking is not None)
         for served in self.instances.values():
+            if served.exporter is not None:
+                served.exporter.close()
             if served.server.process is not None:
                 kill(served.server.process, signal.SIGCONT)
         # Not SIGKILL: an immediate shutdown gives shared memory back.
@@ -269,6 +282,18 @@ class Kubelet:
         ready = condition("Ready", "False", "ContainersNotReady", why, self._controller.objects.now(), before)
         status = {"phase": "Pending", "conditions": [ready], "containerStatuses": statuses}
         self._controller.set_status("pods", pod, status, KUBELET)
+
+    def _struggle(self, pod: Json, reason: str, message: str) -> None:
+        """Keep a Pod that isn't started from starting, as the setting `pods` says."""
+        now = self._controller.objects.now()
+        status = pod_troubles.struggling(pod, reason, message, now)
+        if status != pod.get("status"):
+            self._controller.set_status("pods", pod, status, KUBELET)
+        event = pod_troubles.said(pod, reason, message)
+        uid = pod["metadata"]["uid"]
+        if event and uid not in self._warned:
+            self._warned.add(uid)
+            self._controller.make("events", pod_troubles.warning(pod, reason, event, now), KUBELET)
 
     async def log_of(self, name: str) -> bytes:
         """The log of an instance's Pod, a JSON object a line, as the instance manager writes it."""

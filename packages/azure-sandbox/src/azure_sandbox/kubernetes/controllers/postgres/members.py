@@ -142,6 +142,8 @@ class Members:
         await self._work.kubelet.end(name)
         served = self._work.instances.pop(name)
         await end([served.asking] if served.asking is not None else [])
+        if served.exporter is not None:
+            served.exporter.close()
         self._work.store.remove("pods", self._work.namespace, name)
         for suffix in ("", "-wal"):
             self._work.store.remove("persistentvolumeclaims", self._work.namespace, name + suffix)

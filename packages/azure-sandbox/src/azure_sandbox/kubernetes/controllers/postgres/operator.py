@@ -17,9 +17,11 @@ from azure_sandbox.kubernetes.controllers.postgres import bodies, configuration,
 from azure_sandbox.kubernetes.controllers.postgres.archive import Archive
 from azure_sandbox.kubernetes.controllers.postgres.backups import Backups
 from azure_sandbox.kubernetes.controllers.postgres.databases import Databases
+from azure_sandbox.kubernetes.controllers.postgres.exporter import Exporter
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Kubelet, Served
 from azure_sandbox.kubernetes.controllers.postgres.members import Members
 from azure_sandbox.kubernetes.controllers.postgres.objects import Objects
+from azure_sandbox.kubernetes.controllers.postgres.poolers import Poolers
 from azure_sandbox.kubernetes.controllers.postgres.report import Report
 from azure_sandbox.kubernetes.controllers.postgres.roles import Roles
 from azure_sandbox.kubernetes.controllers.postgres.running import Running
@@ -72,6 +74,7 @@ class ClusterWork:
         self.archive = Archive(self)
         self.backups = Backups(self)
         self.databases = Databases(self)
+        self.poolers = Poolers(self)
         self.wake = asyncio.Event()
         self.closing = False
         self._job: asyncio.Task[None] | None = None
@@ -205,6 +208,9 @@ class ClusterWork:
         for served in self.instances.values():
             if served.asking is None:
                 served.asking = asyncio.create_task(self.archive.serve(served))
+            if served.exporter is None:
+                served.exporter = Exporter(self, served)
+                await served.exporter.start()
         if (
             not installed.operator_runs(self.store)
             or cluster["metadata"].get("annotations", {}).get(words.PAUSED) == "disabled"
@@ -223,6 +229,7 @@ class ClusterWork:
         await self._reconcile(cluster)
         await self.backups.look()
         await self.databases.look()
+        await self.poolers.look()
         self.report.write()
 
     def _can_go_on(self, cluster: Json) -> bool:

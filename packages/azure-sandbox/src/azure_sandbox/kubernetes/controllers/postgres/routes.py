@@ -17,6 +17,7 @@ from azure_sandbox.kubernetes.conditions import is_true
 from azure_sandbox.kubernetes.controllers.life import Controller
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
 from azure_sandbox.kubernetes.controllers.postgres.surroundings import Surroundings
+from azure_sandbox.kubernetes.controllers.postgres.words import POOLER_LABEL, POOLERS
 from azure_sandbox.postgres.host import Host, Relay
 from azure_sandbox.postgres.instance import PORT
 from azure_sandbox.postgres.programs import end
@@ -104,9 +105,11 @@ class Routes:
             return None
         ports = {port["port"]: port for port in service["spec"].get("ports") or []}
         port = ports.get(number)
+        selector = service["spec"]["selector"]
+        if port is not None and port.get("targetPort") == "pgbouncer" and POOLER_LABEL in selector:
+            return self._behind_pooler(namespace, selector)
         if port is None or port.get("targetPort", number) not in (PORT, "postgresql"):
             return None
-        selector = service["spec"]["selector"]
         found = [
             served
             for pod in store.all("pods", namespace)
@@ -117,6 +120,20 @@ class Routes:
             and served.started
         ]
         return (found[next(self._turn) % len(found)].server.address, PORT) if found else None
+
+    def _behind_pooler(self, namespace: str, selector: Json) -> tuple[str, int] | None:
+        """In PgBouncer's place: the Service that it would connect to, while one of its Pods is ready."""
+        store = self._controller.store
+        pooler = store.get(POOLERS, namespace, selector[POOLER_LABEL])
+        ready = any(
+            is_true(pod, "Ready")
+            for pod in store.all("pods", namespace)
+            if selector.items() <= (pod["metadata"].get("labels") or {}).items()
+        )
+        if pooler is None or not ready:
+            return None
+        name = f"{pooler['spec']['cluster']['name']}-{pooler['spec'].get('type', 'rw')}"
+        return self._choose(namespace, name, PORT)
 
     def _lets_in(self, spec: Json) -> bool:
         ranges = spec.get("loadBalancerSourceRanges")

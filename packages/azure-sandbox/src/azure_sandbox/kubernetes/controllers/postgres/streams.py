@@ -22,7 +22,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from azure_sandbox.kubernetes import errors
+from azure_sandbox.kubernetes.conditions import is_true
+from azure_sandbox.kubernetes.controllers.cert_manager import METRICS_PORT as CERT_MANAGER_PORT
+from azure_sandbox.kubernetes.controllers.cert_manager import certificate_metrics, is_cert_manager
 from azure_sandbox.kubernetes.controllers.postgres.controller import PostgresClusters
+from azure_sandbox.kubernetes.controllers.postgres.exporter import PORT as METRICS_PORT
+from azure_sandbox.kubernetes.controllers.postgres.exporter import volume_metrics
 from azure_sandbox.kubernetes.controllers.postgres.kubelet import Served
 from azure_sandbox.kubernetes.request import ApiRequest
 from azure_sandbox.postgres.instance import PORT
@@ -60,6 +65,27 @@ class Streams:
             if last is None
             else b"".join(content.splitlines(keepends=True)[len(content.splitlines()) - last :])
         )
+
+    async def proxied(self, request: ApiRequest) -> bytes | None:
+        """What a Pod or a node answers to a GET that the API server hands on; None where nobody is there.
+
+        `{pod}:{port}/proxy/metrics` and `{node}/proxy/metrics` are there: an instance's exporter, cert-manager's
+        controller, the volumes of a node's kubelet.
+        https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/#manually-constructing-apiserver-proxy-urls
+        """
+        name, _, port = request.name.removeprefix("http:").partition(":")
+        path = request.subresource.partition("/")[2]
+        if path != "metrics":
+            return None
+        if request.resource == "nodes":
+            return volume_metrics(self._clusters.works.values(), name).encode()
+        served = self.served(request.namespace, name)
+        if served is not None and served.exporter is not None and port in ("metrics", str(METRICS_PORT)):
+            return (await served.exporter.text()).encode() if served.exporter.runs else None
+        pod = self._clusters.store.get("pods", request.namespace, name)
+        if pod is not None and port in ("http-metrics", str(CERT_MANAGER_PORT)) and is_cert_manager(pod):
+            return certificate_metrics(self._clusters.store).encode() if is_true(pod, "Ready") else None
+        return None
 
     async def serve(self, request: ApiRequest, scope: Message, receive: Receive, send: Send) -> None:
         """Serve an accepted request for a stream.
@@ -142,11 +168,11 @@ class Streams:
             for index, port in enumerate(ports):
                 for channel in (2 * index, 2 * index + 1):
                     await _write(send, channel, struct.pack("<H", port))
-                if port != PORT:
+                if port not in (PORT, METRICS_PORT):
                     text = f"error forwarding port {port} to pod {served.server.name}: connect: connection refused"
                     await _write(send, 2 * index + 1, text.encode())
                     continue
-                reader, writers[2 * index] = await asyncio.open_connection(served.server.address, PORT)
+                reader, writers[2 * index] = await asyncio.open_connection(served.server.address, port)
                 tasks.append(asyncio.create_task(_pump(reader, send, 2 * index)))
             while (message := await receive())["type"] == "websocket.receive":
                 content = _bytes(message)

@@ -1,0 +1,48 @@
+"""How the dashboard of a database gets into Grafana."""
+
+import pytest
+
+from aks_postgres.arm.errors import AzureRefused
+from aks_postgres.database.dashboard import dashboard_uid
+from aks_postgres.reports.outputs import UNCHANGED, DashboardOutputs, RoleOutputs
+from aks_postgres.resources.grafana_dashboards import Dashboards
+
+from .test_database import with_database
+from .world import World
+
+OTHERS = "00000000-0000-0000-0000-00000000000a"
+
+
+async def test_it_is_made_once_and_brought_back(world: World) -> None:
+    database = with_database(world)
+    await database.prepare("grafana_roles", "monitor_workspace")
+    made: DashboardOutputs = await database.run("dashboard")
+    (write,) = database.writes()
+    assert (made.change.kind, write["operation"]) == ("created", "CreateUpdateDashboard")
+    assert made.url == f"{database.made['grafana'].endpoint}/d/{dashboard_uid(database.place)}"
+    assert (await database.run("dashboard")).change.kind == "unchanged"
+    assert database.writes() == []
+    other = with_database(database, name="another-name")
+    other.made = database.made
+    assert (await other.run("dashboard")).change.kind == "created"
+
+
+async def test_without_a_role_there_the_run_goes_on_and_says_so(world: World) -> None:
+    admins = [{"object_id": OTHERS, "type": "User"}]
+    database = with_database(world, {"monitoring": {"grafana_admins": admins}})
+    await database.prepare("grafana", "monitor_workspace")
+    database.made["grafana_roles"] = RoleOutputs(ids=(), change=UNCHANGED)  # Those of others.
+    left: DashboardOutputs = await database.run("dashboard")
+    assert (left.url, left.change.kind, database.writes()) == (None, "unchanged", [])
+    assert "permissions" in left.why
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://example.com", "http://g.eus.grafana.azure.com", "https://xgrafana.azure.com"]
+)
+async def test_no_token_goes_elsewhere(world: World, endpoint: str) -> None:
+    class Connection:
+        endpoint = "https://management.azure.com"
+
+    with pytest.raises(AzureRefused, match="isn't Managed Grafana"):
+        Dashboards(Connection(), "grafana-1", endpoint)  # type: ignore[arg-type]
