@@ -194,8 +194,10 @@ class Streams:
 
 
 async def _pump(reader: asyncio.StreamReader, send: Send, channel: int) -> None:
-    while data := await reader.read(32 * 1024):
-        await _write(send, channel, data)
+    """Carry what the server says until it ends, or is killed: either is the end of the client's connection, too."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(32 * 1024):
+            await _write(send, channel, data)
     with contextlib.suppress(RuntimeError):
         await send({"type": "websocket.close", "code": 1000})
 
