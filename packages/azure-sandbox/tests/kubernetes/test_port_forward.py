@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from azure_sandbox.kubernetes.controllers.postgres.streams import _pump
+from azure_sandbox.kubernetes.controllers.postgres.streams import pump
 
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["ends", "is killed"])
@@ -22,7 +22,7 @@ async def test_the_clients_connection_ends_when_the_server(is_killed: bool) -> N
         reader, writer = await asyncio.open_connection(*server.getsockname())
         accepted, _ = server.accept()
         accepted.sendall(b"a")
-        pumping = asyncio.create_task(_pump(reader, send, 0))
+        pumping = asyncio.create_task(pump(reader, send, 0))
         while not sent:
             await asyncio.sleep(0)
         if is_killed:
