@@ -92,6 +92,8 @@ def plant(sandbox: SandboxProcess, count: int) -> None:
             text = text.replace(word, word.replace("cnpg", f"e{number:03}"))
         state["resources"] += json.loads(text)
     sandbox.control("PUT", "state", state)
+    # Then it makes the API servers of so many clusters, which Azure has; it answers again when they are there.
+    sandbox.control("GET", "state")
 
 
 def test_importing_the_flow_takes_two_seconds() -> None:

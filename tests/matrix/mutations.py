@@ -55,6 +55,27 @@ MUTATIONS = (
         "tests/arm/test_another_answer.py::test_no_backup_and_no_token_goes_where_azure_storage_isnt",
     ),
     Mutation(
+        "tokens for Grafana go to Managed Grafana only",
+        "src/aks_postgres/resources/grafana_dashboards.py",
+        'if url.scheme != "https" or not (',
+        "if False and (",
+        "tests/tasks/test_database_dashboard.py::test_no_token_goes_elsewhere",
+    ),
+    Mutation(
+        "a plan draws no dashboard",
+        "src/aks_postgres/resources/grafana_dashboards.py",
+        'if self._azure.gate.lets(f"{label}: would be written"):',
+        "if True:",
+        "tests/tasks/test_database_dashboard.py::test_a_plan_draws_nothing",
+    ),
+    Mutation(
+        "PgBouncer lets nobody in without TLS or a password",
+        "src/aks_postgres/spec/database.py",
+        "if name in _POOLER_UNSAFE:",
+        "if False:",
+        "tests/spec/test_database_spec.py::test_what_makes_no_database_is_refused_by_its_field",
+    ),
+    Mutation(
         "a redirect of the API server's takes no request elsewhere",
         "src/aks_postgres/kubernetes/client.py",
         "    config.on_request_redirect.append(refuse)\n",

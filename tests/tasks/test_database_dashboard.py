@@ -6,6 +6,8 @@ from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.database.dashboard import dashboard_uid
 from aks_postgres.reports.outputs import UNCHANGED, DashboardOutputs, RoleOutputs
 from aks_postgres.resources.grafana_dashboards import Dashboards
+from aks_postgres.runs.session import run_session
+from aks_postgres.spec.clouds import GRAFANA_AUDIENCE
 
 from .test_database import with_database
 from .world import World
@@ -25,6 +27,31 @@ async def test_it_is_made_once_and_brought_back(world: World) -> None:
     other = with_database(database, name="another-name")
     other.made = database.made
     assert (await other.run("dashboard")).change.kind == "created"
+
+
+async def test_a_plan_draws_nothing(world: World) -> None:
+    database = with_database(world)
+    await database.prepare("grafana_roles", "monitor_workspace")
+    database.azure.step(900)  # The role works by then.
+    async with run_session(database.spec, planning=True):
+        planned: DashboardOutputs = await database.run("dashboard")
+    assert (planned.change.kind, database.writes()) == ("created", [])
+
+
+async def test_what_somebody_changed_is_drawn_anew_and_their_own_stays(world: World) -> None:
+    database = with_database(world)
+    await database.prepare("dashboard")
+    api = f"{database.made['grafana'].endpoint}/api/dashboards"
+    token = database.azure.credential().get_token(f"{GRAFANA_AUDIENCE}/.default").token
+    headers = {"Authorization": f"Bearer {token}"}
+    http, own = database.azure.http, {"uid": "their-own", "title": "Theirs", "panels": []}
+    live = http.get(f"{api}/uid/{dashboard_uid(database.place)}", headers=headers).json()["dashboard"]
+    for one in (own, {**live, "panels": live["panels"][:1], "title": "Mine"}):
+        assert http.post(f"{api}/db", json={"dashboard": one, "overwrite": True}, headers=headers).ok
+    again: DashboardOutputs = await database.run("dashboard")
+    assert [change.field for change in again.change.fields] == ["dashboard.title", "dashboard.panels"]
+    assert (await database.run("dashboard")).change.kind == "unchanged"
+    assert http.get(f"{api}/uid/their-own", headers=headers).json()["dashboard"]["title"] == "Theirs"
 
 
 async def test_without_a_role_there_the_run_goes_on_and_says_so(world: World) -> None:
