@@ -302,7 +302,7 @@ def secrets_in_the_cluster(azure: SandboxProcess) -> dict[str, str]:
 
 
 def _line_of(key: str) -> str:
-    """The line in the middle of a private key, which no certificate has: it is the same in a file, in JSON and in a log."""
+    """The line in the middle of a private key, which no certificate has: alike in a file, in JSON and in a log."""
     lines = key.splitlines()[1:-1]
     return lines[len(lines) // 2]
 
