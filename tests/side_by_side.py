@@ -9,6 +9,11 @@ from xdist.scheduler import LoadFileScheduling
 
 # Where the seconds are, as `--durations=0` counts them. What is quick comes last: no process is alone at the end.
 LONG = (
+    "tests/database/test_drift.py",
+    "tests/database/test_real_postgres.py",
+    "packages/azure-sandbox/tests/database/test_backups.py",
+    "tests/database/test_demo.py",
+    "packages/azure-sandbox/tests/database/test_instances.py",
     "tests/cli/test_commands.py",
     "tests/flows",
     "tests/cli",

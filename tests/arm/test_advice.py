@@ -138,6 +138,7 @@ async def test_a_sign_in_that_is_over_in_the_middle_of_a_run_is_done_again(azure
         with pytest.raises(CredentialsRefused) as refused:
             await read("resource group rg-one", get, "rg-one")
         assert matches("arm/retry: Sign in again, then run again", str(refused.value))
+        assert "AADSTS99999: It is so." in str(refused.value)
         azure.control("DELETE", "faults")
         assert await read("resource group rg-one", get, "rg-one") is None
 

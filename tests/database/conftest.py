@@ -1,4 +1,4 @@
-"""One environment with a database on real PostgreSQL for the tests of a file. Skipped where none is installed."""
+"""A database on real PostgreSQL for all files that a process runs. Skipped where none is installed."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from ..flows.conftest import Run, run_provision
 SPEED = 60
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def with_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
     """A sandbox with PostgreSQL, empty."""
     with pytest.MonkeyPatch.context() as patch:
@@ -57,10 +57,11 @@ def with_database(azure: SandboxProcess, **database: Any) -> EnvironmentSpec:
     return spec_for(azure, database={"components": components, **database})
 
 
-# What the database of `deployed` is beyond a default one.
+# What the database of `deployed` is beyond a default one. PostgreSQL closes a WAL file soon, which a backup waits for.
 WANTED: dict[str, Any] = {
     "databases": ["appdb", "reports"],
     "roles": [READER],
+    "backup": {"archive_timeout_s": 30},
     "pooler": {"pool_mode": "transaction", "parameters": {"max_client_conn": "500"}},
 }
 
@@ -76,7 +77,7 @@ class Deployed:
     ledger: list[dict[str, Any]]
 
 
-@pytest_asyncio.fixture(scope="module")
+@pytest_asyncio.fixture(scope="package")
 async def deployed(with_postgres: SandboxProcess, prefect_api: None) -> AsyncIterator[Deployed]:
     """The environment with two databases."""
     spec = with_database(with_postgres, **WANTED)

@@ -361,9 +361,11 @@ async def test_a_drift_is_one_entry(stage: Stage, deployed: Deployed, what: str)
     assert writes(stage.azure.ledger()[since:]) == []
 
 
-@pytest.mark.parametrize("what", NOISE)
-async def test_noise_is_no_drift(stage: Stage, deployed: Deployed, what: str) -> None:
-    NOISE[what](stage, deployed.outputs.cluster)
+@pytest.mark.parametrize("which", range(3))
+async def test_noise_is_no_drift(stage: Stage, deployed: Deployed, which: int) -> None:
+    """A third of it at once. Neighbours in the table may change the same field, and so are in different thirds."""
+    for do in list(NOISE.values())[which::3]:
+        do(stage, deployed.outputs.cluster)
     found = await make_plan(with_database(stage.azure, **WANTED), recorded=False)
     assert [(one.step, one.action, one.fields) for one in found.steps if one.action != "nothing"] == []
 

@@ -158,11 +158,11 @@ async def test_a_backup_is_proven_by_blobs_that_the_pods_own_identity_shows(
 ) -> None:
     since = len(azure.ledger())
     # A replica's backup ends in a WAL file that the primary archives when it is full or archive_timeout is over.
-    for _ in range(100):
+    for _ in range(60):
         if not (found := await standing_against(deployed.spec)):
             break
         assert "WAL file" in "\n".join(found)
-        await asyncio.sleep(5)
+        await asyncio.sleep(2)
     assert found == []
     asked = [entry for entry in azure.ledger()[since:] if entry["operation"] in ("ListBlobs", "GetBlob")]
     # The run itself has no role on blobs.

@@ -7,8 +7,10 @@ and one that makes a database on a cluster with Microsoft Entra ID, on a Prefect
 exchange recorded (`--record`); then the commands that look at the environment: plan (kept in a file), doctor, outputs,
 status, list, kubeconfig, psql, and those that register deployments and automations. Searched: what the runs and
 commands print and write, the recordings, the Prefect database (logs, artifacts, parameters, results, events, variables,
-deployments, automations), home and temporary files, the sandbox's ledger, and the arguments of every process while
-they run. At the end a leak is planted, which the search must find.
+deployments, automations), home and temporary files, with PostgreSQL's data and logs among them, the sandbox's ledger,
+and the arguments of every process while they run. Left out is what Kubernetes mounts into the pods of a Postgres
+cluster: a token and the certificates' keys, each in its own place. At the end a leak is planted, which the search must
+find.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "deployments init": ("deployments", "init"),
     "deployments render": ("deployments", "render"),
     "deployments apply": ("deployments", "apply", "--one-pool"),
-    "deployments check": ("deployments", "check"),
+    "deployments check": ("deployments", "check", "--one-pool"),
 }
 # Of Secrets in the cluster: what is secret in them. Certificates and names are shown.
 _SECRET_KEYS = ("password", "pgpass", "tls.key", "ca.key", "uri", "jdbc-uri")
@@ -79,6 +81,11 @@ STORAGE_KEY = base64.b64encode(b"canary of a storage account's key, sixty-four b
 BEARER = "eyJjYW5hcnkiOiJiZWFyZXIifQ.eyJjYW5hcnkiOiJvZiBhbiBhY2Nlc3MgdG9rZW4ifQ.Y2FuYXJ5LXNpZ25hdHVyZQ"
 # Any token of Entra's or Kubernetes': three parts, the first two JSON.
 _TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{20,}\.eyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}")
+# What Kubernetes gives to pods, where the stand-in has it for each instance: the projected token of the service account
+# (in a pod /var/run/secrets/azure/tokens/azure-identity-token), and the keys of the cluster's Secrets.
+_MOUNTED = re.compile(
+    r"tmp/azure-sandbox-postgres-[^/]+/[0-9]+/(azure-identity-token|tls/(server|streaming_replica)\.key)"
+)
 _LONGEST_S = 300
 # Not `asyncio`: Prefect then stops in the middle of logging how it logs.
 _LOGGERS = "azure,kubernetes,aks_postgres,cloud"
@@ -281,14 +288,22 @@ def secrets_in_the_cluster(azure: SandboxProcess) -> dict[str, str]:
         if value.get("kind") == "Secret" and isinstance(value.get("data"), dict):
             for key in _SECRET_KEYS:
                 if given := base64.b64decode(str(value["data"].get(key) or "")).decode():
-                    inner = "".join(given.splitlines()[1:-1]) if "PRIVATE KEY" in given else given
-                    found[f"{key} of Secret {value['metadata']['name']}"] = inner
+                    name = f"{key} of Secret {value['metadata']['name']}"
+                    if "PRIVATE KEY" in given:
+                        found[f"{name}, encoded"] = str(value["data"][key])
+                        given = _line_of(given)
+                    found[name] = given
         for one in value.values():
             look(one)
 
     look(azure.control("GET", "state"))
     assert any(name.startswith("password of Secret db-user-pass") for name in found), sorted(found)
     return found
+
+
+def _line_of(key: str) -> str:
+    """A line of a private key that is like no other's: it is the same in a file, in JSON and in a log."""
+    return max(key.splitlines()[2:-1], key=len)
 
 
 def _commands(folder: Path, azure: SandboxProcess) -> dict[str, int]:
@@ -352,8 +367,7 @@ def _plant_kubeconfig(azure: SandboxProcess) -> dict[str, str]:
         "client-key-data": base64.b64encode(pem.encode()).decode(),
     }
     threading.Thread(target=_keep_planting, args=(azure, user), daemon=True).start()
-    inner = "".join(pem.splitlines()[1:-1])
-    return {"kubeconfig key": inner, "kubeconfig key, encoded": user["client-key-data"]}
+    return {"kubeconfig key": _line_of(pem), "kubeconfig key, encoded": user["client-key-data"]}
 
 
 def _keep_planting(azure: SandboxProcess, user: Json) -> None:
@@ -441,10 +455,14 @@ def names_in(content: bytes, secrets: dict[str, str]) -> list[str]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file that runs, Prefect and the sandbox left; but the sandbox's own credentials, which are its to keep."""
+    """Every file that runs, Prefect and the sandbox left; but the sandbox's own credentials, which are its to keep.
+
+    And but for what Kubernetes mounts into a Postgres cluster's pods, whose files are below the sandbox's own.
+    """
     for path in sorted(folder.rglob("*")):
         is_its_own = path.parent == folder / "sandbox" and path.name != "ledger.jsonl"
-        if path.is_file() and not path.is_symlink() and not is_its_own:
+        is_mounted = _MOUNTED.fullmatch(str(path.relative_to(folder)))
+        if path.is_file() and not path.is_symlink() and not is_its_own and not is_mounted:
             yield path
 
 

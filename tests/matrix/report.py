@@ -266,9 +266,12 @@ def _canary(found: Json | None) -> str:
     return (
         "## Secrets\n\n"
         f"Planted: {', '.join(found['secrets'])}; every access token is known by its form. Runs of `provision` that "
-        f"succeed, fail, crash and are interrupted, on a Prefect server, all loggers at DEBUG: {len(found['runs'])}. "
-        f"Searched: {found['files']} files (output, Prefect database, home, temporary files, ledger), the arguments "
-        f"of {found['processes']} processes. **Found: {found['found']}**{places}. A leak planted afterwards is "
+        f"succeed, fail, crash, are interrupted and make a database, on a Prefect server, all loggers at DEBUG: "
+        f"{len(found['runs'])}. "
+        f"Searched: {found['files']} files (output, Prefect database, home, temporary files with PostgreSQL's data and "
+        f"logs, ledger), the arguments of {found['processes']} processes; but for the token and the keys that "
+        "Kubernetes mounts into the pods of a Postgres cluster, each in its own place. **Found: "
+        f"{found['found']}**{places}. A leak planted afterwards is "
         f"{'found' if found['finds_a_planted_one'] else 'NOT found'}. Storage keys are never asked for; the planted "
         f"one is in an error text of Azure's. The server's table of logs held {found['log_lines']} lines"
         + ("." if found["log_lines"] else ", so nothing can be said of it.")

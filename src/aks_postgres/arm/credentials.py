@@ -112,6 +112,10 @@ def keep_secrets_of_environment() -> None:
                 keep_secret(read_given(path, limits.credential_bytes))
 
 
+class SignInRefused(ClientAuthenticationError):
+    """Microsoft Entra ID gives no token; the SDK raises the same for ARM's own 401."""
+
+
 class RenewableCredential:
     """The run's credential; `renew` forgets the cached token, which azure-identity itself can't do."""
 
@@ -126,6 +130,10 @@ class RenewableCredential:
             self._inner = self._make()
         try:
             found = await self._inner.get_token(*scopes, **options)
+        except ClientAuthenticationError as error:
+            refused = SignInRefused(message=error.message)
+            refused.response, refused.status_code = error.response, error.status_code
+            raise refused from None
         except (AttributeError, LookupError, RecursionError, TypeError) as error:
             # azure-identity reads what Entra answers as if it were always what it has to be.
             raise ServiceResponseError(

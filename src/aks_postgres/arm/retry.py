@@ -23,6 +23,7 @@ from azure.core.exceptions import (
 )
 
 from aks_postgres.arm import clock
+from aks_postgres.arm.credentials import SignInRefused
 from aks_postgres.arm.entra_codes import entra_advice
 from aks_postgres.arm.error_codes import Rule, rule_for
 from aks_postgres.arm.errors import AzureRefused, ClusterBusy, CredentialsRefused
@@ -65,7 +66,10 @@ async def once(call: Callable[[], Awaitable[Any]]) -> Any:
         return await call()
     # `from None`: tracebacks are logged, and the SDK's errors hold Azure's text as it came, with whatever is in it.
     except ClientAuthenticationError as error:
-        if error.response is None:
+        if error.response is None or isinstance(error, SignInRefused):
+            status = error.status_code or 0
+            if status == 429 or status >= 500:
+                raise ArmFault(None, "NoAnswer", clean(error.message), reached=False) from None
             raise CredentialsRefused(
                 f"no access token could be had any more: {clean(error.message)}",
                 way_out=entra_advice(error.message, "Sign in again, then run again."),

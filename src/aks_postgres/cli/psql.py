@@ -21,6 +21,7 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.tasks.preflight import locate
 
 _PORT = 5432
+_CONNECT_WITHIN_S = 30
 
 
 def psql_program() -> str:
@@ -67,21 +68,46 @@ async def psql(
             keep_secret(secret["password"])
             first = ((live["spec"].get("bootstrap") or {}).get("initdb") or {}).get("database")
             async with forwarded(api, namespace, pod, _PORT) as port:
-                # The name that the server's certificate has; the address is this machine's.
                 host = f"{name}-{'ro' if replica else 'rw'}"
                 line = ":".join(map(_escaped, (host, str(port), "*", secret["username"], secret["password"])))
                 with _InMemory(line) as password, _InMemory(authority["ca.crt"]) as certificate:
-                    parts = {
-                        "host": host,
-                        "hostaddr": "127.0.0.1",
-                        "port": str(port),
-                        "user": secret["username"],
-                        "dbname": database or first or "postgres",
-                        "sslmode": "verify-full",
-                        "sslrootcert": certificate.path,
-                        "passfile": password.path,
-                    }
+                    parts = parts_of(
+                        host,
+                        port,
+                        secret["username"],
+                        database or first or "postgres",
+                        certificate.path,
+                        password.path,
+                    )
                     return await _run(program, parts, arguments, (password.file, certificate.file))
+
+
+def parts_of(
+    host: str, port: int, user: str, database: str, certificate: str, password: str
+) -> dict[str, str]:
+    """What libpq connects by: verified TLS, within a bound.
+
+    Args:
+        host: the name that the server's certificate has.
+        port: on this machine, as the address is.
+        user: the role.
+        database: to connect to.
+        certificate: the file of the authority's certificate.
+        password: the file of the password.
+    """
+    return {
+        "host": host,
+        "hostaddr": "127.0.0.1",
+        "port": str(port),
+        "user": user,
+        "dbname": database,
+        "sslmode": "verify-full",
+        "sslrootcert": certificate,
+        "passfile": password,
+        # A server that is frozen takes the connection and says nothing, for which libpq waits without end:
+        # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CONNECT-TIMEOUT
+        "connect_timeout": str(_CONNECT_WITHIN_S),
+    }
 
 
 async def _run(program: str, parts: dict[str, str], arguments: Sequence[str], files: tuple[int, int]) -> int:

@@ -138,6 +138,7 @@ async def test_psql_answers_through_the_api_server(pg: Cluster) -> None:
     def talk() -> str:
         running.write_stdin("select 'said ' || 'so';\n\\q\n")
         running.run_forever(timeout=60)
+        assert not running.is_open()
         return str(running.read_stdout())
 
     assert "said so" in await asyncio.to_thread(talk)
@@ -476,13 +477,17 @@ async def test_kubectl_opens_psql_with_and_without_a_terminal(pg: Cluster, tmp_p
     assert await ask("-i", "--", "psql", "-XAt", sent=b"select 'typed';\n") == b"typed\n"
     assert b"executable file not found" in await ask("--", "bash", "-c", "id")
     from kubernetes.stream import stream
+    from kubernetes.stream.ws_client import RESIZE_CHANNEL
 
     def talk() -> str:
         call = core(pg).connect_get_namespaced_pod_exec
         options = {"stdout": True, "stderr": False, "stdin": True, "tty": True, "_preload_content": False}
         running = stream(call, primary, "db", command=["psql", "-X"], container="postgres", **options)
+        # Without a size psql pages what it prints, and the pager takes what is typed next.
+        running.write_channel(RESIZE_CHANNEL, '{"Width": 80, "Height": 24}')
         running.write_stdin("select 'seen on ' || 'a terminal';\n\\q\n")
         running.run_forever(timeout=60)
+        assert not running.is_open()
         return str(running.read_stdout())
 
     said = await asyncio.to_thread(talk)

@@ -173,7 +173,7 @@ class Streams:
                     await _write(send, 2 * index + 1, text.encode())
                     continue
                 reader, writers[2 * index] = await asyncio.open_connection(served.server.address, port)
-                tasks.append(asyncio.create_task(_pump(reader, send, 2 * index)))
+                tasks.append(asyncio.create_task(pump(reader, send, 2 * index)))
             while (message := await receive())["type"] == "websocket.receive":
                 content = _bytes(message)
                 writer = writers.get(content[0]) if content else None
@@ -193,9 +193,11 @@ class Streams:
                 await send({"type": "websocket.close", "code": 1000})
 
 
-async def _pump(reader: asyncio.StreamReader, send: Send, channel: int) -> None:
-    while data := await reader.read(32 * 1024):
-        await _write(send, channel, data)
+async def pump(reader: asyncio.StreamReader, send: Send, channel: int) -> None:
+    """Carry what the server says until it ends, or is killed: either is the end of the client's connection, too."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(32 * 1024):
+            await _write(send, channel, data)
     with contextlib.suppress(RuntimeError):
         await send({"type": "websocket.close", "code": 1000})
 
