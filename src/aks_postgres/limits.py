@@ -25,6 +25,7 @@ class Limits:
         helm_read_s: for Helm to read a release.
         helm_write_s: for Helm to write one, which sends some 40 requests and waits for nothing: its own limit, and
             30 s to mark the release as failed.
+        other_run_s: for another run that writes to the environment; longer than any run lasts.
     """
 
     token_s: float = 9.5
@@ -38,6 +39,7 @@ class Limits:
     chart_bytes: int = 100 * 1024 * 1024
     helm_read_s: float = 60
     helm_write_s: float = 120 + 30
+    other_run_s: float = 4 * 3600
 
 
 limits = Limits()

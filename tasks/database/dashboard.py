@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.errors import AzureRefused, NotEffectiveYet
+from aks_postgres.arm.errors import AzureRefused, CredentialsRefused, NotEffectiveYet
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.responses import Json
 from aks_postgres.arm.retry import with_retries
@@ -81,13 +81,12 @@ async def ensure_database_dashboard(
     patience_s = 0 if others or roles.change.kind == "unchanged" else _ROLE_WITHIN_S
     try:
         live = await _read(at, grafana, wanted["uid"], patience_s)
-    except (AzureRefused, TemporaryError) as error:
+        if not (fields := _drift(live, wanted)):
+            return DashboardOutputs(url=url, change=UNCHANGED)
+        await at.save(wanted)
+    except (AzureRefused, CredentialsRefused, TemporaryError) as error:
         return _left_out(grafana, str(error))
-    fields = _drift(live, wanted)
-    if not fields:
-        return DashboardOutputs(url=url, change=UNCHANGED)
     change = _CREATED if live is None else Change(kind="updated", fields=tuple(fields))
-    await at.save(wanted)
     return DashboardOutputs(url=url, change=change)
 
 

@@ -5,6 +5,7 @@ import base64
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +182,8 @@ async def test_status_services_and_psql_follow_the_primary(
     kube = kube_for(azure, deployed.first.outputs, tmp_path)
     before = live(kube, deployed)["status"]["currentPrimary"]
     os.kill(shown(azure, "instances", before)["pid"], number)
-    seen = ""
-    for _ in range(120):
+    seen, ends = "", time.monotonic() + 180
+    while time.monotonic() < ends:
         try:
             seen = await asked(
                 deployed.spec, "select count(*) from kept where not pg_is_in_recovery()", capfd

@@ -285,6 +285,7 @@ ALONE: dict[str, Fault] = {
         {"operator": {"installer": "helm"}},
     ),
     "tear-down": Fault("names", "retiring", retiring),
+    "state": Fault("names", "isn't known", lambda here: group_of_ours(here, "Retiring ")),
     "refused read": Fault("Azure", "vCPU quota of canadacentral", deny_usage),
     "contributor": Fault("rights", "roleAssignments/write", lambda here: here.become("Contributor")),
     "Grafana's zones": Fault("region", "zone-redundant Grafana", spec={"region": "brazilsouth"}),

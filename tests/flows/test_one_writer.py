@@ -22,6 +22,7 @@ from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.limits import limits
 from aks_postgres.reports.journal import Journal, use_journal
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.resources.kinds import is_foundation
@@ -191,7 +192,7 @@ async def test_a_second_run_is_refused_where_that_is_wanted_and_told_who_writes(
 async def test_a_run_that_others_keep_waiting_for_hours_says_whom_to_look_at(
     changed: EnvironmentSpec, environment: EnvironmentOutputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_lock, "_LONGEST_WAIT_S", 0.0)
+    monkeypatch.setattr(limits, "other_run_s", 0.0)
     async with held(changed):
         with pytest.raises(
             EnvironmentBusy,

@@ -54,6 +54,34 @@ async def test_what_somebody_changed_is_drawn_anew_and_their_own_stays(world: Wo
     assert http.get(f"{api}/uid/their-own", headers=headers).json()["dashboard"]["title"] == "Theirs"
 
 
+@pytest.mark.parametrize("operation", ["GetDashboardByUid", "CreateUpdateDashboard"])
+@pytest.mark.parametrize(
+    "do",
+    [
+        pytest.param({"status": 200, "raw_body": "[]"}, id="nonsense"),
+        pytest.param({"status": 500, "raw_body": "<html>oops</html>"}, id="500", marks=pytest.mark.thorough),
+        pytest.param(
+            {"status": 429, "code": "TooMany", "retry_after_s": 1}, id="429", marks=pytest.mark.thorough
+        ),
+        pytest.param({"status": 401, "code": "Unauthorized"}, id="401", marks=pytest.mark.thorough),
+        pytest.param({"cut": "before"}, id="cut", marks=pytest.mark.thorough),
+    ],
+)
+async def test_what_grafana_does_costs_the_dashboard_and_not_the_run(
+    world: World, operation: str, do: dict[str, object]
+) -> None:
+    database = with_database(world)
+    await database.prepare("grafana_roles", "monitor_workspace")
+    database.azure.step(900)
+    order = database.azure.fault(do, service="grafana", operation=operation, times=None)
+    left: DashboardOutputs = await database.run("dashboard")
+    assert order
+    assert (left.url, left.change.kind) == (None, "unchanged")
+    assert left.why
+    database.azure.control("DELETE", "faults")
+    assert (await database.run("dashboard")).change.kind == "created"
+
+
 async def test_without_a_role_there_the_run_goes_on_and_says_so(world: World) -> None:
     admins = [{"object_id": OTHERS, "type": "User"}]
     database = with_database(world, {"monitoring": {"grafana_admins": admins}})

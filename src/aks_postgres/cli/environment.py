@@ -331,6 +331,10 @@ def _database_rows(database: DatabaseOutputs) -> dict[str, object]:
     }
     if database.public_host:
         rows["Public database address"] = f"{database.public_host}, port 5432; read-only: port 5433"
+    if database.pooler_host:
+        rows["Through PgBouncer"] = f"{database.pooler_host}:5432 in the cluster"
+    if database.dashboard:
+        rows["Database dashboard"] = database.dashboard
     if database.recoverable_since:
         rows["Restorable"] = f"to any moment since {database.recoverable_since}"
     if database.not_proven:

@@ -41,6 +41,7 @@ from aks_postgres.arm.resource import sent
 from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.errors import ProvisioningError
+from aks_postgres.limits import limits
 from aks_postgres.reports.journal import journal
 from aks_postgres.runs.errors import EnvironmentBusy
 
@@ -62,7 +63,6 @@ _LATEST_OLD_END_S = 600
 # Azure seconds: an account is made within half a minute, or its step says why not.
 _FOUNDED_WITHIN_S = 120
 _AWAY_S = 600
-_LONGEST_WAIT_S = 4 * 3600
 _GOODBYE_S = 10
 
 _DELETING = ("deleting", "deprovisioning")
@@ -441,7 +441,7 @@ class WriteLock:
                     f"{self._environment}: {holder} is writing to it. Nothing was written.",
                     way_out="Run again when it has ended, or say if_another_run: wait.",
                 )
-            if waiting.real_s() > _LONGEST_WAIT_S:
+            if waiting.real_s() > limits.other_run_s:
                 raise EnvironmentBusy(
                     f"{self._environment}: {holder} is writing to it, and was waited for "
                     f"{waiting.real_s() / 60:.0f} minutes. Nothing was written.",
