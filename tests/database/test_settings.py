@@ -50,6 +50,36 @@ def test_who_reaches_the_database_is_told_by_its_kind(
     assert told((path, old, None), access=access)["database.access.kind"] == expected
 
 
+ROLE = {"name": "reader", "in_roles": ["pg_read_all_data"]}
+ASKED = "{'roles': [{'name': 'reader', 'inRoles': ['pg_read_all_data']}]}"
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "before"),
+    [
+        ("spec.managed", None, ASKED, None),
+        ("spec.managed.roles", None, "[{'name': 'reader', 'inRoles': ['pg_read_all_data']}]", None),
+        ("spec.managed.roles[0].inRoles", "['pg_monitor']", "['pg_read_all_data']", "['pg_monitor']"),
+    ],
+)
+def test_a_role_is_told_by_its_field_and_not_as_who_reaches_the_database(
+    path: str, old: Any, new: str, before: Any
+) -> None:
+    found = told((path, old, new), roles=[ROLE])
+    assert set(found) == {"database.roles"}
+    was, now = found["database.roles"]
+    assert (was, [role.model_dump() for role in now]) == (before, [ROLE])
+
+
+def test_roles_and_who_reaches_the_database_are_both_told() -> None:
+    both = f"{{'services': {{}}, {ASKED[1:]}"
+    assert set(told(("spec.managed", None, both), roles=[ROLE], access=PUBLIC)) == {
+        "database.roles",
+        "database.access.kind",
+        "database.access.source_ranges",
+    }
+
+
 def test_ranges_alone_are_told_alone() -> None:
     change = (f"{SERVICE}.spec.loadBalancerSourceRanges", ["20.60.0.0/24"], ["20.51.0.0/24"])
     assert told(change, access=PUBLIC) == {

@@ -92,6 +92,14 @@ def _settings(spec: EnvironmentSpec, database: DatabaseSpec, change: FieldChange
     def setting(field: str, old: Any, new: Any) -> Setting:
         return Setting(field=field, arm_path=path, old=old, new=new, is_change=True)
 
+    if place.startswith("Cluster spec.managed"):
+        # What is added or goes as a whole is text by now.
+        before, after = str(change.old or ""), str(change.new or "")
+        if "managed.roles" in place or "'inRoles'" in before + after:
+            old = before or None if "managed.roles" in place else "others" if "'inRoles'" in before else None
+            yield setting("database.roles", old, database.roles)
+            if "'services'" not in before + after:
+                return
     if _IMAGE.fullmatch(place):
         yield from _of_the_image(database, change, setting)
     elif field := _first(_VALUES, place):

@@ -133,6 +133,8 @@ def _of_a_new_one(spec: EnvironmentSpec, kind: str) -> Iterator[Setting]:
     if kind == "Pooler" and spec.database and spec.database.pooler:
         yield Setting(field="database.pooler.instances", new=spec.database.pooler.instances)
         yield Setting(field="database.pooler.pool_mode", new=spec.database.pooler.pool_mode)
+        if spec.database.pooler.parameters:
+            yield Setting(field="database.pooler.parameters", new=spec.database.pooler.parameters)
 
 
 def _said(database: DatabaseSpec) -> Iterator[tuple[str, Any]]:

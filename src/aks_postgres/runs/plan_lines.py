@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from aks_postgres.foreign_text import in_code, in_markdown
 from aks_postgres.reports.cost import Cost, CostLine
 from aks_postgres.reports.plan_view import ItemAction, PlanItem, PlanView, Setting
@@ -166,6 +168,8 @@ def value_text(value: Any) -> str:
         return "unset"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
     if isinstance(value, list | tuple):
         return ", ".join(map(value_text, value)) or "none"
     if isinstance(value, dict):
