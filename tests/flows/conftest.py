@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
 
 from aks_postgres.flows.provision import provision
-from aks_postgres.reports.journal import Journal, use_journal
+from aks_postgres.reports.journal import Event, Journal, use_journal
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.runs.write_lock import CONTAINER
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -160,3 +160,10 @@ def quicken(azure: SandboxProcess) -> None:
     """Let operations last moments, and nothing happen that nobody asked for."""
     moments = MOMENTS | {"aks_cluster_delete": 60, "grafana_delete": 60, "monitor_workspace_delete": 20}
     azure.settings(durations=moments, spontaneous_operations=False, autoscaler=False)
+
+
+def waits_of(journal: Journal) -> list[Event]:
+    """What is waited for from now on; of each step a journal itself keeps the last only."""
+    waits: list[Event] = []
+    journal.subscribe(lambda event: waits.append(event) if event.kind == "waiting" else None)
+    return waits

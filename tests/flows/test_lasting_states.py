@@ -14,7 +14,7 @@ from aks_postgres.tear_down.errors import TearDownRefused
 
 from ..cases import shown
 from ..conftest import spec_for
-from .conftest import writes
+from .conftest import waits_of, writes
 from .stage import API_VERSIONS, CLUSTER, IDENTITY, LOGS, POOLS, POSTGRES, Stage, delete
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -103,9 +103,11 @@ async def test_provision_refuses_at_once_and_writes_nothing(stage: Stage, name: 
     state.change(stage)
     stage.azure.control("PUT", "state", stage.state)
     before = len(stage.azure.ledger())
-    with use_journal(Journal()) as journal, pytest.raises(PreflightFailed) as refused:
+    journal = Journal()
+    waits = waits_of(journal)
+    with use_journal(journal), pytest.raises(PreflightFailed) as refused:
         await provision(spec_for(stage.azure))
-    assert not [event for event in journal.events if event.kind == "waiting"]
+    assert waits == []
     for word in state.words_of(stage, state.words):
         assert word in str(refused.value)
     # The lock on the environment is taken before anything is looked at: its lease, and its heartbeat's tag.

@@ -16,6 +16,7 @@ from azure_sandbox.core.scenarios import catalogue
 
 from ..cases import shown
 from ..conftest import spec_for
+from .conftest import waits_of
 from .stage import kube_for
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -54,7 +55,9 @@ async def test_provision_says_why_and_what_to_do(
     kube.delete(DEPLOYMENT)
     kube.until(lambda: kube.get(DEPLOYMENT) is None)
     azure.control("POST", "scenarios", {"name": name})
-    with use_journal(Journal()) as journal, pytest.raises(LastingState) as refused:
+    journal = Journal()
+    waits = waits_of(journal)
+    with use_journal(journal), pytest.raises(LastingState) as refused:
         await provision(spec_for(azure))
     text = str(refused.value)
     assert text.startswith("deployment cnpg-system/cnpg-controller-manager: ")
@@ -62,8 +65,9 @@ async def test_provision_says_why_and_what_to_do(
     for words in SAID[name]:
         assert re.search(words, text), text
     # One bound of ten minutes, and not three: Prefect tries nothing again that won't pass.
-    waits = [event for event in journal.events if event.text.startswith("deployment cnpg-controller-manager")]
-    elapsed = [event.elapsed_s for event in waits if event.kind == "waiting"]
+    elapsed = [
+        event.elapsed_s for event in waits if event.text.startswith("deployment cnpg-controller-manager")
+    ]
     assert elapsed
     assert elapsed == sorted(elapsed)
 
