@@ -66,6 +66,7 @@ async def test_a_clock_that_gets_slower_stops_nobody(monkeypatch: pytest.MonkeyP
     await asyncio.wait_for(tokens.take(), 60)
 
 
+@pytest.mark.thorough
 async def test_two_runs_that_ask_a_lot_at_once_are_never_throttled(
     azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_finished_environment_is_shown_for_people_and_for_programs(
     )
 
 
+@pytest.mark.thorough
 def test_a_failed_run_ends_with_azure_s_words_once(
     run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str
 ) -> None:

@@ -75,6 +75,7 @@ def test_associations_are_made_while_the_cluster_is_being_created(
     assert all(creation["started_s"] <= at_s < creation["ends_s"] for at_s in asked)
 
 
+@pytest.mark.thorough
 async def test_associations_that_azure_refuses_while_the_cluster_is_creating_are_made_afterwards(
     built: tuple[EnvironmentOutputs, dict[str, Any]],
     sandbox_process: SandboxProcess,

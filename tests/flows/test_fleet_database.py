@@ -52,6 +52,7 @@ async def test_a_server_that_hides_its_url_is_not_known() -> None:
     assert await database_of_server() == "unknown"
 
 
+@pytest.mark.thorough
 async def test_many_on_sqlite_are_refused_and_told_why() -> None:
     with temporary_settings({PREFECT_API_URL: None}), pytest.raises(SpecError) as refused:
         await refuse_sqlite(50)

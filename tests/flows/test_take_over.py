@@ -174,6 +174,7 @@ async def test_an_old_claim_that_is_overdue_blocks_nobody(
     assert old_claims(azure) == []
 
 
+@pytest.mark.thorough
 async def test_an_old_claim_that_runs_out_is_waited_for(
     azure: SandboxProcess, spec: EnvironmentSpec, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -725,6 +725,7 @@ async def test_a_released_volume_that_was_to_be_kept_stops_it(standing: Standing
     assert problem.startswith("PersistentVolume pvc-kept (20Gi, Released) has no claim")
 
 
+@pytest.mark.thorough
 async def test_an_api_server_that_cant_be_reached_stops_it(standing: Standing) -> None:
     cluster = standing.outputs.cluster
     ranges = {"properties": {"apiServerAccessProfile": {"authorizedIPRanges": ["192.0.2.0/24"]}}}

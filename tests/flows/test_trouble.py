@@ -89,6 +89,7 @@ async def test_busy_cluster_is_waited_out_and_the_summary_says_so(
 
 
 @pytest.mark.usefixtures("recorded")
+@pytest.mark.thorough
 async def test_step_that_gives_up_on_a_busy_cluster_is_retried_by_prefect(
     azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -279,6 +279,7 @@ async def test_a_trouble_is_named_with_its_way_out_and_the_next_run_goes_on(
     assert ready.instances == 3
 
 
+@pytest.mark.thorough
 async def test_a_primary_that_moves_meanwhile_is_waited_for_and_the_new_one_told(
     database: World, tmp_path: Path
 ) -> None:
@@ -332,6 +333,7 @@ async def test_archiving_that_doesnt_work_ends_in_time_with_the_operators_words(
     assert database.writes() == []
 
 
+@pytest.mark.thorough
 @pytest.mark.thorough
 async def test_a_backup_that_failed_is_told_and_taken_anew_by_the_next_run(
     database: World, tmp_path: Path

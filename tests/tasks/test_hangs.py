@@ -14,11 +14,12 @@ FOR_EVER_S = 10_000_000
 @pytest.mark.parametrize(
     ("step", "duration", "write", "what"),
     [
-        (
+        pytest.param(
             "cluster",
             "aks_cluster_create",
             "ManagedClusters_CreateOrUpdate",
             "AKS cluster .* is still Creating",
+            marks=pytest.mark.thorough,
         ),
         pytest.param(
             "node_pool",

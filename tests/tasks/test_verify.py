@@ -110,6 +110,7 @@ async def test_while_only_agents_are_late_nothing_else_is_asked_for(world: World
     assert sum(path.endswith("/nodes") for path in paths) == 2
 
 
+@pytest.mark.thorough
 async def test_nodes_that_the_autoscaler_takes_away_meanwhile_are_not_waited_for(world: World) -> None:
     world.azure.settings(
         autoscaler=True, durations={"aks_monitoring_pods": 2500, "aks_autoscaler_scale_down": 1500}

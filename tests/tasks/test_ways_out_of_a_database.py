@@ -77,6 +77,7 @@ def database(world: World) -> World:
     return of(world)
 
 
+@pytest.mark.thorough
 async def test_disks_that_the_cluster_doesnt_have(database: World, tmp_path: Path) -> None:
     await database.prepare("namespaces")
     kube, step = Kube(database, tmp_path), "storage_class"
@@ -106,6 +107,7 @@ async def test_disks_that_the_cluster_doesnt_have(database: World, tmp_path: Pat
     assert (await local.run(step)).change.kind == "created"
 
 
+@pytest.mark.thorough
 async def test_secrets_that_no_cluster_can_be_made_with(database: World, tmp_path: Path) -> None:
     await database.prepare("namespaces")
     kube, path = Kube(database, tmp_path), f"{NAMESPACE}/secrets"
@@ -128,6 +130,7 @@ async def test_secrets_that_no_cluster_can_be_made_with(database: World, tmp_pat
 
 
 @pytest.mark.parametrize(("step", "component"), [("cert_manager", "cert_manager"), ("plugin", "plugin")])
+@pytest.mark.thorough
 async def test_a_component_s_file_that_is_none(
     database: World, tmp_path: Path, step: str, component: str
 ) -> None:
@@ -150,6 +153,7 @@ async def test_a_component_s_file_that_is_none(
     assert (await wrong.run(step)).change.kind == "created"
 
 
+@pytest.mark.thorough
 async def test_names_that_others_have_and_what_is_for_good(database: World, tmp_path: Path) -> None:
     await database.prepare("postgres")
     kube, name = Kube(database, tmp_path), database.place.names.postgres_cluster
@@ -173,6 +177,7 @@ async def test_names_that_others_have_and_what_is_for_good(database: World, tmp_
     assert (await database.run("postgres")).change.kind == "created"
 
 
+@pytest.mark.thorough
 async def test_an_archive_that_another_cluster_used_goes_by_another_name_or_generation(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +212,7 @@ async def test_an_archive_that_another_cluster_used_goes_by_another_name_or_gene
     await backed_up(other, kube, monkeypatch)
 
 
+@pytest.mark.thorough
 async def test_archiving_and_backups_that_fail(
     database: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +238,7 @@ async def test_archiving_and_backups_that_fail(
     await backed_up(database, kube, monkeypatch)
 
 
+@pytest.mark.thorough
 async def test_a_backup_whose_blobs_arent_there(world: World) -> None:
     owner = {"object_id": world.azure.object_id, "type": "ServicePrincipal"}
     database = of(world, {"storage": {"blob_owners": [owner]}})
@@ -283,6 +290,7 @@ async def test_pods_roles_and_databases(database: World, tmp_path: Path) -> None
     assert (await right.run("databases")).change.kind == "unchanged"
 
 
+@pytest.mark.thorough
 async def test_a_pooler_that_cant_be_made(database: World, tmp_path: Path) -> None:
     wrong = of(database, pooler={"parameters": {"max_client_conn": "many"}})
     await wrong.prepare("postgres", "store")

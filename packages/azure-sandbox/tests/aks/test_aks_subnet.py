@@ -101,6 +101,7 @@ def test_a_pool_never_changes_its_subnet_and_pools_share_a_network(azure):
     assert error.error.code == "PropertyChangeNotAllowed"
 
 
+@pytest.mark.thorough
 def test_a_subnet_with_nodes_in_it_stays_and_goes_once_they_are_gone(azure):
     """https://learn.microsoft.com/azure/virtual-network/virtual-network-manage-subnet"""
     subnet = make_network(azure)

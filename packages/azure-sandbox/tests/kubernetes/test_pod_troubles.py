@@ -64,6 +64,8 @@ WORDS = {
     "Unhealthy": "Unhealthy: Readiness probe failed: ",
     "Unschedulable": "Unschedulable: 0/1 nodes are available: 1 Insufficient memory",
     "FailedCreate": "FailedCreate: pods ",
+    "FailedAttachVolume": "FailedAttachVolume: AttachVolume.Attach failed",
+    "FailedMount": "FailedMount: MountVolume",
 }
 
 

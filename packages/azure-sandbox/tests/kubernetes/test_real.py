@@ -52,6 +52,7 @@ async def comes_about(cluster: Cluster, path: str, fulfilled: Callable[[Any], bo
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.thorough
 async def test_first_request_waits_until_the_server_is_ready(real: Cluster) -> None:
     assert (await real.done("GET", "/version"))["major"] == "1"
 
