@@ -33,13 +33,14 @@ class Authority:
     Args:
         folder: where `ca.pem` and `ca.key` are, or are to be written.
         name: common name of a new authority.
+        keeps_key: whether its key is in the folder, and lives longer than this process.
     """
 
-    def __init__(self, folder: Path, name: str = "Azure sandbox CA") -> None:
+    def __init__(self, folder: Path, name: str = "Azure sandbox CA", *, keeps_key: bool = True) -> None:
         self.folder = folder
         self.ca_file = folder / "ca.pem"
         key_file = folder / "ca.key"
-        if self.ca_file.exists() and key_file.exists():
+        if keeps_key and self.ca_file.exists() and key_file.exists():
             key = serialization.load_pem_private_key(key_file.read_bytes(), None)
             assert isinstance(key, ec.EllipticCurvePrivateKey)
             self._key = key
@@ -55,8 +56,14 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        write_private(key_file, _key_pem(self._key))
+        if keeps_key:
+            write_private(key_file, self.key_pem)
         write_private(self.ca_file, self.ca_pem)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The authority's key."""
+        return _key_pem(self._key)
 
     @property
     def ca_pem(self) -> bytes:

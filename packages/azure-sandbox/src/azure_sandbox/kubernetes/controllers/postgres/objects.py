@@ -48,10 +48,9 @@ class Objects:
         server = authority.issue(bodies.server_names(cluster), f"{self._work.name}-rw")
         replica = authority.issue_client("streaming_replica")
         self.pairs = {"server": server, "replica": replica}
-        ca_key = (authority.folder / "ca.key").read_bytes()
         tls = ("tls.crt", "tls.key")
         for name, kind, data in (
-            ("ca", "Opaque", {"ca.crt": authority.ca_pem, "ca.key": ca_key}),
+            ("ca", "Opaque", {"ca.crt": authority.ca_pem, "ca.key": authority.key_pem}),
             ("server", "kubernetes.io/tls", dict(zip(tls, server, strict=True))),
             ("replication", "kubernetes.io/tls", dict(zip(tls, replica, strict=True))),
         ):

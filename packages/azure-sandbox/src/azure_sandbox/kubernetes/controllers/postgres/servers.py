@@ -44,7 +44,7 @@ class Servers:
 
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
-        self.authority = Authority(folder, "cnpg")
+        self.authority = Authority(folder, "cnpg", keeps_key=False)
 
     def new(self, name: str, binaries: Path) -> Instance:
         """A server with an empty folder."""
