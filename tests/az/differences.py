@@ -193,6 +193,7 @@ EACH_RUN = (
     ("microsoft.storage/storageaccounts", "properties.encryption.services.*.lastEnabledTime"),
     # The sandbox's own port, or Azure's name through its proxy.
     ("microsoft.storage/storageaccounts", "properties.primaryEndpoints.*"),
+    ("microsoft.dashboard/grafana", "properties.endpoint"),
     ("microsoft.storage/storageaccounts/blobservices/containers", "properties.lastModifiedTime"),
 )
 

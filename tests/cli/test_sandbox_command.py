@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -103,6 +104,21 @@ def test_env_can_be_taken_over_by_a_shell_and_says_everything(
     as_json = json.loads(run("sandbox", "env", "--state", state, "--shell", "json").stdout)
     assert as_json["AZURE_CLIENT_SECRET"] == found["client_secret"]
     assert as_json["AZURE_CONFIG_DIR"] == str(state / "az")
+
+
+def test_env_says_how_to_register_a_cloud_that_az_doesnt_know_yet(
+    run: Run, sandbox: SandboxProcess, state: Path
+) -> None:
+    cloud = f"sandbox-{urlsplit(sandbox.endpoint).port}"
+    clouds = state / "az" / "clouds.config"
+    clouds.parent.mkdir(exist_ok=True)
+    clouds.write_text("[sandbox-1]\nendpoint_resource_manager = https://localhost:1\n")
+    assert f"az cloud register -n {cloud} " in run("sandbox", "env", "--state", state).stdout
+    clouds.write_text(f"[{cloud}]\nendpoint_resource_manager = {sandbox.endpoint}\n")
+    printed = run("sandbox", "env", "--state", state).stdout
+    clouds.unlink()
+    assert "az cloud register" not in printed
+    assert f"az cloud set -n {cloud}\n" in printed
 
 
 def test_env_can_put_the_sandbox_in_the_public_clouds_place(

@@ -148,11 +148,20 @@ def env(
         print(f"export {name}={shlex.quote(value)}")
     # A cloud's name with the port: after a restart on another one, az still knows the old.
     again = pasted("sandbox", "env", *(["--state", str(state)] if state else []))
-    print(
-        advice.format(
-            endpoint=sandbox.endpoint, port=urlsplit(sandbox.endpoint).port, env=again, us=program()
-        )
-    )
+    port = urlsplit(sandbox.endpoint).port
+    text = advice.format(endpoint=sandbox.endpoint, port=port, env=again, us=program())
+    if _is_registered(sandbox.state, f"sandbox-{port}"):
+        # az refuses to register a cloud twice.
+        text = "\n".join(line for line in text.splitlines() if "az cloud register" not in line)
+    print(text)
+
+
+def _is_registered(state: Path, cloud: str) -> bool:
+    """Return whether az knows the cloud: https://learn.microsoft.com/cli/azure/azure-cli-configuration."""
+    try:
+        return f"[{cloud}]" in (state / "az" / "clouds.config").read_text().splitlines()
+    except OSError:
+        return False
 
 
 _CUSTOM_CLOUD = """
