@@ -158,10 +158,11 @@ def cut_off(watched: Watched) -> Iterator[None]:
 
 TROUBLES = {
     "archive": (archive_refused, {"PostgresArchivingFails", "PostgresArchiveLags"}),
-    "instances": (replicas_frozen, {"PostgresInstancesMissing"}),
     "disk": (volume_filled, {"PostgresDiskFillsUp"}),
     "cut off": (cut_off, {"PostgresReplicaCutOff"}),
     "lag": (replay_paused, {"PostgresReplicaLags"}),
+    # The last: its instances may be made anew afterwards.
+    "instances": (replicas_frozen, {"PostgresInstancesMissing"}),
 }
 
 
