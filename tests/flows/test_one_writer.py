@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -669,6 +670,74 @@ def in_its_look(turn: Callable[[], Awaitable[None]]) -> Iterator[None]:
 
     with each_request(before):
         yield
+
+
+GROUPS, ACCOUNTS = "2024-11-01", "2024-01-01"
+
+
+@dataclass
+class Backups:
+    """The backup group and its account, taken away from an environment, and put back as its founder does it."""
+
+    azure: SandboxProcess
+    outputs: EnvironmentOutputs
+    group: dict[str, Any] = field(default_factory=dict)
+    account: dict[str, Any] = field(default_factory=dict)
+
+    def take_away(self) -> None:
+        group, account = self.outputs.backup_group.id, self.outputs.storage_account.id
+        self.group = self.azure.arm("GET", group, api_version=GROUPS).json()
+        self.account = self.azure.arm("GET", account, api_version=ACCOUNTS).json()
+        assert self.azure.arm("DELETE", group, api_version=GROUPS).status_code == 202
+        self.azure.step(20_000)
+
+    def put_back(self) -> None:
+        wanted = {key: self.group[key] for key in ("location", "tags")}
+        assert self.azure.arm("PUT", self.outputs.backup_group.id, wanted, api_version=GROUPS).ok
+        create_account(self.azure, self.outputs.storage_account.id, self.account)
+        self.azure.step(60)
+
+
+@pytest.fixture
+def backups(azure: SandboxProcess, environment: EnvironmentOutputs) -> Backups:
+    found = Backups(azure, environment)
+    found.take_away()
+    return found
+
+
+async def test_whoever_founds_an_environment_waits_for_a_run_that_has_taken_a_group_of_it_alone(
+    spec: EnvironmentSpec, backups: Backups
+) -> None:
+    async with run_session(spec):
+        founder = lock_of(current_azure(), spec, "the founder", "refuse")
+        founder._is_founding = True
+        other = lock_of(current_azure(), spec, "the other")
+        await other.secure()
+        backups.put_back()
+        with pytest.raises(EnvironmentBusy, match="the other is writing to it"):
+            await founder.secure()
+        assert await other.admit(AN_UPDATE) == f"lease {other.guid}"
+        await other._give_back()
+
+
+async def test_a_run_that_takes_a_group_alone_waits_for_the_founder_that_has_the_lease_of_the_account(
+    spec: EnvironmentSpec, backups: Backups
+) -> None:
+    async with run_session(spec):
+        founder = lock_of(current_azure(), spec, "the founder")
+        other = lock_of(current_azure(), spec, "the other", "refuse")
+        taking = asyncio.create_task(other.secure())
+        group = backups.outputs.resource_group.id
+        while HEARTBEAT not in backups.azure.arm("GET", group, api_version=GROUPS).json()["tags"]:
+            await asyncio.sleep(0.02)
+        # It has looked before the other one wrote, and is sent on by what it saw.
+        with mock.patch.object(founder, "_holder", return_value=None):
+            backups.put_back()
+            await founder.secure()
+        with pytest.raises(EnvironmentBusy, match="the founder is writing to it"):
+            await taking
+        assert await founder.admit(AN_UPDATE) == f"lease {founder.guid}"
+        await founder._give_back()
 
 
 async def test_of_two_that_begin_at_once_the_first_is_told_by_its_next_heartbeat(

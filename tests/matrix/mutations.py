@@ -748,6 +748,22 @@ MUTATIONS = (
         "tests/tasks/test_generation.py::test_a_state_that_is_none_is_refused_whichever_generation_has_it[1-Retiring]",
     ),
     Mutation(
+        "a founder sees who has taken a group alone",
+        "src/aks_postgres/runs/write_lock.py",
+        " and not self._is_founding:\n            return found",
+        ":\n            return found",
+        "tests/flows/test_one_writer.py"
+        "::test_whoever_founds_an_environment_waits_for_a_run_that_has_taken_a_group_of_it_alone",
+    ),
+    Mutation(
+        "whoever has taken a group alone sees the founder",
+        "src/aks_postgres/runs/write_lock.py",
+        "not leased and any(map(self._holder, await self._survey()))",
+        "False",
+        "tests/flows/test_one_writer.py"
+        "::test_a_run_that_takes_a_group_alone_waits_for_the_founder_that_has_the_lease_of_the_account",
+    ),
+    Mutation(
         "a run that a person cancelled is no crash",
         "src/aks_postgres/runs/signals.py",
         "if not await _is_cancelling():",

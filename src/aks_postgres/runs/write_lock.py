@@ -482,7 +482,8 @@ class WriteLock:
     async def _survey(self) -> list[_Seen]:
         """Every home that is there."""
         found = [seen for home in await self._find_homes() if (seen := await self._look(home))]
-        if any(seen.lease is not None for seen in found):
+        # While it was founded without a lock, another run may have taken a group alone.
+        if any(seen.lease is not None for seen in found) and not self._is_founding:
             return found
         known = {seen.home.group.casefold() for seen in found}
         others = [home for home in await self._find_groups() if home.group.casefold() not in known]
@@ -532,6 +533,9 @@ class WriteLock:
                 await asyncio.sleep(clock.lock_real_s(SETTLE_S))
                 self._has_failed = True
                 await self._beat(even_if_good=True)
+                if self._lost is None and not leased and any(map(self._holder, await self._survey())):
+                    # Whoever founds the environment has taken the lease of an account that came.
+                    self._lose("another run", slept=False)
         finally:
             self._inside = inside
             if self._lost is not None or self._good is None:
