@@ -46,6 +46,7 @@ pytestmark = pytest.mark.thorough
 OPERATOR = "/apis/apps/v1/namespaces/cnpg-system/deployments/cnpg-controller-manager"
 ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/cnpg-manager"
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/cnpg-validating-webhook-configuration"
+INSIGHTS = "properties.azureMonitorProfile.containerInsights"
 LOG_WORKSPACE = "properties.addonProfiles.omsagent.config.logAnalyticsWorkspaceResourceID"
 OTHER_WORKSPACE = (
     "/subscriptions/s/resourceGroups/theirs/providers/Microsoft.OperationalInsights/workspaces/theirs"
@@ -67,6 +68,8 @@ class Drift:
     live: Any = None
     wanted: Any = None
     spec: Json | None = None
+    mirror: str = ""
+    """Where Azure shows the same field once more."""
 
     @property
     def action(self) -> str:
@@ -80,7 +83,8 @@ class Drift:
         name, live, wanted = [
             value(stage) if callable(value) else value for value in (self.field, self.live, self.wanted)
         ]
-        return (FieldChange(field=name, old=live, new=wanted),)
+        shown = (name, self.mirror) if self.mirror else (name,)
+        return tuple(FieldChange(field=field, old=live, new=wanted) for field in shown)
 
 
 def set_by_hand(which: str, step: str, path: str, live: Any, wanted: Any) -> Drift:
@@ -88,9 +92,9 @@ def set_by_hand(which: str, step: str, path: str, live: Any, wanted: Any) -> Dri
     return Drift(person_sets(which, {path: live}), step, path, live, wanted)
 
 
-def set_by_azure(which: str, step: str, path: str, live: Any, wanted: Any) -> Drift:
+def set_by_azure(which: str, step: str, path: str, live: Any, wanted: Any, mirror: str = "") -> Drift:
     """A field got a value that isn't the wanted one."""
-    return Drift(azure_sets(which, {path: live}), step, path, live, wanted)
+    return Drift(azure_sets(which, {path: live}), step, path, live, wanted, mirror=mirror)
 
 
 def without_role(step: str, guid: str, scope: str, name: str) -> Drift:
@@ -210,7 +214,12 @@ DRIFT: dict[str, Drift] = {
         CLUSTER, "metrics_on", "properties.azureMonitorProfile.metrics.enabled", False, True
     ),
     "logs off": set_by_azure(
-        CLUSTER, "container_insights", "properties.addonProfiles.omsagent.enabled", False, True
+        CLUSTER,
+        "container_insights",
+        "properties.addonProfiles.omsagent.enabled",
+        False,
+        True,
+        f"{INSIGHTS}.enabled",
     ),
     "logs sent elsewhere": Drift(
         azure_sets(CLUSTER, {LOG_WORKSPACE: OTHER_WORKSPACE}),
@@ -218,6 +227,7 @@ DRIFT: dict[str, Drift] = {
         LOG_WORKSPACE,
         OTHER_WORKSPACE,
         lambda stage: stage.id(LOGS),
+        mirror=f"{INSIGHTS}.logAnalyticsWorkspaceResourceId",
     ),
     "endpoint's tag": set_by_hand(ENDPOINT, "metrics_endpoint", "tags.owner", "them", "user"),
     "metrics sent elsewhere": Drift(
