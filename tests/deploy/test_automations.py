@@ -27,6 +27,7 @@ def test_each_has_a_name_a_sentence_and_an_action_and_says_where_nobody_is_told(
         assert "Nobody is told" not in named.description
 
 
+@pytest.mark.thorough
 def test_another_process_makes_the_same_of_them() -> None:
     """A set's order is another one there, and `apply` would report an update each time."""
     program = (

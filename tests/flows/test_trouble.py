@@ -73,6 +73,7 @@ async def logs_hold(flow_run: FlowRun, *texts: str) -> bool:
     return False
 
 
+@pytest.mark.thorough
 async def test_busy_cluster_is_waited_out_and_the_summary_says_so(
     azure: SandboxProcess, spec: EnvironmentSpec
 ) -> None:

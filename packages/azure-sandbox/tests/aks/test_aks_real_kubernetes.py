@@ -62,6 +62,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.thorough
 def test_nodes_of_the_pools_are_there_and_what_is_written_goes_through_validation(real_azure, folder):
     with real_azure() as azure:
         azure.create()

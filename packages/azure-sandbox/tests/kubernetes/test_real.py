@@ -57,6 +57,7 @@ async def test_first_request_waits_until_the_server_is_ready(real: Cluster) -> N
     assert (await real.done("GET", "/version"))["major"] == "1"
 
 
+@pytest.mark.thorough
 async def test_nodes_get_ready(real: Cluster) -> None:
     def all_ready(answer: Any) -> bool:
         nodes = answer.body["items"]
