@@ -67,7 +67,8 @@ class PermanentError(ProvisioningError):
     def __init__(self, message: str, *, way_out: str) -> None:
         self.text = message
         self.way_out = way_out
-        super().__init__(f"{message} {way_out}")
+        between = "" if message.endswith("\n") else " "
+        super().__init__(f"{message}{between}{way_out}")
 
 
 class ImmutableChange(PermanentError):
