@@ -5,6 +5,7 @@ The guide looks at conditions. Here the first run also looks at the blobs, with 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aks_postgres.arm.client import Azure
@@ -99,7 +100,7 @@ async def ensure_first_backup(
     ready: PostgresReadyOutputs,
     account: StorageAccountOutputs,
 ) -> BackupOutputs:
-    """Take a base backup at once, unless there is one to go back to.
+    """Take a base backup at once, unless there is one to go back to; and see each time that WAL is archived.
 
     Guide: Validate, "Create an on-demand backup" (kubectl apply of a Backup).
     REST: https://cloudnative-pg.io/documentation/1.30/cloudnative-pg.v1/#backup
@@ -124,9 +125,12 @@ async def ensure_first_backup(
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         change = UNCHANGED
         since = await recoverable_since(api, spec, target)
-        if not since:
+        if since:
+            # A backup of long ago is worth little without what was written since.
+            await _archives(api, spec, target, api.settle)
+        else:
             azure.gate.begin(f"Backup {name}: there is no backup to go back to yet")
-            await _archives(api, spec, target)
+            await _archives(api, spec, target, api.wait)
             change = await _taken(api, path, wanted)
             since = await recoverable_since(api, spec, target)
     return BackupOutputs(
@@ -155,7 +159,12 @@ async def recoverable_since(api: KubernetesApi, spec: EnvironmentSpec, target: C
     return str(window.get("firstRecoverabilityPoint") or "")
 
 
-async def _archives(api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTarget) -> None:
+async def _archives(
+    api: KubernetesApi,
+    spec: EnvironmentSpec,
+    target: CheckedTarget,
+    wait: Callable[..., Awaitable[ClusterState | None]],
+) -> None:
     """Wait until the operator says that WAL files are archived.
 
     Raises:
@@ -175,9 +184,7 @@ async def _archives(api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTa
         return state if state.archives else None
 
     try:
-        await api.wait(
-            f"{label} doesn't archive WAL yet", look, deadline_s=_ARCHIVES_WITHIN_S, real_s=DATABASE_S
-        )
+        await wait(f"{label} doesn't archive WAL", look, deadline_s=_ARCHIVES_WITHIN_S, real_s=DATABASE_S)
     except TimeoutError as error:
         if problem := state.archiving_problem:
             raise LastingState(

@@ -21,7 +21,7 @@ from aks_postgres.database.objects import (
     required,
     storage_class,
 )
-from aks_postgres.database.status import ClusterState, used_archive, without_identity
+from aks_postgres.database.status import ClusterState, Held, used_archive, without_identity
 from aks_postgres.errors import ImmutableChange
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.cluster_events import cluster_troubles
@@ -213,6 +213,17 @@ def refuse_foreign(live: Json, wanted: str) -> None:
         )
 
 
+def refuse_held(live: Json) -> None:
+    """See that nobody told the operator to leave the Cluster as it is.
+
+    Raises:
+        LastingState: it is hibernated, fenced or paused.
+    """
+    if (held := Held.of(live)) is not None:
+        namespace, name = live["metadata"]["namespace"], live["metadata"]["name"]
+        raise LastingState(f"Postgres cluster {namespace}/{name}", held.what, held.way_out(namespace, name))
+
+
 def _not_there_yet(spec: EnvironmentSpec, *_: Any) -> PostgresReadyOutputs:
     return PostgresReadyOutputs(primary=UNKNOWN, instances=required(spec).instances, change=UNCHANGED)
 
@@ -242,12 +253,14 @@ async def wait_until_postgres_is_ready(
         The primary's name, and the number of instances.
 
     Raises:
-        LastingState: the operator, or Kubernetes, says what only a person can mend.
+        LastingState: the operator, or Kubernetes, says what only a person can mend; or a person stopped it.
         NotEffectiveYet: not ready in time, and nobody says why.
     """
     label = f"Postgres cluster {postgres.namespace}/{postgres.name}"
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
-        state = ClusterState.of(await live_cluster(api, spec, target) or {})
+        live = await live_cluster(api, spec, target) or {}
+        refuse_held(live)
+        state = ClusterState.of(live)
         if not state.is_ready:
             azure.gate.begin(f"{label} isn't ready: {state}")
             state = await _ready(api, spec, target, label)
@@ -264,7 +277,9 @@ async def _ready(
 
     async def look() -> ClusterState | None:
         nonlocal last, since_s
-        found = ClusterState.of(await live_cluster(api, spec, target) or {})
+        live = await live_cluster(api, spec, target) or {}
+        refuse_held(live)
+        found = ClusterState.of(live)
         if found.phase != last.phase:
             since_s = clock.now_s()
         last = found

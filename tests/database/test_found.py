@@ -64,7 +64,7 @@ def test_a_healthy_one_has_no_problems() -> None:
         (("phase",), "Failing over", "3 of 3 instances are ready (Failing over)"),
         (("phase",), None, "(no phase yet)"),
         (("readyInstances",), 2, "2 of 3 instances are ready"),
-        (("currentPrimary",), "", "3 of 3 instances are ready"),
+        (("currentPrimary",), "", "3 of 3 instances are ready, none of them the primary"),
         (("targetPrimary",), "pg-2", "3 of 3 instances are ready"),
         (("conditions",), [], "WAL isn't archived (nothing is said of it)"),
         (
@@ -83,6 +83,15 @@ def test_what_isnt_known_or_isnt_so_is_a_problem(path: tuple[str, ...], value: A
     _, cluster, store = parts()
     cluster["status"][path[-1]] = value
     assert any(problem in one for one in found_database(cluster, [store], []).problems)
+
+
+def test_what_a_person_stopped_is_a_problem_by_that_name() -> None:
+    _, cluster, store = parts()
+    cluster["metadata"]["annotations"] = {"cnpg.io/hibernation": "on"}
+    found = found_database(cluster, [store], [])
+    assert not found.is_ready
+    (problem,) = found.problems
+    assert f"{found.cluster} is hibernated" in problem
 
 
 @pytest.mark.parametrize("status", [None, {}, {"serverRecoveryWindow": {"other": {}}}, 7])

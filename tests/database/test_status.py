@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aks_postgres.database.limits import bytes_of, impossible
-from aks_postgres.database.status import ClusterState, used_archive, without_identity
+from aks_postgres.database.status import ClusterState, Held, used_archive, without_identity
 
 Json = dict[str, Any]
 
@@ -81,6 +81,44 @@ def test_a_missing_plugin_passes_at_first() -> None:
     assert state.lasting is None
     assert state.passing is not None
     assert "barman-cloud" in state.passing
+
+
+HELD = [
+    ({"cnpg.io/hibernation": "on"}, "is hibernated", "cnpg.io/hibernation=off"),
+    ({"cnpg.io/fencedInstances": '["pg-1", "pg-2"]'}, "fenced (pg-1, pg-2)", "cnpg.io/fencedInstances-"),
+    ({"cnpg.io/fencedInstances": '["*"]'}, "fenced (all instances)", "cnpg.io/fencedInstances-"),
+    # The operator refuses to work on what it can't read.
+    ({"cnpg.io/fencedInstances": "pg-1"}, "fenced (pg-1)", "cnpg.io/fencedInstances-"),
+    ({"cnpg.io/fencedInstances": '{"pg-1": 1}'}, "is fenced", "cnpg.io/fencedInstances-"),
+    ({"cnpg.io/reconciliationLoop": "disabled"}, "is paused", "cnpg.io/reconciliationLoop-"),
+]
+
+
+@pytest.mark.parametrize(("annotations", "words", "annotation"), HELD)
+def test_what_a_person_told_the_operator_to_leave_alone_is_told(
+    annotations: Json, words: str, annotation: str
+) -> None:
+    held = Held.of({"metadata": {"annotations": annotations}})
+    assert held is not None
+    assert words in held.what
+    assert f"-n db annotate cluster pg --overwrite {annotation}" in held.way_out("db", "pg")
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        None,
+        7,
+        {},
+        {"cnpg.io/hibernation": "off"},
+        {"cnpg.io/fencedInstances": "[]"},
+        {"cnpg.io/fencedInstances": ""},
+        {"cnpg.io/reconciliationLoop": "enabled"},
+    ],
+    ids=repr,
+)
+def test_a_cluster_that_nobody_stopped_is_not_held(annotations: Any) -> None:
+    assert Held.of({"metadata": {"annotations": annotations}}) is None
 
 
 def pod(name: str, *variables: str) -> Json:

@@ -62,6 +62,15 @@ def _healthy(first: str) -> Json:
         "readyInstances": 3,
         "currentPrimary": first,
         "targetPrimary": first,
+        "conditions": [
+            {
+                "type": "ContinuousArchiving",
+                "status": "True",
+                "reason": "ContinuousArchivingSuccess",
+                "message": "Continuous archiving is working",
+                "lastTransitionTime": "2026-11-24T00:00:00Z",
+            }
+        ],
     }
 
 

@@ -646,7 +646,13 @@ def archiving(kube: Kube, status: str) -> None:
         else "unexpected failure invoking barman",
         "lastTransitionTime": "2026-11-24T00:00:00Z",
     }
-    said = {"conditions": [condition], "systemID": SYSTEM_ID}
+    said = {
+        "conditions": [condition],
+        "systemID": SYSTEM_ID,
+        "currentPrimary": "pg-1",
+        "targetPrimary": "pg-1",
+        "instancesStatus": {"healthy": ["pg-1"]},
+    }
     kube.merge(f"{CLUSTERS.format('cnpg-database')}/pg/status", {"status": said})
 
 

@@ -704,7 +704,7 @@ WALKS: dict[str, Walk] = {
         words=({}, DISCARD),
     ),
     "a database without a backup": Walk(
-        ("tear_down/live_data: Take a backup",),
+        ("tear_down/live_data: See that its primary runs, and take a backup",),
         by_hand=database_without_backup,
         does=backed_up,
         flow="tear_down",

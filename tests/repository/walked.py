@@ -88,6 +88,8 @@ WALKED = {
     "::test_pods_roles_and_databases",
     "tasks/database/secret": "tests/tasks/test_ways_out_of_a_database.py"
     "::test_secrets_that_no_cluster_can_be_made_with",
+    "database/status: Somebody asked": "tests/tasks/test_database_troubles.py"
+    "::test_a_database_that_a_person_stopped_is_named_at_once_and_never_waited_out",
     "phase ": "tests/tasks/test_database_troubles.py"
     "::test_a_trouble_is_named_with_its_way_out_and_the_next_run_goes_on",
     "warning ": "tests/tasks/test_database_troubles.py"

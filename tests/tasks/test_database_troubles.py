@@ -4,6 +4,7 @@ The words are those that Kubernetes, CloudNativePG and Azure say; where from sta
 """
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from aks_postgres.tasks.database import backups, postgres_cluster
 from aks_postgres.tasks.database.backups import ensure_first_backup
 from aks_postgres.tasks.database.postgres_cluster import wait_until_postgres_is_ready
 
+from ..repository.ways import matches
 from .kube import Kube
 from .test_database import CLUSTERS, DATABASE_STEPS, with_database
 from .world import Step, World
@@ -279,6 +281,39 @@ async def test_a_trouble_is_named_with_its_way_out_and_the_next_run_goes_on(
     assert ready.instances == 3
 
 
+STOPPED = [
+    ("cnpg.io/hibernation", "on", "is hibernated"),
+    ("cnpg.io/fencedInstances", '["*"]', "is fenced (all instances)"),
+    ("cnpg.io/reconciliationLoop", "disabled", "is paused"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "value", "words"), STOPPED, ids=[one[2] for one in STOPPED])
+async def test_a_database_that_a_person_stopped_is_named_at_once_and_never_waited_out(
+    database: World, tmp_path: Path, annotation: str, value: str, words: str
+) -> None:
+    await database.prepare("postgres", "store")
+    name, kube = database.place.names.postgres_cluster, Kube(database, tmp_path)
+    say(database, kube, None)
+    path = f"{CLUSTERS}/{name}"
+    kube.merge(path, {"metadata": {"annotations": {annotation: value}}})
+    with pytest.raises(LastingState, match=re.escape(words)) as told:
+        await database.run("ready")
+    assert matches("database/status: Somebody asked for that", str(told.value))
+    assert f"kubectl -n cnpg-database annotate cluster {name} --overwrite {annotation}" in str(told.value)
+    assert not [event for event in database.journal.events if "isn't ready yet" in event.text]
+    # Somebody stops it while a run waits.
+    kube.merge(path, {"metadata": {"annotations": {annotation: None}}})
+    say(database, kube, TROUBLES["an image that backs off"])
+    stop = {"metadata": {"annotations": {annotation: value}}}
+    database.when("waiting", lambda: kube.merge(path, stop))
+    with pytest.raises(LastingState, match=re.escape(words)):
+        await database.run("ready")
+    kube.merge(path, {"metadata": {"annotations": {annotation: None}}})
+    say(database, kube, None)
+    await database.run("ready")
+
+
 @pytest.mark.thorough
 async def test_a_primary_that_moves_meanwhile_is_waited_for_and_the_new_one_told(
     database: World, tmp_path: Path
@@ -313,7 +348,7 @@ async def test_a_pod_that_the_webhook_missed_is_named_with_the_variables_it_lack
 ARCHIVING = [
     ("Expected empty archive", LastingState, "another cluster archived as"),
     ("barman-cloud-wal-archive: exit status 4", LastingState, "logs {primary} -c plugin-barman-cloud"),
-    (None, NotEffectiveYet, "doesn't archive WAL yet"),
+    (None, NotEffectiveYet, "doesn't archive WAL"),
 ]
 
 
@@ -331,9 +366,17 @@ async def test_archiving_that_doesnt_work_ends_in_time_with_the_operators_words(
         await database.run("backup")
     assert words.format(primary=f"{name}-1") in str(told.value)
     assert database.writes() == []
+    # Nor does a backup of long ago make it good.
+    store = f"/apis/barmancloud.cnpg.io/v1/namespaces/cnpg-database/objectstores/{name}-backups/status"
+    window = {"firstRecoverabilityPoint": "2026-11-24T00:00:00Z"}
+    kube.merge(store, {"status": {"serverRecoveryWindow": {lineage(database.place): window}}})
+    with pytest.raises(error):
+        await database.run("backup")
+    kube.merge(f"{CLUSTERS}/{name}/status", {"status": {"conditions": healthy(name)["conditions"]}})
+    assert (await database.run("backup")).change.kind == "unchanged"
+    assert database.writes() == []
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 async def test_a_backup_that_failed_is_told_and_taken_anew_by_the_next_run(
     database: World, tmp_path: Path

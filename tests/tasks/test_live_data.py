@@ -43,7 +43,13 @@ def cluster(
     return {
         "metadata": metadata("pg", creationTimestamp=created, uid="uid-pg"),
         "spec": {"backup": {"barmanObjectStore": {"destinationPath": path}}, "plugins": [plugin]},
-        "status": {"conditions": conditions, "systemID": SYSTEM_ID},
+        "status": {
+            "conditions": conditions,
+            "systemID": SYSTEM_ID,
+            "currentPrimary": "pg-1",
+            "targetPrimary": "pg-1",
+            "instancesStatus": {"healthy": ["pg-1", "pg-2"], "failed": ["pg-3"]},
+        },
     }
 
 
@@ -174,6 +180,31 @@ def test_a_cluster_whose_archiving_doesnt_work_is_named(archiving: str | None, r
     assert reason in problem
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        # Hibernated: https://cloudnative-pg.io/docs/1.31/declarative_hibernation
+        ({"instancesStatus": {}, "readyInstances": 0}, "its primary pg-1 isn't known to run"),
+        # Fenced, frozen or crashed, with its replicas up.
+        (
+            {"instancesStatus": {"healthy": ["pg-2"], "failed": ["pg-1"]}},
+            "its primary pg-1 isn't known to run",
+        ),
+        ({"instancesStatus": {"replicating": ["pg-1"]}}, "its primary pg-1 isn't known to run"),
+        ({"targetPrimary": "pending"}, "its primary moves from pg-1 to pending"),
+        ({"currentPrimary": ""}, "it has no primary"),
+    ],
+)
+def test_a_condition_about_archiving_that_no_primary_keeps_true_proves_nothing(
+    status: Json, reason: str
+) -> None:
+    stale = cluster("True")
+    stale["status"] |= status
+    (problem,) = judged([stale], [backup()])
+    assert reason in problem
+    assert "See that its primary runs" in problem
+
+
 OTHER_KIND = OWNER | {"kind": "Pooler"}
 OTHER_API = OWNER | {"apiVersion": "cluster.x-k8s.io/v1beta1"}
 OTHER_UID = OWNER | {"uid": "uid-of-an-earlier-pg"}
@@ -273,6 +304,27 @@ def test_a_backup_with_any_field_missing_proves_nothing(path: tuple[str, ...]) -
     del part[path[-1]]
     (problem,) = judged([cluster()], [taken])
     assert re.search("no completed backup in object storage outside|no backup that the blobs show", problem)
+
+
+OF_A_CLUSTER = [
+    ("status", "conditions"),
+    ("status", "systemID"),
+    ("status", "currentPrimary"),
+    ("status", "targetPrimary"),
+    ("status", "instancesStatus"),
+    ("status", "instancesStatus", "healthy"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize("path", OF_A_CLUSTER, ids=".".join)
+def test_a_cluster_that_says_anything_odd_of_itself_is_unproven(path: tuple[str, ...], wrong: Any) -> None:
+    odd = cluster()
+    part = odd
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = wrong
+    assert judged([odd], [backup()])
 
 
 @pytest.mark.parametrize("minutes", [6, 60, 3 * 24 * 60, 73 * 365 * 24 * 60])

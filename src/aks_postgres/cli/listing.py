@@ -337,6 +337,8 @@ def _lines(one: FoundEnvironment) -> Iterable[tuple[str, str]]:
 
 def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple[str, str]]:
     yield "database", f"{one.namespace}/{one.cluster}, {one.phase or 'no phase yet'}"
+    if one.held:
+        yield "held", f"it {one.held}"
     yield "instances", f"{one.ready} of {one.instances} ready, primary {one.primary or 'none'}, {one.image}"
     yield "in the cluster", f"{one.host}:5432; read-only: {one.read_only_host}:5432"
     if one.public_host:

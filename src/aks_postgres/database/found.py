@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aks_postgres.database.objects import APP_SECRET, PLUGIN
-from aks_postgres.database.status import ClusterState
+from aks_postgres.database.status import ClusterState, Held
 from aks_postgres.reports.database_status import FoundDatabase
 
 Json = dict[str, Any]
@@ -32,7 +32,7 @@ def found_database(cluster: Json, stores: Iterable[Json], databases: Iterable[Js
         _mapping(cluster.get("status")),
     )
     name, namespace = str(metadata["name"]), str(metadata.get("namespace", ""))
-    state = ClusterState.of(cluster)
+    state, held = ClusterState.of(cluster), Held.of(cluster)
     first = _mapping(_mapping(spec.get("bootstrap")).get("initdb"))
     parameters = next(
         (
@@ -66,7 +66,9 @@ def found_database(cluster: Json, stores: Iterable[Json], databases: Iterable[Js
         phase=state.phase,
         instances=state.instances,
         ready=state.ready,
-        primary=state.primary if state.primary == state.target else f"{state.primary} to {state.target}",
+        primary=state.primary
+        if state.primary in ("", state.target)
+        else f"{state.primary} to {state.target or 'none'}",
         image=str(status.get("image") or spec.get("imageName") or ""),
         host=host.format("rw"),
         read_only_host=host.format("ro"),
@@ -93,7 +95,8 @@ def found_database(cluster: Json, stores: Iterable[Json], databases: Iterable[Js
         archiving=state.conditions.get("ContinuousArchiving", ("", ""))[0],
         archiving_problem=state.archiving_problem,
         certificate_ends=_first_end(_mapping(_mapping(status.get("certificates")).get("expirations"))),
-        is_ready=state.is_ready,
+        is_ready=state.is_ready and held is None,
+        held=held.what if held else "",
         not_proven=(
             "that a backup can be restored: no copy was made of one"
             if backups is not None

@@ -6,6 +6,7 @@ that isn't there isn't good.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,54 @@ _PASSING_AT_FIRST = {
 }
 
 WAYS_OUT_OF_PHASES = _LASTING | _PASSING_AT_FIRST
+
+
+@dataclass(frozen=True)
+class Held:
+    """That a person told the operator to leave a Cluster, or instances of it, as they are; no waiting ends it.
+
+    https://cloudnative-pg.io/docs/1.31/declarative_hibernation, https://cloudnative-pg.io/docs/1.31/fencing
+    """
+
+    what: str
+    """Such as `is hibernated`, behind the Cluster's name."""
+    annotation: str
+    """That ends it, as `kubectl annotate` takes it."""
+
+    @classmethod
+    def of(cls, live: Json) -> Held | None:
+        """Read a Cluster's annotations."""
+        annotations = _mapping(_mapping(live.get("metadata")).get("annotations"))
+        if annotations.get("cnpg.io/hibernation") == "on":
+            return cls("is hibernated: its volumes are kept, and no instance runs", "cnpg.io/hibernation=off")
+        if instances := _fenced(annotations.get("cnpg.io/fencedInstances")):
+            return cls(f"is fenced ({instances}): PostgreSQL is stopped there", "cnpg.io/fencedInstances-")
+        if annotations.get("cnpg.io/reconciliationLoop") == "disabled":
+            return cls(
+                "is paused: the operator is told to do nothing with it, and nothing that is written takes effect",
+                "cnpg.io/reconciliationLoop-",
+            )
+        return None
+
+    def way_out(self, namespace: str, name: str) -> str:
+        """How a person ends it, once the reason for it is over."""
+        return (
+            "Somebody asked for that. When it is over, end it (kubectl -n "
+            f"{namespace} annotate cluster {name} --overwrite {self.annotation}), then run again."
+        )
+
+
+def _fenced(value: Any) -> str:
+    """The names in the annotation, a JSON list; what isn't one is shown as it is, and an empty one fences nothing."""
+    if not isinstance(value, str) or not value.strip():
+        return ""
+    try:
+        names = json.loads(value)
+    except ValueError:
+        return shown(value)
+    if not isinstance(names, list):
+        return shown(value)
+    return "all instances" if "*" in names else shown(", ".join(map(str, names)))
 
 
 @dataclass(frozen=True)

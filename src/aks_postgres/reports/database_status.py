@@ -35,6 +35,8 @@ class FoundDatabase(Outputs):
     archiving_problem: str
     certificate_ends: datetime | None
     is_ready: bool
+    held: str
+    """That a person told the operator to leave it as it is, such as `is hibernated`; empty where nobody did."""
     not_proven: tuple[str, ...]
 
     @property
@@ -42,9 +44,13 @@ class FoundDatabase(Outputs):
         """What isn't as it should be."""
         name = f"Postgres cluster {self.namespace}/{self.cluster}"
         found = []
-        if not self.is_ready:
+        if self.held:
+            found.append(f"{name} {self.held}")
+        elif not self.is_ready:
+            primary = "" if self.primary else ", none of them the primary"
             found.append(
-                f"{name}: {self.ready} of {self.instances} instances are ready ({self.phase or 'no phase yet'})"
+                f"{name}: {self.ready} of {self.instances} instances are ready{primary} "
+                f"({self.phase or 'no phase yet'})"
             )
         if self.backups is not None:
             if self.archiving != "True":

@@ -1,9 +1,10 @@
 """Whether a cluster holds data that nobody could get back: judged from what its API server says, without a network.
 
 A Postgres cluster is safe when a base backup of it is fresh, all of it is among the blobs of a container known to be
-outside the cluster, with the WAL that it needs (`archive_check`), and its WAL archiving works now. When the last WAL
-file was archived isn't in Kubernetes' API (https://cloudnative-pg.io/documentation/current/wal_archiving/ - at most
-five minutes of changes are under way). What Kubernetes says alone proves nothing.
+outside the cluster, with the WAL that it needs (`archive_check`), its primary runs, and its WAL archiving works now.
+When the last WAL file was archived isn't in Kubernetes' API
+(https://cloudnative-pg.io/documentation/current/wal_archiving/ - at most five minutes of changes are under way). What
+Kubernetes says alone proves nothing.
 Backups as volume snapshots go with the cluster's own resource group
 (https://cloudnative-pg.io/documentation/current/appendixes/backup_volumesnapshot/) and prove nothing.
 What isn't known proves nothing either.
@@ -111,7 +112,7 @@ def judge_data(
             problems.append(
                 Finding(
                     f"Postgres cluster {_full_name(cluster)}: {'; '.join(reasons)}.",
-                    f"Take a backup (kubectl cnpg backup {cluster['metadata']['name']} "
+                    f"See that its primary runs, and take a backup (kubectl cnpg backup {cluster['metadata']['name']} "
                     f"--namespace {cluster['metadata']['namespace']}). It counts once its last WAL file is archived, "
                     "which takes archive_timeout at most.",
                 )
@@ -209,6 +210,7 @@ def _unproven(
         )
     elif not proven:
         reasons.append(f"it has no backup that the blobs show too{why}")
+    reasons += _not_archiving_now(cluster)
     conditions = _at(cluster, "status", "conditions")
     archiving = next(
         (
@@ -225,6 +227,23 @@ def _unproven(
             f"its WAL archiving doesn't work ({clean(str(archiving.get('message') or archiving.get('reason')))})"
         )
     return reasons
+
+
+def _not_archiving_now(cluster: Json) -> Iterator[str]:
+    """Why the condition about archiving says nothing about now: only a primary that runs archives, and sets it.
+
+    A cluster that is hibernated, fenced or broken keeps the condition that it had, and what was written last may be on
+    its volumes alone.
+    https://cloudnative-pg.io/documentation/1.30/cloudnative-pg.v1/#clusterstatus
+    """
+    primary, target = (_at(cluster, "status", name) for name in ("currentPrimary", "targetPrimary"))
+    healthy = _at(cluster, "status", "instancesStatus", "healthy")
+    if not isinstance(primary, str) or not primary:
+        yield "it has no primary, so what was written last may not be archived"
+    elif not isinstance(healthy, list) or primary not in healthy:
+        yield f"its primary {clean(primary)} isn't known to run, so what was written last may not be archived"
+    elif target != primary:
+        yield f"its primary moves from {clean(primary)} to {clean(str(target))}"
 
 
 def _doubt(
