@@ -471,6 +471,29 @@ MUTATIONS = (
         "tests/tasks/test_live_data.py::test_a_backup_that_its_object_store_doesnt_know_proves_nothing",
     ),
     Mutation(
+        "a condition about archiving that no primary keeps true proves nothing",
+        "src/aks_postgres/tear_down/live_data.py",
+        "    reasons += _not_archiving_now(cluster)\n",
+        "",
+        "tests/tasks/test_live_data.py::test_a_condition_about_archiving_that_no_primary_keeps_true_proves_nothing",
+    ),
+    Mutation(
+        "a database that a person stopped isn't waited out",
+        "tasks/database/postgres_cluster.py",
+        "    if (held := Held.of(live)) is not None:\n",
+        "    if (held := Held.of(live)) is not None and not live:\n",
+        "tests/tasks/test_database_troubles.py"
+        "::test_a_database_that_a_person_stopped_is_named_at_once_and_never_waited_out",
+    ),
+    Mutation(
+        "archiving is seen of a database that has a backup, too",
+        "tasks/database/backups.py",
+        "            await _archives(api, spec, target, api.settle)\n",
+        "            pass\n",
+        "tests/tasks/test_database_troubles.py"
+        "::test_archiving_that_doesnt_work_ends_in_time_with_the_operators_words",
+    ),
+    Mutation(
         "a write whose answer was lost isn't sent again before a look",
         "src/aks_postgres/arm/client.py",
         "        middlewares=(answered_or_not,),\n",
