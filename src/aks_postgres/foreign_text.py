@@ -92,6 +92,9 @@ _SECRETS = [
     re.compile(r"(?i)(?P<q>\\*[\"'])auth(?P=q)\s*:\s*(?P=q).*?(?:(?P=q)|$)", re.S),
     re.compile(rf"(?i){_NAMED}\s*:\s*[|>][+-]?\d?[+-]?\s+\S+"),
     re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bAKIA[0-9A-Z]{16}\b|\bsk-[\w-]{20,}"),
+]
+# A public key and a digest look like these, too.
+_LONG = [
     # An action such as Microsoft.Resource/type/listSecrets/action is as long and holds nothing else.
     re.compile(
         r"(?<![A-Za-z0-9+/])(?<!(?i:Microsoft)\.)[A-Za-z0-9+/]{60,}={0,2}(?:\s+[A-Za-z0-9+/]{2,}={1,2})?"
@@ -186,7 +189,7 @@ def shown_inside(value: Any) -> Any:
 def clean(text: str) -> str:
     """Foreign text on one line, cut, and without anything that looks like a secret."""
     text = without_known(printable(text[:_MOST_LOOKED_AT], lines=True))
-    for pattern in _SECRETS:
+    for pattern in (*_SECRETS, *_LONG):
         text = pattern.sub(REMOVED, text)
     text = _NAMES.sub(_without_value, text)
     for prose in (_PROSE, _BARE_PROSE):
@@ -205,6 +208,42 @@ def _without_value(found: re.Match[str]) -> str:
         return found[0]
     opening = found["open"] or ""
     return f"{found['name']}{found['sep']}{opening}{REMOVED}{opening}"
+
+
+# https://user@host too, as a token often stands there alone.
+_USER_INFO = re.compile(r"(?i)[a-z][a-z0-9+.-]*://[^\s/?#@]+@")
+_SECRET_KEY = re.compile(
+    r"(?i).*(?:password|passwd|passphrase|pwd|token|credentials?|connection[_-]?string"
+    r"|client[_-]?secret|(?:account|access|shared|storage|api|private|encryption)[_-]?key)"
+)
+
+
+def holds_secret(value: Any, levels: int = 20) -> bool:
+    """Whether a text, or one inside a mapping or list, can only be a secret or hold one, as far as looks tell.
+
+    Args:
+        value: what a person gave, such as a URL or a mapping of tags.
+        levels: how deep it is looked into; a mapping may hold itself.
+    """
+    if not levels:
+        return False
+    if isinstance(value, str):
+        text = value[:_MOST_LOOKED_AT]
+        return (
+            any(pattern.search(text) for pattern in (*_SECRETS, _USER_INFO))
+            or _NAMES.sub(_without_value, text) != text
+            or any(secret in value for secret in list(kept_secrets))
+        )
+    if isinstance(value, dict):
+        return any(
+            holds_secret(key)
+            or holds_secret(inner, levels - 1)
+            or (isinstance(inner, str) and inner and isinstance(key, str) and _SECRET_KEY.fullmatch(key))
+            for key, inner in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return any(holds_secret(inner, levels - 1) for inner in value)
+    return False
 
 
 _MARKDOWN = re.compile(r"[\\`*\[\]|~#!$]|(?<!\w)_|_(?!\w)")

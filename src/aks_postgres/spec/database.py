@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
-from aks_postgres.spec.model import DNS_LABEL, SPEC_CONFIG, at
+from aks_postgres.spec.model import DNS_LABEL, SPEC_CONFIG, at, no_secret
 
 # The newest minor of the newest major that CloudNativePG 1.30 supports (14 to 18), read 29 November 2026.
 POSTGRES_VERSION = "18.6"
@@ -110,6 +110,7 @@ class DatabaseModel(BaseModel):
     """A group of the database's fields."""
 
     model_config = SPEC_CONFIG
+    _no_secret = field_validator("*")(no_secret)
 
 
 class DatabaseStorageSpec(DatabaseModel):

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_val
 
 from aks_postgres.spec.database import DatabaseSpec, database_problem, operator_problem
 from aks_postgres.spec.ignore_changes import entry_problem
-from aks_postgres.spec.model import DNS_LABEL, SPEC_CONFIG, at
+from aks_postgres.spec.model import DNS_LABEL, SPEC_CONFIG, at, no_secret
 
 # The newest CloudNativePG release and the Kubernetes minors it supports, read 24 November 2026 from
 # https://cloudnative-pg.io/documentation/current/supported_releases/ (1.30: end of life about December 2026).
@@ -71,6 +71,7 @@ class SpecModel(BaseModel):
     """Refuses fields it doesn't know, checks defaults like given values, and never changes once made."""
 
     model_config = SPEC_CONFIG
+    _no_secret = field_validator("*")(no_secret)
 
 
 class Principal(SpecModel):
@@ -807,7 +808,8 @@ class EnvironmentSpec(SpecModel):
     @field_validator("region", mode="before")
     @classmethod
     def _region_as_azure_writes_it(cls, region: object) -> object:
-        return region.replace(" ", "").lower() if isinstance(region, str) else region
+        # Before it is written another way, and looks like no secret any more.
+        return no_secret(region).replace(" ", "").lower() if isinstance(region, str) else region
 
     @field_validator("tags")
     @classmethod

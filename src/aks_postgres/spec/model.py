@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict
 
+from aks_postgres.foreign_text import holds_secret
 from aks_postgres.spec.titles import title_of
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -27,6 +28,21 @@ SPEC_CONFIG = ConfigDict(
     extra="forbid",
     frozen=True,
     validate_default=True,
+    hide_input_in_errors=True,
     model_title_generator=_form_title,
     field_title_generator=lambda name, _: title_of(name),
 )
+
+
+def no_secret(value: Any) -> Any:
+    """A field's value as it was given.
+
+    Raises:
+        ValueError: it looks like a secret, or holds one.
+    """
+    if holds_secret(value):
+        raise ValueError(
+            "it looks like a password, token or key, or holds one, and Prefect would keep it and show it in its UI. "
+            "Leave it out; what has to be fetched with one, fetch yourself, and give the file's path"
+        )
+    return value

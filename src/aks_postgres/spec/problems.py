@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from aks_postgres.foreign_text import holds_secret
 from aks_postgres.spec.environment import EnvironmentSpec
 
 _MAX_SHOWN = 60
@@ -122,9 +123,11 @@ def _order(place: tuple[int | str, ...]) -> list[tuple[int, str]]:
 
 
 def shown(given: Any) -> str:
-    """A value as a message shows it: short, printable, and without a private key."""
+    """A value as a message shows it: short, printable, and not at all if it may be a secret."""
     if isinstance(given, str) and "PRIVATE KEY" in given:
         return "a private key (not shown)"
+    if holds_secret(given):
+        return "what may be a secret (not shown)"
     text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in _printable(_as_text(given)))
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
 
