@@ -21,7 +21,7 @@ _GUID = re.compile(
 _TIME = re.compile(r"\d{4}-\d\d-\d\dt\d\d:\d\d:\d\d(\.\d+)?(z|\+00:00)?")
 # What the services draw: host names, numbers of node resource groups, addresses.
 _DRAWN = re.compile(
-    r"(?<=-cnpg-)[a-z0-9]{2}-[0-9a-f]{4}(?=\.)|(?<=-)[a-z0-9]{8}(?=\.(?:portal\.)?hcp\.)|(?<=-)[0-9a-f]{10}(?=\.\w+\.grafana\.)|(?<=-)[0-9a-f]{4}(?=\.[\w-]+\.)"
+    r"(?<=-cnpg-)[a-z0-9]{2}-[0-9a-f]{4}(?=\.)|(?<=-)[a-z0-9]{8}(?=\.(?:portal\.)?hcp\.)|(?<=-)[0-9a-f]{10}(?=\.\w)|(?<=-)[0-9a-f]{4}(?=\.[\w-]+\.)"
     # A restart is named by the version of the settings that it is for.
     r"|(?<=settings-)\d+"
     r"|(?<=-)\d{8}(?![\w])|(?<![0-9a-f])[0-9a-f]{24}(?![0-9a-f])|\d+\.\d+\.\d+\.\d+(?!/)"
