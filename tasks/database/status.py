@@ -24,10 +24,11 @@ async def read_databases(azure: Azure, names: Names) -> tuple[FoundDatabase, ...
         clusters = await api.list_of(f"/apis/{POSTGRES_API}/clusters", "Cluster", labelSelector=LINEAGE) or []
         if not clusters:
             return ()
-        stores, databases = await all_ended(
+        stores, databases, poolers = await all_ended(
             [
                 api.list_of("/apis/barmancloud.cnpg.io/v1/objectstores", "ObjectStore"),
                 api.list_of(f"/apis/{POSTGRES_API}/databases", "Database"),
+                api.list_of(f"/apis/{POSTGRES_API}/poolers", "Pooler"),
             ]
         )
-    return tuple(found_database(one, stores or [], databases or []) for one in clusters)
+    return tuple(found_database(one, stores or [], databases or [], poolers or []) for one in clusters)

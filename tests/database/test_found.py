@@ -119,3 +119,14 @@ def test_its_databases_are_those_of_this_cluster() -> None:
     elsewhere = copy.deepcopy(mine)
     elsewhere["metadata"]["namespace"] = "elsewhere"
     assert found_database(cluster, [store], [mine, other, elsewhere]).databases == ("appdb", "reports")
+
+
+def test_its_poolers_are_those_of_this_cluster() -> None:
+    _, cluster, store = parts()
+    namespace, name = cluster["metadata"]["namespace"], cluster["metadata"]["name"]
+    mine = {"metadata": {"namespace": namespace, "name": "p"}, "spec": {"cluster": {"name": name}}}
+    other = copy.deepcopy(mine) | {"spec": {"cluster": {"name": "other"}}}
+    elsewhere = copy.deepcopy(mine) | {"metadata": {"namespace": "elsewhere", "name": "p"}}
+    found = found_database(cluster, [store], [], [mine, other, elsewhere])
+    assert found.pooler_hosts == (f"p.{namespace}.svc.cluster.local",)
+    assert found_database(cluster, [store], []).pooler_hosts == ()

@@ -341,6 +341,8 @@ def _database_lines(spec: EnvironmentSpec, one: FoundDatabase) -> Iterable[tuple
         yield "held", f"it {one.held}"
     yield "instances", f"{one.ready} of {one.instances} ready, primary {one.primary or 'none'}, {one.image}"
     yield "in the cluster", f"{one.host}:5432; read-only: {one.read_only_host}:5432"
+    if one.pooler_hosts:
+        yield "through PgBouncer", ", ".join(f"{host}:5432" for host in one.pooler_hosts)
     if one.public_host:
         yield "from outside", f"{one.public_host}, port 5432; read-only: port 5433"
     yield "databases", f"{', '.join(one.databases)}, role {one.owner}"

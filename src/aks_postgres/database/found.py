@@ -18,13 +18,16 @@ _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d{4})( 
 _CLOUD_NAME = re.compile(r"[a-z0-9-]+\.[a-z0-9]+\.cloudapp\.[a-z.]+")
 
 
-def found_database(cluster: Json, stores: Iterable[Json], databases: Iterable[Json]) -> FoundDatabase:
+def found_database(
+    cluster: Json, stores: Iterable[Json], databases: Iterable[Json], poolers: Iterable[Json] = ()
+) -> FoundDatabase:
     """Read what an API server shows of one database.
 
     Args:
         cluster: the Cluster.
         stores: the ObjectStores of all namespaces.
         databases: the Database objects of all namespaces.
+        poolers: the Poolers of all namespaces.
     """
     metadata, spec, status = (
         cluster["metadata"],
@@ -72,16 +75,20 @@ def found_database(cluster: Json, stores: Iterable[Json], databases: Iterable[Js
         image=str(status.get("image") or spec.get("imageName") or ""),
         host=host.format("rw"),
         read_only_host=host.format("ro"),
+        pooler_hosts=tuple(
+            sorted(
+                f"{one['metadata']['name']}.{namespace}.svc.cluster.local"
+                for one in poolers
+                if _is_of(one, namespace, name)
+            )
+        ),
         public_host=next((one for one in names if _CLOUD_NAME.fullmatch(one)), None),
         databases=tuple(
             dict.fromkeys(
                 [
                     *([str(first["database"])] if first.get("database") else []),
                     *sorted(
-                        str(one["spec"].get("name"))
-                        for one in databases
-                        if one["metadata"].get("namespace") == namespace
-                        and _mapping(_mapping(one.get("spec")).get("cluster")).get("name") == name
+                        str(one["spec"].get("name")) for one in databases if _is_of(one, namespace, name)
                     ),
                 ]
             )
@@ -103,6 +110,12 @@ def found_database(cluster: Json, stores: Iterable[Json], databases: Iterable[Js
             else "that anything can be got back: there are no backups",
         ),
     )
+
+
+def _is_of(item: Json, namespace: str, cluster: str) -> bool:
+    """Whether an object of the operator's belongs to a Cluster."""
+    its = _mapping(_mapping(item.get("spec")).get("cluster")).get("name")
+    return (item["metadata"].get("namespace"), its) == (namespace, cluster)
 
 
 def _first_end(expirations: Json) -> datetime | None:

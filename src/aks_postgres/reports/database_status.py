@@ -22,6 +22,8 @@ class FoundDatabase(Outputs):
     image: str
     host: str
     read_only_host: str
+    pooler_hosts: tuple[str, ...]
+    """PgBouncer's, in the cluster."""
     public_host: str | None
     databases: tuple[str, ...]
     owner: str
