@@ -235,6 +235,9 @@ def holds_secret(value: Any, levels: int = 20) -> bool:
             or any(secret in value for secret in list(kept_secrets))
         )
     if isinstance(value, dict):
+        # A container's variable, as Kubernetes writes it.
+        if isinstance(name := value.get("name"), str) and _SECRET_KEY.fullmatch(name) and value.get("value"):
+            return True
         return any(
             holds_secret(key)
             or holds_secret(inner, levels - 1)

@@ -471,6 +471,20 @@ MUTATIONS = (
         "tests/tasks/test_live_data.py::test_a_backup_that_its_object_store_doesnt_know_proves_nothing",
     ),
     Mutation(
+        "no field of a spec takes a secret",
+        "src/aks_postgres/spec/model.py",
+        "    if holds_secret(value):\n",
+        "    if False:\n",
+        "tests/spec/test_no_secrets.py::test_a_secret_is_refused_and_not_repeated",
+    ),
+    Mutation(
+        "no message repeats a secret that was given",
+        "src/aks_postgres/spec/problems.py",
+        "    if holds_secret(given):\n",
+        "    if False:\n",
+        "tests/spec/test_no_secrets.py::test_a_secret_is_refused_and_not_repeated",
+    ),
+    Mutation(
         "a condition about archiving that no primary keeps true proves nothing",
         "src/aks_postgres/tear_down/live_data.py",
         "    reasons += _not_archiving_now(cluster)\n",

@@ -119,6 +119,14 @@ def test_a_value_whose_name_says_so_is_a_secret(field: tuple[str, ...], key: str
     assert SECRET not in str(told.value)
 
 
+def test_a_container_s_variable_is_one_by_its_name() -> None:
+    with pytest.raises(SpecError) as told:
+        spec_from(
+            spec_with(("operator", "chart_values"), {"env": [{"name": "PROXY_PASSWORD", "value": SECRET}]})
+        )
+    assert SECRET not in str(told.value)
+
+
 def test_a_secret_that_is_known_by_its_value_is_refused_whatever_it_looks_like(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
