@@ -205,6 +205,23 @@ def test_a_condition_about_archiving_that_no_primary_keeps_true_proves_nothing(
     assert "See that its primary runs" in problem
 
 
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        ("cnpg.io/hibernation", "on"),
+        ("cnpg.io/fencedInstances", '["pg-2"]'),
+        ("cnpg.io/reconciliationLoop", "disabled"),
+    ],
+)
+def test_a_cluster_that_a_person_stopped_is_unproven_whatever_its_status_says(
+    annotation: str, value: str
+) -> None:
+    held = cluster()
+    held["metadata"]["annotations"] = {annotation: value}
+    (problem,) = judged([held], [backup()])
+    assert problem.startswith("Postgres cluster db/pg: it is ")
+
+
 OTHER_KIND = OWNER | {"kind": "Pooler"}
 OTHER_API = OWNER | {"apiVersion": "cluster.x-k8s.io/v1beta1"}
 OTHER_UID = OWNER | {"uid": "uid-of-an-earlier-pg"}

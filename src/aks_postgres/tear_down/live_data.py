@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aks_postgres.arm.responses import Json, clean
+from aks_postgres.database.status import Held
 from aks_postgres.errors import Finding
 from aks_postgres.tear_down.archive_check import NOT_READ, Archive, BackupInfo, why_incomplete
 
@@ -233,9 +234,11 @@ def _not_archiving_now(cluster: Json) -> Iterator[str]:
     """Why the condition about archiving says nothing about now: only a primary that runs archives, and sets it.
 
     A cluster that is hibernated, fenced or broken keeps the condition that it had, and what was written last may be on
-    its volumes alone.
+    its volumes alone. Of one that is paused the operator says nothing new.
     https://cloudnative-pg.io/documentation/1.30/cloudnative-pg.v1/#clusterstatus
     """
+    if (held := Held.of(cluster)) is not None:
+        yield f"it {held.what}"
     primary, target = (_at(cluster, "status", name) for name in ("currentPrimary", "targetPrimary"))
     healthy = _at(cluster, "status", "instancesStatus", "healthy")
     if not isinstance(primary, str) or not primary:
