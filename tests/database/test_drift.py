@@ -165,6 +165,11 @@ DRIFTS: dict[str, tuple[Do, str, str]] = {
         "backup_schedule",
         "spec.schedule",
     ),
+    "a suspended schedule": (
+        merged(f"{POSTGRES}/scheduledbackups/{NAME}-schedule", {"spec": {"suspend": True}}),
+        "backup_schedule",
+        "spec.suspend",
+    ),
     "no schedule": (deleted(f"{POSTGRES}/scheduledbackups/{NAME}-schedule"), "backup_schedule", ""),
     "no Secret": (deleted(f"{NAMESPACE}/secrets/db-user-pass"), "app_secret", ""),
     "no reload": (

@@ -151,6 +151,7 @@ def test_a_base_backup_is_daily_and_its_record_goes_with_the_cluster() -> None:
         "plugin",
         "cluster",
     )
+    assert found["suspend"] is False
 
 
 def test_settings_are_in_the_operator_s_namespace_and_in_its_units() -> None:

@@ -378,6 +378,8 @@ def scheduled_backup(spec: EnvironmentSpec, target: Target) -> Json:
         "spec": {
             **_by_plugin(target),
             "schedule": required(spec).backup.schedule,
+            # Ours, so that one that somebody suspended and forgot is drift.
+            "suspend": False,
             "backupOwnerReference": "cluster",
         },
     }
