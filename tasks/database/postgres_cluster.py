@@ -30,6 +30,7 @@ from aks_postgres.kubernetes.objects import (
     change_of,
     created,
     differing,
+    is_going,
     name_of,
     new_objects,
     outputs_of,
@@ -179,6 +180,7 @@ async def ensure_postgres_cluster(
 
     Raises:
         ImmutableChange: a volume would shrink, or the spec wants what only another cluster can have.
+        LastingState: somebody is deleting it.
         NotOurs: a Cluster of that name is there that another made.
     """
     catalog, wanted = _wanted(spec, target, cluster, identity)
@@ -186,6 +188,7 @@ async def ensure_postgres_cluster(
         live = await live_cluster(api, spec, target)
         if live is not None:
             refuse_foreign(live, lineage(target))
+            refuse_going(live)
             refuse_impossible(live, wanted)
         changes = [field for item in (catalog, wanted) for field in (await bring(api, [item])).fields]
     return _asked_for(spec, target, change_of(changes))
@@ -210,6 +213,21 @@ def refuse_foreign(live: Json, wanted: str) -> None:
             f"{f'archives as {has}' if has else 'was made by somebody else'}.",
             way_out="Set database.name to another name, or delete that cluster if nothing in it is needed; then run "
             "again.",
+        )
+
+
+def refuse_going(live: Json) -> None:
+    """See that nobody has deleted the Cluster: its volumes go with it, and a new one would be empty.
+
+    Raises:
+        LastingState: it is being deleted.
+    """
+    if is_going(live):
+        raise LastingState(
+            f"Postgres cluster {live['metadata']['namespace']}/{live['metadata']['name']}",
+            "is being deleted by somebody, and its volumes go with it",
+            "Nothing stops that. When it is gone, set database.name to another name, as an archive has one cluster "
+            "only, or rebuild; then run again. Its backups stay.",
         )
 
 
@@ -260,6 +278,7 @@ async def wait_until_postgres_is_ready(
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
         live = await live_cluster(api, spec, target) or {}
         refuse_held(live)
+        refuse_going(live)
         state = ClusterState.of(live)
         if not state.is_ready:
             azure.gate.begin(f"{label} isn't ready: {state}")
@@ -279,6 +298,7 @@ async def _ready(
         nonlocal last, since_s
         live = await live_cluster(api, spec, target) or {}
         refuse_held(live)
+        refuse_going(live)
         found = ClusterState.of(live)
         if found.phase != last.phase:
             since_s = clock.now_s()

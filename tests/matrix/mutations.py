@@ -471,6 +471,21 @@ MUTATIONS = (
         "tests/tasks/test_live_data.py::test_a_backup_that_its_object_store_doesnt_know_proves_nothing",
     ),
     Mutation(
+        "an object that is being deleted counts as none",
+        "src/aks_postgres/kubernetes/objects.py",
+        "    if live is None or not is_going(live):\n",
+        "    if live is None or live:\n",
+        "tests/tasks/test_database_troubles.py::test_an_object_that_is_being_deleted_is_waited_for_and_made_anew",
+    ),
+    Mutation(
+        "a Postgres cluster that somebody deletes stops the run",
+        "tasks/database/postgres_cluster.py",
+        "    if is_going(live):\n",
+        "    if False:\n",
+        "tests/tasks/test_database_troubles.py"
+        "::test_a_database_that_somebody_deletes_is_named_and_never_called_unchanged",
+    ),
+    Mutation(
         "no field of a spec takes a secret",
         "src/aks_postgres/spec/model.py",
         "    if holds_secret(value):\n",

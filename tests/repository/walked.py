@@ -90,6 +90,8 @@ WALKED = {
     "::test_secrets_that_no_cluster_can_be_made_with",
     "database/status: Somebody asked": "tests/tasks/test_database_troubles.py"
     "::test_a_database_that_a_person_stopped_is_named_at_once_and_never_waited_out",
+    "tasks/database/postgres_cluster: Nothing stops that": "tests/tasks/test_database_troubles.py"
+    "::test_a_database_that_somebody_deletes_is_named_and_never_called_unchanged",
     "phase ": "tests/tasks/test_database_troubles.py"
     "::test_a_trouble_is_named_with_its_way_out_and_the_next_run_goes_on",
     "warning ": "tests/tasks/test_database_troubles.py"

@@ -314,6 +314,50 @@ async def test_a_database_that_a_person_stopped_is_named_at_once_and_never_waite
     await database.run("ready")
 
 
+async def test_a_database_that_somebody_deletes_is_named_and_never_called_unchanged(
+    database: World, tmp_path: Path
+) -> None:
+    await database.prepare("postgres", "store")
+    name, kube = database.place.names.postgres_cluster, Kube(database, tmp_path)
+    say(database, kube, None)
+    path = f"{CLUSTERS}/{name}"
+    # A deletion in the foreground looks like this, too, until all that the Cluster owns is gone.
+    kube.merge(path, {"metadata": {"finalizers": ["example.org/keep"]}})
+    kube.delete(path)
+    for step in ("postgres", "ready"):
+        with pytest.raises(LastingState, match="is being deleted by somebody") as told:
+            await database.run(step)
+        assert matches("tasks/database/postgres_cluster: Nothing stops that", str(told.value))
+        assert database.writes() == []
+    kube.merge(path, {"metadata": {"finalizers": None}})
+    shop = with_database(database, name="shop")
+    shop.steps, shop.made = (
+        TROUBLE_STEPS,
+        {k: v for k, v in database.made.items() if k not in ("postgres", "store")},
+    )
+    assert (await shop.run("postgres")).change.kind == "created"
+
+
+async def test_an_object_that_is_being_deleted_is_waited_for_and_made_anew(
+    database: World, tmp_path: Path
+) -> None:
+    await database.prepare("store")
+    kube, name = Kube(database, tmp_path), database.place.names.postgres_cluster
+    path = f"/apis/barmancloud.cnpg.io/v1/namespaces/cnpg-database/objectstores/{name}-backups"
+    kept, let_go = ({"metadata": {"finalizers": value}} for value in (["example.org/keep"], None))
+    kube.merge(path, kept)
+    old = kube.get(path) or {}
+    kube.delete(path)
+    with pytest.raises(NotEffectiveYet, match=r"is being deleted.*Finalizers keep it \(example\.org/keep\)"):
+        await database.run("store")
+    assert database.writes() == []
+    database.when("waiting", lambda: kube.merge(path, let_go))
+    assert (await database.run("store")).change.kind == "created"
+    new = kube.get(path) or {}
+    assert new["metadata"]["uid"] != old["metadata"]["uid"]
+    assert "deletionTimestamp" not in new["metadata"]
+
+
 @pytest.mark.thorough
 async def test_a_primary_that_moves_meanwhile_is_waited_for_and_the_new_one_told(
     database: World, tmp_path: Path

@@ -17,6 +17,7 @@ from aks_postgres.kubernetes.client import FIELD_MANAGER, KubernetesApi, kuberne
 from aks_postgres.reports.outputs import UNCHANGED, Change, ClusterOutputs, FieldChange, ObjectsOutputs
 
 _ESTABLISHED_WITHIN_S = 120
+_GONE_WITHIN_S = 300
 _QUANTITIES = re.compile(r"(^|\.)resources\.|\.size$")
 
 
@@ -86,9 +87,12 @@ async def apply_object(api: KubernetesApi, item: Json, *, is_whole: bool = False
         api: the cluster's API.
         item: the object.
         is_whole: whether what we applied earlier, and isn't in it any more, is a difference, too.
+
+    Raises:
+        NotEffectiveYet: an object of that name is being deleted, and its finalizers keep it.
     """
     path = await api.path_of(item)
-    live = await api.get(path)
+    live = await _unless_it_goes(api, path, name_of(item))
     found = [] if live is None else differing(live, item) + (left_over(live, item) if is_whole else [])
     if live is not None and not found:
         return []
@@ -105,6 +109,41 @@ async def apply_object(api: KubernetesApi, item: Json, *, is_whole: bool = False
     if item["kind"] == "Secret":
         return [FieldChange(field=name, old=None, new="updated")]
     return [change.model_copy(update={"field": f"{name}: {change.field}"}) for change in found]
+
+
+async def _unless_it_goes(api: KubernetesApi, path: str, name: str) -> Json | None:
+    """An object that stays; one that is being deleted is waited for until it isn't there, and counts as none.
+
+    What is applied to such an object goes with it.
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
+
+    Raises:
+        NotEffectiveYet: its finalizers keep it.
+    """
+    live = await api.get(path)
+    if live is None or not is_going(live):
+        return live
+
+    async def look() -> list[Json | None] | None:
+        nonlocal live
+        live = await api.get(path)
+        return None if live is not None and is_going(live) else [live]
+
+    try:
+        found = await api.settle(f"{name} is being deleted", look, deadline_s=_GONE_WITHIN_S)
+    except TimeoutError as error:
+        metadata = (live or {}).get("metadata") or {}
+        held = ", ".join(map(str, metadata.get("finalizers") or [])) or "none is named"
+        raise NotEffectiveYet(
+            f"{error}. Finalizers keep it ({clean(held)}): whoever serves them has to run, or a person who knows what "
+            f"they protect takes them away. Then run again. kubectl get --raw {path} shows it."
+        ) from None
+    return found[0] if found else None
+
+
+def is_going(live: Json) -> bool:
+    """Return whether an object is being deleted."""
+    return bool((live.get("metadata") or {}).get("deletionTimestamp"))
 
 
 def served(definition: Json | None) -> Json | None:
