@@ -21,7 +21,13 @@ from aks_postgres.database.objects import (
     required,
     storage_class,
 )
-from aks_postgres.database.status import ClusterState, Held, used_archive, without_identity
+from aks_postgres.database.status import (
+    ClusterState,
+    Held,
+    left_to_restart,
+    used_archive,
+    without_identity,
+)
 from aks_postgres.errors import ImmutableChange
 from aks_postgres.kubernetes.client import DATABASE_S, KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.cluster_events import cluster_troubles
@@ -279,9 +285,9 @@ async def wait_until_postgres_is_ready(
         live = await live_cluster(api, spec, target) or {}
         refuse_held(live)
         refuse_going(live)
-        state = ClusterState.of(live)
-        if not state.is_ready:
-            azure.gate.begin(f"{label} isn't ready: {state}")
+        state, left = ClusterState.of(live), await _left_to_restart(api, spec, target, live)
+        if left or not state.is_ready:
+            azure.gate.begin(f"{label} isn't ready: {left or state}")
             state = await _ready(api, spec, target, label)
         if required(spec).backup.engine == "plugin":
             await _see_identity(api, postgres)
@@ -291,11 +297,11 @@ async def wait_until_postgres_is_ready(
 async def _ready(
     api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTarget, label: str
 ) -> ClusterState:
-    last = ClusterState.of({})
+    last, left = ClusterState.of({}), ""
     since_s = clock.now_s()
 
     async def look() -> ClusterState | None:
-        nonlocal last, since_s
+        nonlocal last, left, since_s
         live = await live_cluster(api, spec, target) or {}
         refuse_held(live)
         refuse_going(live)
@@ -306,7 +312,8 @@ async def _ready(
         lasts = last.lasting or (last.passing if clock.now_s() - since_s > _PHASE_MAY_LAST_S else None)
         if lasts is not None:
             raise LastingState(f"{label}:", str(last), f"{lasts}. Then run again.")
-        return last if last.is_ready else None
+        left = await _left_to_restart(api, spec, target, live)
+        return last if last.is_ready and not left else None
 
     try:
         return await api.wait(f"{label} isn't ready yet", look, deadline_s=_READY_WITHIN_S, real_s=DATABASE_S)
@@ -324,9 +331,27 @@ async def _ready(
                 f"{label}:", f"{error}; the operator says: {last}", f"{said} Then run again."
             ) from None
         raise NotEffectiveYet(
-            f"{label}: {error}; the operator says: {last}. More: "
+            f"{label}: {error}; the operator says: {'; '.join(filter(None, (str(last), left)))}. More: "
             f"kubectl -n {spec.namespaces.database} describe cluster,pods"
         ) from None
+
+
+async def _instances(api: KubernetesApi, namespace: str, name: str) -> list[Json]:
+    """Pods of the instances of a Postgres cluster."""
+    labels = f"cnpg.io/cluster={name},cnpg.io/podRole=instance"
+    return await api.list_of(f"/api/v1/namespaces/{namespace}/pods", "Pod", labelSelector=labels) or []
+
+
+async def _left_to_restart(
+    api: KubernetesApi, spec: EnvironmentSpec, target: CheckedTarget, live: Json
+) -> str:
+    """Say which instances still run as they were before a change; empty where all run as the Cluster is now."""
+    pods = await _instances(api, spec.namespaces.database, target.names.postgres_cluster)
+    if not pods:
+        return ""
+    catalog = await api.get(await api.path_of(image_catalog(spec, target))) or {}
+    left = left_to_restart(pods, live, catalog)
+    return ", ".join(f"pod {pod} {why} until it is restarted" for pod, why in left.items())
 
 
 async def _see_identity(api: KubernetesApi, postgres: PostgresClusterOutputs) -> None:
@@ -335,11 +360,8 @@ async def _see_identity(api: KubernetesApi, postgres: PostgresClusterOutputs) ->
     Raises:
         LastingState: a pod was made while the webhook of workload identity was down.
     """
-    path = f"/api/v1/namespaces/{postgres.namespace}/pods"
-    pods = await api.list_of(
-        path, "Pod", labelSelector=f"cnpg.io/cluster={postgres.name},cnpg.io/podRole=instance"
-    )
-    if lacking := without_identity(pods or []):
+    pods = await _instances(api, postgres.namespace, postgres.name)
+    if lacking := without_identity(pods):
         texts = "; ".join(f"pod {pod} lacks {', '.join(names)}" for pod, names in lacking.items())
         raise LastingState(
             f"Postgres cluster {postgres.namespace}/{postgres.name}:",

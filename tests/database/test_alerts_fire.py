@@ -52,15 +52,16 @@ class Watched:
     def instance(self, number: int) -> dict[str, Any]:
         """Process and data of an instance, by its number."""
         found: dict[str, Any] = self.azure.control("GET", "postgres")["instances"]
-        (one,) = [each for name, each in found.items() if name.endswith(f"-{number}")]
+        (one,) = [each for name, each in found.items() if name.endswith(f"/watch-{number}")]
         assert isinstance(one, dict)
         return one
 
-    def sql(self, number: int, text: str) -> None:
-        """Run SQL as the superuser, on the machine of an instance."""
+    def sql(self, number: int, text: str) -> str:
+        """Run SQL as the superuser, on the machine of an instance; returns what it answers."""
         socket = Path(self.instance(number)["data"]).parent / "run"
         program = [os.environ[PSQL_VARIABLE], "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", str(socket)]
-        subprocess.run([*program, "-U", "postgres", "-c", text], check=True, capture_output=True, timeout=60)
+        command = [*program, "-U", "postgres", "-c", text]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
     def write(self, files: int = 1) -> None:
         """Write something into so many WAL files."""
@@ -76,7 +77,8 @@ async def watched(
     """A database that is well, whose WAL has a small volume of its own."""
     if promtool() is None:
         pytest.skip("promtool isn't installed: apt-get install prometheus")
-    spec = with_database(with_postgres, storage={"wal_size_gib": 1})
+    spec = with_database(with_postgres, name="watch", storage={"wal_size_gib": 1})
+    spec = spec.model_copy(update={"name": "watch"})
     made = await run_provision(with_postgres, spec)
     yield Watched(with_postgres, spec, made.outputs, tmp_path_factory.mktemp("rules"))
 
@@ -132,6 +134,11 @@ def volume_filled(watched: Watched) -> Iterator[None]:
 @contextmanager
 def replay_paused(watched: Watched) -> Iterator[None]:
     """A replica takes in what it doesn't replay, as behind a long query."""
+    # One that is paused before it has found its primary doesn't look for it.
+    ends = time.monotonic() + 60
+    while watched.sql(3, "select count(*) from pg_stat_wal_receiver") != "1":
+        assert time.monotonic() < ends
+        time.sleep(0.5)
     watched.sql(3, "select pg_wal_replay_pause()")
     try:
         watched.write()
@@ -161,7 +168,6 @@ TROUBLES = {
     "disk": (volume_filled, {"PostgresDiskFillsUp"}),
     "cut off": (cut_off, {"PostgresReplicaCutOff"}),
     "lag": (replay_paused, {"PostgresReplicaLags"}),
-    # The last: its instances may be made anew afterwards.
     "instances": (replicas_frozen, {"PostgresInstancesMissing"}),
 }
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from azure_sandbox.client import SandboxProcess
-from azure_sandbox.postgres.programs import default_folder
 
 from ..flows.stage import kube_for
 from .conftest import Deployed
@@ -35,7 +34,7 @@ async def test_nothing_of_it_is_a_stub(
         if answer and (answer.get("status") or {}).get("systemID"):
             break
         await asyncio.sleep(0.5)
-    programs = default_folder() / "18.6.0" / "bin"
+    programs = Path(with_postgres.description["psql"]).parent / "18.6.0" / "bin"
     identities: dict[str, set[str]] = {"other": set(), name: set()}
     for key, instance in with_postgres.control("GET", "postgres")["instances"].items():
         assert Path(os.readlink(f"/proc/{instance['pid']}/exe")) == programs / "postgres"

@@ -1,11 +1,12 @@
 """What the operator says, read: an unknown phase isn't healthy, and silence isn't good."""
 
+import json
 from typing import Any
 
 import pytest
 
 from aks_postgres.database.limits import bytes_of, impossible
-from aks_postgres.database.status import ClusterState, Held, used_archive, without_identity
+from aks_postgres.database.status import ClusterState, Held, left_to_restart, used_archive, without_identity
 
 Json = dict[str, Any]
 
@@ -195,3 +196,56 @@ def test_a_volume_for_wal_can_come_later() -> None:
 )
 def test_quantities_are_bytes(quantity: str | None, wanted: int | None) -> None:
     assert bytes_of(quantity) == wanted
+
+
+CATALOG: Json = {"spec": {"images": [{"major": 17, "image": "pg:17.9"}, {"major": 18, "image": "pg:18.6"}]}}
+CHANGED: Json = {
+    "spec": {
+        "imageCatalogRef": {"major": 18},
+        "resources": {kind: {"cpu": "2", "memory": "8Gi"} for kind in ("requests", "limits")},
+        "walStorage": {"size": "8Gi"},
+    }
+}
+
+
+def pod_of(
+    name: str, *, image: str = "pg:18.6", cpu: str = "2", claims: tuple[str, ...] = ("", "-wal")
+) -> Json:
+    """A pod of an instance as the operator makes it."""
+    resources = {kind: {"cpu": cpu, "memory": "8192Mi"} for kind in ("requests", "limits")}
+    spec = {
+        "containers": [{"name": "postgres", "image": image, "resources": resources}],
+        "volumes": [{"persistentVolumeClaim": {"claimName": f"{name}{claim}"}} for claim in claims]
+        + [{"name": "scratch", "emptyDir": {}}],
+    }
+    return {"metadata": {"name": name, "annotations": {"cnpg.io/podSpec": json.dumps(spec)}}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"image": "pg:18.5"}, "has image pg:18.5"),
+        ({"cpu": "1"}, "has other resources"),
+        ({"claims": ("",)}, "has no volume for its WAL"),
+    ],
+)
+def test_an_instance_that_is_still_to_be_restarted_is_seen(fields: Json, says: str) -> None:
+    pods = [pod_of("pg-1"), pod_of("pg-2", **fields)]
+    assert left_to_restart(pods, CHANGED, CATALOG) == {"pg-2": says}
+    (restarted, _) = pods
+    assert left_to_restart([restarted], CHANGED, CATALOG) == {}
+
+
+def test_what_others_make_of_a_pod_is_no_change_of_the_cluster() -> None:
+    """A registry's mirror, an autoscaler: the operator goes by what it made the pod as, and so do we."""
+    mirrored = pod_of("pg-1")
+    mirrored["spec"] = pod_of("pg-1", image="mirror.example/pg:18.6", cpu="3")["spec"]
+    assert left_to_restart([mirrored], CHANGED, CATALOG) == {}
+    for annotation in ("", "nonsense", "[]"):
+        mirrored["metadata"]["annotations"]["cnpg.io/podSpec"] = annotation
+        assert left_to_restart([mirrored], CHANGED, CATALOG) == {"pg-1": "has image mirror.example/pg:18.6"}
+
+
+@pytest.mark.parametrize("catalog", [{}, {"spec": None}, {"spec": {"images": [None, {"major": 17}]}}])
+def test_a_catalog_without_the_major_says_nothing_of_pods(catalog: Json) -> None:
+    assert left_to_restart([pod_of("pg-1", image="pg:17.9")], CHANGED, catalog) == {}

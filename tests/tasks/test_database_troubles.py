@@ -16,6 +16,7 @@ from aks_postgres.database.objects import lineage
 from aks_postgres.database.status import SIDECAR, WAYS_OUT_OF_PHASES
 from aks_postgres.kubernetes.cluster_events import WAYS_OUT_OF_WARNINGS
 from aks_postgres.reports.outputs import PostgresReadyOutputs
+from aks_postgres.spec.database import DatabaseSpec
 from aks_postgres.tasks.database import backups, postgres_cluster
 from aks_postgres.tasks.database.backups import ensure_first_backup
 from aks_postgres.tasks.database.postgres_cluster import wait_until_postgres_is_ready
@@ -216,10 +217,22 @@ def say(world: World, kube: Kube, trouble: Trouble | None) -> None:
 
 
 def pod_of(name: str, variables: tuple[str, ...] = IDENTITY) -> Json:
-    env = [{"name": variable, "value": "x"} for variable in variables]
+    """A pod of an instance of a default database, as the operator makes it."""
+    default, env = DatabaseSpec(), [{"name": variable, "value": "x"} for variable in variables]
+    resources = {"cpu": str(default.cpu), "memory": f"{default.memory_gib}Gi"}
+    postgres = {
+        "name": "postgres",
+        "image": default.image_name,
+        "resources": {"requests": resources, "limits": resources},
+    }
+    claims = [{"persistentVolumeClaim": {"claimName": claim}} for claim in (name, f"{name}-wal")]
     return {
         "metadata": {"name": name, "namespace": "cnpg-database"},
-        "spec": {"initContainers": [{"name": SIDECAR, "env": env}], "containers": [{"name": "postgres"}]},
+        "spec": {
+            "initContainers": [{"name": SIDECAR, "env": env}],
+            "containers": [postgres],
+            "volumes": claims,
+        },
     }
 
 

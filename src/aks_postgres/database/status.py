@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from aks_postgres.database.limits import bytes_of
 from aks_postgres.foreign_text import shown
 
 Json = dict[str, Any]
@@ -221,3 +222,57 @@ def without_identity(pods: list[Json]) -> dict[str, tuple[str, ...]]:
                 if missing := tuple(name for name in _IDENTITY_VARIABLES if name not in have):
                     found[str(pod["metadata"]["name"])] = missing
     return found
+
+
+# What the operator made a pod as, before anybody's webhook or autoscaler changed it (pkg/utils of v1.30.0).
+_POD_SPEC = "cnpg.io/podSpec"
+
+
+def left_to_restart(pods: list[Json], cluster: Json, catalog: Json) -> dict[str, str]:
+    """Pods of instances that were made for another Cluster than this one, and by what that is seen.
+
+    The operator restarts them one by one after a change, and says that all is well until it has seen the change.
+
+    Args:
+        pods: of the instances, as their API shows them.
+        cluster: as its API shows it.
+        catalog: the ImageCatalog that it names.
+    """
+    wanted = _mapping(cluster.get("spec"))
+    major = _mapping(wanted.get("imageCatalogRef")).get("major")
+    images = [_mapping(entry) for entry in _mapping(catalog.get("spec")).get("images") or []]
+    image = next((entry.get("image") for entry in images if entry.get("major") == major), None)
+    found = {}
+    for pod in pods:
+        spec = _made_as(pod)
+        containers = [item for item in spec.get("containers") or [] if isinstance(item, dict)]
+        container = next((item for item in containers if item.get("name") == "postgres"), {})
+        claims = {
+            str(_mapping(_mapping(volume).get("persistentVolumeClaim")).get("claimName"))
+            for volume in spec.get("volumes") or []
+        }
+        name = str(_mapping(pod.get("metadata")).get("name"))
+        if image is not None and container.get("image") != image:
+            found[name] = f"has image {shown(str(container.get('image')))}"
+        elif not _same_resources(_mapping(container.get("resources")), _mapping(wanted.get("resources"))):
+            found[name] = "has other resources"
+        elif wanted.get("walStorage") and f"{name}-wal" not in claims:
+            found[name] = "has no volume for its WAL"
+    return found
+
+
+def _made_as(pod: Json) -> Json:
+    annotations = _mapping(_mapping(pod.get("metadata")).get("annotations"))
+    try:
+        made = json.loads(str(annotations.get(_POD_SPEC)))
+    except ValueError:
+        made = None
+    return made if isinstance(made, dict) and made.get("containers") else _mapping(pod.get("spec"))
+
+
+def _same_resources(live: Json, wanted: Json) -> bool:
+    return all(
+        bytes_of(_mapping(live.get(kind)).get(name)) == bytes_of(quantity)
+        for kind, quantities in wanted.items()
+        for name, quantity in _mapping(quantities).items()
+    )

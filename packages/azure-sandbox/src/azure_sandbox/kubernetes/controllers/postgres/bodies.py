@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -238,6 +239,8 @@ def pod(cluster: Json, instance: str, serial: int, image: str, sidecar: str | No
                 "env": env[1:4],
             }
         ]
+    # What it was made as, whatever is filled in later: by it the operator sees that another one is wanted.
+    made["annotations"][words.POD_SPEC] = json.dumps(body, sort_keys=True)
     return {"metadata": made, "spec": body}
 
 

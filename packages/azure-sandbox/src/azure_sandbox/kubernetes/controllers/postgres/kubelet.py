@@ -108,12 +108,12 @@ class Kubelet:
         if reason is not None and (served is None or not served.started):
             self._struggle(pod, reason, pod_troubles.message_for(troubles, self.namespace, name))
             return
+        if name in self.unpulled:
+            self._cannot_start(pod, "ImagePullBackOff", self.unpulled[name])
+            return
         if served is None:
-            if name in self.unpulled:
-                self._cannot_start(pod, "ImagePullBackOff", self.unpulled[name])
-            else:
-                lost = "the volume's data ended with the sandbox that had it"
-                self._cannot_start(pod, "CreateContainerError", lost)
+            lost = "the volume's data ended with the sandbox that had it"
+            self._cannot_start(pod, "CreateContainerError", lost)
             return
         if served.pod_uid != pod["metadata"]["uid"]:
             served.pod_uid = pod["metadata"]["uid"]

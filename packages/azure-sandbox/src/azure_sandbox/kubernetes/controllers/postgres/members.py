@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.controllers.postgres import bodies, configuration, installed, words
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
 
 Json = dict[str, Any]
+
+READY_WITHIN_S = 30.0
+"""Real seconds for which a failover waits for a primary that restarts."""
 
 
 class Members:
@@ -77,6 +82,17 @@ class Members:
 
     def _new_server(self, cluster: Json, name: str) -> Instance | None:
         """A server of the wanted image's version, with claims and certificates; None when there is no such image."""
+        binaries = self._prepare(cluster, name)
+        if binaries is None:
+            return None
+        server = self._work.servers.new(name, binaries)
+        self._work.servers.certify(
+            server, self._work.objects.pairs["server"], self._work.objects.pairs["replica"]
+        )
+        return server
+
+    def _prepare(self, cluster: Json, name: str) -> Path | None:
+        """Make the claims that an instance lacks; returns the folder of its programs, if its image is there."""
         version = configuration.version_of(self.image)
         binaries = self._work.host.programs.binaries(version) if version else None
         serial = bodies.serial(name)
@@ -91,14 +107,8 @@ class Members:
             self._work.event("Failed", text, "Warning")
             self._work.kubelet.unpulled[name] = f"Back-off pulling image {self.image!r}: {text}"
             if self._work.kubelet.pod(name) is None:
-                pod = bodies.pod(cluster, name, serial, self.image, None)
-                self._work.controller.make("pods", pod, words.OPERATOR)
-            return None
-        server = self._work.servers.new(name, binaries)
-        self._work.servers.certify(
-            server, self._work.objects.pairs["server"], self._work.objects.pairs["replica"]
-        )
-        return server
+                self.make_pod(cluster, name)
+        return binaries
 
     def _take_in(self, cluster: Json, server: Instance) -> None:
         """Make the Pod of a server whose data is there."""
@@ -111,10 +121,52 @@ class Members:
 
     def make_pod(self, cluster: Json, name: str) -> None:
         """Make the Pod of an instance, with the plugin's sidecar where the Cluster has it on."""
+        self._work.controller.make("pods", self._pod(cluster, name), words.OPERATOR)
+
+    def _pod(self, cluster: Json, name: str) -> Json:
         has_plugin = words.PLUGIN in installed.plugins_of(cluster["spec"])
         sidecar = installed.sidecar_image(self._work.store) if has_plugin else None
-        pod = bodies.pod(cluster, name, bodies.serial(name), self.image, sidecar)
-        self._work.controller.make("pods", pod, words.OPERATOR)
+        return bodies.pod(cluster, name, bodies.serial(name), self.image, sidecar)
+
+    # Other Pods than there are: https://cloudnative-pg.io/docs/1.31/rolling_update
+
+    def outdated(self, cluster: Json) -> list[str]:
+        """Instances whose Pods aren't as the Cluster wants them by now, the highest number first."""
+        found = []
+        for name in reversed(self._work.names()):
+            annotations = ((self._work.kubelet.pod(name) or {}).get("metadata") or {}).get(
+                "annotations"
+            ) or {}
+            wanted = self._pod(cluster, name)["metadata"]["annotations"]
+            if annotations and annotations.get(words.POD_SPEC) != wanted[words.POD_SPEC]:
+                found.append(name)
+        return found
+
+    async def remake(self, cluster: Json, name: str) -> None:
+        """Make the Pod of an instance anew: its server ends, and starts on the same data as the Cluster wants it."""
+        why = "original and target PodSpec differ"
+        self._work.phase(words.UPGRADING, f"Restarting instance {name}, because of: {why}")
+        await self._work.kubelet.end(name)
+        self._work.store.remove("pods", self._work.namespace, name)
+        self._work.kubelet.unpulled.pop(name, None)
+        binaries = self._prepare(cluster, name)
+        if binaries is not None:
+            self._work.instances[name].server.binaries = binaries
+            self.make_pod(cluster, name)
+
+    async def wait_until_ready(self, name: str) -> None:
+        """Wait for an instance whose Pod is new.
+
+        Raises:
+            PostgresError: it wasn't ready in time; others go on without it.
+        """
+        served = self._work.instances[name]
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                while not served.ready:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise PostgresError(f"{name} isn't ready after its restart") from None
 
     async def add_replica(self, cluster: Json) -> None:
         """Make one more instance, as a copy of the primary."""

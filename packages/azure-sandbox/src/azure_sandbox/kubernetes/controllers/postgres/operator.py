@@ -245,6 +245,12 @@ class ClusterWork:
         image = self._wanted_image(spec)
         if image is None:
             return False
+        majors = {served.server.binaries.name.partition(".")[0] for served in self.instances.values()}
+        version = configuration.version_of(image) or ""
+        if majors and version.partition(".")[0] not in majors:
+            here = f"from {', '.join(majors)} to {image} isn't emulated: the cluster stays as it is"
+            self.phase(words.MAJOR_UPGRADE, here)
+            return False
         self.members.image = image
         if self.status.get("image") != image:
             self.update(image=image)
@@ -300,6 +306,8 @@ class ClusterWork:
                 self._begin(self.members.add_replica(cluster))
         elif len(self.instances) > wanted:
             await self.members.remove_last(current)
+        elif outdated := self.members.outdated(cluster):
+            await self._roll_out(cluster, current, outdated)
         else:
             restart = next(
                 (name for name in self.names() if name != current and self.members.wants_restart(name)), None
@@ -312,6 +320,25 @@ class ClusterWork:
                 restart = current
             if restart is not None:
                 self._begin(self.members.restart(restart))
+
+    async def _roll_out(self, cluster: Json, current: str, outdated: list[str]) -> None:
+        """Make one Pod anew while all others are ready, the primary's last."""
+        ready, spec = set(self.ready()), cluster["spec"]
+        name = next((name for name in outdated if name != current), current)
+        if not set(self.names()) - {name} <= ready:
+            return
+        if name != current:
+            await self.members.remake(cluster, name)
+        elif spec.get("primaryUpdateStrategy") == "supervised" and len(self.instances) > 1:
+            self.phase(words.WAITING_FOR_USER, "User must issue a supervised switchover")
+            return
+        elif spec.get("primaryUpdateMethod") == "switchover" and (others := self.roles.candidates(current)):
+            self.update(targetPrimary=others[0], targetPrimaryTimestamp=self.controller.objects.now())
+            return
+        else:
+            await self.members.remake(cluster, name)
+        if name not in self.kubelet.unpulled:
+            self._begin(self.members.wait_until_ready(name))
 
     def _begin(self, job: Any) -> None:
         async def done() -> None:

@@ -96,6 +96,9 @@ class Report:
                 self._work.set_condition("Ready", "False", "ClusterIsNotReady", "Cluster Is Not Ready")
             return
         if len(ready) == len(names) == wanted:
+            cluster = self._work.cluster
+            if cluster is not None and self._work.members.outdated(cluster):
+                return
             self._work.phase(words.HEALTHY)
             self._work.set_condition("Ready", "True", "ClusterIsReady", "Cluster is Ready")
             self._work.set_condition(
