@@ -80,7 +80,10 @@ async def watched(
     spec = with_database(with_postgres, name="watch", storage={"wal_size_gib": 1})
     spec = spec.model_copy(update={"name": "watch"})
     made = await run_provision(with_postgres, spec)
-    yield Watched(with_postgres, spec, made.outputs, tmp_path_factory.mktemp("rules"))
+    found = Watched(with_postgres, spec, made.outputs, tmp_path_factory.mktemp("rules"))
+    # How far a replica is behind is counted from the last commit that it replayed.
+    found.sql(1, "select pg_logical_emit_message(true, 'test', 'x')")
+    yield found
 
 
 async def test_a_database_that_is_well_raises_no_alert(watched: Watched) -> None:
@@ -136,7 +139,7 @@ def replay_paused(watched: Watched) -> Iterator[None]:
     """A replica takes in what it doesn't replay, as behind a long query."""
     # One that is paused before it has found its primary doesn't look for it.
     ends = time.monotonic() + 60
-    while watched.sql(3, "select count(*) from pg_stat_wal_receiver") != "1":
+    while watched.sql(3, "select status from pg_stat_wal_receiver") != "streaming":
         assert time.monotonic() < ends
         time.sleep(0.5)
     watched.sql(3, "select pg_wal_replay_pause()")
