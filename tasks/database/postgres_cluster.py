@@ -319,6 +319,7 @@ async def _ready(
         return await api.wait(f"{label} isn't ready yet", look, deadline_s=_READY_WITHIN_S, real_s=DATABASE_S)
     except TimeoutError as error:
         said = await cluster_troubles(api, spec.namespaces.database, target.names.postgres_cluster)
+        now = "; ".join(filter(None, (str(last), left)))
         if used_archive(said):
             raise LastingState(
                 f"{label}:",
@@ -328,10 +329,10 @@ async def _ready(
             ) from None
         if said:
             raise LastingState(
-                f"{label}:", f"{error}; the operator says: {last}", f"{said} Then run again."
+                f"{label}:", f"{error}; the operator says: {now}", f"{said} Then run again."
             ) from None
         raise NotEffectiveYet(
-            f"{label}: {error}; the operator says: {'; '.join(filter(None, (str(last), left)))}. More: "
+            f"{label}: {error}; the operator says: {now}. More: "
             f"kubectl -n {spec.namespaces.database} describe cluster,pods"
         ) from None
 

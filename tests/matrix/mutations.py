@@ -515,6 +515,14 @@ MUTATIONS = (
         "::test_a_database_that_a_person_stopped_is_named_at_once_and_never_waited_out",
     ),
     Mutation(
+        "a changed database is ready once its instances were restarted",
+        "tasks/database/postgres_cluster.py",
+        "if left or not state.is_ready:",
+        "if not state.is_ready:",
+        "tests/tasks/test_database_troubles.py"
+        "::test_a_change_is_waited_for_until_the_operator_has_restarted_every_instance",
+    ),
+    Mutation(
         "archiving is seen of a database that has a backup, too",
         "tasks/database/backups.py",
         "            await _archives(api, spec, target, api.settle)\n",

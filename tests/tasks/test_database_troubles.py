@@ -388,6 +388,27 @@ async def test_a_primary_that_moves_meanwhile_is_waited_for_and_the_new_one_told
     assert (ready.primary, database.writes()) == (f"{name}-2", [])
 
 
+async def test_a_change_is_waited_for_until_the_operator_has_restarted_every_instance(
+    database: World, tmp_path: Path
+) -> None:
+    """v1.30.0: the phase stays healthy until the operator has seen the change, and restarts one after the other."""
+    await database.prepare("postgres", "store")
+    name, kube = database.place.names.postgres_cluster, Kube(database, tmp_path)
+    say(database, kube, None)
+    old = pod_of(f"{name}-2")
+    old["spec"]["containers"][0]["image"] = "registry.example/postgresql:18.0"
+    database.azure.control("DELETE", "faults")
+    listed(database, "pods", "Pod", [pod_of(f"{name}-1"), old])
+    listed(database, "events", "Event", [])
+    with pytest.raises(
+        NotEffectiveYet, match=rf"pod {name}-2 has image registry\.example/postgresql:18\.0 until"
+    ):
+        await database.run("ready")
+    database.azure.control("DELETE", "faults")
+    listed(database, "pods", "Pod", [pod_of(f"{name}-1"), pod_of(f"{name}-2")])
+    assert (await database.run("ready")).instances == 3
+
+
 async def test_a_pod_that_the_webhook_missed_is_named_with_the_variables_it_lacks(
     database: World, tmp_path: Path
 ) -> None:

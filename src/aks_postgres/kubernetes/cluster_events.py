@@ -43,7 +43,7 @@ async def cluster_troubles(api: KubernetesApi, namespace: str, cluster: str) -> 
     words = told(list(troubles.values()))
     warnings = latest_warnings(events or [], cluster)
     if warnings:
-        words += f" Warnings: {'; '.join(warnings)}."
+        words += f" Warnings: {'; '.join(warnings).rstrip('.')}."
         words += "".join(f" {way_out}." for way_out in _ways_out(warnings))
     return words.strip()
 
