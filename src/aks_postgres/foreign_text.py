@@ -228,11 +228,12 @@ def holds_secret(value: Any, levels: int = 20) -> bool:
     if not levels:
         return False
     if isinstance(value, str):
-        text = value[:_MOST_LOOKED_AT]
-        return (
-            any(pattern.search(text) for pattern in (*_SECRETS, _USER_INFO))
-            or _NAMES.sub(_without_value, text) != text
-            or any(secret in value for secret in list(kept_secrets))
+        # In parts that overlap, so that none is too long for these patterns.
+        parts = (value[at : at + _MOST_LOOKED_AT] for at in range(0, len(value) or 1, _MOST_LOOKED_AT // 2))
+        return any(secret in value for secret in list(kept_secrets)) or any(
+            any(pattern.search(part) for pattern in (*_SECRETS, _USER_INFO))
+            or _NAMES.sub(_without_value, part) != part
+            for part in parts
         )
     if isinstance(value, dict):
         # A container's variable, as Kubernetes writes it.

@@ -137,6 +137,12 @@ def test_a_secret_that_is_known_by_its_value_is_refused_whatever_it_looks_like(
     assert "horse" not in str(told.value)
 
 
+@pytest.mark.parametrize("before", [0, 3_990, 7_990, 100_000])
+@pytest.mark.parametrize("secret", FORMS.values(), ids=list(FORMS))
+def test_a_secret_is_seen_wherever_a_long_text_holds_it(secret: str, before: int) -> None:
+    assert holds_secret(f"{'word ' * (before // 5)}{secret}{' word' * 2_000}")
+
+
 @pytest.mark.parametrize(
     "value",
     [
