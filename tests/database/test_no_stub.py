@@ -46,7 +46,7 @@ async def test_nothing_of_it_is_a_stub(
             check=True,
         ).stdout
         (identity,) = [line.split()[-1] for line in said.splitlines() if line.startswith("Database system")]
-        identities[key.rpartition("/")[2].rpartition("-")[0]].add(identity)
+        identities.setdefault(key.rpartition("/")[2].rpartition("-")[0], set()).add(identity)
     version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True)
     assert version.stdout.startswith("postgres (PostgreSQL) 18.6")
     (ours,), (theirs,) = identities[name], identities["other"]

@@ -20,13 +20,9 @@ async def test_a_run_ends_when_every_instance_runs_as_the_spec_says(
     kube = kube_for(with_postgres, deployed.first.outputs, tmp_path)
 
     def requests() -> list[Any]:
-        pods = (kube.get("/api/v1/namespaces/cnpg-database/pods") or {})["items"]
-        instances = [
-            pod["spec"]["containers"][0]
-            for pod in pods
-            if "cnpg.io/instanceName" in pod["metadata"]["labels"]
-        ]
-        return [container["resources"]["requests"]["cpu"] for container in instances]
+        labels = f"cnpg.io/podRole=instance,cnpg.io/cluster={deployed.outputs.cluster}"
+        pods = (kube.get(f"/api/v1/namespaces/cnpg-database/pods?labelSelector={labels}") or {})["items"]
+        return [pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] for pod in pods]
 
     assert requests() == ["2"] * 3
     for cpu in (1, 2):
