@@ -17,9 +17,9 @@ from .conftest import REPOSITORY
 
 
 def test_it_describes_itself_in_a_folder_only_its_owner_can_read(tmp_path: Path) -> None:
-    process = start(tmp_path / "state", "--speed", "10")
+    process = start(tmp_path / "new" / "state", "--speed", "10")
     try:
-        description = tmp_path / "state" / "sandbox.json"
+        description = tmp_path / "new" / "state" / "sandbox.json"
         content = json.loads(description.read_text())
         assert stat.S_IMODE(description.stat().st_mode) == 0o600
         assert stat.S_IMODE(description.parent.stat().st_mode) == 0o700

@@ -145,6 +145,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     Raises:
         RuntimeError: it ended, or isn't ready within two minutes; with its words.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.parent / f"{folder.name}.log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
