@@ -40,6 +40,7 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
 from aks_postgres.tasks.inventory import look_at_generations, read_addresses, take_inventory
 from aks_postgres.tasks.removal_plan import what_would_go
+from aks_postgres.tasks.verify import RolesMissing
 from aks_postgres.tear_down.errors import TearDownRefused
 
 _EMPTY_DATABASE = (
@@ -92,7 +93,7 @@ async def rebuild(
         approval: pause with the plan until a person approves it in the UI, by typing the name and region again.
         approval_hours: how long that is waited for; then the run fails, and nothing was changed.
         if_it_fails: with blue_green, what becomes of a new generation that couldn't be made: the old one stays in
-            either case.
+            either case. One that only lacks roles, which somebody else gives, stays.
         discard_data: the environment's name and region, typed, to delete databases and volumes without a proven backup.
         backup_age_min: how old the newest backup of each Postgres cluster may be, in minutes.
         if_another_run: wait for another run that is writing to this environment, or refuse, naming it.
@@ -303,6 +304,9 @@ async def _rebuild(
         if isinstance(error, (PreflightFailed, OperationNotDone)) or not plan.old:
             raise  # nothing was made, or Azure is still making it: running again goes on
         kept = f"generation {plan.old[-1]} stays as it was"
+        if isinstance(error, RolesMissing):
+            stays = f"Generation {plan.target} stays, as the roles are for its identities, and {kept}."
+            raise RebuildFailed(f"{error}\n{stays} Running again goes on with it.") from error
         if if_it_fails == "keep":
             raise RebuildFailed(
                 f"{error}\nGeneration {plan.target} is kept for a look, and {kept}. Running again goes on with it."

@@ -1,5 +1,7 @@
 """A tenant with all rules at once: Entra only, no shared keys, roles given by others, a Modify policy on each type."""
 
+from typing import get_args
+
 import pytest
 
 from aks_postgres.flows._doctor import diagnose
@@ -8,6 +10,7 @@ from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
 from aks_postgres.flows.tear_down import tear_down
+from aks_postgres.reports.rebuild import Strategy
 from aks_postgres.resources.role_assignments import ROLE_NAMES
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.tasks.verify import RolesMissing
@@ -21,21 +24,36 @@ pytestmark = [pytest.mark.usefixtures("prefect_api"), pytest.mark.thorough]
 
 KEY = "cnpg-canadacentral"
 CLUSTER_ADMIN = "Azure Kubernetes Service RBAC Cluster Admin"
-# What the tenant's policies set, by type; all of it differs from what we would write, or is added.
+# What the tenant's policies set, by type: on every type tags, one of which the spec has otherwise; what the spec says,
+# too, as the tenant wants it; and else a field that we would write otherwise, with the entry that leaves it alone.
 POLICIES = {
     ".*": {"tags.owner": "platform", "tags.cost-center": "4711"},
-    "Microsoft.Storage/storageAccounts": {"properties.allowSharedKeyAccess": False},
+    "Microsoft.Storage/storageAccounts": {
+        "properties.allowSharedKeyAccess": False,
+        "properties.allowBlobPublicAccess": True,
+    },
     "Microsoft.Dashboard/grafana": {
         "properties.publicNetworkAccess": "Disabled",
         "properties.apiKey": "Enabled",
     },
     "Microsoft.OperationalInsights/workspaces": {"properties.retentionInDays": 90},
-    "Microsoft.ContainerService/managedClusters": {"properties.disableLocalAccounts": True},
+    "Microsoft.Insights/dataCollectionRules": {"properties.description": "theirs"},
+    "Microsoft.AlertsManagement/prometheusRuleGroups": {"properties.interval": "PT5M"},
+    "Microsoft.ContainerService/managedClusters": {
+        "properties.disableLocalAccounts": True,
+        "sku.tier": "Free",
+    },
+    "Microsoft.ContainerService/managedClusters/agentPools": {"properties.maxCount": 4},
 }
 IGNORED = [
     "*.tags.owner",
+    "storage account.properties.allowBlobPublicAccess",
     "Managed Grafana.properties.apiKey",
     "Log Analytics workspace.monitoring.log_retention_days",
+    "data collection rule.properties.description",
+    "Prometheus rule group.properties.interval",
+    "AKS cluster.cluster.tier",
+    "node pool.postgres_pool.max_count",
 ]
 
 
@@ -48,8 +66,9 @@ async def until_roles_are_given(azure: SandboxProcess, spec: EnvironmentSpec) ->
     await provision(spec)
 
 
+@pytest.mark.parametrize("strategy", get_args(Strategy))
 async def test_an_environment_from_first_run_to_tear_down(
-    azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+    azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch, strategy: Strategy
 ) -> None:
     quicken(azure)
     azure.settings(
@@ -76,9 +95,15 @@ async def test_an_environment_from_first_run_to_tear_down(
 
     # The new generation has identities of its own, which nobody could give a role before they were there.
     with pytest.raises(RebuildFailed, match="role") as caught:
-        await rebuild(spec, KEY, "replace")
-    assert "az role assignment create" in str(caught.value)
-    await until_roles_are_given(azure, spec)
+        await rebuild(spec, KEY, strategy)
+    missing = caught.value.__cause__
+    assert isinstance(missing, RolesMissing)
+    for command in missing.commands:
+        assert command in str(caught.value)
+        carry_out(azure, command)
+    rebuilt = await rebuild(spec, KEY, strategy)
+    assert rebuilt.outputs.place.generation == 2
+    assert without_lock_traffic((await run_provision(azure, spec)).writes) == []
     assert (await make_plan(spec, recorded=False)).is_empty
 
     await tear_down(spec, KEY)
