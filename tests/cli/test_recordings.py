@@ -398,6 +398,21 @@ def test_a_sandbox_of_its_own_repeats_what_was_recorded(tmp_path: Path) -> None:
     assert missed(read_recording(kept), range(10)) == []
 
 
+@pytest.mark.thorough
+def test_what_a_locked_down_tenant_recorded_is_repeated_too(tmp_path: Path) -> None:
+    """An Entra cluster, and roles that others gave: a sandbox has neither the right nor the others."""
+    recorded, kept = tmp_path / "recorded", tmp_path / "kept"
+    recorded.mkdir()
+    kind = EnvironmentSpec(name="cnpg", region="canadacentral", roles="verify", cluster={"access": "entra"})  # type: ignore[arg-type]
+    run = {"run": "provision", "spec": repeatable(kind)}
+    assert run["spec"] == {"cluster": {"access": "entra"}}
+    (recorded / "a.jsonl").write_text(f"{json.dumps(run)}\n")
+    compared = aks_postgres("compare-recording", str(recorded), "--keep", str(kept))
+    assert compared.stderr.splitlines()[-1] == "On a sandbox: provision", compared.stderr
+    assert runs_in(kept) == [("provision", run["spec"])]
+    assert len(read_recording(kept)) > 100
+
+
 def aks_postgres(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "aks_postgres.cli.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aks_postgres.cli.environment import Json
 from aks_postgres.exit_codes import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from aks_postgres.cli.sandbox_client import RunningSandbox
 
 app = typer.Typer()
 
@@ -96,13 +99,27 @@ def _on_a_sandbox(recorded: Path, folder: Path, recording: Path) -> Path:
             f"{left_out} of {len(runs)} recorded commands only look, or can't be repeated; they are left out."
         )
     state = folder / "sandbox"
-    start_sandbox(state, speed=_SPEED)
+    sandbox = start_sandbox(state, speed=_SPEED)
     try:
+        if any((spec.get("cluster") or {}).get("access") == "entra" for _, spec in repeated):
+            _sign_in_with_cluster_admin(sandbox)
         for command, spec in repeated:
             _repeat(command, spec, folder, state, recording)
     finally:
         stop_sandbox(state)
     return recording
+
+
+def _sign_in_with_cluster_admin(sandbox: RunningSandbox) -> None:
+    """Have the sandbox's commands run as an identity that Entra clusters let in, as the one on Azure was let in."""
+    from aks_postgres.preflight.permissions import CLUSTER_ADMIN
+
+    scope = f"/subscriptions/{sandbox.subscription_id}"
+    roles = [{"role": role, "scope": scope} for role in ("Owner", CLUSTER_ADMIN)]
+    made = sandbox.call("POST", "principals", {"roles": roles})
+    file = sandbox.state / "sandbox.json"
+    described = json.loads(file.read_text())
+    file.write_text(json.dumps({**described, **{key: made[key] for key in ("client_id", "client_secret")}}))
 
 
 def _repeat(command: str, spec: dict[str, Any], folder: Path, state: Path, recording: Path) -> None:

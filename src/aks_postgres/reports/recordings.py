@@ -102,8 +102,8 @@ def repeatable(spec: BaseModel) -> Json:
     return found
 
 
-# A database isn't made there without real servers, and a limit needs its ranges.
-_NOT_REPEATED = ("database", "add_worker_address", "operator")
+# A database isn't made there without real servers, a limit needs its ranges, and nobody else gives roles there.
+_NOT_REPEATED = ("database", "add_worker_address", "operator", "roles")
 _KEPT_TEXTS = ("region", "vm_size", "kubernetes_version", "zones")
 
 
