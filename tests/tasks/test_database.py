@@ -266,6 +266,15 @@ async def test_a_volume_that_would_shrink_is_refused(database: World) -> None:
         verdict = await judge_database(run.azure, smaller.spec, smaller.place, live)
         assert [text.partition(":")[0] for text in verdict.problems] == ["database.storage.size_gib"]
         assert await judge_database(run.azure, database.spec, database.place, live) == FINE
+    # Nobody looked, and that isn't well: a Reader gets no credential for the cluster.
+    refused = {"status": 403, "code": "AuthorizationFailed", "message": "no"}
+    database.azure.fault(refused, operation="ManagedClusters_ListCluster(User|Admin)Credentials", times=None)
+    async with run_session(smaller.spec, read_only=True) as run:
+        verdict = await judge_database(run.azure, smaller.spec, smaller.place, live)
+    (text,) = verdict.warnings
+    assert verdict.problems == ()
+    assert text.startswith("database: what is there wasn't compared with it: ")
+    assert "AuthorizationFailed" in text
 
 
 async def test_somebody_else_s_objects_are_left_alone(database: World, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from aks_postgres.database.limits import impossible
 from aks_postgres.database.objects import POSTGRES_API, postgres_cluster
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.client import kubernetes_api, object_problem
-from aks_postgres.preflight.findings import FINE, Findings, problem
+from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.reports.outputs import Target
 from aks_postgres.resources.power_state import is_stopped
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -20,7 +20,7 @@ async def judge_database(
 ) -> Findings:
     """Return whether the live Postgres cluster can become what the spec wants; asked once.
 
-    What can't be asked now is refused by the step itself, before it writes.
+    What can't be asked now is told, and refused by the step itself, before it writes.
 
     Args:
         azure: the run's connection.
@@ -37,8 +37,10 @@ async def judge_database(
     try:
         async with kubernetes_api(azure, names.resource_group, names.cluster) as api:
             live = await api.request("GET", path)
-    except (ArmFault, ProvisioningError):
-        return FINE
+    except (ArmFault, ProvisioningError) as error:
+        return warning(
+            "database", f"what is there wasn't compared with it: {str(error).partition(chr(10))[0]}"
+        )
     if object_problem(live, path):
         return FINE
     findings = FINE
