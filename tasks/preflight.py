@@ -47,6 +47,7 @@ from aks_postgres.preflight.permissions import judge_entra, judge_permissions, m
 from aks_postgres.preflight.region import (
     judge_addresses,
     judge_admins,
+    judge_closed_account,
     judge_grafana,
     judge_installer,
     judge_region,
@@ -195,6 +196,7 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
     found += [
         ("cluster", judge_standing(spec, generation.names, region.cluster, facts.groups)),
         *by_area,
+        ("network", judge_closed_account(spec)),
         ("rights", judge_admins(spec, caller_type)),
         ("operator", judge_installer(spec, has_helm=is_installed())),
     ]

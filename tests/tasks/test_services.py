@@ -9,6 +9,7 @@ from aks_postgres.preflight.region import (
     REGIONAL_TYPES,
     judge_addresses,
     judge_admins,
+    judge_closed_account,
     judge_grafana,
     judge_installer,
     judge_region,
@@ -125,6 +126,21 @@ def test_zone_redundant_grafana_is_refused_only_where_a_new_one_cannot_be() -> N
         {"region": "brazilsouth", "monitoring": {"grafana_zone_redundancy": False}}
     )
     assert judge_grafana(without, has_own=False) == FINE
+
+
+@pytest.mark.parametrize("access", ["enabled", "disabled"])
+@pytest.mark.parametrize("database", [None, {}])
+def test_backups_into_a_closed_account_are_said_to_need_private_endpoints(
+    access: str, database: dict[str, Any] | None
+) -> None:
+    spec = EnvironmentSpec.model_validate(
+        {"storage": {"public_network_access": access}, "database": database}
+    )
+    found = judge_closed_account(spec)
+    assert found.problems == ()
+    starts = [text.partition(":")[0] for text in found.warnings]
+    told = access == "disabled" and database is not None
+    assert starts == (["storage.public_network_access"] if told else [])
 
 
 def address_usages(free: int, name: str = "StandardSkuPublicIpAddresses") -> list[dict[str, Any]]:

@@ -208,6 +208,17 @@ def test_the_firewall_is_another_403(sandbox: SandboxProcess, account: Any) -> N
     sandbox.arm("PATCH", account.id, body, api_version=VERSION)
     answer = blob(sandbox, "PUT", "/backups?restype=container", storage_token(sandbox))
     assert (answer.status_code, answer.headers["x-ms-error-code"]) == (403, "AuthorizationFailure")
+    # An address that is let in isn't any more once the public network is switched off.
+    ours = sandbox.control("GET", "settings")["egress_address"]
+    body["properties"]["networkAcls"]["ipRules"] = [{"value": ours}]
+    sandbox.arm("PATCH", account.id, body, api_version=VERSION)
+    path = "/backups?restype=container"
+    answer = blob(sandbox, "PUT", path, storage_token(sandbox))
+    assert answer.headers.get("x-ms-error-code") != "AuthorizationFailure"
+    closed = {"properties": {"publicNetworkAccess": "Disabled"}}
+    sandbox.arm("PATCH", account.id, closed, api_version=VERSION)
+    answer = blob(sandbox, "PUT", path, storage_token(sandbox))
+    assert (answer.status_code, answer.headers["x-ms-error-code"]) == (403, "AuthorizationFailure")
 
 
 def test_an_arm_token_does_not_open_blobs(sandbox: SandboxProcess, account: Any) -> None:

@@ -21,6 +21,9 @@ POSTGRES_API = "postgresql.cnpg.io/v1"
 PLUGIN = "barman-cloud.cloudnative-pg.io"
 APP_SECRET = "db-user-pass"  # the guide's name of the Secret
 OPERATOR_SETTINGS = "cnpg-controller-manager-config"
+# What the webhook of workload identity asks pods' tokens for, whatever the cloud: DefaultAudience in
+# https://github.com/Azure/azure-workload-identity/blob/main/pkg/webhook/consts.go. Audiences that differ by cloud are
+# those of managed identities' own tokens.
 AUDIENCE = "api://AzureADTokenExchange"
 RW_SERVICE, RO_SERVICE = "cnpg-cluster-load-balancer-rw", "cnpg-cluster-load-balancer-ro"
 RW_PORT, RO_PORT = 5432, 5433

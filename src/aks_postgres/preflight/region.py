@@ -159,6 +159,17 @@ def judge_grafana(spec: EnvironmentSpec, *, has_own: bool) -> Findings:
     )
 
 
+def judge_closed_account(spec: EnvironmentSpec) -> Findings:
+    """Return whether a database's backups need private endpoints, which nobody but their maker can see to work."""
+    if spec.database is None or spec.storage.public_network_access == "enabled":
+        return FINE
+    return warning(
+        "storage.public_network_access",
+        "disabled was given, so the database's backups reach the account through private endpoints only, from the "
+        "cluster's network and from this worker's. No run makes them; without them the run fails at its first backup.",
+    )
+
+
 def judge_addresses(spec: EnvironmentSpec, usages: Sequence[Json], *, has_cluster: bool) -> Findings:
     """Return whether the quota has room for the public addresses of a new environment."""
     if has_cluster:

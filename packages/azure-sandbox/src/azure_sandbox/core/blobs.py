@@ -213,11 +213,10 @@ class BlobService:
         self, account: Resource, caller: str | None, container: str, name: str, query: dict[str, str]
     ) -> None:
         rules = account.properties.get("networkAcls") or {}
-        if (
-            account.properties.get("publicNetworkAccess") == "Disabled"
-            or rules.get("defaultAction") == "Deny"
-        ):
-            allowed = [rule["value"] for rule in rules.get("ipRules") or ()]
+        # Addresses count where the network is open to them only.
+        is_closed = account.properties.get("publicNetworkAccess") == "Disabled"
+        if is_closed or rules.get("defaultAction") == "Deny":
+            allowed = [] if is_closed else [rule["value"] for rule in rules.get("ipRules") or ()]
             if self._sandbox.settings["egress_address"] not in allowed:
                 text = "This request is not authorized to perform this operation."
                 raise BlobError(403, "AuthorizationFailure", text)
