@@ -198,6 +198,13 @@ FULL: dict[str, Any] = {
 }
 
 
+LOCKED_DOWN: dict[str, Any] = {
+    "cluster": {"access": "entra"},
+    "storage": {"shared_keys": "denied", "public_network_access": "disabled"},
+    "monitoring": {"grafana_public_network_access": "disabled"},
+}
+
+
 async def compared(stage: Stage, spec: EnvironmentSpec, patch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """Every place that any step compares: the resource's ID and ARM's path."""
     found: set[tuple[str, str]] = set()
@@ -217,7 +224,7 @@ async def test_every_field_that_a_step_compares_has_an_entry_and_no_entry_is_idl
 ) -> None:
     stage.azure.control("PUT", "state", stage.state)
     used: set[str] = set()
-    for fields in ({}, FULL):
+    for fields in ({}, FULL, LOCKED_DOWN):
         spec = spec_for(stage.azure, **fields)
         ignored = IgnoredChanges(spec)
         for resource_id, path in await compared(stage, spec, monkeypatch):
