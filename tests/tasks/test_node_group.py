@@ -262,6 +262,26 @@ def test_what_a_private_cluster_has_is_foreign_beside_another(one: tuple[str, st
     assert len(judged(listed(one), cluster=once)) == 1
 
 
+LINKS = "Microsoft.Network/privateDnsZones/virtualNetworkLinks"
+
+
+@pytest.mark.parametrize("name", ["hub", "aks-dns-hub", "aks", "aks-dns2", "aks-dns.0a1b2c3d"])
+@pytest.mark.parametrize("tags", [None, TAGS], ids=["untagged", "with AKS's tags"])
+def test_another_network_s_link_in_aks_s_own_zone_is_foreign(name: str, tags: Json | None) -> None:
+    """A network team's hub, linked so that its machines resolve the API server's name."""
+    of_aks = [*EVERYTHING, *map(listed, OF_PRIVATE)]
+    (problem,) = judged(*of_aks, listed((LINKS, f"{ZONE}/{name}", {}), tags), cluster=PRIVATE)
+    assert problem.startswith(f"{LINKS} {ZONE}/{name} in ")
+    assert "was made by neither AKS nor Kubernetes" in problem
+
+
+@pytest.mark.parametrize("shown", ["", ".", None])
+def test_without_a_name_of_the_api_server_no_link_is_aks_s(shown: str | None) -> None:
+    odd = copy.deepcopy(PRIVATE)
+    odd["properties"]["privateFQDN"] = shown
+    assert len(judged(listed(OF_PRIVATE[3]), cluster=odd)) == 1
+
+
 def test_an_address_that_aks_was_given_is_its_owners_though_aks_uses_it() -> None:
     given = at("Microsoft.Network/publicIPAddresses", GIVEN)
     cluster = copy.deepcopy(CLUSTER)

@@ -157,10 +157,7 @@ class _Match:
             )
         )
         if self._private_zone:
-            self._starts += (
-                f"{self._base}{_NICS}/kube-apiserver.nic.",
-                f"{self._private_zone}/virtualnetworklinks/",
-            )
+            self._starts += (f"{self._base}{_NICS}/kube-apiserver.nic.",)
 
     def explains(self, resource: Json) -> bool:
         """Return whether AKS or Kubernetes made a resource of the group."""
@@ -227,9 +224,20 @@ class _Match:
         return f"{self._base}microsoft.network/privatednszones/{zone}"
 
     def _private_cluster(self) -> list[str]:
-        """https://learn.microsoft.com/azure/aks/private-clusters: an endpoint and a zone."""
+        """An endpoint, a zone, and its link to the nodes' network, named like the API server's record in it.
+
+        Any other link of the zone, such as one to a hub's network, is its maker's.
+        https://learn.microsoft.com/azure/aks/private-clusters
+        """
         zone = self._private_zone
-        return [zone, f"{self._base}microsoft.network/privateendpoints/kube-apiserver"] if zone else []
+        if zone is None:
+            return []
+        record, _, _ = str(self._properties["privateFQDN"]).casefold().partition(".")
+        return [
+            zone,
+            f"{zone}/virtualnetworklinks/{record}",
+            f"{self._base}microsoft.network/privateendpoints/kube-apiserver",
+        ]
 
 
 def _outbound_addresses(properties: Json) -> Iterator[str]:
