@@ -701,6 +701,13 @@ MUTATIONS = (
         "tests/tasks/test_forbidden.py::test_a_deny_assignment_that_isnt_in_the_way_isnt_named[the caller is excluded]",
     ),
     Mutation(
+        "a management group's deny assignment counts for the groups below it",
+        "src/aks_postgres/tear_down/forbidden.py",
+        " or scope.startswith(_MANAGEMENT_GROUPS)",
+        "",
+        "tests/tasks/test_forbidden.py::test_a_deny_assignment_that_would_be_met_half_way_is_named[on a management group]",
+    ),
+    Mutation(
         "an immutable container is seen before the first deletion",
         "src/aks_postgres/tear_down/forbidden.py",
         '        if properties.get("hasImmutabilityPolicy") or policy:',

@@ -11,6 +11,7 @@ Json = dict[str, Any]
 
 ME, EVERYONE = "11111111-aaaa-4bbb-8ccc-000000000001", "00000000-0000-0000-0000-000000000000"
 SUBSCRIPTION = "/subscriptions/s"
+MANAGEMENT_GROUP = "/providers/Microsoft.Management/managementGroups/platform"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/rg-cnpg"
 ACCOUNT_ID = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/hacnpg"
 
@@ -39,6 +40,8 @@ SOMEBODY = {"id": "33333333-0000-4000-8000-000000000000", "type": "User"}
 STANDS = {
     "on the group": denial(),
     "on the subscription": denial(SUBSCRIPTION),
+    "on a management group": denial(MANAGEMENT_GROUP),
+    "on a management group in other letters": denial(MANAGEMENT_GROUP.upper()),
     "on the root": denial("/"),
     "on the cluster": denial(f"{GROUP}/providers/Microsoft.ContainerService/managedClusters/aks"),
     "on the group alone": denial(doNotApplyToChildScopes=True),
@@ -52,6 +55,11 @@ STANDS = {
 NOT_FOR_US = {
     "on another group": denial(f"{GROUP}-2"),
     "on the subscription alone": denial(SUBSCRIPTION, doNotApplyToChildScopes=True),
+    "on a management group alone": denial(MANAGEMENT_GROUP, doNotApplyToChildScopes=True),
+    "on the root alone": denial("/", doNotApplyToChildScopes=True),
+    "on a management group, of nothing that is done": denial(
+        MANAGEMENT_GROUP, permissions=[{"actions": ["Microsoft.Sql/*"]}]
+    ),
     "on the kept account": denial(ACCOUNT_ID),
     "the caller is excluded": denial(excludePrincipals=[{"id": ME, "type": "ServicePrincipal"}]),
     "for somebody": denial(principals=[SOMEBODY]),

@@ -18,6 +18,7 @@ from aks_postgres.tear_down.ownership import WAY_OUT
 
 _EVERYONE = "00000000-0000-0000-0000-000000000000"
 _PEOPLE = ("user", "serviceprincipal")
+_MANAGEMENT_GROUPS = "/providers/microsoft.management/managementgroups/"
 _WHEN_OVER = "Delete them once their time is over, or leave delete_backups out; then run again."
 # Made by the storage service itself for its logs and its change feed.
 _AZURES = frozenset({"$logs", "$blobchangefeed"})
@@ -46,7 +47,8 @@ def judge_denials(
         properties = denial.get("properties") or {}
         scope = str(properties.get("scope") or "").rstrip("/").casefold()
         if any(_covers(scope_id, scope) for scope_id in staying) or not any(
-            _covers(group, scope) or (_covers(scope, group) and not properties.get("doNotApplyToChildScopes"))
+            _covers(group, scope)
+            or (_is_above(scope, group) and not properties.get("doNotApplyToChildScopes"))
             for group in going
         ):
             continue
@@ -143,3 +145,11 @@ def _is_enabled(properties: Any, name: str) -> bool:
 
 def _covers(scope: str, target: str) -> bool:
     return target == scope or target.startswith(f"{scope}/")
+
+
+def _is_above(scope: str, group: str) -> bool:
+    """Whether what is set at a scope applies to a group, too; the root, `/`, is empty here.
+
+    No ID tells which subscriptions a management group holds, but ARM lists at a group only those above it.
+    """
+    return _covers(scope, group) or scope.startswith(_MANAGEMENT_GROUPS)
