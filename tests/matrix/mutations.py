@@ -705,7 +705,8 @@ MUTATIONS = (
         "src/aks_postgres/tear_down/forbidden.py",
         " or scope.startswith(_MANAGEMENT_GROUPS)",
         "",
-        "tests/tasks/test_forbidden.py::test_a_deny_assignment_that_would_be_met_half_way_is_named[on a management group]",
+        "tests/tasks/test_forbidden.py::"
+        "test_a_deny_assignment_that_would_be_met_half_way_is_named[on a management group]",
     ),
     Mutation(
         "an immutable container is seen before the first deletion",
