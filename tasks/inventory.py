@@ -129,6 +129,7 @@ async def take_inventory(
                 target,
                 backup_accounts,
                 backup_age_min,
+                node_groups=[one.names.node_resource_group for one in targets],
                 going=going,
                 lets_go=lets_go,
                 tenant_id=tenant_id,

@@ -681,6 +681,49 @@ async def test_a_backup_is_proven_by_its_blobs_and_only_while_they_stay(standing
     assert "WAL file 000000010000000000000005 is missing or empty" in gone
 
 
+async def test_backups_in_an_account_among_the_nodes_go_with_them(standing: Standing) -> None:
+    """The file driver made it there for the database's claim, so it is Kubernetes' own."""
+    group = standing.outputs.cluster.node_resource_group_id
+    name = "f0123456789abcdef"
+    account = f"{group}/providers/Microsoft.Storage/storageAccounts/{name}"
+    body = {
+        "location": "canadacentral",
+        "sku": {"name": "Standard_LRS"},
+        "kind": "StorageV2",
+        "properties": {},
+    }
+    destination = f"https://{name}.blob.core.windows.net/backups"
+    with (
+        standing.there(account, STORAGE, body),
+        database(standing.kube, destination=destination),
+    ):
+        held = standing.kube.get(f"{CLAIMS.format('cnpg-database')}/pg-1")
+        assert held is not None
+        volume = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "pvc-share"},
+            "spec": {
+                "capacity": {"storage": "20Gi"},
+                "accessModes": ["ReadWriteMany"],
+                "claimRef": {"namespace": "cnpg-database", "name": "pg-1", "uid": held["metadata"]["uid"]},
+                "csi": {
+                    "driver": "file.csi.azure.com",
+                    "volumeHandle": f"{group.rpartition('/')[2]}#{name}#pvc-share",
+                },
+            },
+        }
+        standing.kube.create(VOLUMES, volume)
+        back_up(standing.azure, standing.kube, standing.outputs.storage_account.name)
+        try:
+            (problem,) = await standing.refusals()
+        finally:
+            standing.kube.delete(f"{VOLUMES}/pvc-share")
+            standing.kube.delete(f"{BACKUPS.format('cnpg-database')}/last")
+    assert problem.startswith("Postgres cluster cnpg-database/pg: it has no completed backup")
+    assert f"is in {destination}, which is deleted too" in problem
+
+
 async def test_blobs_that_nobody_may_look_at_prove_nothing(standing: Standing) -> None:
     account = standing.outputs.storage_account.name
     refusal = {"status": 403, "code": "AuthorizationFailure", "message": "This request is not authorized."}

@@ -446,6 +446,40 @@ def test_backups_in_this_environments_account_prove_only_while_it_stays(method: 
     assert "which is deleted too" in problem
 
 
+AMONG_NODES = "https://f0123456789abcdef.blob.core.windows.net/"
+
+
+@pytest.mark.parametrize("method", ["barmanObjectStore", "plugin"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{AMONG_NODES}backups",
+        AMONG_NODES,
+        AMONG_NODES.rstrip("/"),
+        f"{AMONG_NODES.upper().replace('HTTPS', 'https')}backups",
+        "https://f0123456789abcdef.blob.core.windows.net:443/backups",
+        "https://user@f0123456789abcdef.blob.core.windows.net/backups",
+        "https://F0123456789abcdef.blob.core.windows.net?backups",
+    ],
+)
+def test_backups_in_an_account_among_the_nodes_go_with_them(method: str, path: str) -> None:
+    """Made there by a driver for a claim, it is Kubernetes' own, and its host looks like any other account's."""
+    accounts = {OWN: False, AMONG_NODES: True}
+    mine, stores = cluster(path=path), [object_store(path)]
+    (problem,) = judged([mine], [backup(method=method)], object_stores=stores, accounts=accounts)
+    assert f"is in {path}, which is deleted too" in problem
+    beside = "https://f0123456789abcde.blob.core.windows.net/backups"
+    mine, stores = cluster(path=beside), [object_store(beside)]
+    assert judged([mine], [backup(method=method)], object_stores=stores, accounts=accounts) == []
+
+
+def test_a_sandboxs_accounts_share_a_host_and_differ_by_path() -> None:
+    accounts = {OWN: False, "https://localhost:1/kept/": False, "https://localhost:1/doomed/": True}
+    path = "https://localhost:1/kept/backups"
+    mine, stores = cluster(path=path), [object_store(path)]
+    assert judged([mine], [backup(method="plugin")], object_stores=stores, accounts=accounts) == []
+
+
 def test_a_volume_with_a_claim_is_its_claims() -> None:
     assert judged([cluster()], [backup()], [claim()], volumes=[volume("uid-pg-1")]) == []
 

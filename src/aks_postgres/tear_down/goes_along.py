@@ -5,7 +5,7 @@ Reads only. `_node_group.py` and `_live_data.py` judge what is found here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -20,7 +20,7 @@ from aks_postgres.errors import Finding, PermanentError, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount
-from aks_postgres.resources import public_ip
+from aks_postgres.resources import public_ip, storage_account
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.managed_cluster import gone_cluster
 from aks_postgres.resources.power_state import is_stopped, start_cluster_command
@@ -50,6 +50,7 @@ async def what_goes_along(
     backup_accounts: Sequence[BackupAccount],
     backup_age_min: int,
     *,
+    node_groups: Iterable[str],
     going: Collection[str],
     lets_go: bool,
     tenant_id: str,
@@ -60,6 +61,7 @@ async def what_goes_along(
         target: the generation.
         backup_accounts: the storage accounts for backups.
         backup_age_min: how old the newest backup may be.
+        node_groups: names of the node resource groups of all generations that go, this one's too.
         going: names of the groups that Azure is deleting.
         lets_go: whether the data may go.
         tenant_id: the subscription's tenant.
@@ -88,7 +90,13 @@ async def what_goes_along(
         return [], []
     label = f"AKS cluster {names.cluster}"
     data, now, archives, unknown = None, None, {}, None
-    accounts, ways = ({}, {}) if lets_go else await _blob_endpoints(azure, backup_accounts)
+    accounts: dict[str, bool] = {}
+    ways: dict[str, str] = {}
+    if not lets_go:
+        beside = [name for name in node_groups if name.casefold() != node_group.casefold()]
+        others = await all_ended([contents_of(azure, name) for name in beside])
+        among = [resource for each in (contents, *others) for resource in each]
+        accounts, ways = await _blob_endpoints(azure, backup_accounts, among)
     if is_stopped(live):
         command = start_cluster_command(names.resource_group, names.cluster)
         unknown = Finding(f"{label} is stopped.", f"Start it ({command}).")
@@ -147,9 +155,12 @@ async def _objects_of(api: KubernetesApi) -> tuple[ClusterData, datetime]:
 
 
 async def _blob_endpoints(
-    azure: Azure, backup_accounts: Sequence[BackupAccount]
+    azure: Azure, backup_accounts: Sequence[BackupAccount], among_nodes: Iterable[Json]
 ) -> tuple[dict[str, bool], dict[str, str]]:
-    """The blob endpoints of the accounts that are there, whether each is to be deleted, and how each is reached."""
+    """The blob endpoints of the accounts that are there, whether each is to be deleted, and how each is reached.
+
+    One among the nodes goes with them, whoever made it, and isn't read.
+    """
     get = azure.storage.storage_accounts.get_properties
     found: dict[str, bool] = {}
     ways: dict[str, str] = {}
@@ -161,6 +172,9 @@ async def _blob_endpoints(
         if endpoint := (((live or {}).get("properties") or {}).get("primaryEndpoints") or {}).get("blob"):
             found[str(endpoint)] = account.wanted
             ways |= {public: str(endpoint), str(endpoint): str(endpoint)}
+    for resource in among_nodes:
+        if str(resource["type"]).casefold() == storage_account.KIND.type.casefold():
+            found[f"https://{resource['name']}.blob.{azure.facts.storage_suffix}/"] = True
     return found, ways
 
 

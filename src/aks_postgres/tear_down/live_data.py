@@ -99,7 +99,8 @@ def judge_data(
         now: the API server's own time, which ages count from.
         backup_age_min: how old the newest backup may be, in minutes.
         node_group: name of the group that goes with the cluster.
-        accounts: blob endpoints of this environment's backup accounts, and whether each is being deleted.
+        accounts: blob endpoints of this environment's backup accounts and of those among the nodes, and whether each is
+            deleted.
         archives: what is at the places that `archives_of` names.
 
     Returns:
@@ -347,13 +348,20 @@ def judge_destination(path: Any, accounts: Mapping[str, bool]) -> str | None:
     """Return what is doubtful about where backups go; None if they are in an account that is kept."""
     if not isinstance(path, str) or not path:
         return "has no known destination"
+    doomed = f"is in {path}, which is deleted too or isn't there"
     for endpoint, is_doomed in accounts.items():
         if f"{path.rstrip('/')}/".casefold().startswith(f"{endpoint.rstrip('/')}/".casefold()):
-            return f"is in {path}, which is deleted too or isn't there" if is_doomed else None
+            return doomed if is_doomed else None
     try:
         host = (urlsplit(path).hostname or "").casefold()
     except ValueError:
         host = ""
+    # Its host with a port, a user or a query is the same account. A sandbox's accounts share one, and differ by path.
+    if any(
+        is_doomed and not urlsplit(endpoint).path.strip("/") and host == urlsplit(endpoint).hostname
+        for endpoint, is_doomed in accounts.items()
+    ):
+        return doomed
     if not path.casefold().startswith("https://") or not any(
         host.endswith(end) and host.removesuffix(end).isalnum() for end in _blob_hosts(accounts)
     ):
