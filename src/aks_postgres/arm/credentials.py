@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ from aks_postgres.arm.error_codes import RULES
 from aks_postgres.arm.errors import AzureRefused, AzureUnavailable, CredentialsRefused
 from aks_postgres.arm.responses import ArmFault, clean
 from aks_postgres.arm.way_to_azure import fault_on_the_way, refuse_unusable_proxy
+from aks_postgres.files.environment_secrets import keep_secrets_of_environment
 from aks_postgres.files.given_files import FileRefused, read_given
 from aks_postgres.foreign_text import keep_secret
 from aks_postgres.limits import limits
@@ -100,16 +101,6 @@ def _secret_file(variable: str) -> bytes:
         return read_given(os.environ[variable], limits.credential_bytes)
     except FileRefused as refused:
         raise ValueError(f"{variable}: {refused}.") from None
-
-
-def keep_secrets_of_environment() -> None:
-    """What this process signs in with stays out of every text."""
-    for name in ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD"):
-        keep_secret(os.environ.get(name))
-    for name in ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"):
-        if path := os.environ.get(name):
-            with suppress(FileRefused):  # told where it is needed
-                keep_secret(read_given(path, limits.credential_bytes))
 
 
 class SignInRefused(ClientAuthenticationError):

@@ -26,6 +26,7 @@ from aks_postgres.cli import (
 )
 from aks_postgres.cli.hints import with_commands
 from aks_postgres.exit_codes import ExitCode
+from aks_postgres.files.environment_secrets import keep_secrets_of_environment
 from aks_postgres.foreign_text import shown
 from aks_postgres.runs.failures import failure_of
 
@@ -108,6 +109,7 @@ for one in (app, demo.app, deployments.app, sandbox.app, sandbox.faults_app):
 def main() -> None:
     """Run the command; an error meant for people is one message and an exit code, a bug its traceback."""
     _end_as_by_ctrl_c()
+    keep_secrets_of_environment()
     try:
         # An option of Typer's either takes a value or doesn't; --json may.
         app(record_first([part for given in sys.argv[1:] for part in _MEANS.get(given, (given,))]))
