@@ -33,6 +33,15 @@ WAYS_OUT = {
         "Give the pools nodes that it fits on (max_count, vm_size), or take away the taint or quota in the way"
     ),
     "FailedCreate": "Raise or delete what forbids it: kubectl -n {namespace} get resourcequota,limitrange",
+    # https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/storage/fail-to-mount-azure-disk-volume
+    "FailedAttachVolume": (
+        "If the disk is still at another node, AKS detaches it within six minutes; where that node is gone, delete its "
+        "Pods. Else choose a vm_size or a storage class that has such disks"
+    ),
+    "FailedMount": (
+        "Make the Secret, ConfigMap or volume that is named; certificates are cert-manager's to make "
+        "(kubectl get certificates -A)"
+    ),
     "Evicted": "The node had too little memory or disk: choose a larger vm_size",
     "Unhealthy": "It runs and doesn't get ready; read why: kubectl -n {namespace} logs {pod}",
 }
