@@ -20,6 +20,9 @@ ABAC_TEXT = (
     "The client 'a' with object id 'b' has an authorization with ABAC condition that is not fulfilled to perform "
     "action 'Microsoft.Authorization/roleAssignments/write' over scope '/s' or path/id of the linked resource."
 )
+NO_LOCAL_ACCOUNTS_TEXT = (
+    "Getting static credential is not allowed because this cluster is set to disable local accounts."
+)
 BARE_VERSION = {
     "code": "K8sVersionNotSupported",
     "details": None,
@@ -133,6 +136,7 @@ STOP: list[tuple[int, str, str, str]] = [
     (403, "UnheardOf", "", "Azure's words"),
     (404, "UnheardOf", "", "Azure's words"),
     (400, "BadRequest", "A new agent pool was introduced", "Azure's words"),
+    (400, "BadRequest", NO_LOCAL_ACCOUNTS_TEXT, "cluster.access: entra"),
     (400, "InvalidPayload", "Data collection rule is invalid", "Azure's words"),
     (200, "Failed", "the operation ended as Failed and Azure gave no reason", "Azure's words"),
 ]

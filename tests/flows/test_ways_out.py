@@ -821,6 +821,10 @@ BY_WORDS = {
     "arm/error_codes: A policy in the cluster": ("Forbidden", "admission webhook x denied the request"),
     "arm/error_codes: The name is held": ("Conflict", "The name is not unique."),
     "arm/error_codes: The cluster or pool was stopped": ("OperationNotAllowed", "It is in a stopped state."),
+    "arm/error_codes: The cluster's local accounts are off": (
+        "BadRequest",
+        "Getting static credential is not allowed because this cluster is set to disable local accounts.",
+    ),
 }
 FAULTS = [*((code, "It is so.") for code in CODES), *BY_WORDS.values()]
 

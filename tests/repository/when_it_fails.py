@@ -206,6 +206,13 @@ SYMPTOMS = {
             ("Unauthorized", "Forbidden"),
         ),
         Symptom(
+            "The cluster has no local accounts",
+            "Somebody, or a policy of the tenant, switched them off, and the spec counts on them.",
+            (),
+            (error_codes.NO_LOCAL_ACCOUNTS,),
+            "`BadRequest`, with the words *Getting static credential is not allowed*",
+        ),
+        Symptom(
             "The cluster doesn't take an object",
             "Its kind isn't known there, or a field of it isn't as that kind has it.",
             ("KindUnknown", "Invalid"),

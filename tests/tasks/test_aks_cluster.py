@@ -304,9 +304,18 @@ async def test_no_local_accounts_means_no_credentials(world: World) -> None:
     """https://github.com/Azure/caf-terraform-landingzones/issues/416"""
     await world.prepare("cluster")
     world.change(world.made["cluster"].id, API, {"properties.disableLocalAccounts": True})
-    with pytest.raises(AzureRefused, match="Getting static credential is not allowed"):
+    with pytest.raises(AzureRefused, match="Getting static credential is not allowed") as refused:
         await world.run("api_server")
+    assert "set cluster.access: entra" in refused.value.way_out
+    assert "docs/how-to/locked-down-tenants.md" in refused.value.way_out
     assert len(world.requests(operation="ManagedClusters_ListClusterUserCredentials")) == 1
+
+    # What it says to do is what it takes; the role is a person's to give.
+    entra = world_with(world, cluster={"access": "entra"})
+    entra.until_over()
+    change = (await entra.run("cluster")).change
+    assert {str(one.field).split(".")[1] for one in change.fields} == {"aadProfile"}
+    assert (await entra.run("api_server")).kubernetes_version == "v1.35.2"
 
 
 async def test_a_token_that_kubernetes_doesnt_take_stops(world: World) -> None:

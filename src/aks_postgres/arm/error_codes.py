@@ -261,6 +261,14 @@ STOPPED = _stop(
 )
 _SAYS_STOPPED = re.compile(r"\bstopped state\b|power ?state\W+stopped|\(succeeded, ?stopped\)")
 
+# https://github.com/Azure/caf-terraform-landingzones/issues/416; without Entra, a cluster without local accounts has no
+# credentials that Azure could hand out.
+NO_LOCAL_ACCOUNTS = _stop(
+    "The cluster's local accounts are off, by somebody or by a policy of the tenant: set cluster.access: entra, give "
+    "the run's identity Azure Kubernetes Service RBAC Cluster Admin on the subscription "
+    "(docs/how-to/locked-down-tenants.md), then run again."
+)
+
 # Recorded in status documents of operations on clusters and pools that AKS ended well all the same (azure-cli's
 # recordings, such as test_aks_create_update_fips_flow.yaml). As an answer to a request, they'd mean something else.
 _HEALS = re.compile(r"Reconcile\w*Error|OverlaymgrReconcileError|ContextDeadlineExceeded")
@@ -283,6 +291,8 @@ def rule_for(fault: ArmFault) -> Rule:
         return THROTTLED
     if _SAYS_STOPPED.search(text) and fault.status in (400, 409):
         return STOPPED
+    if fault.status == 400 and "getting static credential is not allowed" in text:
+        return NO_LOCAL_ACCOUNTS
     if fault.code == "OperationNotAllowed":
         return _not_allowed(fault, text)
     if fault.code == "AuthorizationFailed" and "abac condition" in text:
