@@ -70,6 +70,7 @@ HEALING_CODES = (
     "ReconcileSomethingNewError",
     "OverlaymgrReconcileError",
     "ContextDeadlineExceeded",
+    "NotFound",
 )
 RETRYING = "AKS will continuously retry the requested operation until successful or a retry timeout is hit."
 

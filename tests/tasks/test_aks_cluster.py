@@ -233,7 +233,13 @@ async def test_an_identity_that_aks_cant_see_yet_is_waited_for(world: World) -> 
 
 
 @pytest.mark.parametrize(
-    "scenario", ["identity-operation-throttled", "virtual-network-not-read", "poll-url-502"]
+    "scenario",
+    [
+        "identity-operation-throttled",
+        "virtual-network-not-read",
+        "poll-url-502",
+        "error-while-in-progress",
+    ],
 )
 async def test_codes_that_pass_by_their_status_are_waited_out(world: World, scenario: str) -> None:
     """Recorded of AKS and ARM's gateway; the status decides, whatever the code's name suggests."""
@@ -241,6 +247,7 @@ async def test_codes_that_pass_by_their_status_are_waited_out(world: World, scen
     made = await world.run("cluster")
     world.made["cluster"] = made
     assert (made.change.kind, live(world)["properties"]["provisioningState"]) == ("created", "Succeeded")
+    assert sum(write["status"] == 201 for write in world.writes()) == 1
 
 
 async def test_no_capacity_is_tried_again_later(world: World) -> None:

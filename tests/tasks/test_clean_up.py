@@ -162,6 +162,23 @@ async def test_a_cluster_is_deleted_whatever_runs_on_it(world: World) -> None:
     assert [write["operation"] for write in world.writes()] == ["ManagedClusters_Delete"]
 
 
+async def test_a_cluster_whose_running_operation_tells_of_an_error_is_deleted(world: World) -> None:
+    """Recorded of AKS: an error beside InProgress, of a write that the deletion overtakes and of the deletion."""
+    await world.prepare("cluster")
+    world.azure.control("POST", "scenarios", {"name": "error-while-in-progress"})
+    meanwhile = {"operation_error_meanwhile": {"code": "ReconcilePortalDNSError"}}
+    world.azure.fault(meanwhile, operation="ManagedClusters_Delete", times=2)
+    cluster = world.made["cluster"].id
+    body = world.read(cluster, "2026-06-01")
+    body["tags"] |= {"changed": "meanwhile"}
+    world.begin_write(cluster, "2026-06-01", body)
+    world.mark()
+    removed = (await delete_cluster.fn(world.spec, world.place)).items[0]
+    assert (removed.what, removed.outcome) == ("AKS cluster", "deleted")
+    assert [write["operation"] for write in world.writes()] == ["ManagedClusters_Delete"]
+    assert cluster not in [one["id"] for one in resources(world)]
+
+
 async def test_kept_backups_are_read_and_not_written(world: World) -> None:
     await world.prepare("container")
     world.mark()

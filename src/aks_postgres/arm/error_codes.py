@@ -271,7 +271,7 @@ NO_LOCAL_ACCOUNTS = _stop(
 
 # Recorded in status documents of operations on clusters and pools that AKS ended well all the same (azure-cli's
 # recordings, such as test_aks_create_update_fips_flow.yaml). As an answer to a request, they'd mean something else.
-_HEALS = re.compile(r"Reconcile\w*Error|OverlaymgrReconcileError|ContextDeadlineExceeded")
+_HEALS = re.compile(r"Reconcile\w*Error|OverlaymgrReconcileError|ContextDeadlineExceeded|NotFound")
 
 _UNKNOWN = _stop("Read Azure's words above; mend it, then run again.")
 # Often another operation under a code of its own, sometimes for good: a few tries tell.
