@@ -23,6 +23,7 @@ from prefect.states import Completed, Crashed, Running
 
 from aks_postgres.deploy.automations import automations
 from aks_postgres.deploy.rendering import HEARTBEAT_S
+from aks_postgres.deploy.work_pools import IDENTITY_OF
 
 from ..cases import shown
 
@@ -136,7 +137,8 @@ LIVES = {
         f"{name} hangs": Life(
             started(), {f"a run of {name} is slow"}, beats=((2, 7200),), until_s=7200, flow=name
         )
-        for name in ("plan", "provision", "provision-fleet", "tear-down", "rebuild")
+        # Every flow that is registered: rendering asks this table for its work pool.
+        for name in (flow.replace("_", "-") for flow in IDENTITY_OF)
     },
 }
 

@@ -115,7 +115,7 @@ async def test_setting_up_twice_ends_the_same_and_leaves_the_rest_alone(
     changed = [line for line in await setup(capsys, slow_after_min=60) if not line.startswith("unchanged")]
     assert changed == [
         f"updated automation aks-postgres: a run of {name} is slow"
-        for name in ("plan", "provision", "provision-fleet", "tear-down", "rebuild")
+        for name in ("plan", "provision", "provision-fleet", "deploy-database", "tear-down", "rebuild")
     ]
     live = await client.find_automation(str(foreign_id))
     assert live is not None

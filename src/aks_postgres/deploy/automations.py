@@ -135,6 +135,7 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
         ("plan", slow_after_min),
         ("provision", slow_after_min),
         ("provision-fleet", 2 * slow_after_min),
+        ("deploy-database", slow_after_min),
         ("tear-down", slow_after_min),
         ("rebuild", 2 * slow_after_min),
     ):
