@@ -260,7 +260,8 @@ def _doubt(
         store = _at(cluster, "spec", "backup", "barmanObjectStore")
         recorded = _at(backup, "status")
         # Where the base backup went, and where the WAL goes that it needs.
-        stores = [store] + ([recorded] if _at(recorded, "destinationPath") is not None else [])
+        says = any(_at(recorded, name) is not None for name in ("destinationPath", "endpointURL"))
+        stores = [store] + ([recorded] if says else [])
     elif methods == {"plugin"}:
         plugin = _at(backup, "spec", "pluginConfiguration", "name")
         if plugin != BARMAN_PLUGIN:
