@@ -40,6 +40,7 @@ def at(kind: str, name: str) -> str:
 
 
 CLUSTER: Json = {
+    "name": "aks",
     "properties": {
         "agentPoolProfiles": [{"name": "systempool"}, {"name": "postgres"}],
         "networkProfile": {
@@ -68,7 +69,7 @@ CLUSTER: Json = {
                 }
             }
         },
-    }
+    },
 }
 PRIVATE = copy.deepcopy(CLUSTER)
 PRIVATE["properties"] |= {
@@ -291,6 +292,20 @@ def test_an_address_that_aks_was_given_is_its_owners_though_aks_uses_it() -> Non
     }
     (problem,) = judged(listed(("Microsoft.Network/publicIPAddresses", GIVEN, {})), cluster=cluster)
     assert GIVEN in problem
+
+
+@pytest.mark.parametrize(
+    "name", ["mi-theirs", "aks-kubelet", "agentpool", "aks2-agentpool", "aks-agentpool-2"]
+)
+@pytest.mark.parametrize("tags", [None, TAGS], ids=["untagged", "with AKS's tags"])
+def test_a_kubelet_identity_that_aks_was_given_is_its_owners(name: str, tags: Json | None) -> None:
+    kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
+    cluster = copy.deepcopy(CLUSTER)
+    cluster["properties"]["identityProfile"]["kubeletidentity"]["resourceId"] = at(kind, name)
+    (problem,) = judged(listed((kind, name, {}), tags), cluster=cluster)
+    assert problem.startswith(f"{kind} {name} in ")
+    # AKS makes none of its own then, so what has the name of it is somebody's.
+    assert len(judged(listed((kind, "aks-agentpool", {})), cluster=cluster)) == 1
 
 
 def test_an_address_that_a_service_was_given_is_its_owners_whatever_its_tags() -> None:

@@ -136,7 +136,7 @@ class _Match:
                 for number in self._numbers
             ),
             *_outbound_addresses(self._properties),
-            *_identities(self._properties),
+            *self._identities(str(cluster.get("name") or "").casefold()),
             *_disks(data.volumes),
             *_snapshots(data.snapshot_contents),
             *(
@@ -214,6 +214,22 @@ class _Match:
             if _at(csi, "driver") in _SHARE_DRIVERS and len(parts) > 2 and parts[0] == group:
                 yield parts[1]
 
+    def _identities(self, cluster: str) -> Iterator[str]:
+        """The identities that AKS made: the kubelets', the add-ons' and that of application routing.
+
+        The kubelets' may be a given one, which is its owner's wherever it is; AKS names its own after the cluster.
+        https://learn.microsoft.com/azure/aks/use-managed-identity
+        """
+        own = f"{self._base}microsoft.managedidentity/userassignedidentities/{cluster}-agentpool"
+        kubelets = _at(self._properties.get("identityProfile"), "kubeletidentity")
+        if str(_at(kubelets, "resourceId")).casefold() == own:
+            yield own
+        found = [_at(addon, "identity") for addon in _values(self._properties.get("addonProfiles"))]
+        found.append(_at(self._properties, "ingressProfile", "webAppRouting", "identity"))
+        for identity in found:
+            if resource_id := _at(identity, "resourceId"):
+                yield str(resource_id).casefold()
+
     @property
     def _private_zone(self) -> str | None:
         """ID of the DNS zone that AKS makes for a private cluster: what follows the first dot of its name in it."""
@@ -249,16 +265,6 @@ def _outbound_addresses(properties: Json) -> Iterator[str]:
         yield from (
             address_id for address_id in _ids(_at(profile, "effectiveOutboundIPs")) if address_id not in given
         )
-
-
-def _identities(properties: Json) -> Iterator[str]:
-    """The identities that AKS made: the nodes', the add-ons' and that of application routing."""
-    found = [*_values(properties.get("identityProfile"))]
-    found += [_at(addon, "identity") for addon in _values(properties.get("addonProfiles"))]
-    found.append(_at(properties, "ingressProfile", "webAppRouting", "identity"))
-    for identity in found:
-        if resource_id := _at(identity, "resourceId"):
-            yield str(resource_id).casefold()
 
 
 def _machines(nodes: Iterable[Json]) -> Iterator[str]:
