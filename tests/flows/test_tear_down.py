@@ -16,6 +16,7 @@ import pytest_asyncio
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
+from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.errors import NotOurs
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
@@ -31,6 +32,7 @@ from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, resource_tags
 from aks_postgres.tasks.inventory import take_inventory
 from aks_postgres.tear_down.errors import TearDownRefused
+from aks_postgres.tear_down.goes_along import what_goes_along
 from azure_sandbox.client import SandboxProcess
 
 from ..cases import shown
@@ -722,6 +724,42 @@ async def test_backups_in_an_account_among_the_nodes_go_with_them(standing: Stan
             standing.kube.delete(f"{BACKUPS.format('cnpg-database')}/last")
     assert problem.startswith("Postgres cluster cnpg-database/pg: it has no completed backup")
     assert f"is in {destination}, which is deleted too" in problem
+
+
+async def test_backups_among_the_nodes_of_another_generation_that_goes_prove_nothing(
+    standing: Standing,
+) -> None:
+    group = f"{standing.azure.subscription}/resourceGroups/rg-nodes-of-another"
+    name = "f0123456789abcde"
+    account = f"{group}/providers/Microsoft.Storage/storageAccounts/{name}"
+    body = {
+        "location": "canadacentral",
+        "sku": {"name": "Standard_LRS"},
+        "kind": "StorageV2",
+        "properties": {},
+    }
+    place = standing.outputs.place
+    with (
+        standing.there(group, GROUPS, {"location": "canadacentral"}),
+        standing.there(account, STORAGE, body),
+        database(standing.kube, destination=f"https://{name}.blob.core.windows.net/backups"),
+    ):
+        back_up(standing.azure, standing.kube, standing.outputs.storage_account.name)
+        try:
+            async with run_session(standing.spec):
+                _, (problem,) = await what_goes_along(
+                    current_azure(),
+                    place,
+                    [],
+                    LONG_MIN,
+                    node_groups=[place.names.node_resource_group, "rg-nodes-of-another"],
+                    going=(),
+                    lets_go=False,
+                    tenant_id="",
+                )
+        finally:
+            standing.kube.delete(f"{BACKUPS.format('cnpg-database')}/last")
+    assert f"is in https://{name}.blob.core.windows.net/backups, which is deleted too" in problem
 
 
 async def test_blobs_that_nobody_may_look_at_prove_nothing(standing: Standing) -> None:
