@@ -333,7 +333,9 @@ echo $GRAFANA_RESOURCE_ID
 """,
                 # Body and roles are in the extension's source:
                 # https://github.com/Azure/azure-cli-extensions/tree/main/src/amg
-                # Its client registers a missing provider by itself; `az resource create` doesn't.
+                # Its client registers a missing provider by itself; `az resource create` doesn't. az 2.91.0 without the
+                # registration: "ERROR: (MissingSubscriptionRegistration) The subscription is not registered to use
+                # namespace 'Microsoft.Dashboard'."
                 runs=r"""
 export GRAFANA_PRIMARY="grafana-${LOCAL_NAME}-${SUFFIX}"
 
