@@ -17,6 +17,7 @@ from aks_postgres.arm.responses import Answer, Json
 from aks_postgres.arm.retry import with_retries
 from aks_postgres.errors import TemporaryError
 from aks_postgres.kubernetes.client import kubernetes_api
+from aks_postgres.kubernetes.power_state import is_stopped, stopped_cluster
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ApiServerOutputs,
@@ -34,13 +35,12 @@ from aks_postgres.resources.managed_cluster import (
     CREATE_S,
     cluster_resource,
     comes_with_it,
-    refuse_stopped,
+    in_node_group,
     refuse_unstarted,
     start_if_stopped,
 )
 from aks_postgres.resources.managed_cluster import KIND as CLUSTER
 from aks_postgres.resources.ownership import refuse_foreign
-from aks_postgres.resources.power_state import is_stopped, stopped_cluster
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
@@ -185,7 +185,7 @@ async def ensure_node_pool(
 
     Raises:
         ImmutableChange: the live pool has another VM size or zones.
-        LastingState: it is stopped, and `cluster.if_stopped` is refuse.
+        LastingState: it is stopped, and `cluster.if_stopped` is refuse; or the cluster has lost its nodes' group.
         ClusterBusy: AKS was busy for the whole budget; retried by Prefect.
         OperationNotDone: still in progress at the deadline; a rerun goes on waiting.
     """
@@ -208,7 +208,8 @@ async def ensure_node_pool(
     def decision(live: Json | None) -> Decision:
         return node_pool.decision(resource.label, spec, target, cluster, live)
 
-    live, change = await ensure(resource, decision)
+    with in_node_group(azure, cluster):
+        live, change = await ensure(resource, decision)
     found = live["properties"]
     return NodePoolOutputs(
         id=resource.id,
@@ -241,7 +242,7 @@ async def reach_api_server(azure: Azure, target: CheckedTarget, cluster: Cluster
 
     Raises:
         NotEffectiveYet: no answer in time; the message names the address that Azure sees and what to do.
-        LastingState: the cluster was stopped meanwhile.
+        LastingState: the cluster was stopped meanwhile; told at once.
     """
     refuse_unstarted(azure, cluster)
     started_s = clock.now_s()
@@ -249,8 +250,6 @@ async def reach_api_server(azure: Azure, target: CheckedTarget, cluster: Cluster
         try:
             version = await with_retries(api.label, lambda: api.request("GET", "/version"))
         except TemporaryError as error:
-            whole = cluster_resource(azure, cluster.id, CREATE_S)
-            await refuse_stopped(whole, cluster.resource_group, cluster.name)
             seen = target.worker_address or "not looked up (network.add_worker_address is off)"
             raise NotEffectiveYet(
                 f"{error} Address: {api.host}. Ranges that may reach it: "

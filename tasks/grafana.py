@@ -20,6 +20,7 @@ from aks_postgres.reports.outputs import (
 )
 from aks_postgres.resources import grafana as grafana_resource
 from aks_postgres.resources.ensuring import ensure_ours
+from aks_postgres.resources.managed_cluster import in_node_group
 from aks_postgres.resources.role_assignments import (
     GRAFANA_ADMIN,
     MONITORING_DATA_READER,
@@ -119,13 +120,15 @@ async def ensure_node_group_reader(
 
     Returns:
         IDs of the role assignments.
+
+    Raises:
+        LastingState: the cluster has lost the group of its nodes.
     """
     if spec.monitoring.monitoring_reader_scope == "subscription":
         return RoleOutputs(ids=(), change=UNCHANGED)
-    return await ensure_grants(
-        azure,
-        [Grant(MONITORING_READER, cluster.node_resource_group_id, grafana.principal_id, "ServicePrincipal")],
-    )
+    grant = Grant(MONITORING_READER, cluster.node_resource_group_id, grafana.principal_id, "ServicePrincipal")
+    with in_node_group(azure, cluster):
+        return await ensure_grants(azure, [grant])
 
 
 @arm_task("ensure_metrics_reader {grafana.name}")

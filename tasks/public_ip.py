@@ -20,6 +20,7 @@ from aks_postgres.reports.outputs import (
     RoleOutputs,
 )
 from aks_postgres.resources import public_ip
+from aks_postgres.resources.managed_cluster import in_node_group
 from aks_postgres.resources.role_assignments import NETWORK_CONTRIBUTOR, Grant, ensure_grants
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -41,6 +42,9 @@ async def ensure_public_ip(
 
     Returns:
         ID, name and address.
+
+    Raises:
+        LastingState: the cluster has lost the group of its nodes.
     """
     name = target.names.public_ip
     resource = public_ip.KIND.at(
@@ -52,7 +56,8 @@ async def ensure_public_ip(
             return Decision(UNCHANGED)
         return Decision(CREATED, public_ip.desired(spec))
 
-    live, change = await ensure(resource, decision)
+    with in_node_group(azure, cluster):
+        live, change = await ensure(resource, decision)
     return PublicIpOutputs(
         id=resource.id, name=name, ip_address=live["properties"]["ipAddress"], change=change
     )
@@ -73,12 +78,12 @@ async def ensure_network_role(
 
     Returns:
         IDs of the role assignments.
+
+    Raises:
+        LastingState: the cluster has lost the group of its nodes.
     """
-    return await ensure_grants(
-        azure,
-        [
-            Grant(
-                NETWORK_CONTRIBUTOR, cluster.node_resource_group_id, identity.principal_id, "ServicePrincipal"
-            )
-        ],
+    grant = Grant(
+        NETWORK_CONTRIBUTOR, cluster.node_resource_group_id, identity.principal_id, "ServicePrincipal"
     )
+    with in_node_group(azure, cluster):
+        return await ensure_grants(azure, [grant])

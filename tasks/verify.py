@@ -6,10 +6,13 @@ Roles are verified by reading the assignments; when they take effect, Azure does
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
+from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.resource import look_at
 from aks_postgres.arm.responses import Json
@@ -17,6 +20,7 @@ from aks_postgres.arm.retry import all_ended, read
 from aks_postgres.errors import PermanentError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
 from aks_postgres.kubernetes.pod_troubles import told, troubles_of
+from aks_postgres.kubernetes.power_state import is_stopped, stopped_cluster, stopped_pool, stopped_pools
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     ClusterOutputs,
@@ -27,8 +31,7 @@ from aks_postgres.reports.outputs import (
     VerificationOutputs,
 )
 from aks_postgres.resources.links import identity_problem
-from aks_postgres.resources.managed_cluster import UPDATE_S, cluster_resource
-from aks_postgres.resources.power_state import is_stopped, stopped_cluster, stopped_pool, stopped_pools
+from aks_postgres.resources.managed_cluster import UPDATE_S, cluster_resource, refuse_lost_node_group
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 
@@ -38,6 +41,8 @@ LOGS_AGENT = "ama-logs"
 _AGENTS_WITHIN_S = 900
 # A role assignment may be invisible for a moment after the write that made it, as any resource: 10 s between looks.
 _LOOKS_FOR_ROLES = 6
+# Azure seconds between two questions for the nodes' group, while nodes are missing.
+_ASKS_FOR_GROUP_S = 60
 
 
 class VerificationFailed(PermanentError):
@@ -133,17 +138,18 @@ async def _agent_problems(
 
 async def _kubernetes_problems(
     api: KubernetesApi, spec: EnvironmentSpec, operator: OperatorOutputs
-) -> tuple[list[str], dict[str, str]]:
-    """Return what is wrong in the cluster, and what with its agents."""
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return what is wrong with the nodes, with the operator, and with the agents."""
     deployments = f"/apis/apps/v1/namespaces/{operator.namespace}/deployments"
     listed, deployment = await asyncio.gather(
         api.list_of("/api/v1/nodes", "Node"), api.get(f"{deployments}/{operator.deployment}")
     )
     nodes = listed or []
-    problems = [*pool_problems(spec.system_pool, nodes), *pool_problems(spec.postgres_pool, nodes)]
+    of_nodes = [*pool_problems(spec.system_pool, nodes), *pool_problems(spec.postgres_pool, nodes)]
+    problems = []
     if ((deployment or {}).get("status") or {}).get("availableReplicas", 0) < 1:
         problems.append(f"deployment {operator.namespace}/{operator.deployment} isn't available")
-    return problems, await _agent_problems(api, (METRICS_AGENT, LOGS_AGENT), len(nodes))
+    return of_nodes, problems, await _agent_problems(api, (METRICS_AGENT, LOGS_AGENT), len(nodes))
 
 
 async def _reasons(api: KubernetesApi, operator: OperatorOutputs) -> list[str]:
@@ -206,18 +212,20 @@ async def verify_environment(
     Raises:
         RolesMissing: `roles: verify`, and some aren't given; told before anything is waited for.
         VerificationFailed: names everything that isn't so after 15 minutes.
-        LastingState: the cluster or a pool is stopped; told at once.
+        LastingState: the cluster or a pool is stopped, its nodes' group is gone, or its identity is an earlier one;
+            told at once.
     """
     if missing := [command for role in roles for command in role.missing]:
         raise RolesMissing(missing)
     resource = cluster_resource(azure, cluster.id, UPDATE_S)
     found: list[str] = []
     late: dict[str, str] = {}
+    asked_s = -math.inf
 
     async with kubernetes_api(azure, cluster.resource_group, cluster.name) as api:
 
         async def all_so() -> bool | None:
-            nonlocal late
+            nonlocal late, asked_s
             if late and found == [*late.values()]:
                 # Agents take minutes: while nothing else is missing, nothing else is asked for, not even the
                 # nodes, of which the autoscaler may take some away meanwhile.
@@ -230,9 +238,13 @@ async def verify_environment(
                 raise stopped_cluster(cluster.resource_group, cluster.name)
             for pool in stopped_pools(spec, live):
                 raise stopped_pool(cluster.resource_group, cluster.name, pool)
-            inside, late = await _kubernetes_problems(api, spec, operator)
-            linked = [text] if (text := identity_problem(live, identity)) else []
-            found[:] = [*cluster_problems(spec, live, log_workspace.id), *linked, *inside, *late.values()]
+            if stale := identity_problem(live, identity):
+                raise LastingState(resource.label, stale, "Run again: that assigns the one of now.")
+            of_nodes, inside, late = await _kubernetes_problems(api, spec, operator)
+            if of_nodes and clock.now_s() - asked_s > _ASKS_FOR_GROUP_S:
+                asked_s = clock.now_s()
+                await refuse_lost_node_group(azure, cluster)
+            found[:] = [*cluster_problems(spec, live, log_workspace.id), *of_nodes, *inside, *late.values()]
             return True if not found else None
 
         try:
@@ -240,6 +252,7 @@ async def verify_environment(
                 "agents, nodes and operator aren't all ready yet", all_so, deadline_s=_AGENTS_WITHIN_S
             )
         except TimeoutError:
+            await refuse_lost_node_group(azure, cluster)
             found += await _reasons(api, operator)
             lines = "".join(f"\n  - {problem}" for problem in found)
             raise VerificationFailed(

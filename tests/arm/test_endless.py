@@ -179,7 +179,9 @@ async def served() -> AsyncIterator[Callable[[Serve], Awaitable[KubernetesApi]]]
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         client = ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
         opened.extend([client.close, runner.cleanup])
-        return KubernetesApi(cast("Azure", SimpleNamespace(gate=Gate("read"), recording=None)), client, "aks")
+        return KubernetesApi(
+            cast("Azure", SimpleNamespace(gate=Gate("read"), recording=None)), client, "rg", "aks"
+        )
 
     yield start
     for close in opened:

@@ -91,7 +91,7 @@ async def start(server: ApiServer) -> AsyncIterator[Start]:
         client = ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
         opened.extend([client.close, runner.cleanup])
         azure = SimpleNamespace(gate=Gate("read"), recording=None, credential=credential)
-        return KubernetesApi(cast("Azure", azure), client, "aks", by_entra=True)
+        return KubernetesApi(cast("Azure", azure), client, "rg", "aks", by_entra=True)
 
     yield made
     for close in opened:

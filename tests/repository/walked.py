@@ -7,8 +7,8 @@ WALKED = {
     "arm/reconcile: A policy with": "tests/cli/test_trouble_inputs.py::test_policy_modify",
     "tasks/verify: Let somebody who may assign roles": "tests/flows/test_roles_given.py"
     "::test_a_contributor_gets_one_list_and_goes_on_when_somebody_has_carried_it_out",
-    "preflight/standing: Make the environment anew": "tests/cli/test_trouble_inputs.py::test_node_group_gone",
-    "resources/power_state: Start it": "tests/cli/test_trouble_inputs.py::test_stopped_cluster",
+    "kubernetes/power_state: Make the environment anew": "tests/cli/test_trouble_inputs.py::test_node_group_gone",
+    "kubernetes/power_state: Start it": "tests/cli/test_trouble_inputs.py::test_stopped_cluster",
     "tasks/cnpg_operator: Set operator.installer to helm": "tests/tasks/test_operator_chart.py"
     "::test_once_helm_has_uninstalled_it_the_manifest_goes_on_with_the_same_definitions",
     "tear_down/forbidden: Delete them once": "tests/flows/test_foreign_things.py"

@@ -1,15 +1,23 @@
-"""What was stopped after the preflight has looked: each step that meets it says so at once, and waits for nothing."""
+"""What was stopped or deleted after the preflight: each step that meets it says so at once, and waits for nothing."""
 
 import pytest
 
 from aks_postgres.arm.errors import LastingState
+from aks_postgres.limits import limits
 from aks_postgres.tasks.verify import verify_environment
 
+from ..cases import shown
 from .conftest import world_with
 from .test_verify import ROLES, finished, verify
 from .world import World
 
 API = "2026-06-01"
+
+
+@pytest.fixture(autouse=True)
+def no_long_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server that is away takes no connection, and nobody waits for it in real seconds."""
+    monkeypatch.setattr(limits, "kubernetes_connect_s", 0.2)
 
 
 def stop_cluster(world: World) -> None:
@@ -76,8 +84,8 @@ async def test_verify_notices_an_identity_that_is_another_by_now(world: World) -
     await finished(world)
     made = world.made
     other = made["identity"].model_copy(update={"principal_id": "00000000-0000-0000-0000-00000000beef"})
-    world.until_over()
-    with pytest.raises(Exception, match="earlier managed identity"):
+    waits = world.when("waiting")
+    with pytest.raises(LastingState, match=r"earlier managed identity .* Run again"):
         await verify_environment.fn(
             world.spec,
             made["cluster"],
@@ -86,3 +94,76 @@ async def test_verify_notices_an_identity_that_is_another_by_now(world: World) -
             [made[one] for one in ROLES],
             other,
         )
+    assert waits == []
+
+
+def delete_node_group(world: World) -> None:
+    group = world.made["cluster"].node_resource_group_id
+    assert world.azure.arm("DELETE", group, api_version="2024-11-01").status_code == 202
+    world.azure.step(1000)
+
+
+STOPPED = ("is stopped", "az aks start")
+LOST = ("has lost its node resource group", "aks-postgres rebuild")
+
+
+async def refused(world: World, step: str, words: tuple[str, ...]) -> None:
+    """Run a step, which says these words, and has waited for nothing but the end of its own operation."""
+    waits, conflicts = world.when("waiting"), world.when("conflict")
+    with pytest.raises(LastingState) as told:
+        await (verify(world) if step == "verify" else world.run(step))
+    for word in words:
+        assert word in str(told.value)
+    assert conflicts == []
+    assert set(waits) <= {"node pool postgres is Creating"}
+    assert len(world.writes()) <= 1
+
+
+@pytest.mark.parametrize("step", shown(["namespaces", "api_server", "operator", "agents"], first=1))
+async def test_a_step_in_a_cluster_that_was_stopped_says_so_at_once(world: World, step: str) -> None:
+    await world.prepare("node_pool", *world.steps[step].takes, *world.steps[step].after)
+    stop_cluster(world)
+    await refused(world, step, STOPPED)
+    assert len(world.requests(operation="ManagedClusters_Get")) == 1
+
+
+async def test_a_cluster_that_is_stopped_while_its_api_server_is_waited_for(world: World) -> None:
+    """At the first look it still runs; it is looked at again before the wait's ten minutes are over."""
+    await world.prepare("api_server")
+    ranges = {"properties.apiServerAccessProfile.authorizedIPRanges": ["198.51.100.1/32"]}
+    world.change(world.made["cluster"].id, API, ranges)
+    conflicts = world.when("conflict", lambda: stop_cluster(world))
+    with pytest.raises(LastingState, match="is stopped"):
+        await world.run("namespaces")
+    assert conflicts
+
+
+async def test_where_the_api_server_answers_the_cluster_isnt_looked_at(world: World) -> None:
+    await world.run("namespaces")
+    assert world.requests(operation="ManagedClusters_Get") == []
+
+
+@pytest.mark.parametrize("step", ["public_ip", "network_role", "node_group_reader", "node_pool", "verify"])
+async def test_a_step_that_needs_the_nodes_group_says_at_once_that_it_is_gone(
+    world: World, step: str
+) -> None:
+    if step == "verify":
+        await finished(world)
+    else:
+        await world.prepare(*world.steps[step].takes)
+    delete_node_group(world)
+    await refused(world, step, LOST)
+
+
+async def test_a_group_that_isnt_shown_for_a_moment_is_waited_for(world: World) -> None:
+    await world.prepare("cluster")
+    gone = {
+        "status": 404,
+        "code": "ResourceGroupNotFound",
+        "message": "Resource group '{group}' could not be found.",
+    }
+    gone["message"] = str(gone["message"]).format(group=world.made["cluster"].node_resource_group)
+    world.azure.fault(gone, operation="PublicIPAddresses_CreateOrUpdate", times=2)
+    conflicts = world.when("conflict")
+    assert (await world.run("public_ip")).ip_address
+    assert len(conflicts) == 2

@@ -7,7 +7,9 @@ and for how long at most. Every pause is an entry in the run's journal, with Azu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import aiohttp
@@ -39,6 +41,9 @@ _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _LONGEST_PAUSE_S = 30
 # What one request may take; an attempt is one or many.
 _REQUEST_S = 60
+
+# What is asked before a fault is waited for.
+_ask: ContextVar[Callable[[ArmFault], Awaitable[None]] | None] = ContextVar("ask", default=None)
 
 BUSY_BUDGET_VARIABLE = "AKS_POSTGRES_BUSY_BUDGET_S"
 
@@ -103,6 +108,26 @@ async def once(call: Callable[[], Awaitable[Any]]) -> Any:
         raise unreadable(f"{type(error).__name__}: {error}") from None
 
 
+@contextmanager
+def asked_before_waiting(ask: Callable[[ArmFault], Awaitable[None]]) -> Iterator[None]:
+    """Have each fault inside shown to `ask`, which raises where waiting would be of no use; its own faults aren't."""
+    token = _ask.set(ask)
+    try:
+        yield
+    finally:
+        _ask.reset(token)
+
+
+async def _asked(fault: ArmFault) -> None:
+    ask = _ask.get()
+    if ask is not None:
+        token = _ask.set(None)
+        try:
+            await ask(fault)
+        finally:
+            _ask.reset(token)
+
+
 async def with_retries(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
     """Run `attempt` until it works, its fault says stop, or the fault's budget is spent.
 
@@ -161,7 +186,11 @@ async def with_retries(label: str, attempt: Callable[[], Awaitable[T]]) -> T:
         ):
             with go:
                 began_s = clock.now_s()
-                return await attempt()
+                try:
+                    return await attempt()
+                except ArmFault as fault:
+                    await _asked(fault)
+                    raise
     except ArmFault as fault:
         raise refusal(label, fault) from fault
     raise AssertionError("unreachable: tenacity either returns or raises")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import os
 import re
 import time
@@ -32,8 +33,10 @@ from aks_postgres.arm.response_checks import read_bounded
 from aks_postgres.arm.responses import ArmFault, Json, Turned, clean, no_number, unreadable
 from aks_postgres.arm.retry import refusal, send, with_retries
 from aks_postgres.arm.way_to_azure import fault_on_the_way
+from aks_postgres.errors import ProvisioningError
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
+from aks_postgres.kubernetes.power_state import is_stopped, stopped_cluster
 from aks_postgres.limits import limits
 from aks_postgres.reports.journal import journal
 
@@ -49,6 +52,8 @@ _WEBSOCKET_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=2)
 _SHORTEST_WAIT_S = 3
 # Real seconds: nor one for PostgreSQL itself, which no sandbox's clock makes faster.
 DATABASE_S = 240
+# Azure seconds: AKS takes one read of a cluster a second, and a wait for the API server lasts ten minutes.
+_LOOKS_WHETHER_STOPPED_S = 60
 # AKS's server application, the same in every tenant: https://learn.microsoft.com/azure/aks/kubelogin-authentication
 _AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
@@ -56,9 +61,15 @@ _AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 class KubernetesApi:
     """Requests to one cluster; `with_retries` repeats what passes: webhook or tunnel down, server busy."""
 
-    def __init__(self, azure: Azure, client: ApiClient, cluster: str, *, by_entra: bool = False) -> None:
+    def __init__(
+        self, azure: Azure, client: ApiClient, resource_group: str, cluster: str, *, by_entra: bool = False
+    ) -> None:
         self.azure = azure
         self._client = client
+        self._key = (resource_group, cluster)
+        self._is_stopped = False
+        self._looked_s = -math.inf
+        self._look = asyncio.Lock()
         self._by_entra = by_entra
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
         self._discovery = asyncio.Lock()
@@ -81,6 +92,7 @@ class KubernetesApi:
         Raises:
             ArmFault: with the Status object's reason as code, or `NotReachable` and `NoAnswer` for the
                 network's failures.
+            LastingState: it can't be reached, as the cluster is stopped.
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
@@ -102,7 +114,10 @@ class KubernetesApi:
                     )
                 data = await read_bounded(response.response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise fault_on_the_way(error) or ArmFault(
+            if fault := fault_on_the_way(error):
+                raise fault from None
+            await self._refuse_stopped()
+            raise ArmFault(
                 None, "NotReachable", clean(f"{type(error).__name__} {error}"), reached=False
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -134,6 +149,21 @@ class KubernetesApi:
             clean(str(found.get("reason") or f"HTTP{response.status}")),
             clean(str(found.get("message") or data[:200])),
         )
+
+    async def _refuse_stopped(self) -> None:
+        """Look, now and then, whether a cluster that can't be reached was stopped; whoever may not look waits.
+
+        Raises:
+            LastingState: it was.
+        """
+        async with self._look:  # requests side by side look once
+            if not self._is_stopped and clock.now_s() - self._looked_s > _LOOKS_WHETHER_STOPPED_S:
+                with suppress(ArmFault, ProvisioningError):
+                    answer = await send(self.azure.container_service.managed_clusters.get, *self._key)
+                    self._is_stopped = is_stopped(answer.body)
+                self._looked_s = clock.now_s()
+        if self._is_stopped:
+            raise stopped_cluster(*self._key) from None
 
     async def _sign_in(self, headers: dict[str, str]) -> None:
         if self._by_entra:
@@ -590,7 +620,7 @@ async def kubernetes_api(azure: Azure, resource_group: str, cluster: str) -> Asy
         }
         client = ApiClient(configuration)
     try:
-        yield KubernetesApi(azure, client, cluster, by_entra=_is_by_entra(user))
+        yield KubernetesApi(azure, client, resource_group, cluster, by_entra=_is_by_entra(user))
     except Exception:
         # Whatever it was, the next attempt begins with credentials as Azure gives them then.
         azure.kubeconfigs.pop((resource_group, cluster), None)

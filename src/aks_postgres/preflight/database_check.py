@@ -9,9 +9,9 @@ from aks_postgres.database.limits import impossible
 from aks_postgres.database.objects import POSTGRES_API, postgres_cluster
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.client import kubernetes_api, object_problem
+from aks_postgres.kubernetes.power_state import is_stopped
 from aks_postgres.preflight.findings import FINE, Findings, problem, warning
 from aks_postgres.reports.outputs import Target
-from aks_postgres.resources.power_state import is_stopped
 from aks_postgres.spec.environment import EnvironmentSpec
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aks_postgres.arm.diff import state_of
-from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.responses import Json
 from aks_postgres.errors import Finding
+from aks_postgres.kubernetes.power_state import IN_THE_MAKING, lost_node_group, stopped_here
 from aks_postgres.preflight.findings import FINE, Findings, problem, warning
-from aks_postgres.resources.power_state import stopped_here
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
 
 # https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states
 _TAKES_WRITES = ("enabled", "pastdue")
-_IN_THE_MAKING = ("creating", "deleting")
 
 
 def judge_standing(
@@ -42,21 +40,11 @@ def judge_standing(
     if (
         node_group
         and node_group.casefold() not in known
-        and state_of(cluster).casefold() not in _IN_THE_MAKING
+        and state_of(cluster).casefold() not in IN_THE_MAKING
     ):
         lost = lost_node_group(names.cluster, node_group)
         findings += problem("name", str(lost).removesuffix(f" {lost.way_out}"), lost.way_out)
     return findings
-
-
-def lost_node_group(cluster: str, node_group: str) -> LastingState:
-    """The refusal for a cluster whose nodes, disks and addresses were deleted under it."""
-    return LastingState(
-        f"AKS cluster {cluster}",
-        f"has lost its node resource group {node_group}, with every node and disk in it; AKS can't bring that back",
-        "Make the environment anew from its backups: `aks-postgres rebuild`, or `aks-postgres tear-down` and then "
-        "`aks-postgres provision`.",
-    )
 
 
 def subscription_problem(found: Json) -> Finding | None:

@@ -40,13 +40,13 @@ def stale_identity(live: Json | None, identity: IdentityOutputs) -> list[FieldCh
 
 
 def identity_problem(live: Json | None, identity: IdentityOutputs) -> str | None:
-    """Return what is wrong with the cluster's identity, in words; None where nothing is."""
+    """Return what is wrong with the identity of the cluster that this is said of; None where nothing is."""
     stale = stale_identity(live, identity)
     if not stale:
         return None
     return (
-        f"the cluster's control plane still has an earlier managed identity of the name {identity.name} "
-        f"({'; '.join(map(str, stale))}), which is gone with its rights"
+        f"still has an earlier managed identity of the name {identity.name} ({'; '.join(map(str, stale))}), "
+        "which is gone with its rights"
     )
 
 

@@ -7,18 +7,21 @@ https://learn.microsoft.com/rest/api/aks/managed-clusters/start
 from __future__ import annotations
 
 import ipaddress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from aks_postgres.arm.client import Azure
-from aks_postgres.arm.diff import Decision, decide, merged
+from aks_postgres.arm.diff import Decision, decide, merged, state_of
 from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.planned import PlannedBody
 from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.resource import ArmResource, look_at, sent
-from aks_postgres.arm.responses import Answer, Json
+from aks_postgres.arm.responses import Answer, ArmFault, Json
+from aks_postgres.arm.retry import asked_before_waiting, read
 from aks_postgres.errors import ProvisioningError
+from aks_postgres.kubernetes.power_state import IN_THE_MAKING, is_stopped, lost_node_group
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
@@ -32,7 +35,6 @@ from aks_postgres.reports.outputs import (
 from aks_postgres.resources import node_pool
 from aks_postgres.resources.node_pool import DEADLINE_S
 from aks_postgres.resources.ownership import refuse_foreign
-from aks_postgres.resources.power_state import is_stopped, stopped_cluster
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, resource_tags
 
@@ -319,11 +321,29 @@ def refuse_unstarted(azure: Azure, cluster: ClusterOutputs) -> None:
         raise ProvisioningError(f"AKS cluster {cluster.name} is stopped: what is in it shows once it runs.")
 
 
-async def refuse_stopped(whole: ArmResource, group: str, name: str) -> None:
-    """Look whether a cluster that doesn't answer was stopped meanwhile.
+async def refuse_lost_node_group(azure: Azure, cluster: ClusterOutputs) -> None:
+    """Look whether somebody deleted the group of a cluster's nodes.
 
     Raises:
-        LastingState: it was.
+        LastingState: it isn't there, and no operation is making or deleting it with the cluster.
     """
-    if is_stopped(await look_at(whole)):
-        raise stopped_cluster(group, name)
+    get = azure.resources.resource_groups.get
+    if await read("node resource group", get, cluster.node_resource_group) is not None:
+        return
+    live = await look_at(cluster_resource(azure, cluster.id, UPDATE_S))
+    if live is not None and state_of(live).casefold() not in IN_THE_MAKING:
+        raise lost_node_group(cluster.name, cluster.node_resource_group)
+
+
+def in_node_group(azure: Azure, cluster: ClusterOutputs) -> AbstractContextManager[None]:
+    """What happens inside needs the group of the cluster's nodes: where Azure doesn't find that, it is looked for.
+
+    A wait for it would end with the advice to wait on.
+    """
+
+    async def ask(fault: ArmFault) -> None:
+        is_missing = fault.status == 404 or fault.of_aks_operation
+        if is_missing and cluster.node_resource_group.casefold() in str(fault).casefold():
+            await refuse_lost_node_group(azure, cluster)
+
+    return asked_before_waiting(ask)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.responses import Json
+from aks_postgres.kubernetes.power_state import is_stopped, stopped_pool
 from aks_postgres.reports.outputs import CheckedTarget, ClusterOutputs
-from aks_postgres.resources.power_state import is_stopped, stopped_pool
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 from aks_postgres.spec.versions import is_covered
 

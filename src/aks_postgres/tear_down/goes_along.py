@@ -18,12 +18,12 @@ from aks_postgres.arm.responses import ArmFault, Json
 from aks_postgres.arm.retry import all_ended, read, with_retries
 from aks_postgres.errors import Finding, PermanentError, ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi, kubernetes_api
+from aks_postgres.kubernetes.power_state import is_stopped, start_cluster_command
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount
 from aks_postgres.resources import public_ip, storage_account
 from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.managed_cluster import gone_cluster
-from aks_postgres.resources.power_state import is_stopped, start_cluster_command
 from aks_postgres.tear_down.archives import read_archives
 from aks_postgres.tear_down.live_data import ClusterData, archives_of, judge_data
 from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster

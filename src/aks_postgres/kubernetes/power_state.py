@@ -1,4 +1,4 @@
-"""Clusters and node pools that are stopped, told from what ARM shows, without a network.
+"""Clusters and node pools that are stopped, and clusters without their nodes' group, told from what ARM shows.
 
 A stopped cluster refuses everything but start and delete (https://learn.microsoft.com/azure/aks/start-stop-cluster), a
 stopped pool has no nodes (https://learn.microsoft.com/azure/aks/start-stop-nodepools), and a cluster whose node
@@ -12,6 +12,9 @@ from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.responses import Json
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
+
+# States of a cluster whose node resource group may not be there yet, or not any more.
+IN_THE_MAKING = ("creating", "deleting")
 
 
 def is_stopped(live: Json | None) -> bool:
@@ -63,3 +66,13 @@ def stopped_here(spec: EnvironmentSpec, names: Names, cluster: Json | None) -> l
     if is_stopped(cluster):
         return [stopped_cluster(names.resource_group, names.cluster)]
     return [stopped_pool(names.resource_group, names.cluster, pool) for pool in stopped_pools(spec, cluster)]
+
+
+def lost_node_group(cluster: str, node_group: str) -> LastingState:
+    """The refusal for a cluster whose nodes, disks and addresses were deleted under it."""
+    return LastingState(
+        f"AKS cluster {cluster}",
+        f"has lost its node resource group {node_group}, with every node and disk in it; AKS can't bring that back",
+        "Make the environment anew from its backups: `aks-postgres rebuild`, or `aks-postgres tear-down` and then "
+        "`aks-postgres provision`.",
+    )
