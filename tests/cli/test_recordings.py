@@ -6,7 +6,7 @@ import random
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner
 
-from aks_postgres.arm.redaction import Redaction
+from aks_postgres.arm.redaction import Redaction, is_field
 from aks_postgres.cli.main import app, record_first
 from aks_postgres.flows.plan import plan
 from aks_postgres.flows.provision import provision
@@ -27,7 +27,9 @@ from azure_sandbox.client import SandboxProcess, start
 
 from ..cases import shown
 from ..conftest import spec_for, without_lock
+from ..database.crds import schemas
 from ..flows.conftest import quicken
+from ..flows.database_state import components, with_database
 from ..tasks.steps import STEPS
 
 Json = dict[str, Any]
@@ -37,7 +39,30 @@ ENVIRONMENT = "cnpg-canadacentral"
 KEY = "c2VjcmV0LW9mLWEtc3RvcmFnZS1hY2NvdW50LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmFyeS1jYW5hcnk="
 BEARER = "eyJjYW5hcnkiOiJiZWFyZXIifQ.eyJjYW5hcnkiOiJvZiBhbiBhY2Nlc3MifQ.Y2FuYXJ5LXNpZ25hdHVyZQ"
 TAG = "canary-of-a-tag-4711"
+# Names of letters only, which look like any other word.
+LETTERS: Json = {
+    "name": "kaviar",
+    "namespaces": {"database": "lohnbuero", "operator": "schatzamt"},
+    "system_pool": {"name": "forelle", "labels": {"strasse": "hafenweg"}},
+    "postgres_pool": {"name": "hering", "labels": {"kostenstelle": "vertrieb"}},
+    "tags": {"abteilung": "gehaelter"},
+}
+LETTERS_OF_STORAGE: Json = {"container": "belege"}
+LETTERS_OF_A_DATABASE: Json = {
+    "name": "tresor",
+    "databases": ["kassenbuch", "inventur"],
+    "owner": "buchhalter",
+    "roles": [{"name": "revisor"}],
+}
 OWNER = "5f5d7e4e-3f0c-4b38-9b6a-0f7c34b8a001"
+
+
+def words_of(given: Any) -> list[str]:
+    """The texts of a part of a spec, and the keys where they are somebody's own."""
+    if isinstance(given, dict):
+        own = {key for key in given if key in ("strasse", "kostenstelle", "abteilung")}
+        return [*own, *(word for one in given.values() for word in words_of(one))]
+    return [word for one in given for word in words_of(one)] if isinstance(given, list) else [str(given)]
 
 
 def owned_by(object_id: str) -> Json:
@@ -236,22 +261,48 @@ async def test_two_hundred_planted_differences_are_found(
 
 @pytest.mark.thorough
 async def test_recordings_of_four_flows_hold_no_canary(
-    azure: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: None
+    azure: SandboxProcess,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    prefect_api: None,
 ) -> None:
     quicken(azure)
     monkeypatch.setenv("AKS_POSTGRES_RECORD", str(tmp_path))
     owner = str(azure.control("POST", "principals", {"roles": []})["object_id"])
-    pool = {"labels": {"workload": "postgres", "team": TAG}}
-    spec = spec_for(azure, tags={"owner": TAG}, storage=owned_by(owner), postgres_pool=pool)
-    message = f"AccountKey={KEY}; 'Bearer {BEARER}' of {TAG} for {owner}"
+    storage = {**owned_by(owner), **LETTERS_OF_STORAGE}
+    labels = {"workload": "postgres", "team": TAG, **LETTERS["postgres_pool"]["labels"]}
+    fields = {
+        **LETTERS,
+        "tags": {"owner": TAG, **LETTERS["tags"]},
+        "storage": storage,
+        "postgres_pool": {**LETTERS["postgres_pool"], "labels": labels},
+    }
+    spec = spec_for(azure, **fields)
+    words = words_of([LETTERS, LETTERS_OF_STORAGE, LETTERS_OF_A_DATABASE])
+    message = (
+        f"AccountKey={KEY}; 'Bearer {BEARER}' of {TAG} for {owner}. Resource group {words[0]} could not be found: "
+        f"{', '.join(words)}."
+    )
     for operation in ("StorageAccounts_Create", "ManagedClusters_CreateOrUpdate", "Grafana_Delete"):
         azure.fault({"status": 409, "code": "Conflict", "message": message}, operation=operation, nth=1)
     await plan(spec, return_state=True)
-    await provision(spec)
-    await rebuild(spec, "cnpg-canadacentral", "replace")
-    await tear_down(spec, "cnpg-canadacentral")
+    outputs = await provision(spec)
+    before = azure.control("GET", "state")
+    database = {"components": components(azure), **LETTERS_OF_A_DATABASE}
+    with_one = spec_for(azure, **fields, database=database)
+    state = await with_database(
+        azure, outputs, tmp_path_factory.mktemp("kube"), with_one, status_of_a_cluster()
+    )
+    azure.control("PUT", "state", state)
+    await plan(with_one, return_state=True)
+    assert (await provision(with_one)).database is not None
+    assert seen_in(tmp_path, ["instancesReportedState", "managedRolesStatus"]) != []
+    azure.control("PUT", "state", before)
+    await rebuild(spec, "kaviar-canadacentral", "replace")
+    await tear_down(spec, "kaviar-canadacentral")
     names = [one["name"] for one in azure.control("GET", "resources")["resources"] if len(one["name"]) > 12]
-    assert seen_in(tmp_path, [*secrets_of(azure), owner, *names]) == []
+    assert seen_in(tmp_path, [*secrets_of(azure), owner, *names, *words]) == []
 
 
 # --- redaction ------------------------------------------------------------------------------------------------------
@@ -269,21 +320,140 @@ async def test_recordings_of_four_flows_hold_no_canary(
             ({"status": "0123456789abcdef0123456789abcdef"}, {"status": "text-1"}),
             ({"primaryKey": "short"}, {"primaryKey": "text-1"}),
             ({"tags": {"cost center": "x", "b": "x"}}, {"tags": {"key-1": "text-2", "key-3": "text-2"}}),
-            ({"message": "Account 'mine77' is gone."}, {"message": "Account ... is gone."}),
+            ({"message": "Account 'mine77' is gone."}, {"message": "Account 'name-1' is gone."}),
+            ({"type": "payroll", "phase": "active"}, {"type": "text-1", "phase": "active"}),
+            ({"payroll": 1, "podCIDR": 2, "payrollPods": 3}, {"key-1": 1, "podCIDR": 2, "key-2": 3}),
             (
                 {"sku": {"name": "Standard_ZRS"}, "name": "mine"},
                 {"sku": {"name": "Standard_ZRS"}, "name": "text-1"},
             ),
             (
-                {"n": 3, "yes": True, "none": None, "list": []},
-                {"n": 3, "yes": True, "none": None, "list": []},
+                {"count": 3, "enabled": True, "nextLink": None, "value": []},
+                {"count": 3, "enabled": True, "nextLink": None, "value": []},
             ),
         ],
-        first=8,
+        first=10,
     ),
 )
 def test_only_azures_own_words_stay(body: Json, kept: Json) -> None:
     assert Redaction("https://management.azure.com").body(body) == kept
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        ("Resource group payroll could not be found.", "Resource group name-1 could not be found."),
+        ("The Resource 'pay roll' isn't there, payroll's.", "The Resource 'name-1' isn't there, name-2."),
+        ('namespaces "data" not found', 'namespaces "name-1" not found'),
+        (
+            "(OperationNotAllowed) provisioningState of PAYROLL and payroll isn't Succeeded",
+            "(OperationNotAllowed) provisioningState of name-1 and name-1 isn't Succeeded",
+        ),
+        (
+            "no authorization to perform action 'Microsoft.Storage/storageAccounts/read' over scope "
+            "'/subscriptions/s/resourceGroups/payroll' by payroll, see https://payroll.example/payroll.",
+            "no authorization to perform action 'Microsoft.Storage/storageAccounts/read' over scope "
+            "'/subscriptions/name-1/resourceGroups/name-2' by name-2, see https://host-3/.",
+        ),
+        (f"AccountKey={KEY}; of 20.51.7.9, {OWNER}", None),
+        (
+            'Operation failed: {"code": "Conflict", "name":"payroll"}',
+            'Operation failed: {"name-1": "name-2", "name-3":"name-4"}',
+        ),
+    ],
+)
+def test_of_messages_only_known_words_stay(message: str, kept: str | None) -> None:
+    wanted = kept or "name-1=; of name-2, 00000000-0000-0000-0000-000000000003"
+    assert Redaction("https://management.azure.com").body({"message": message}) == {"message": wanted}
+
+
+def test_a_name_that_was_met_stays_in_no_message_whatever_word_it_is() -> None:
+    redaction = Redaction("https://management.azure.com")
+    redaction.learn(["Backups"])
+    path = redaction.path("/subscriptions/s/resourceGroups/data")
+    assert redaction.message("Resource group data, backups not found.") == (
+        f"Resource group {path.rpartition('/')[2]}, name-3 not found."
+    )
+
+
+def status_of_a_cluster() -> Json:
+    """Everything in which CloudNativePG's status names somebody's own: api/v1/cluster_types.go, v1.30.0."""
+    pod, role, secret = "tresor", "revisor", "buchhalter"
+    return {
+        "phase": "Cluster in healthy state",
+        "phaseReason": f"nothing to do for {pod}",
+        "instanceNames": [pod],
+        "instancesReportedState": {pod: {"isPrimary": True, "timeLineID": 1, "ip": "10.0.0.1"}},
+        "instancesStatus": {"healthy": [pod], "replicating": [pod]},
+        "topology": {
+            "instances": {pod: {"strasse": "hafenweg", "owner": pod}},
+            "nodesUsed": 3,
+            "successfullyExtracted": True,
+        },
+        "managedRolesStatus": {
+            "byStatus": {"reconciled": [role], "pending-reconciliation": [secret]},
+            "cannotReconcile": {role: [f"role {role} of kassenbuch owns objects"], "owner": []},
+            "passwordStatus": {role: {"resourceVersion": "1", "transactionID": 7}, "user": {}},
+        },
+        "certificates": {"expirations": {secret: "2026-12-24 00:00:00 +0000 UTC"}, "serverCASecret": secret},
+        "secretsResourceVersion": {
+            "applicationSecretVersion": "1",
+            "managedRoleSecretVersion": {secret: "1"},
+            "metrics": {"inventur": "1", "query": "2"},
+        },
+        "configMapResourceVersion": {"metrics": {"inventur": "1"}},
+        "tablespacesStatus": [{"name": "inventur", "owner": role, "state": "reconciled"}],
+        "pluginStatus": [{"name": "barman-cloud.cloudnative-pg.io", "version": "0.14.0"}],
+        "poolerIntegrations": {"pgBouncerIntegration": {"secrets": [secret]}},
+    }
+
+
+def test_of_a_clusters_status_the_fields_stay_and_no_name() -> None:
+    status = status_of_a_cluster()
+    found = Redaction("https://management.azure.com").body({"kind": "Cluster", "status": status})["status"]
+    words = words_of([LETTERS, LETTERS_OF_A_DATABASE])
+    assert [word for word in words if word in json.dumps(found)] == []
+    assert found.keys() == status.keys()
+    assert found["phase"] == status["phase"]
+    (instance,) = found["instancesReportedState"].values()
+    assert instance.keys() == {"isPrimary", "timeLineID", "ip"}
+    assert found["topology"].keys() == status["topology"].keys()
+    ((pod, labels),) = found["topology"]["instances"].items()
+    assert list(found["instancesReportedState"]) == [pod]
+    roles = found["managedRolesStatus"]
+    assert roles["byStatus"].keys() == {"reconciled", "pending-reconciliation"}
+    assert roles["cannotReconcile"].keys() & roles["passwordStatus"].keys()
+    versions = found["secretsResourceVersion"]
+    own = [labels, roles["cannotReconcile"], roles["passwordStatus"], found["certificates"]["expirations"]]
+    own += [versions["managedRoleSecretVersion"], versions["metrics"]]
+    assert all(key.startswith("key-") for one in own for key in one)
+
+
+def test_every_field_of_the_databases_objects_is_known() -> None:
+    """What isn't would be lost from recordings of Azure."""
+    unknown = sorted({name for name in fields_of(schemas()) if not is_field(name)})
+    assert unknown == []
+
+
+def fields_of(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for one in schema:
+            yield from fields_of(one)
+    elif isinstance(schema, dict):
+        for key, one in schema.items():
+            if key == "properties" and isinstance(one, dict):
+                yield from one
+                yield from fields_of(list(one.values()))
+            else:
+                yield from fields_of(one)
+
+
+def test_paths_keep_known_words_only() -> None:
+    redaction = Redaction("https://management.azure.com")
+    assert redaction.path("/subscriptions/s//resourceGroups/payroll") == (
+        "/subscriptions/name-1/name-2/name-3/name-4"
+    )
+    assert redaction.path("/api/v1/watch/namespaces/payroll") == "/api/v1/name-5/name-6/name-4"
 
 
 def test_ids_and_urls_keep_their_types_only() -> None:

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,15 @@ class Recording:
             {"recorded_by": f"aks-postgres {product_version()}", "at": f"{datetime.now(UTC):%Y-%m-%d}"}
         )
 
-    def run(self, command: str, spec: Json) -> None:
+    def run(self, command: str, spec: Json, own_words: Iterable[str] = ()) -> None:
         """Keep what was run, so that it can be run again on a sandbox.
 
         Args:
             command: such as provision; empty where a sandbox can't repeat it.
             spec: what may be kept of its spec (`reports.recordings.repeatable`).
+            own_words: what of its spec no message may keep (`reports.recordings.own_words`).
         """
+        self._redaction.learn(own_words)
         self._write({"run": command, "spec": spec})
 
     def arm(
@@ -73,6 +76,8 @@ class Recording:
             failure: why.
         """
         parts = urlsplit(str(request.url))
+        # Its names stay in no message about it.
+        self._redaction.path(parts.path)
         answer: Json = {}
         if response is not None:
             headers = self._redaction.headers(dict(response.headers))
@@ -88,6 +93,7 @@ class Recording:
     ) -> None:
         """Keep an exchange with a cluster's API server."""
         parts = urlsplit(url)
+        self._redaction.path(parts.path)
         answer = {
             "status": status,
             "headers": self._redaction.headers(dict(headers)),

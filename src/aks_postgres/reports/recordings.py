@@ -102,6 +102,31 @@ def repeatable(spec: BaseModel) -> Json:
     return found
 
 
+def own_words(spec: BaseModel) -> frozenset[str]:
+    """Return the texts of a spec that are somebody's own: those that neither the spec nor Azure offers."""
+    found: set[str] = set()
+    for name, field in type(spec).model_fields.items():
+        value, default = getattr(spec, name), field.get_default(call_default_factory=True)
+        if isinstance(value, BaseModel):
+            found |= own_words(value)
+        elif value != default and name not in _KEPT_TEXTS and not _is_offered(field.annotation, value):
+            found |= set(_texts(value))
+    return frozenset(found)
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from own_words(value)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from (*_texts(key), *_texts(inner))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+
+
 # A database isn't made there without real servers, a limit needs its ranges, and nobody else gives roles there.
 _NOT_REPEATED = ("database", "add_worker_address", "operator", "roles")
 _KEPT_TEXTS = ("region", "vm_size", "kubernetes_version", "zones")

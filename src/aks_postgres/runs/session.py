@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aks_postgres.arm.client import Azure, open_azure
 from aks_postgres.reports.journal import Journal, Log, use_journal
-from aks_postgres.reports.recordings import repeatable
+from aks_postgres.reports.recordings import own_words, repeatable
 from aks_postgres.runs.signals import ended_by_signals
 from aks_postgres.spec.environment import EnvironmentSpec, as_one_guid
 from aks_postgres.spec.ignore_changes import IgnoredChanges
@@ -80,5 +80,5 @@ async def run_session(
             opened.ignored = IgnoredChanges(spec)
             opened.assigns_roles = spec.roles == "create"
             if opened.recording is not None:
-                opened.recording.run(command, repeatable(spec))
+                opened.recording.run(command, repeatable(spec), own_words(spec))
             yield Run(opened, journal)
