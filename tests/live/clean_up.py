@@ -27,6 +27,8 @@ def main() -> int:
     folder, until = Path(sys.argv[1]), float(sys.argv[2])
     given = sys.stdin.readline()
     sys.stdin.read()
+    if not given.endswith("\n"):  # killed before it had said what to make, so it made nothing
+        return _found(folder, [], ["the test never began"], 0)
     began = time.time()
     os.environ["AKS_POSTGRES_RECORD"] = str(folder / "recording")
     said: list[str] = []
@@ -41,7 +43,11 @@ def main() -> int:
     except Exception as error:
         traceback.print_exc()
         said.append(f"{type(error).__name__}: {error}"[:2000])
-    found = {"left": left, "clean_up": said, "clean_up_s": round(time.time() - began)}
+    return _found(folder, left, said, time.time() - began)
+
+
+def _found(folder: Path, left: list[str] | None, said: list[str], took_s: float) -> int:
+    found = {"left": left, "clean_up": said, "clean_up_s": round(took_s)}
     (folder / "left.new").write_text(json.dumps(found, indent=2))
     (folder / "left.new").rename(folder / "left.json")
     return 0 if left == [] else 1
@@ -93,16 +99,31 @@ async def _left(spec: Any) -> list[str]:
 
 
 async def _delete(spec: Any, groups: list[str]) -> None:
-    """Ask ARM to delete whole groups: no lock, no gate; this is the last resort of a test."""
+    """Ask ARM to delete whole groups, recorded: no lock, no gate; this is the last resort of a test."""
+    from azure.core import AsyncPipelineClient
+    from azure.core.pipeline import AsyncPipeline
+    from azure.core.pipeline.transport import AioHttpTransport
+    from azure.core.rest import HttpRequest
+
+    from aks_postgres.arm.client import FreshTokenPolicy
+    from aks_postgres.arm.recording import RecordPolicy
     from aks_postgres.runs.session import run_session
 
     async with run_session(spec, read_only=True) as run:
         azure = run.azure
-        token = (await azure.credential.get_token(f"{azure.facts.audience}/.default")).token
+        assert azure.recording is not None
+        past_the_gate: AsyncPipeline[Any, Any] = AsyncPipeline(
+            AioHttpTransport(session=azure.http, session_owner=False),
+            policies=[
+                FreshTokenPolicy(azure.credential, f"{azure.facts.audience}/.default"),
+                RecordPolicy(azure.recording),
+            ],
+        )
+        arm: AsyncPipelineClient[Any, Any] = AsyncPipelineClient(azure.endpoint, pipeline=past_the_gate)
         for name in groups:
-            url = f"{azure.endpoint}/subscriptions/{azure.subscription_id}/resourceGroups/{name}?api-version={_GROUPS}"
-            async with azure.http.delete(url, headers={"Authorization": f"Bearer {token}"}) as answer:
-                print(f"DELETE {name}: {answer.status}")
+            url = f"{azure.endpoint}/subscriptions/{azure.subscription_id}/resourceGroups/{name}"
+            answer = await arm.send_request(HttpRequest("DELETE", url, params={"api-version": _GROUPS}))
+            print(f"DELETE {name}: {answer.status_code}")
 
 
 if __name__ == "__main__":
