@@ -212,3 +212,12 @@ async def test_a_workspace_that_takes_no_data_is_named(stage: Stage, status: str
     (refusal,) = [step for step in found.refusals if step.step == "log_workspace"]
     assert f"dataIngestionStatus {status}" in refusal.reason
     assert "then run again" in refusal.reason
+
+
+async def test_a_workspace_that_takes_no_data_goes_with_the_rest(stage: Stage) -> None:
+    """A tear-down deletes it whatever it takes."""
+    stage.one(LOGS)["properties"]["workspaceCapping"] = {"dataIngestionStatus": "ForceOff"}
+    stage.azure.control("PUT", "state", stage.state)
+    await tear_down(spec_for(stage.azure), confirm=KEY, discard_data=KEY)
+    answer = stage.azure.arm("GET", stage.id(LOGS), api_version="2025-02-01")
+    assert answer.status_code == 404

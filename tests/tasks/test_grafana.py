@@ -1,6 +1,10 @@
 """Guide: "Set up monitoring" - Managed Grafana and its link to the metrics. Its roles are in `test_roles`."""
 
+import inspect
+import re
+
 import pytest
+from azure.mgmt.dashboard.models import ManagedGrafanaProperties, ProvisioningState
 
 from aks_postgres.arm.errors import AzureRefused
 
@@ -133,3 +137,31 @@ async def test_the_endpoint_and_its_own_identity_are_reported(world: World) -> N
     live = world.read(made.id, API)
     assert made.endpoint == live["properties"]["endpoint"]
     assert made.principal_id == live["identity"]["principalId"]
+
+
+async def test_an_instance_that_somebody_closed_to_the_internet_is_opened_again(world: World) -> None:
+    made = await world.run("grafana")
+    world.change(made.id, API, {"properties.publicNetworkAccess": "Disabled"})
+    again = await world.run("grafana")
+    assert [str(field) for field in again.change.fields] == [
+        "properties.publicNetworkAccess: 'Disabled' -> 'Enabled'"
+    ]
+    assert world.read(made.id, API)["properties"]["publicNetworkAccess"] == "Enabled"
+
+
+def test_azure_knows_no_instance_that_is_off() -> None:
+    """Once it does, by a state or a status beside it, that has to be looked at as a stopped cluster's is."""
+    assert {state.value for state in ProvisioningState} == {
+        "Accepted",
+        "Creating",
+        "Updating",
+        "Deleting",
+        "Succeeded",
+        "Failed",
+        "Canceled",
+        "Deleted",
+        "NotSpecified",
+    }
+    told = inspect.getdoc(ManagedGrafanaProperties) or ""
+    names = set(re.findall(r"^:ivar (\w+):", told, re.MULTILINE))
+    assert {name for name in names if re.search("state|status|power|enabled", name)} == {"provisioning_state"}
