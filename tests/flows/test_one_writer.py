@@ -580,7 +580,7 @@ async def test_before_there_is_a_lock_only_foundations_are_made(
     azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Azure's seconds, of which a busy machine lets hundreds pass before the account is asked for.
-    monkeypatch.setattr(write_lock, "_FOUNDED_WITHIN_S", 100_000)
+    monkeypatch.setattr(write_lock, "FOUNDED_WITHIN_S", 100_000)
     quicken(azure)
     await provision(spec)
     sent = writes(azure.ledger())

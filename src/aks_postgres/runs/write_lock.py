@@ -61,7 +61,7 @@ _LATEST_END_S = LIVES_S + 30
 # Versions before the lease: two minutes by the clock of the machine, which may be off.
 _LATEST_OLD_END_S = 600
 # Azure seconds: an account is made within half a minute, or its step says why not.
-_FOUNDED_WITHIN_S = 120
+FOUNDED_WITHIN_S = 120
 _AWAY_S = 600
 _GOODBYE_S = 10
 
@@ -424,7 +424,7 @@ class WriteLock:
             return True if any(seen.lease is not None for seen in await self._survey()) else None
 
         with suppress(NotInTime):
-            await poll(is_there, every_s=LOOK_S, deadline_s=_FOUNDED_WITHIN_S)
+            await poll(is_there, every_s=LOOK_S, deadline_s=FOUNDED_WITHIN_S)
 
     async def _until_free(self) -> tuple[bool, bool]:
         """Wait until no other run has the lock; says whether that took time, and whether a dead run left it behind."""
