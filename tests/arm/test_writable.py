@@ -34,6 +34,11 @@ LIVE: dict[str, tuple[dict[str, Any], list[str]]] = {
             "id": "/x",
             "name": "aks",
             "location": "westus3",
+            "identity": {
+                "type": "UserAssigned",
+                "principalId": "p",
+                "userAssignedIdentities": {"/mi": {"principalId": "p", "clientId": "c"}},
+            },
             "properties": {
                 "provisioningState": "Succeeded",
                 "powerState": "Running",
@@ -51,7 +56,10 @@ LIVE: dict[str, tuple[dict[str, Any], list[str]]] = {
                 ],
             },
         },
-        ["id", "provisioningState", "powerState", "fqdn", "currentKubernetesVersion", "eTag"],
+        [
+            *("id", "provisioningState", "powerState", "fqdn", "currentKubernetesVersion", "eTag"),
+            *("principalId", "clientId"),
+        ],
     ),
     "pool": (
         {"id": "/x", "name": "p", "properties": {"count": 3, "provisioningState": "Succeeded", "eTag": "e"}},

@@ -20,6 +20,7 @@ POOL_PUT = "AgentPools_CreateOrUpdate"
 # Writes that are answered once they are done: names in the sandbox's table of durations.
 SYNCHRONOUS = {
     "ResourceGroups_CreateOrUpdate": "resource_group_write",
+    "ResourceGroups_Update": "resource_group_write",
     "UserAssignedIdentities_CreateOrUpdate": "managed_identity_write",
     "RoleAssignments_Create": "role_assignment_write",
     "AzureMonitorWorkspaces_CreateOrUpdate": "monitor_workspace_create",
@@ -131,9 +132,9 @@ def nodes(
     ended = {name: found[name] for name in queue}
     for earlier, name in pairwise(queue):
         found[name] = _after_aks_own(ended[name], ended[earlier], operations)
-    groups = [e for e in accepted if e["operation"] == "ResourceGroups_CreateOrUpdate"]
-    if len(groups) > 1:
-        take("marked", "ResourceGroups_CreateOrUpdate", nth=len(groups) - 1)
+    marks = [e for e in accepted if e["operation"] == "ResourceGroups_Update"]
+    if marks:
+        take("marked", "ResourceGroups_Update", nth=len(marks) - 1)
     end_s = {name: node.began_s + node.lasted_s for name, node in found.items()}
     last_write = end_s.get("pool", end_s.get("cluster", 0.0))
     if "agents" in ready_s:
@@ -214,7 +215,9 @@ def busy_s(ledger: Sequence[Json], found: Mapping[str, Node], durations: Mapping
     spans += [
         (entry["at_s"], entry["at_s"] + durations[SYNCHRONOUS[entry["operation"]]])
         for entry in ledger
-        if entry["operation"] in SYNCHRONOUS and entry["method"] == "PUT" and entry["status"] in (200, 201)
+        if entry["operation"] in SYNCHRONOUS
+        and entry["method"] in ("PUT", "PATCH")
+        and entry["status"] in (200, 201)
     ]
     total, until_s = 0.0, float("-inf")
     for began_s, ended_s in sorted(spans):

@@ -47,7 +47,7 @@ LEDGER = [
     put(CLUSTER_PUT, AKS, 600, 200),
     put(POOL_PUT, f"{AKS}/agentPools/postgres", 718),
     put("", "/apis/apply", 1050, 201, "kubernetes"),
-    put("ResourceGroups_CreateOrUpdate", GROUP, 1250, 200),
+    put("ResourceGroups_Update", GROUP, 1250, 200),
 ]
 OPERATIONS = [
     ran("Workspaces_CreateOrUpdate", f"{GROUP}/logs".upper(), 3, 28),

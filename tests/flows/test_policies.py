@@ -57,7 +57,7 @@ async def test_a_policy_that_changes_what_is_written_is_told_after_two_writes(
     with pytest.raises(LastingState, match=words) as refused:
         await provision(spec_for(azure, tags={"team": "x"}))
     assert "az policy assignment list" in str(refused.value)
-    operation = "Grafana_Update" if kind == GRAFANA else "ResourceGroups_CreateOrUpdate"
+    operation = "Grafana_Update" if kind == GRAFANA else "ResourceGroups_Update"
     sent = [e for e in writes(azure.ledger()[since:]) if e["operation"] == operation]
     assert 1 <= len(sent) <= 4  # two of each group, if there are two
 

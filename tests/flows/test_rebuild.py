@@ -55,7 +55,7 @@ def states_of(ledger: list[Json], spec: EnvironmentSpec, azure: SandboxProcess) 
     numbers = {Names.of(spec, azure.subscription_id, n).resource_group.lower(): n for n in (1, 2, 3)}
     found = []
     for entry in writes(ledger):
-        if entry["operation"] == "ResourceGroups_CreateOrUpdate":
+        if entry["operation"] in ("ResourceGroups_CreateOrUpdate", "ResourceGroups_Update"):
             number = numbers.get(entry["path"].lower().rsplit("/", 1)[-1])
             if number:
                 found.append((number, entry["body"]["tags"].get("aks-postgres-state", "")))

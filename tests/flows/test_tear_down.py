@@ -220,7 +220,7 @@ def test_every_deletion_is_sent_once_and_nothing_else_is_written(story: Story) -
     sent = Counter(entry["operation"] for entry in without_lock_traffic(story.ledgers["first"]))
     assert sent == {
         # Marked as retiring; the backup group remembers the first generation already.
-        "ResourceGroups_CreateOrUpdate": 1,
+        "ResourceGroups_Update": 1,
         "DataCollectionRuleAssociations_Delete": 2,
         "PrometheusRuleGroups_Delete": 6,
         "ManagedClusters_Delete": 1,
@@ -248,7 +248,7 @@ def test_roles_go_before_their_identities_and_associations_before_their_rules(st
         return min(n for n, (name, _) in enumerate(order) if name == operation)
 
     account = story.first.storage_account.name
-    assert order[0][0] == "ResourceGroups_CreateOrUpdate"
+    assert order[0][0] == "ResourceGroups_Update"
     assert last("RoleAssignments_Delete", account) > first("ManagedClusters_Delete")
     assert last("RoleAssignments_Delete", account) < first("UserAssignedIdentities_Delete")
     assert first("RoleAssignments_Delete") < first("Grafana_Delete")
@@ -866,7 +866,7 @@ async def finished(spec: EnvironmentSpec, **words: Any) -> Receipt:
             (["ManagedClusters_Delete"], ["ResourceGroups_Delete"]),
             (
                 [
-                    "ResourceGroups_CreateOrUpdate",
+                    "ResourceGroups_Update",
                     "DataCollectionRuleAssociations_Delete",
                     "ManagedClusters_Delete",
                 ],

@@ -39,10 +39,18 @@ def typical(*resources: Resource) -> Any:
 
 
 DRIFTING = [one for one in RESOURCES if one.drift]
+# A PATCH for tags only.
+RETAGS = {
+    "DataCollectionEndpoints_Create": "DataCollectionEndpoints_Update",
+    "DataCollectionRules_Create": "DataCollectionRules_Update",
+}
 # Types with a PATCH for all that is ours; the others get the whole resource again.
 UPDATES = {
-    "StorageAccounts_Create": "StorageAccounts_Update",
+    "AzureMonitorWorkspaces_CreateOrUpdate": "AzureMonitorWorkspaces_Update",
     "Grafana_Create": "Grafana_Update",
+    "ResourceGroups_CreateOrUpdate": "ResourceGroups_Update",
+    "StorageAccounts_Create": "StorageAccounts_Update",
+    "UserAssignedIdentities_CreateOrUpdate": "UserAssignedIdentities_Update",
     "Workspaces_CreateOrUpdate": "Workspaces_Update",
 }
 OWNED = [one for one in RESOURCES if one.owned]
@@ -130,7 +138,7 @@ async def test_a_field_of_ours_that_drifted_is_put_back_and_nothing_else(
     again = await world.run(resource.step)
 
     (write,) = world.writes()
-    update = UPDATES.get(resource.operation)
+    update = (UPDATES | (RETAGS if path.startswith("tags.") else {})).get(resource.operation)
     assert (
         (write["method"], write["operation"]) == ("PATCH", update) if update else ("PUT", resource.operation)
     )
@@ -139,6 +147,54 @@ async def test_a_field_of_ours_that_drifted_is_put_back_and_nothing_else(
     assert again.change.kind == "updated"
     put_at(theirs, path, ours)
     assert lasting(world.read(made.id, resource.api_version)) == lasting(theirs)
+
+
+# What only Azure writes, of all types together...
+AZURES_OWN = frozenset(
+    {
+        *("accountId", "clientId", "createdDate", "creationTime", "currentKubernetesVersion"),
+        *("currentOrchestratorVersion", "customerId", "defaultIngestionSettings", "eTag", "endpoint"),
+        *("etag", "fqdn", "grafanaVersion", "immutableId", "issuerURL", "keyCreationTime", "logsIngestion"),
+        *("metrics", "metricsIngestion", "modifiedDate", "primaryEndpoints", "principalId"),
+        *("provisioningState", "resourceUID", "statusOfPrimary", "systemData", "tenantId"),
+    }
+)
+# ...and where a client may write a field of such a name: https://learn.microsoft.com/rest/api/aks/managed-clusters
+OURS_TOO = {
+    ("azureMonitorProfile", "metrics"),
+    ("kubeletidentity", "clientId"),
+    ("servicePrincipalProfile", "clientId"),
+}
+TAGGED = [
+    one for one in RESOURCES if one.owned or one.step in ("metrics_endpoint", "metrics_rule", "logs_rule")
+]
+
+
+def azures_own(node: Any, above: str = "") -> set[str]:
+    """Which of a body's keys only Azure writes, at whatever depth."""
+    if isinstance(node, list):
+        return set().union(*(azures_own(item, above) for item in node))
+    if not isinstance(node, dict):
+        return set()
+    here = {key for key in node if key in AZURES_OWN and (above, key) not in OURS_TOO}
+    return here.union(*(azures_own(value, key) for key, value in node.items()))
+
+
+@each(*TAGGED)
+async def test_a_tag_that_drifted_is_written_without_what_only_azure_writes(
+    world: World, resource: Resource
+) -> None:
+    made = await world.run(resource.step)
+    theirs = world.change(made.id, resource.api_version, {"tags.owner": "somebody"})
+    assert azures_own(theirs), "Azure shows nothing of its own here"
+
+    again = await world.run(resource.step)
+
+    (write,) = world.writes()
+    assert [field.field for field in again.change.fields] == ["tags.owner"]
+    assert azures_own(write["body"]) == set()
+    if resource.operation in UPDATES | RETAGS:
+        assert (write["method"], list(write["body"])) == ("PATCH", ["tags"])
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,10 @@ class Kind:
 
         operations: the group of operations.
         get, put, update, delete: their names; without `update` the whole resource is sent, and without `delete` it goes
-            with something else.
+            with something else. `update` is a PATCH for all that is ours, as with what has nothing of ours but tags.
+        retag: the name of a PATCH that takes tags only; with any other change the whole resource is sent. Neither of
+            the two have clusters and pools, whose ETag belongs to the whole, rule groups, which go by their ID, and
+            what has no tags of ours.
         key: what these take first, from the resource's ID.
         api_version: for operations by ID.
         if_match: whether writes and deletions say which version they are about.
@@ -85,6 +88,7 @@ class Kind:
     get: str = "get"
     put: str = "create_or_update"
     update: str = ""
+    retag: str = ""
     delete: str = ""
     key: Callable[[str], tuple[str, ...]] = names_in
     api_version: str = ""
@@ -150,7 +154,8 @@ class Kind:
             given = other.pop(name, getattr(self, name))
             return getattr(operations, given) if isinstance(given, str) and given else given or None
 
-        get, put, update, delete = map(operation, ("get", "put", "update", "delete"))
+        model_of = getattr(operations, self.get)
+        get, put, update, retag, delete = map(operation, ("get", "put", "update", "retag", "delete"))
         options = {
             "word": self.word,
             "if_match": self.if_match,
@@ -167,6 +172,8 @@ class Kind:
             put,
             *self.key(resource_id),
             update=update,
+            retag=retag,
+            model_of=model_of,
             delete=delete,
             **options,
         )

@@ -63,6 +63,8 @@ def arm_resource(
     put: Callable[..., Awaitable[Any]],
     *key: str,
     update: Callable[..., Awaitable[Any]] | None = None,
+    retag: Callable[..., Awaitable[Any]] | None = None,
+    model_of: Callable[..., Awaitable[Any]] | None = None,
     expected_s: float = 2,
     deadline_s: float = 600,
     if_match: bool = False,
@@ -86,6 +88,8 @@ def arm_resource(
         key: what all operations take first (resource group, name).
         update: the operation that changes single fields (PATCH), where the type has one for all that is ours; others
             get the whole resource again, without what only Azure writes.
+        retag: the operation that changes tags only (PATCH), where these alone differ.
+        model_of: the SDK's operation that reads it, where `get` is another: its model says what only Azure writes.
         expected_s: how long writing it, or deleting it, usually takes.
         deadline_s: when to stop waiting for it.
         if_match: send If-Match with the ETag that was read, so that nothing else is overwritten or deleted, and
@@ -106,11 +110,14 @@ def arm_resource(
         if if_match and live is None:
             conditions = {"etag": "*", "match_condition": MatchConditions.IfMissing}
         operation = put
-        if live is not None and update is None:
-            body = without_read_only(get, body, live)
-        elif live is not None and update is not None and state_of(live) not in ("Failed", "Canceled"):
+        if live is not None:
+            patch = patch_of(body, live)
+            smaller = update or (retag if patch.keys() == {"tags"} else None)
             # What failed is mended by the whole resource only.
-            operation, body = update, patch_of(body, live)
+            if smaller is not None and state_of(live) not in ("Failed", "Canceled"):
+                operation, body = smaller, patch
+            else:
+                body = without_read_only(model_of or get, body, live)
         content = json.dumps(body).encode()
 
         async def request(headers: Json) -> Answer:

@@ -47,7 +47,11 @@ def _model_of(operation: Callable[..., Any]) -> type | None:
     return found if isinstance(found, type) else None
 
 
-def _stripped(model: type, body: Any, live: Any) -> Any:
+def _stripped(model: type | _Each, body: Any, live: Any) -> Any:
+    if isinstance(model, _Each):
+        if not isinstance(body, dict) or not isinstance(live, dict):
+            return body
+        return {key: _stripped(model.of, value, live.get(key)) for key, value in body.items()}
     if isinstance(body, list):
         by_name = {item["name"]: item for item in live or [] if isinstance(item, dict) and "name" in item}
         return [
@@ -64,6 +68,13 @@ def _stripped(model: type, body: Any, live: Any) -> Any:
             continue
         kept[key] = value if inside is None else _stripped(inside, value, live.get(key))
     return kept
+
+
+class _Each:
+    """A model of each value of an object whose keys are names, such as a cluster's `userAssignedIdentities`."""
+
+    def __init__(self, of: type) -> None:
+        self.of = of
 
 
 @functools.cache
@@ -97,7 +108,7 @@ def _model_in(hint: Any) -> Any:
     for name in re.findall(r"_models\.(\w+)", text):
         found = getattr(package, name, None)
         if isinstance(found, type) and hasattr(found, "_is_model"):
-            return found
+            return _Each(found) if re.search(r"\b[Dd]ict\[", text) else found
     return None
 
 

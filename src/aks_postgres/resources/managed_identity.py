@@ -15,6 +15,7 @@ KIND = Kind(
     "managed identity",
     "Identity",
     lambda azure: azure.identities.user_assigned_identities,
+    update="update",
     delete="delete",
     is_foundation=True,
     is_regional=True,

@@ -16,6 +16,7 @@ KIND = Kind(
     "Monitoring",
     lambda azure: azure.monitor.azure_monitor_workspaces,
     put="create",
+    update="update",
     delete="begin_delete",
     create_s=10,
     delete_s=93,

@@ -21,6 +21,7 @@ KIND = Kind(
     "resource group",
     "Subscription",
     lambda azure: azure.resources.resource_groups,
+    update="update",
     delete="begin_delete",
     key=_name,
     delete_s=60,

@@ -143,7 +143,7 @@ def cluster_properties(
             "supportPlan": COMMUNITY,
         },
     )
-    _issuer(sandbox, properties, location)
+    _issuer(sandbox, properties, live, location)
     if properties.get("aadProfile") is not None:
         properties["aadProfile"] = aks_entra_access.profile(properties["aadProfile"], sandbox.tenant_id)
     access = properties.get("apiServerAccessProfile")
@@ -173,11 +173,14 @@ def _new_cluster(sandbox: Sandbox, sent: Json, *, name: str, group: str, locatio
     }
 
 
-def _issuer(sandbox: Sandbox, properties: Json, location: str) -> None:
+def _issuer(sandbox: Sandbox, properties: Json, live: Json | None, location: str) -> None:
+    """The issuer's URL, which only AKS writes: https://learn.microsoft.com/rest/api/aks/managed-clusters."""
     profile = properties["oidcIssuerProfile"]
-    if profile.get("enabled") and not profile.get("issuerURL"):
+    url = ((live or {}).get("oidcIssuerProfile") or {}).get("issuerURL")
+    if profile.get("enabled") and not url:
         unique = sandbox.uuid("issuer", properties["resourceUID"])
         url = f"https://{location}.oic.prod-aks.azure.com/{sandbox.tenant_id}/{unique}/"
+    if url:
         properties["oidcIssuerProfile"] = {**profile, "issuerURL": url}
 
 

@@ -119,7 +119,8 @@ def resource_groups_update(call: Call) -> Response:
     if group.state == "Deleting":
         raise _being_deleted(group)
     changes = {key: value for key, value in call.body.items() if key in ("tags", "managedBy")}
-    return Response(200, call.sandbox.store.put(group.id, GROUP, {**group.body, **changes}))
+    group = call.sandbox.store.put(group.id, GROUP, {**group.body, **changes})
+    return Response(200, group, latency_s=call.seconds("resource_group_write"))
 
 
 @provider.delete(
