@@ -160,6 +160,55 @@ def test_a_rule_cannot_be_deleted_while_it_is_associated(
     client.data_collection_endpoints.delete("rg-test", "dce-a")
 
 
+def test_a_new_endpoint_and_a_new_association_are_200(
+    sandbox: SandboxProcess, group: str, monitor_workspace: Any
+) -> None:
+    """https://github.com/Azure/azure-cli (recordings of acs with azure monitor metrics)"""
+    path = f"{group}/providers/Microsoft.Insights/dataCollectionEndpoints/dce-a"
+    endpoint = sandbox.arm("PUT", path, {**BODY, "kind": "Linux", "properties": {}}, api_version="2022-06-01")
+    assert endpoint.status_code == 200
+    flow = {"streams": ["Microsoft-PrometheusMetrics"], "destinations": ["m"]}
+    account = {"accountResourceId": monitor_workspace["id"], "name": "m"}
+    properties = {
+        "dataCollectionEndpointId": endpoint.json()["id"],
+        "dataFlows": [flow],
+        "destinations": {"monitoringAccounts": [account]},
+    }
+    rule = sandbox.arm(
+        "PUT",
+        f"{group}/providers/Microsoft.Insights/dataCollectionRules/dcr-a",
+        {**BODY, "properties": properties},
+        api_version="2022-06-01",
+    )
+    assert rule.status_code == 200
+    association = sandbox.arm(
+        "PUT",
+        f"{monitor_workspace['id']}/providers/Microsoft.Insights/dataCollectionRuleAssociations/assoc",
+        {"properties": {"dataCollectionRuleId": rule.json()["id"]}},
+        api_version="2022-06-01",
+    )
+    assert association.status_code == 200
+
+
+def test_a_recommended_rule_has_labels_and_an_expression_of_several_lines(
+    sandbox: SandboxProcess, group: str, monitor_workspace: Any
+) -> None:
+    """https://github.com/Azure/azure-cli (recordings of acs with azure monitor metrics); stored as it came."""
+    path = f"{monitor_workspace['id']}/providers/microsoft.alertsManagement/alertRuleRecommendations"
+    templates = sandbox.arm("GET", path, api_version="2023-01-01-preview").json()["value"]
+    rules = [
+        rule
+        for template in templates
+        for rule in template["properties"]["rulesArmTemplate"]["resources"][0]["properties"]["rules"]
+    ]
+    (rule,) = [rule for rule in rules if rule.get("labels")]
+    assert {"\n", "\t"} <= set(rule["expression"])
+    body = {**BODY, "properties": {"scopes": [monitor_workspace["id"]], "rules": [rule]}}
+    group_path = f"{group}/providers/Microsoft.AlertsManagement/prometheusRuleGroups/g"
+    stored = sandbox.arm("PUT", group_path, body, api_version="2023-03-01").json()
+    assert stored["properties"]["rules"] == [rule]
+
+
 def test_recommendations_hold_recording_and_alert_templates_that_can_be_put(
     sandbox: SandboxProcess, group: str, monitor_workspace: Any
 ) -> None:
