@@ -16,6 +16,7 @@ from prefect.states import Completed, Failed
 from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.errors import ImmutableChange, is_permanent
 from aks_postgres.flows._environment import start_environment
+from aks_postgres.foreign_text import in_markdown
 from aks_postgres.preflight.errors import PreflightFailed, UnknownRegion
 from aks_postgres.reports.cost import Cost, cost_of, cost_text
 from aks_postgres.reports.outputs import CheckedTarget
@@ -171,13 +172,13 @@ def headline(found: Plan) -> str:
 
 
 def cost_rows(cost: Cost) -> list[dict[str, Any]]:
-    """The cost as a table: a row a thing that is charged for."""
+    """The cost as a table: a row a thing that is charged for; the Prefect UI shows its texts as Markdown."""
     return [
         {
-            "what": line.what,
+            "what": in_markdown(line.what),
             "fewest nodes": _usd(line.low_usd),
             "most nodes": _usd(line.high_usd),
-            "assumes": line.assumes,
+            "assumes": in_markdown(line.assumes),
             "price read": str(line.read or ""),
         }
         for line in cost.lines

@@ -24,6 +24,7 @@ from aks_postgres.flows._errors import RebuildFailed, RebuildRefused
 from aks_postgres.flows._retirement import BACKUP_AGE_MIN, finish_tear_down, retire
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import make_environment, read_outputs
+from aks_postgres.foreign_text import in_markdown
 from aks_postgres.preflight.errors import PreflightFailed
 from aks_postgres.reports.cost import cost_of
 from aks_postgres.reports.rebuild import Addresses, Generations, RebuildPlan, Rebuilt, Strategy
@@ -255,7 +256,9 @@ async def _approved(plan: RebuildPlan, hours: int) -> str:
     """
     _refuse(plan, None)
     text = plan_text(plan)
-    await acreate_markdown_artifact(text, key=f"rebuild-plan-{plan.environment}", description=plan.headline)
+    await acreate_markdown_artifact(
+        text, key=f"rebuild-plan-{plan.environment}", description=in_markdown(plan.headline)
+    )
     # Prefect drops what a field says about itself when it gets a value to begin with.
     shown = Field(plan.digest, description=Approval.model_fields["plan"].description)
     # The dialog is low and the plan is long, so nobody sees at first that something is to be typed.

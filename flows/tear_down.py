@@ -15,6 +15,7 @@ from pydantic import Field
 
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.flows._retirement import BACKUP_AGE_MIN, removals_of, start_tear_down
+from aks_postgres.foreign_text import in_markdown
 from aks_postgres.reports.receipt import Receipt
 from aks_postgres.runs.confirmation import not_confirmed
 from aks_postgres.runs.one_writer import IfAnotherRun, one_writer
@@ -80,7 +81,7 @@ async def tear_down(
         reasons = [str(failure) for failure in failures if isinstance(failure, ProvisioningError)]
         receipt = Receipt.of(key, inventory, await removals_of(started), reasons)
         await acreate_markdown_artifact(
-            receipt_text(receipt), key=f"receipt-{key}", description=receipt.headline
+            receipt_text(receipt), key=f"receipt-{key}", description=in_markdown(receipt.headline)
         )
         if failures:
             raise failures[0]

@@ -175,6 +175,11 @@ def shown(text: str) -> str:
     return without_known(printable(text, lines=True))
 
 
+def in_line(text: object) -> str:
+    """The same on one line, so that it can't pass for a line of ours."""
+    return without_known(printable(str(text)))
+
+
 def shown_inside(value: Any) -> Any:
     """The same for every text in JSON or in a tuple; anything else as it is."""
     if isinstance(value, str):

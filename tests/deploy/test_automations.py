@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.events.actions import DoNothing
+from prefect.events.actions import DoNothing, SendNotification
 
 from aks_postgres.deploy.automations import apply_automations, automations
 
@@ -61,3 +61,35 @@ async def test_a_server_that_loses_events_ends_no_run_by_itself(loses_events: bo
     await apply_automations(client, None, 45, loses_events=loses_events)
     off = [one.name for one in made if not one.enabled]
     assert off == (["aks-postgres: a run died"] if loses_events else [])
+
+
+# What pings or links in Slack, Teams, Discord or mail.
+MARKUP = (
+    "<!channel>",
+    "<https://x.example|Sign in>",
+    "[Sign in](https://x.example)",
+    "<at>all</at>",
+    "@everyone",
+    '<a href="https://x.example">Sign in</a>',
+    "```",
+)
+
+
+@pytest.mark.parametrize("markup", MARKUP)
+async def test_what_others_wrote_pings_and_links_nobody_in_a_notification(markup: str) -> None:
+    """Rendered by Prefect's own templates; the address of the run is left out, which only a server makes."""
+    from prefect.server.utilities.user_templates import render_user_template
+
+    state = SimpleNamespace(name=markup, message=f"VM {markup} said")
+    resource = SimpleNamespace(name=markup)
+    event = SimpleNamespace(resource=resource, payload={"summary": markup})
+    context = {"flow_run": SimpleNamespace(name=markup, state=state), "event": event}
+    sent = []
+    for one in automations(uuid4(), 45):
+        for action in one.actions:
+            if isinstance(action, SendNotification):
+                for template in (action.subject, action.body):
+                    text = template.replace("{{ (flow_run|ui_url) or flow_run.id }}", "")
+                    sent.append(await render_user_template(text, context))
+    assert any("VM " in text and " said" in text for text in sent)
+    assert not [text for text in sent if any(sign in text for sign in "<>[]@`") or "Failed to render" in text]

@@ -1,33 +1,54 @@
 """Every place that shows what others wrote, with every kind of sign that isn't to be shown."""
 
+import ast
+import importlib
 import inspect
-from collections.abc import Callable
-from contextlib import suppress
+import pkgutil
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from datetime import date
 from io import StringIO
-from typing import Any
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from xml.etree import ElementTree
 
 import pytest
 from markdown_it import MarkdownIt
+from pydantic import BaseModel
 from rich.console import Console
 
+import aks_postgres
 from aks_postgres.arm.responses import ArmFault
 from aks_postgres.arm.retry import refusal
+from aks_postgres.cli.doctor import print_checks
+from aks_postgres.cli.last_screen import last_screen
+from aks_postgres.cli.listing import environments_table, status_lines, table
+from aks_postgres.cli.plan_text import print_plan, print_text
 from aks_postgres.cli.progress import LiveProgress, PlainProgress
 from aks_postgres.errors import Finding, ImmutableChange
+from aks_postgres.flows._listing import Status
+from aks_postgres.flows.plan import cost_rows
 from aks_postgres.preflight.errors import PreflightFailed, UnknownRegion
-from aks_postgres.reports import outputs as outputs_module
-from aks_postgres.reports.journal import Journal, use_journal
-from aks_postgres.reports.outputs import Change, EnvironmentOutputs, FieldChange, Outputs
+from aks_postgres.reports.cost import Cost
+from aks_postgres.reports.database_status import FoundDatabase
+from aks_postgres.reports.diagnosis import Check, Diagnosis
+from aks_postgres.reports.fleet import Fleet
+from aks_postgres.reports.journal import Event, Journal, use_journal
+from aks_postgres.reports.listing import FoundEnvironment
+from aks_postgres.reports.outputs import Change, DatabaseOutputs, EnvironmentOutputs, FieldChange, Outputs
 from aks_postgres.reports.plan import PlannedStep
-from aks_postgres.reports.rebuild import Addresses
+from aks_postgres.reports.plan_view import PlanView
+from aks_postgres.reports.rebuild import Addresses, RebuildPlan, Rebuilt
 from aks_postgres.reports.receipt import Receipt, Removal, Removals
-from aks_postgres.runs.rebuild_text import addresses_table
+from aks_postgres.runs.plan_lines import markdown, plan_lines
+from aks_postgres.runs.progress import progress_text
+from aks_postgres.runs.rebuild_text import addresses_table, plan_text, rebuilt_text
 from aks_postgres.runs.receipt_text import receipt_text
-from aks_postgres.runs.summary import summary
+from aks_postgres.runs.summary import database_lines, summary
 from aks_postgres.runs.timeline import Bar, timeline_svg, timeline_table
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.spec.names import Names
 from aks_postgres.tear_down.errors import TearDownRefused
 
 from ..repository.our_errors import every_error
@@ -75,6 +96,39 @@ def is_clean(text: str) -> bool:
     return all(sign.isprintable() or sign == "\n" for sign in text) and not any(
         sign in text for sign in SIGNS.values() if len(sign) == 1
     )
+
+
+M = TypeVar("M", bound=Outputs)
+SPEC = EnvironmentSpec()
+ENVIRONMENT = {"place": {"names": Names.of(SPEC, "6b1f0f60-4a4a-4c11-9d0e-0a1b2c3d4e5f", 1)}}
+
+
+def filled(kind: type[M], text: str, **given: Any) -> M:
+    """One whose every text is this one, whatever fields it has; `given` are those that aren't, by field."""
+    values = {
+        name: given[name]
+        if name in given and not isinstance(given[name], dict)
+        else _value(field.annotation, text, given.get(name, {}))
+        for name, field in kind.model_fields.items()
+    }
+    return kind(**values)
+
+
+def _value(wanted: Any, text: str, given: dict[str, Any]) -> Any:
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin in (Union, UnionType):
+        return _value(next(one for one in inner if one is not NoneType), text, given)
+    if origin is tuple:
+        return (_value(inner[0], text, given),)
+    if origin is Literal:
+        return inner[0]
+    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        return filled(wanted, text, **given)  # type: ignore[type-var]  # all are Outputs
+    if wanted in (str, Any):
+        return text
+    if wanted in (int, float, bool):
+        return wanted(1)
+    return {} if origin is dict else None
 
 
 def _texts_of(kind: type[Exception]) -> int:
@@ -161,7 +215,64 @@ def _terminal(text: str, view: Callable[[Console], Any]) -> str:
     return written.getvalue()
 
 
+def written_by(write: Callable[[], Any]) -> str:
+    """What a command prints, on both outputs."""
+    written = StringIO()
+    with redirect_stdout(written), redirect_stderr(written):
+        write()
+    return written.getvalue()
+
+
+def _last_screen(text: str) -> str:
+    made = filled(EnvironmentOutputs, text, **ENVIRONMENT)
+    return last_screen(SPEC, made, {"The run": text})
+
+
+def plan(text: str) -> PlanView:
+    return filled(PlanView, text, version=1, cost=filled(Cost, text), cost_now=None)
+
+
+def _plan(text: str) -> str:
+    return written_by(lambda: print_plan(plan(text), arm_paths=True, everything=True))
+
+
+def _list(text: str) -> str:
+    return "\n".join(environments_table([filled(FoundEnvironment, text)], None))
+
+
+def _status(text: str) -> str:
+    found = Status(
+        (filled(FoundEnvironment, text),),
+        filled(Addresses, text),
+        (filled(FoundDatabase, text, archiving="False"),),
+        unknown=text,
+    )
+    return "\n".join(status_lines(SPEC, found, found.generations, None))
+
+
+def _doctor(text: str) -> str:
+    found = Diagnosis(environment=text, checks=(filled(Check, text),))
+    return written_by(lambda: print_checks(found))
+
+
+def _fleet(text: str) -> str:
+    rows = [(run.region, run.state, "1.0", run.failure) for run in filled(Fleet, text).regions]
+    return "\n".join(table(["REGION", "STATE", "MINUTES", "WHAT FAILED"], rows))
+
+
+TERMINAL: dict[str, Callable[[str], str]] = {
+    "last screen": _last_screen,
+    "plan": _plan,
+    "lines of a rebuild's plan": lambda text: written_by(lambda: print_text([text], to_error=False)),
+    "list": _list,
+    "status": _status,
+    "doctor": _doctor,
+    "fleet": _fleet,
+}
+
+
 PLACES: dict[str, Callable[[str], str]] = {
+    **TERMINAL,
     "errors": _error,
     "faults": _fault,
     "journal and log": _journal,
@@ -180,12 +291,41 @@ def test_no_place_shows_a_sign_that_isnt_to_be_read(place: str, sign: str) -> No
     assert is_clean(found)
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\x0b", "\x85", "\u2028", "\n\n"])
+@pytest.mark.parametrize("place", TERMINAL)
+def test_nothing_foreign_begins_a_line_on_the_terminal(place: str, ending: str) -> None:
+    """It would pass for a line of ours, such as `health  as it should be`."""
+    found = TERMINAL[place](f"before{ending}after")
+    assert len(found.splitlines()) == len(TERMINAL[place]("before after").splitlines())
+    assert not any(line.startswith("after") for line in found.splitlines())
+
+
+def every_output() -> Iterator[type[Outputs]]:
+    """All classes of outputs, wherever they are."""
+    for module in pkgutil.walk_packages(aks_postgres.__path__, "aks_postgres."):
+        importlib.import_module(module.name)
+    kinds = [Outputs]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    yield from kinds
+
+
+def check_of(kind: type[Outputs]) -> Any:
+    found: Any = kind.__pydantic_decorators__.field_validators["_shown"]
+    return found.func.__func__
+
+
 def test_every_output_goes_through_the_same_check() -> None:
-    kinds = [
-        kind for _, kind in inspect.getmembers(outputs_module, inspect.isclass) if issubclass(kind, Outputs)
+    kinds = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in every_output()}
+    homes = {kind.__module__ for kind in kinds.values()}
+    assert {"aks_postgres.reports.plan_view", "aks_postgres.reports.listing"} <= homes
+    assert len(kinds) > 50
+    unchecked = [
+        name
+        for name, kind in kinds.items()
+        if check_of(kind) is not check_of(Outputs) or kind.model_config.get("extra") == "allow"
     ]
-    assert len(kinds) > 10
-    assert all("_shown" in kind.__pydantic_decorators__.field_validators for kind in kinds)
+    assert unchecked == []
 
 
 def removal(text: str) -> Removal:
@@ -226,7 +366,74 @@ def timeline(text: str) -> str:
     return timeline_table([bar], every_step=True)
 
 
-PAGES: dict[str, Callable[[str], str]] = {"receipt": receipt, "addresses": addresses, "timeline": timeline}
+def rebuild_plan(text: str) -> str:
+    return plan_text(filled(RebuildPlan, text, view=plan(text), cost=filled(Cost, "one")))
+
+
+def rebuilt(text: str) -> str:
+    found = filled(Rebuilt, text, outputs=ENVIRONMENT)
+    return rebuilt_text(SPEC, found)
+
+
+def progress(text: str) -> str:
+    return progress_text("step", Event(0, "step", "waiting", text, 60, 120))
+
+
+def cells(rows: list[dict[str, Any]]) -> str:
+    """A table artifact: the UI shows each text in it as Markdown."""
+    return "\n\n".join(str(cell) for row in rows for cell in row.values())
+
+
+PAGES: dict[str, Callable[[str], str]] = {
+    "table of costs": lambda text: cells(cost_rows(filled(Cost, text))),
+    "table of a fleet": lambda text: cells(filled(Fleet, text).rows()),
+    "receipt": receipt,
+    "addresses": addresses,
+    "timeline": timeline,
+    "plan": lambda text: markdown(plan_lines(plan(text), arm_paths=True, everything=True)),
+    "rebuild's plan": rebuild_plan,
+    "rebuilt": rebuilt,
+    "database": lambda text: database_lines(filled(DatabaseOutputs, text, dashboard=f"https://{text}")),
+    "progress": progress,
+}
+# What each artifact of the product holds, and what tries that; the last argument but for keys is the text.
+ARTIFACTS = {
+    "runs/progress.py: description=text": "progress",
+    "runs/timeline.py: f'{timeline_picture(spec, found)}\\n\\n{timeline_table(found, every_step=True)}'": "timeline",
+    "flows/deploy_database.py: database_lines(outputs)": "database",
+    "flows/plan.py: markdown(plan_lines(view))": "plan",
+    "flows/plan.py: cost_rows(view.cost)": "table of costs",
+    "flows/provision.py: summary(spec, outputs, journal.events, timeline_table(timeline), "
+    "timeline_picture(spec, timeline))": "the summary",
+    "flows/provision_fleet.py: fleet.rows()": "table of a fleet",
+    "flows/rebuild.py: text": "rebuild's plan",
+    "flows/rebuild.py: rebuilt_text(spec, rebuilt)": "rebuilt",
+    "flows/tear_down.py: receipt_text(receipt)": "receipt",
+}
+
+
+def artifacts() -> Iterator[str]:
+    """Where the product makes or updates an artifact, and of what."""
+    package = Path(aks_postgres.__file__).parent
+    for file in [
+        *package.rglob("*.py"),
+        *(package / "flows").glob("*.py"),
+        *(package / "tasks").rglob("*.py"),
+    ]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Call) and name.endswith("_artifact"):
+                text = node.args[0] if "progress" not in name else None
+                described = [ast.unparse(one) for one in node.keywords if one.arg == "description"]
+                yield f"{file.relative_to(package)}: {ast.unparse(text) if text else described[0]}"
+
+
+def test_every_artifact_of_the_product_is_tried() -> None:
+    """Else its text is shown unescaped one day."""
+    assert set(artifacts()) == set(ARTIFACTS)
+    assert set(ARTIFACTS.values()) <= {*PAGES, *PLACES, "the summary"}
+
+
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 
@@ -281,6 +488,7 @@ def _summary(spec: EnvironmentSpec, made: EnvironmentOutputs, text: str) -> str:
             "public_ip": with_text(made.public_ip, name=text, id=text, ip_address=text),
             "operator": with_text(made.operator, version=text, deployment=text),
             "storage_account": with_text(made.storage_account, blob_endpoint=text),
+            "database": filled(DatabaseOutputs, text, dashboard=f"https://{text}"),
         }
     )
     book = Journal()

@@ -37,12 +37,12 @@ def doctor(spec: EnvironmentSpec, as_json: Json = False) -> None:
     if as_json:
         print(found.model_dump_json(indent=2))
     else:
-        _print(found)
+        print_checks(found)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 
 
-def _print(found: Diagnosis) -> None:
+def print_checks(found: Diagnosis) -> None:
     """The table, wrapped on a terminal; a line a check in a pipe."""
     from rich.console import Console
     from rich.table import Table

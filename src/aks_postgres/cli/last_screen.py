@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from aks_postgres.cli.hints import pasted_here, with_commands
-from aks_postgres.foreign_text import shown
+from aks_postgres.foreign_text import in_line, shown
 
 if TYPE_CHECKING:
     from aks_postgres.reports.outputs import EnvironmentOutputs
@@ -53,10 +53,10 @@ def _lines(spec: EnvironmentSpec, outputs: EnvironmentOutputs, pages: dict[str, 
     yield f"  {pasted_here('outputs', '--format', 'env')}"
     for warning in target.warnings:
         yield ""
-        yield f"Warning: {warning}"
+        yield f"Warning: {in_line(warning)}"
 
 
 def _table(rows: dict[str, str]) -> Iterator[str]:
     width = max(map(len, rows))
     for what, value in rows.items():
-        yield f"  {what:{width}}  {value}"
+        yield f"  {what:{width}}  {in_line(value)}"

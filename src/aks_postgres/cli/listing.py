@@ -28,8 +28,10 @@ from aks_postgres.cli.spec_options import (
 )
 from aks_postgres.commands import pasted
 from aks_postgres.exit_codes import CommandFailed, ExitCode
+from aks_postgres.foreign_text import in_line
 
 if TYPE_CHECKING:
+    from aks_postgres.flows._listing import Status
     from aks_postgres.reports.database_status import FoundDatabase
     from aks_postgres.reports.fleet import Fleet
     from aks_postgres.reports.listing import FoundEnvironment, LastRun
@@ -93,8 +95,7 @@ def list_command(
             )
         elif found:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            columns = without_blanks(_COLUMNS, [_row(environment) for environment in found])
-            print("\n".join(table(*fitting(*columns, width))), flush=True)
+            print("\n".join(environments_table(found, width)), flush=True)
         else:
             print("There is no environment in this subscription.", file=sys.stderr)
 
@@ -112,6 +113,11 @@ def watched(show: Callable[[], None], every_s: int | None) -> None:
                 print("\033[H\033[2J", end="")
             show()
             time.sleep(every_s)
+
+
+def environments_table(found: Iterable[FoundEnvironment], width: int | None) -> list[str]:
+    """The environments, a line each, as wide as a terminal; in a pipe as wide as they are."""
+    return table(*fitting(*without_blanks(_COLUMNS, list(map(_row, found))), width))
 
 
 def _row(one: FoundEnvironment) -> tuple[str, ...]:
@@ -166,7 +172,7 @@ def without_blanks(
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Columns as wide as they must be, without blanks at the end."""
-    lines = [header, *rows]
+    lines = [header, *([*map(in_line, row)] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
     return [
         "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -224,22 +230,36 @@ def status(
             }
             print(json.dumps(whole, indent=None if watch else 2), flush=True)
             return
-        rows = [row for environment in generations for row in _lines(environment)]
-        rows += [
-            (field.replace("_", " "), str(value))
-            for field, value in found.addresses
-            if value and field not in ("generation", "cluster")
-        ]
-        rows += [row for database in found.databases or () for row in _database_lines(spec, database)]
-        if found.unknown:
-            rows.append(("database", f"not known: {found.unknown}"))
-        rows.append(("health", "; ".join(problems) or "as it should be"))
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print("\n".join(line for row in rows for line in row_lines(*row, width)), flush=True)
+        print("\n".join(status_lines(spec, found, generations, width)), flush=True)
 
     watched(show, watch)
     if ill:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def status_lines(
+    spec: EnvironmentSpec, found: Status, generations: Iterable[FoundEnvironment], width: int | None
+) -> list[str]:
+    """How an environment is, line by line.
+
+    Args:
+        spec: the environment.
+        found: what was looked at.
+        generations: its generations, with what the Prefect server says of them.
+        width: of the terminal; None in a pipe.
+    """
+    rows = [row for environment in generations for row in _lines(environment)]
+    rows += [
+        (field.replace("_", " "), str(value))
+        for field, value in found.addresses
+        if value and field not in ("generation", "cluster")
+    ]
+    rows += [row for database in found.databases or () for row in _database_lines(spec, database)]
+    if found.unknown:
+        rows.append(("database", f"not known: {found.unknown}"))
+    rows.append(("health", "; ".join(found.problems) or "as it should be"))
+    return [line for row in rows for line in row_lines(*row, width)]
 
 
 def _said(what: str, argument: str | None, option: str | None) -> str:
@@ -303,7 +323,8 @@ def psql_command(
 
 def row_lines(what: str, shown: str, width: int | None) -> list[str]:
     """A row of a status, broken between words on a terminal; what is to be copied stays in one piece."""
-    first = f"{what:{_WIDE}} "
+    shown = in_line(shown)
+    first = f"{in_line(what):{_WIDE}} "
     if width is None or what == "psql":
         return [f"{first}{shown}"]
     return textwrap.wrap(

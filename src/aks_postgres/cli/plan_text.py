@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aks_postgres.cli.hints import with_commands
-from aks_postgres.foreign_text import shown
+from aks_postgres.foreign_text import in_line
 
 if TYPE_CHECKING:
     from aks_postgres.reports.plan_view import ItemAction, PlanView
@@ -45,7 +45,7 @@ def print_plan(
     print_lines(lines, Console(stderr=to_error, highlight=False))
     console = Console(stderr=True, highlight=False)
     for warning in view.warnings:
-        for part in _parts(with_commands(shown(f"Warning: {warning}")), "", "  ", console):
+        for part in _parts(with_commands(in_line(f"Warning: {warning}")), "", "  ", console):
             console.print(Text(part), soft_wrap=True)
 
 
@@ -55,7 +55,7 @@ def print_text(lines: list[str], *, to_error: bool) -> None:
     for line in lines:
         bare = line.lstrip()
         indent = line[: len(line) - len(bare)]
-        for part in _parts(with_commands(shown(bare)), indent, f"{indent}  ", console) or [""]:
+        for part in _parts(with_commands(in_line(bare)), indent, f"{indent}  ", console) or [""]:
             console.print(Text(part), soft_wrap=True)
 
 
@@ -65,7 +65,8 @@ def print_lines(lines: list[Line], console: Console) -> None:
         first, rest, style = _shape(line, signs=console.is_terminal)
         if line.kind == "title" or (line.kind == "total" and len(lines) > 1):
             console.print()
-        text = with_commands(f"{line.text}  {line.name}".rstrip() if line.kind == "item" else line.text)
+        text = f"{line.text}  {line.name}".rstrip() if line.kind == "item" else line.text
+        text = with_commands(in_line(text))
         for part in _parts(text, first, rest, console):
             console.print(Text(part, style=style), soft_wrap=True)
 

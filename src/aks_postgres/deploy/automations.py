@@ -76,6 +76,18 @@ _STARTED = {
 _SILENT = (
     " Nobody is told: name a notification block with `aks-postgres deployments apply --notify TYPE/NAME`."
 )
+# What means something to Slack (<!channel>, <url|text>), Teams ([text](url), <at>), Discord (@everyone) or mail (HTML).
+# Each escapes in another way, and the block decides which it is: so these signs become others that look like them.
+_NOT_SENT_AS_IS = {"<": "\u2039", ">": "\u203a", "[": "(", "]": ")", "@": "(at)", "`": "'"}
+
+
+def _foreign(expression: str) -> str:
+    """Template for what others may have written, which is text for whatever service it is sent with."""
+    replaced = "".join(f' | replace("{sign}", "{instead}")' for sign, instead in _NOT_SENT_AS_IS.items())
+    return "{{ " + f"({expression}) | string{replaced}" + " }}"
+
+
+_NAME = _foreign("flow_run.name")
 # The address is known where PREFECT_UI_URL is set on the server.
 _RUN_TEXT = "{{ (flow_run|ui_url) or flow_run.id }}"
 
@@ -110,7 +122,8 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
         "A run failed or crashed.",
         _of_states("FAILED", "CRASHED"),
         tell(
-            "{{ flow_run.name }}: {{ flow_run.state.name }}", "{{ flow_run.state.message }}\n\n" + _RUN_TEXT
+            f"{_NAME}: {_foreign('flow_run.state.name')}",
+            _foreign("flow_run.state.message") + "\n\n" + _RUN_TEXT,
         ),
     )
     yield _automation(
@@ -123,13 +136,16 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
             for_each={_RUN},
             posture=Posture.Reactive,
         ),
-        tell("drift in {{ event.resource.name }}", "{{ event.payload.summary }}\n\n" + _RUN_TEXT),
+        tell(
+            "drift in " + _foreign("event.resource.name"),
+            _foreign("event.payload.summary") + "\n\n" + _RUN_TEXT,
+        ),
     )
     yield _automation(
         "a run waits for approval",
         "A run is suspended until somebody answers it in the UI.",
         _of_states("PAUSED"),
-        tell("{{ flow_run.name }} waits for approval", "Answer it here: " + _RUN_TEXT),
+        tell(f"{_NAME} waits for approval", "Answer it here: " + _RUN_TEXT),
     )
     for flow, minutes in (
         ("plan", slow_after_min),
@@ -143,16 +159,14 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
             f"a run of {flow} is slow",
             f"A run of {flow} has been running for {minutes} minutes.",
             _slow(flow, timedelta(minutes=minutes)),
-            tell(
-                "{{ flow_run.name }} is slow", f"It has been running for {minutes} minutes.\n\n" + _RUN_TEXT
-            ),
+            tell(f"{_NAME} is slow", f"It has been running for {minutes} minutes.\n\n" + _RUN_TEXT),
         )
     yield _automation(
         "no worker takes a run",
         f"A run is late or about to start, and {_LATE_MIN} minutes later doesn't run.",
         _not_started_after(_WAITS),
         tell(
-            "{{ flow_run.name }} waits for a worker",
+            f"{_NAME} waits for a worker",
             "Is one running, the work pool not paused, and room in the concurrency limits of pool, queue and "
             "deployment?\n\n" + _RUN_TEXT,
         ),
@@ -162,7 +176,7 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
         f"A run was resumed, and {_LATE_MIN} minutes later doesn't run.",
         _not_started_after({_RESUMING}),
         tell(
-            "{{ flow_run.name }} was approved and waits for a worker",
+            f"{_NAME} was approved and waits for a worker",
             "Is one running, and the work pool not paused?\n\n" + _RUN_TEXT,
         ),
     )
@@ -171,7 +185,7 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
         f"A run is being cancelled, and {_CANCELLING_MIN} minutes later still is.",
         _ends_not_after(_CANCELLING, timedelta(minutes=_CANCELLING_MIN)),
         tell(
-            "{{ flow_run.name }} doesn't end",
+            f"{_NAME} doesn't end",
             "Does its worker run? See that its process is gone, then set the run to Cancelled.\n\n"
             + _RUN_TEXT,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aks_postgres.foreign_text import in_markdown
 from aks_postgres.reports.outputs import Outputs
 
 
@@ -35,8 +36,13 @@ class Fleet(Outputs):
         return f"{self.environment}: {done} of {len(self.regions)} regions done{failed}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """A table, a row a region."""
+        """A table, a row a region; the Prefect UI shows its texts as Markdown."""
         return [
-            {"region": r.region, "state": r.state, "minutes": r.minutes, "what failed": r.failure}
+            {
+                "region": in_markdown(r.region),
+                "state": in_markdown(r.state),
+                "minutes": r.minutes,
+                "what failed": in_markdown(r.failure),
+            }
             for r in self.regions
         ]

@@ -54,9 +54,16 @@ async def _report(title: str) -> None:
         if same_wait and 0 <= percent - shown_percent < _STEP:
             continue
         shown, shown_percent = wait, percent
-        text = f"{title}: {in_markdown(wait.text)} for {minutes(wait.elapsed_s)}, usually {minutes(wait.expected_s)}"
+        text = progress_text(title, wait)
         if artifact is None:
             found = await acreate_progress_artifact(min(99.0, percent), description=text)
             artifact = found if isinstance(found, UUID) else None
         else:
             await aupdate_progress_artifact(artifact, min(99.0, percent), description=text)
+
+
+def progress_text(title: str, wait: Event) -> str:
+    """What a step waits for, and how long that usually takes, as Markdown."""
+    return (
+        f"{title}: {in_markdown(wait.text)} for {minutes(wait.elapsed_s)}, usually {minutes(wait.expected_s)}"
+    )

@@ -27,7 +27,7 @@ _ROWS = {
 def plan_text(plan: RebuildPlan) -> str:
     """The plan as Markdown."""
     parts = [
-        f"# Rebuild of {plan.environment}",
+        f"# Rebuild of {in_markdown(plan.environment)}",
         f"Subscription **{in_markdown(plan.subscription)}**. {in_markdown(plan.headline)}. Backups stay. "
         f"Plan `{plan.digest}`.",
         cost_text(plan.cost, doubled=bool(plan.old) and not plan.first),

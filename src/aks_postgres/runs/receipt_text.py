@@ -12,7 +12,7 @@ def receipt_text(receipt: Receipt) -> str:
     """The receipt as Markdown."""
     generations = ", ".join(map(str, receipt.generations)) or "none there"
     parts = [
-        f"# Tear-down of {receipt.environment}",
+        f"# Tear-down of {in_markdown(receipt.environment)}",
         f"Subscription **{in_markdown(receipt.subscription)}**. Generations: {generations}. "
         f"{in_markdown(receipt.headline)}.",
     ]
