@@ -1,6 +1,8 @@
 """Promises about the repository itself."""
 
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,20 @@ def test_the_reference_s_exit_codes_are_the_command_s() -> None:
     reference = (REPOSITORY / "docs" / "reference" / "commands.md").read_text()
     assert len(rows) == len(exit_codes.ExitCode)
     assert [row for row in rows if row not in reference] == []
+
+
+def dependencies() -> Iterator[tuple[str, str]]:
+    """Every dependency of both distributions: where it is asked for, and what is asked."""
+    for file in ("pyproject.toml", "packages/azure-sandbox/pyproject.toml"):
+        project = tomllib.loads((REPOSITORY / file).read_text())["project"]
+        groups = {"": project["dependencies"], **project.get("optional-dependencies", {})}
+        for group, wanted in groups.items():
+            # An extra of its own, whose dependencies stand there.
+            yield from ((f"{file} {group}", one) for one in wanted if not one.startswith(project["name"]))
+
+
+def test_every_dependency_has_an_upper_bound() -> None:
+    """A new major version comes by a change of ours, which is tested."""
+    found = list(dependencies())
+    assert len(found) > 50
+    assert [one for one in found if not re.search(r"<\s*\d", one[1])] == []
