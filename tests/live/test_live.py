@@ -299,7 +299,7 @@ def test_what_never_ends_is_stopped_within_the_budget(
     azure.settings(durations={"aks_cluster_create": 10**7})
     before = what_is_there(azure)
     folder = tmp_path / "live"
-    minutes = 30.35
+    minutes = 30.75
     a_day_usd = sum(prices_a_day(changed(small(SUBSCRIPTION, "canadacentral", "abcd1234"))).values())
     budget = {"time": (minutes, 1000), "money": (10_000, minutes / 1440 * a_day_usd)}[spent]
     options = ("--minutes", f"{budget[0]}", "--usd", f"{budget[1]}", "--clean-up-minutes", "30")
