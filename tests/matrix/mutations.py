@@ -582,7 +582,7 @@ MUTATIONS = (
     Mutation(
         "tokens and keys in Azure's texts are cut out",
         "src/aks_postgres/foreign_text.py",
-        "    for pattern in _SECRETS:\n",
+        "    for pattern in (*_SECRETS, *_LONG):\n",
         "    for pattern in ():\n",
         "tests/arm/test_answers.py::test_secrets_in_foreign_text_are_removed",
     ),
