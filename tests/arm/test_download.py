@@ -182,3 +182,4 @@ async def test_what_isnt_there_is_told_by_field_and_url(run: Azure, status: int)
             await fetch_pinned(run, FIELD, url, digest(DATA))
         assert f"{FIELD}: HTTP {status} " in str(refused.value)
         assert url in str(refused.value)
+        assert "Correct the URL" in refused.value.way_out

@@ -13,6 +13,7 @@ import yaml
 
 from azure_sandbox.client import SandboxProcess
 
+from ..cases import shown
 from ..tasks.test_operator_chart import needs_helm, packed
 from .conftest import NAMED, Run, run_in
 from .test_commands import failed, writes
@@ -93,12 +94,11 @@ def test_tags_with_many_problems(run: Run, sandbox: SandboxProcess, state: Path)
     assert sandbox.ledger() == []
 
 
-@thorough
-def test_operator_file_wrong(desk: Desk) -> None:
-    since = len(writes(desk.azure))
-    done = desk.provision("--spec", INPUTS / "operator-file-wrong.yaml")
+def test_operator_file_wrong(run: Run, sandbox: SandboxProcess, state: Path, prefect_url: str) -> None:
+    spec = INPUTS / "operator-file-wrong.yaml"
+    done = run("provision", "--yes", *NAMED, "--state", state, "--spec", spec, PREFECT_API_URL=prefect_url)
     failed(done, 1, "operator.chart", "some-other-file.tgz", "No such file", "nothing was written")
-    assert writes(desk.azure)[since:] == []
+    assert writes(sandbox) == []
 
 
 @thorough
@@ -152,12 +152,12 @@ def test_policy_modify(desk: Desk) -> None:
     assert desk.is_done("--set", "tags.owner=platform")
 
 
-@thorough
-def test_proxy_without_scheme(desk: Desk) -> None:
-    for name in ("https_proxy", "HTTPS_PROXY"):
-        done = desk.run("plan", no_proxy="127.0.0.1", **{name: "127.0.0.1:3128"})
-        failed(done, 2, name, "127.0.0.1:3128 was given", "Set it with http:// in front")
-        assert "AZURE_TENANT_ID" not in done.stderr
+@pytest.mark.parametrize("name", shown(["https_proxy", "HTTPS_PROXY"], first=1))
+def test_proxy_without_scheme(run: Run, sandbox: SandboxProcess, state: Path, name: str) -> None:
+    done = run("plan", *NAMED, "--state", state, no_proxy="127.0.0.1", **{name: "127.0.0.1:3128"})
+    failed(done, 2, name, "127.0.0.1:3128 was given", "Set it with http:// in front")
+    assert "AZURE_TENANT_ID" not in done.stderr
+    assert sandbox.ledger() == []
 
 
 @thorough

@@ -116,6 +116,20 @@ def dead_components(ground: Ground) -> Json:
     return found
 
 
+def answered(status: int) -> Ahead:
+    """The operator's file at a host that answers so, until that is mended."""
+    path = "/releases/operator.yaml"
+    way = "kubernetes/download: Correct the URL" if status == 404 else "preflight/operator_check: Run again"
+
+    def fields(ground: Ground) -> Json:
+        described = ground.azure.description
+        url, sha256 = described["endpoint"] + path, described["operator_manifest_sha256"]
+        return {"operator": {"manifest_url": url, "manifest_sha256": sha256}}
+
+    refusal = {"status": status, "code": f"Http{status}", "message": "No."}
+    return Ahead((way,), fields, ({},), by_hand=fault(refusal, path=path))
+
+
 def operator(version: str) -> Fields:
     def fields(ground: Ground) -> Json:
         described = ground.azure.description
@@ -302,6 +316,8 @@ AHEAD: dict[str, Ahead] = {
         {"operator": {"manifest_url": f"{DEAD}/operator.yaml", "manifest_sha256": "0" * 64}},
         ({},),
     ),
+    "a host that hasn't the operator's file": answered(404),
+    "a host that has too many requests for the operator's file": answered(429),
     # --- what backups need in the cluster ---
     "a plugin's file that is no manifest": Ahead(
         ("preflight/components_check: Set them to a release",), components(b"<html>: ["), (components(),)

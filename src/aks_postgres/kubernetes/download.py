@@ -15,6 +15,9 @@ from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.files.given_files import FileRefused, read_given
 from aks_postgres.limits import limits
 
+# Of the refusals of a request, those that another one may not meet.
+_PASSING = (408, 429)
+
 
 async def fetch_pinned(azure: Azure, field: str, source: str, sha256: str) -> bytes:
     """The bytes at an https URL or of a local file; of a run, once.
@@ -22,7 +25,7 @@ async def fetch_pinned(azure: Azure, field: str, source: str, sha256: str) -> by
     What has another checksum isn't described: a worker can read files, and reach hosts, that the person can't.
 
     Raises:
-        AzureRefused: not there, no regular file, too large, or another checksum than `sha256`.
+        AzureRefused: not there, not for this worker, no regular file, too large, or another checksum than `sha256`.
         AzureUnavailable: the host didn't answer for minutes.
     """
     known = azure.fetched
@@ -65,6 +68,12 @@ async def _download(azure: Azure, field: str, url: str) -> bytes:
                 headers={"Accept-Encoding": "identity"},
                 timeout=aiohttp.ClientTimeout(total=limits.download_s),
             ) as response:
+                if 400 <= response.status < 500 and response.status not in _PASSING:
+                    raise AzureRefused(
+                        f"{field}: HTTP {response.status} came from {url}.",
+                        "NotDownloaded",
+                        way_out="Correct the URL, or have this worker let in there; then run again.",
+                    )
                 if response.status != 200:
                     raise ArmFault(response.status, f"HTTP{response.status}", f"GET {url}")
                 # To its end: one read gives what has come so far.
