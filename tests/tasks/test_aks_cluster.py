@@ -313,7 +313,7 @@ async def test_no_local_accounts_means_no_credentials(world: World) -> None:
     world.change(world.made["cluster"].id, API, {"properties.disableLocalAccounts": True})
     with pytest.raises(AzureRefused, match="Getting static credential is not allowed") as refused:
         await world.run("api_server")
-    assert "set cluster.access: entra" in refused.value.way_out
+    assert "Set cluster.access: entra" in refused.value.way_out
     assert "docs/how-to/locked-down-tenants.md" in refused.value.way_out
     assert len(world.requests(operation="ManagedClusters_ListClusterUserCredentials")) == 1
 
