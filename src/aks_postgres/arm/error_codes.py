@@ -264,8 +264,8 @@ _SAYS_STOPPED = re.compile(r"\bstopped state\b|power ?state\W+stopped|\(succeede
 # https://github.com/Azure/caf-terraform-landingzones/issues/416; without Entra, a cluster without local accounts has no
 # credentials that Azure could hand out.
 NO_LOCAL_ACCOUNTS = _stop(
-    "The cluster's local accounts are off, by somebody or by a policy of the tenant. Set cluster.access: entra, and give "
-    "the run's identity Azure Kubernetes Service RBAC Cluster Admin on the subscription; then run again. More: "
+    "The cluster's local accounts are off, by somebody or by a policy of the tenant. Set cluster.access: entra, and "
+    "give the run's identity Azure Kubernetes Service RBAC Cluster Admin on the subscription; then run again. More: "
     "docs/how-to/locked-down-tenants.md."
 )
 
