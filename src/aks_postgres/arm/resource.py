@@ -113,8 +113,8 @@ def arm_resource(
         if live is not None:
             patch = patch_of(body, live)
             smaller = update or (retag if patch.keys() == {"tags"} else None)
-            # What failed is mended by the whole resource only. Where there is a PATCH, the model may call read-only what
-            # a PUT must have, such as an account's SKU.
+            # What failed is mended by the whole resource only. Where there is a PATCH, the model may call read-only
+            # what a PUT must have, such as an account's SKU.
             if smaller is not None and state_of(live) not in ("Failed", "Canceled"):
                 operation, body = smaller, patch
             elif update is None:
