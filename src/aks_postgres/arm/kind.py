@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -59,6 +59,8 @@ class Kind:
             what has no tags of ours.
         key: what these take first, from the resource's ID.
         api_version: for operations by ID.
+        read_version: the API version to read it by its ID, where its own SDK client takes long to import: a run that
+            writes nothing does without it.
         if_match: whether writes and deletions say which version they are about.
         waits: whether its deletion waits for other operations on it.
         create_s, delete_s: how long these usually take, in Azure seconds.
@@ -92,6 +94,7 @@ class Kind:
     delete: str = ""
     key: Callable[[str], tuple[str, ...]] = names_in
     api_version: str = ""
+    read_version: str = ""
     if_match: bool = False
     waits: bool = True
     create_s: float = 2
@@ -148,13 +151,12 @@ class Kind:
         )
 
     def _described(self, azure: Azure, label: str, resource_id: str, **other: Any) -> ArmResource:
-        operations = self.operations(azure)
-
         def operation(name: str) -> Any:
             given = other.pop(name, getattr(self, name))
-            return getattr(operations, given) if isinstance(given, str) and given else given or None
+            return self._operation(azure, given) if isinstance(given, str) and given else given or None
 
-        model_of = getattr(operations, self.get)
+        if self.read_version:
+            other.setdefault("get", self._by_id(azure, resource_id))
         get, put, update, retag, delete = map(operation, ("get", "put", "update", "retag", "delete"))
         options = {
             "word": self.word,
@@ -173,10 +175,29 @@ class Kind:
             *self.key(resource_id),
             update=update,
             retag=retag,
-            model_of=model_of,
+            model_of=lambda: getattr(self.operations(azure), self.get),
             delete=delete,
             **options,
         )
+
+    def _operation(self, azure: Azure, name: str) -> Callable[..., Awaitable[Any]]:
+        """The operation of that name; where it may stay unused, its SDK client is imported when it is called."""
+        if not self.read_version:
+            return getattr(self.operations(azure), name)  # type: ignore[no-any-return]
+
+        async def later(*arguments: Any, **options: Any) -> Any:
+            return await getattr(self.operations(azure), name)(*arguments, **options)
+
+        later.__name__ = name
+        return later
+
+    def _by_id(self, azure: Azure, resource_id: str) -> Callable[..., Awaitable[Any]]:
+        async def get(*_names: str, **options: Any) -> Any:
+            return await azure.resources.resources.get_by_id(
+                *whole_id(resource_id), api_version=self.read_version, **options
+            )
+
+        return get
 
     def decide(
         self, label: str, wanted: Json, live: Json | None, *, only_at_creation: Json | None = None

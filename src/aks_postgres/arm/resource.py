@@ -64,7 +64,7 @@ def arm_resource(
     *key: str,
     update: Callable[..., Awaitable[Any]] | None = None,
     retag: Callable[..., Awaitable[Any]] | None = None,
-    model_of: Callable[..., Awaitable[Any]] | None = None,
+    model_of: Callable[[], Callable[..., Awaitable[Any]]] | None = None,
     expected_s: float = 2,
     deadline_s: float = 600,
     if_match: bool = False,
@@ -89,7 +89,7 @@ def arm_resource(
         update: the operation that changes single fields (PATCH), where the type has one for all that is ours; others
             get the whole resource again, without what only Azure writes.
         retag: the operation that changes tags only (PATCH), where these alone differ.
-        model_of: the SDK's operation that reads it, where `get` is another: its model says what only Azure writes.
+        model_of: gives the operation that reads it, where `get` is another; its model says what only Azure writes.
         expected_s: how long writing it, or deleting it, usually takes.
         deadline_s: when to stop waiting for it.
         if_match: send If-Match with the ETag that was read, so that nothing else is overwritten or deleted, and
@@ -118,7 +118,7 @@ def arm_resource(
             if smaller is not None and state_of(live) not in ("Failed", "Canceled"):
                 operation, body = smaller, patch
             elif update is None:
-                body = without_read_only(model_of or get, body, live)
+                body = without_read_only(model_of() if model_of else get, body, live)
         content = json.dumps(body).encode()
 
         async def request(headers: Json) -> Answer:

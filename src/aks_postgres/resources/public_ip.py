@@ -17,6 +17,7 @@ KIND = Kind(
     plan_word="public IP address",
     put="begin_create_or_update",
     delete="begin_delete",
+    read_version="2026-03-01",
     create_s=3,
     create_deadline_s=300,
     brings=("address: known after creation",),
