@@ -41,11 +41,10 @@ async def _ours(wanted: Json) -> Json:
     specs = [EnvironmentSpec.model_validate(spec) for spec in wanted["specs"]]
     if wanted["what"] == "fleet":
         return await _fleet(specs, wanted["regions"], wanted["runs"])
-    from aks_postgres.flows.plan import plan
-    from aks_postgres.flows.provision import provision
-
     with use_journal(Journal()) as journal:
         if wanted["what"] == "plan":
+            from aks_postgres.flows.plan import plan
+
             state: Any = await plan(specs[0], return_state=True)
             return {"state": state.name}
         if wanted["what"] == "deploy_database":
@@ -54,6 +53,8 @@ async def _ours(wanted: Json) -> Json:
             state = await deploy_database(specs[0], return_state=True)
             await state.result()
             return {"state": state.name}
+        from aks_postgres.flows.provision import provision
+
         state = await provision(specs[0], return_state=True)
     outputs = await state.result()
     changed = [name for name, change in outputs.changes.items() if change.kind != "unchanged"]
