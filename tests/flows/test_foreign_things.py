@@ -98,14 +98,25 @@ async def test_what_the_clusters_objects_explain_goes_if_its_data_may(stage: Sta
     }
     uid = kube.create("/api/v1/namespaces/default/services", service)["metadata"]["uid"]
     state = stage.azure.control("GET", "state")
-    address = f"kubernetes-a{uid.replace('-', '')[:31]}"
+    balancer = f"a{uid.replace('-', '')[:31]}"
+    link = stored(stage, "Microsoft.Network/privateLinkServices", f"pls-{balancer}")
+    own, theirs = (
+        stored(stage, "Microsoft.Network/networkInterfaces", f"pls-{balancer}.nic.{which}")
+        for which in ("own", "theirs")
+    )
+    link["body"]["properties"] = {"networkInterfaces": [{"id": own["id"]}]}
     state["resources"] += [
         stored(stage, "Microsoft.Compute/disks", "pvc-1"),
-        stored(stage, "Microsoft.Network/publicIPAddresses", address),
+        stored(stage, "Microsoft.Network/publicIPAddresses", f"kubernetes-{balancer}"),
+        *(link, own, theirs),
     ]
     stage.azure.control("PUT", "state", state)
-    (problem,) = await refused(stage)
+    (interface, problem) = await refused(stage)
+    assert interface.startswith(f"Microsoft.Network/networkInterfaces pls-{balancer}.nic.theirs in ")
     assert problem.startswith("PersistentVolume pvc-1 ")
+    state = stage.azure.control("GET", "state")
+    state["resources"] = [one for one in state["resources"] if one["id"] != theirs["id"]]
+    stage.azure.control("PUT", "state", state)
     receipt = await tear_down(spec_for(stage.azure), KEY, discard_data=KEY)
     assert group in {item.id for item in receipt.deleted}
 

@@ -141,15 +141,29 @@ MADE: list[tuple[str, str, Json]] = [
     ("Microsoft.Network/publicIPAddresses", f"kubernetes-{BALANCER}", {}),
     ("Microsoft.Network/publicIPAddresses", f"kubernetes-{BALANCER}-IPv6", {}),
     ("Microsoft.Network/privateLinkServices", f"pls-{BALANCER}", {}),
-    ("Microsoft.Network/networkInterfaces", f"pls-{BALANCER}.nic.0a1b", {}),
+    ("Microsoft.Network/networkInterfaces", f"pls-{BALANCER}.nic.{UID}", {}),
     ("Microsoft.Storage/storageAccounts", "f0123456789abcdef", {}),
 ]
 ZONE = "0a1b2c3d.privatelink.canadacentral.azmk8s.io"
 OF_PRIVATE: list[tuple[str, str, Json]] = [
     ("Microsoft.Network/privateEndpoints", "kube-apiserver", {}),
-    ("Microsoft.Network/networkInterfaces", "kube-apiserver.nic.5e6f", {}),
+    ("Microsoft.Network/networkInterfaces", f"kube-apiserver.nic.{UID}", {}),
     ("Microsoft.Network/privateDnsZones", ZONE, {}),
     ("Microsoft.Network/privateDnsZones/virtualNetworkLinks", f"{ZONE}/aks-dns", {}),
+]
+# As ARM shows them: each with the network interfaces that Azure made for it.
+LINKED = [
+    {
+        "id": at(f"Microsoft.Network/{kind}", name),
+        "properties": {
+            "networkInterfaces": [{"id": at("Microsoft.Network/networkInterfaces", f"{name}.nic.{UID}")}]
+        },
+    }
+    for kind, name in (
+        ("privateLinkServices", f"pls-{BALANCER}"),
+        ("privateEndpoints", "kube-apiserver"),
+        ("privateEndpoints", "pe-theirs"),
+    )
 ]
 # Each is like one of AKS's but for what makes it AKS's.
 THEIRS: list[tuple[str, str, Json]] = [
@@ -175,6 +189,10 @@ THEIRS: list[tuple[str, str, Json]] = [
     ("Microsoft.Network/loadBalancers", "lb-theirs", {}),
     ("Microsoft.Network/natGateways", "nat", {}),
     ("Microsoft.Network/networkInterfaces", "nic-theirs", {}),
+    # Named like those of AKS's own, which aren't these.
+    ("Microsoft.Network/networkInterfaces", "kube-apiserver.nic.theirs", {}),
+    ("Microsoft.Network/networkInterfaces", f"pls-{BALANCER}.nic.theirs", {}),
+    ("Microsoft.Network/networkInterfaces", f"pe-theirs.nic.{UID}", {}),
     ("Microsoft.Network/networkSecurityGroups", "nsg-theirs", {}),
     ("Microsoft.Network/networkSecurityGroups", "aks-agentpool-87654321-nsg", {}),
     ("Microsoft.Network/privateDnsZones", "corp.example", {}),
@@ -184,6 +202,8 @@ THEIRS: list[tuple[str, str, Json]] = [
     ("Microsoft.Network/privateLinkServices", "pls-theirs", {}),
     ("Microsoft.Network/publicIPAddresses", "pip-theirs", {}),
     ("Microsoft.Network/publicIPAddresses", f"kubernetes-a{'0' * 31}", {}),
+    ("Microsoft.Network/publicIPAddresses", f"kubernetes-{BALANCER}-theirs", {}),
+    ("Microsoft.Network/privateLinkServices", f"pls-{BALANCER}-theirs", {}),
     ("Microsoft.Network/publicIPPrefixes", "prefix", {}),
     ("Microsoft.Network/routeTables", "rt-theirs", {}),
     ("Microsoft.Network/virtualNetworks", "vnet-hub", {}),
@@ -207,7 +227,7 @@ def listed(one: tuple[str, str, Json], tags: Json | None = None) -> Json:
 def judged(
     *contents: Json, cluster: Json = CLUSTER, data: ClusterData | None = DATA, unknown: Finding | None = None
 ) -> list[str]:
-    return foreign_among_nodes(GROUP, contents, cluster, data, ours=[OURS], unknown=unknown)
+    return foreign_among_nodes(GROUP, contents, cluster, data, ours=[OURS], linked=LINKED, unknown=unknown)
 
 
 def named(one: tuple[str, str, Json]) -> str:
@@ -306,6 +326,51 @@ def test_a_kubelet_identity_that_aks_was_given_is_its_owners(name: str, tags: Js
     assert problem.startswith(f"{kind} {name} in ")
     # AKS makes none of its own then, so what has the name of it is somebody's.
     assert len(judged(listed((kind, "aks-agentpool", {})), cluster=cluster)) == 1
+
+
+@pytest.mark.parametrize("one", [MADE[-2], OF_PRIVATE[1]], ids=named)
+def test_a_network_interface_is_its_endpoint_s_by_id_only(one: tuple[str, str, Json]) -> None:
+    """A name begins as one likes: without what the endpoint itself lists, it is somebody's."""
+    for linked in ([], [{**each, "properties": {}} for each in LINKED]):
+        found = foreign_among_nodes(GROUP, [listed(one)], PRIVATE, DATA, linked=linked)
+        assert [problem.split(" in ")[0] for problem in found] == [f"{one[0]} {one[1]}"]
+
+
+def test_an_api_server_in_a_network_has_no_endpoint() -> None:
+    cluster = copy.deepcopy(PRIVATE)
+    cluster["properties"]["apiServerAccessProfile"]["enableVnetIntegration"] = True
+    endpoint, interface, zone, link = map(listed, OF_PRIVATE)
+    assert judged(zone, link, cluster=cluster) == []
+    assert len(judged(endpoint, interface, cluster=cluster)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "annotation", "value", "name"),
+    [
+        (
+            "publicIPAddresses",
+            "pip-prefix-id",
+            at("Microsoft.Network/publicIPPrefixes", "Prefix-4"),
+            "-prefix-4",
+        ),
+        (
+            "publicIPAddresses",
+            "pip-prefix-id-ipv6",
+            at("Microsoft.Network/publicIPPrefixes", "six"),
+            "-six-IPv6",
+        ),
+        ("privateLinkServices", "load-balancer-internal-subnet", "apps", "-apps"),
+        ("privateLinkServices", "load-balancer-internal-subnet", "apps", "-apps-IPv6"),
+    ],
+)
+def test_what_a_service_s_annotations_add_to_a_name_is_known(
+    kind: str, annotation: str, value: str, name: str
+) -> None:
+    start = "kubernetes-" if kind == "publicIPAddresses" else "pls-"
+    one = listed((f"Microsoft.Network/{kind}", f"{start}{BALANCER}{name}", {}))
+    metadata = {"uid": UID, "annotations": {f"service.beta.kubernetes.io/azure-{annotation}": value}}
+    assert judged(one, data=ClusterData(services=[{"metadata": metadata}])) == []
+    assert len(judged(one)) == 1
 
 
 def test_an_address_that_a_service_was_given_is_its_owners_whatever_its_tags() -> None:

@@ -26,7 +26,7 @@ from aks_postgres.resources.group_contents import contents_of
 from aks_postgres.resources.managed_cluster import gone_cluster
 from aks_postgres.tear_down.archives import read_archives
 from aks_postgres.tear_down.live_data import ClusterData, archives_of, judge_data
-from aks_postgres.tear_down.node_group import foreign_among_nodes, without_cluster
+from aks_postgres.tear_down.node_group import WITH_INTERFACES, foreign_among_nodes, without_cluster
 from aks_postgres.tear_down.second_look import hidden_claims
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -85,6 +85,7 @@ async def what_goes_along(
         contents,
         live,
         ours=[target.resource_id(public_ip.KIND.type, names.public_ip, node_group)],
+        linked=await _linked(azure, node_group, contents),
     )
     if lets_go and not judge(None):
         return [], []
@@ -131,6 +132,16 @@ async def what_goes_along(
         accounts=accounts,
         archives=archives,
     )
+
+
+async def _linked(azure: Azure, group: str, contents: Iterable[Json]) -> list[Json]:
+    """Read the private endpoints and link services whole: a list doesn't show their network interfaces."""
+    found = []
+    for resource in contents:
+        if operations := WITH_INTERFACES.get(str(resource["type"]).casefold()):
+            get = getattr(azure.network, operations).get
+            found.append(await read(f"{resource['type']} {resource['name']}", get, group, resource["name"]))
+    return [live for live in found if live is not None]
 
 
 async def _objects_of(api: KubernetesApi) -> tuple[ClusterData, datetime]:

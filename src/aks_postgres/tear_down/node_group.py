@@ -23,6 +23,10 @@ from aks_postgres.tear_down.ownership import WAY_OUT, described
 _ADDRESSES = public_ip.KIND.type.casefold()
 _DISKS = "microsoft.compute/disks"
 _NICS = "microsoft.network/networkinterfaces"
+_ENDPOINTS = "microsoft.network/privateendpoints"
+_LINK_SERVICES = "microsoft.network/privatelinkservices"
+# Azure makes network interfaces for these, which they name by ID; with the operations that read them.
+WITH_INTERFACES = {_ENDPOINTS: "private_endpoints", _LINK_SERVICES: "private_link_services"}
 _SCALE_SETS = "microsoft.compute/virtualmachinescalesets"
 # What Kubernetes' controllers make, and only its objects can explain.
 _OF_OBJECTS = frozenset(
@@ -32,7 +36,7 @@ _OF_OBJECTS = frozenset(
         _NICS,
         _SCALE_SETS,
         "microsoft.compute/snapshots",
-        "microsoft.network/privatelinkservices",
+        _LINK_SERVICES,
         storage_account.KIND.type.casefold(),
     }
 )
@@ -56,6 +60,7 @@ def foreign_among_nodes(
     data: ClusterData | None,
     *,
     ours: Iterable[str] = (),
+    linked: Iterable[Json] = (),
     unknown: Finding | None = None,
 ) -> list[Finding]:
     """Name what in a node resource group neither the cluster nor its objects explain, such as somebody's address.
@@ -66,9 +71,10 @@ def foreign_among_nodes(
         cluster: the cluster as ARM shows it.
         data: the cluster's objects; None where they can't be asked for.
         ours: IDs of what this product put there.
+        linked: those of `contents` of the types `WITH_INTERFACES`, whole.
         unknown: why the objects can't be asked for, and what would change that.
     """
-    match = _Match(group_id.casefold(), contents, cluster, data)
+    match = _Match(group_id.casefold(), contents, cluster, data, linked)
     known = {resource_id.casefold() for resource_id in ours}
     why, first = (unknown.text, unknown.way_out) if unknown else ("nobody asked.", "Ask.")
     problems = []
@@ -113,7 +119,12 @@ class _Match:
     """What a cluster and its objects explain."""
 
     def __init__(
-        self, group_id: str, contents: Sequence[Json], cluster: Json, data: ClusterData | None
+        self,
+        group_id: str,
+        contents: Sequence[Json],
+        cluster: Json,
+        data: ClusterData | None,
+        linked: Iterable[Json],
     ) -> None:
         self._base = f"{group_id}/providers/"
         self._properties: Json = cluster.get("properties") or {}
@@ -144,29 +155,23 @@ class _Match:
                 for name in self._accounts(data.volumes)
             ),
             *self._private_cluster(),
+            *(
+                f"{self._base}{kind}/{name}"
+                for service in data.services
+                for kind, name in _made_for_service(service)
+            ),
         }
-        # Controllers name these after the Service, and add to the name.
-        balancers = list(_service_balancers(data.services))
-        self._starts = tuple(
-            f"{self._base}{kind}/{start}{name}"
-            for name in balancers
-            for kind, start in (
-                (_ADDRESSES, "kubernetes-"),
-                ("microsoft.network/privatelinkservices", "pls-"),
-                (_NICS, "pls-"),
-            )
-        )
-        if self._private_zone:
-            self._starts += (f"{self._base}{_NICS}/kube-apiserver.nic.",)
+        self._known |= {
+            interface
+            for one in linked
+            if str(one.get("id")).casefold() in self._known
+            for interface in _ids(_at(one, "properties", "networkInterfaces"))
+        }
 
     def explains(self, resource: Json) -> bool:
         """Return whether AKS or Kubernetes made a resource of the group."""
         resource_id = str(resource["id"]).casefold()
-        return (
-            resource_id in self._known
-            or resource_id.startswith(self._starts)
-            or self._is_system_disk(resource)
-        )
+        return resource_id in self._known or self._is_system_disk(resource)
 
     def _is_system_disk(self, resource: Json) -> bool:
         """A node's own disk: named by Azure, and held by an instance of a known scale set.
@@ -242,18 +247,17 @@ class _Match:
     def _private_cluster(self) -> list[str]:
         """An endpoint, a zone, and its link to the nodes' network, named like the API server's record in it.
 
-        Any other link of the zone, such as one to a hub's network, is its maker's.
-        https://learn.microsoft.com/azure/aks/private-clusters
+        Any other link of the zone, such as one to a hub's network, is its maker's. An API server that is in a network
+        itself needs no endpoint.
+        https://learn.microsoft.com/azure/aks/private-clusters and api-server-vnet-integration
         """
         zone = self._private_zone
         if zone is None:
             return []
         record, _, _ = str(self._properties["privateFQDN"]).casefold().partition(".")
-        return [
-            zone,
-            f"{zone}/virtualnetworklinks/{record}",
-            f"{self._base}microsoft.network/privateendpoints/kube-apiserver",
-        ]
+        integrated = _at(self._properties, "apiServerAccessProfile", "enableVnetIntegration")
+        endpoints = [] if integrated else [f"{self._base}{_ENDPOINTS}/kube-apiserver"]
+        return [zone, f"{zone}/virtualnetworklinks/{record}", *endpoints]
 
 
 def _outbound_addresses(properties: Json) -> Iterator[str]:
@@ -276,15 +280,25 @@ def _machines(nodes: Iterable[Json]) -> Iterator[str]:
             yield instance["scale_set"] if instance else machine
 
 
-def _service_balancers(services: Iterable[Json]) -> Iterator[str]:
-    """Yield what the cloud controller calls the load balancer of each Service: `a` and its UID, 32 characters of it.
+def _made_for_service(service: Json) -> Iterator[tuple[str, str]]:
+    """Yield types and names of what the cloud controller makes for a Service: its address and its private link service.
 
-    An address that a Service was given by name or address has another name: whoever made it keeps it.
-    https://github.com/kubernetes/cloud-provider (DefaultLoadBalancerName)
+    They are named after its load balancer, which is `a` and its UID, 32 characters of it. An address or a private link
+    service that a Service was given by name has another one: whoever made it keeps it.
+    https://github.com/kubernetes-sigs/cloud-provider-azure (getPublicIPName, getPrivateLinkServiceName,
+    getFrontendIPConfigName) and https://github.com/kubernetes/cloud-provider (DefaultLoadBalancerName)
     """
-    for service in services:
-        if uid := str(_at(service, "metadata", "uid") or "").replace("-", "").casefold():
-            yield f"a{uid}"[:32]
+    uid = str(_at(service, "metadata", "uid") or "").replace("-", "").casefold()
+    if not uid:
+        return
+    annotations, balancer = _at(service, "metadata", "annotations"), f"a{uid}"[:32]
+    prefix, prefix_ipv6, subnet = (
+        str(_at(annotations, f"service.beta.kubernetes.io/azure-{name}") or "").casefold().rpartition("/")[2]
+        for name in ("pip-prefix-id", "pip-prefix-id-ipv6", "load-balancer-internal-subnet")
+    )
+    for family, of_prefix in (("", prefix), ("-ipv6", prefix_ipv6)):
+        yield _ADDRESSES, "-".join(filter(None, ("kubernetes", balancer, of_prefix))) + family
+        yield _LINK_SERVICES, "-".join(filter(None, ("pls", balancer, subnet))) + family
 
 
 def _disks(volumes: Iterable[Json]) -> Iterator[str]:

@@ -4,8 +4,8 @@ Polling: `Azure-AsyncOperation` with Retry-After 1 (2019), `Updating` first
 (https://github.com/Azure/azure-powershell, recording TestPublicIpAddressZones.json; shape of 2025:
 https://github.com/Azure/azure-cli, recording test_network_public_ip_zone.yaml).
 
-Left out: IPv6, prefixes, DDoS plans, moving between SKUs, and writes of load balancers and security groups. Virtual
-networks and subnets are in `virtual_networks.py`.
+Left out: IPv6, prefixes, DDoS plans, moving between SKUs, and writes of load balancers, security groups and private
+endpoints. Virtual networks and subnets are in `virtual_networks.py`.
 """
 
 from __future__ import annotations
@@ -88,6 +88,9 @@ provider.standard(
     get="NetworkSecurityGroups_Get",
     list_in_group="NetworkSecurityGroups_List",
 )
+# Known for what stands in a group; whoever puts one into the sandbox says which network interfaces are its.
+provider.standard("privateEndpoints/{endpoint}", get="PrivateEndpoints_Get")
+provider.standard("privateLinkServices/{service}", get="PrivateLinkServices_Get")
 
 
 def new_address(sandbox: Sandbox, key: str) -> str:
