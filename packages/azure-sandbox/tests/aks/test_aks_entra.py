@@ -12,6 +12,8 @@ import uuid
 
 import pytest
 import yaml
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 ENTRA = {"aadProfile": {"managed": True, "enableAzureRBAC": True}, "disableLocalAccounts": True}
 SERVER = "6dae42f8-4368-4678-94ff-3960e28e3630"
@@ -32,6 +34,16 @@ def ask(azure, path, audience=SERVER, method="GET"):
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.loads(error.read())
+
+
+def stream(azure, path):
+    """Status of the API server's answer to whoever wants a WebSocket, as port-forward does."""
+    server = azure.kubeconfig()["clusters"][0]["cluster"]
+    tls = ssl.create_default_context(cadata=base64.b64decode(server["certificate-authority-data"]).decode())
+    headers = {"authorization": f"Bearer {azure.credential.get_token(f'{SERVER}/.default').token}"}
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"wss{server['server'].removeprefix('https')}{path}", ssl=tls, additional_headers=headers)
+    return refused.value.response.status_code
 
 
 def give(azure, scope):
@@ -93,6 +105,15 @@ def test_a_role_above_the_cluster_reaches_into_it(azure, cluster):
     give(azure, azure.cluster_path().partition("/resourceGroups")[0])
     assert ask(azure, "/apis/apps/v1/namespaces/kube-system/daemonsets")[0] == 200
     assert ask(azure, "/api/v1/namespaces/kube-system/configmaps", method="DELETE")[0] == 200
+
+
+def test_a_stream_to_a_pod_needs_a_role_as_any_request(azure, cluster):
+    """https://kubernetes.io/docs/reference/using-api/websockets/"""
+    azure.set(role_effect_s=0)
+    path = "/api/v1/namespaces/default/pods/web/portforward?ports=80"
+    assert stream(azure, path) == 403
+    give(azure, cluster)
+    assert stream(azure, path) == 404  # let in; there is no such pod
 
 
 def test_a_token_for_arm_is_none_for_the_cluster(azure, cluster):

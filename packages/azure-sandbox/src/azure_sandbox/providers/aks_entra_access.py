@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 from azure_sandbox.core.responses import ArmError
 from azure_sandbox.kubernetes import errors
-from azure_sandbox.kubernetes.exchange import ledger_entry, send_json
+from azure_sandbox.kubernetes.exchange import ledger_entry, refuse_upgrade, send_json
 from azure_sandbox.kubernetes.request import ApiRequest, parse
 
 if TYPE_CHECKING:
@@ -95,18 +95,26 @@ class WithEntra:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         cluster = self._sandbox.store.get(self._cluster_id)
-        token = _bearer(scope) if scope["type"] == "http" else ""
+        token = _bearer(scope) if scope["type"] in ("http", "websocket") else ""
         known = token and self._sandbox.entra.claims(token) is not None
         if not known or cluster is None or not is_entra(cluster.properties):
             await self._api.app(scope, receive, send)
             return
         started = time.monotonic()
-        request = parse(scope["method"], scope["path"], _query(scope), {}, b"")
+        is_stream = scope["type"] == "websocket"
+        # A stream to a pod is one more than a look: Kubernetes asks for `create` on pods/exec and pods/portforward
+        # (feature gate AuthorizePodWebsocketUpgradeCreatePermission).
+        method = "POST" if is_stream else scope["method"]
+        request = parse(method, scope["path"], _query(scope), {}, b"")
         try:
             self._let_in(request, token, cluster.properties)
         except errors.ApiError as refusal:
             self._to_ledger(ledger_entry(cluster.name, request, refusal.code, refusal.reason, started))
-            await send_json(send, refusal.code, refusal.status(), [])
+            if is_stream:
+                await receive()  # The client's wish to connect.
+                await refuse_upgrade(scope, send, refusal)
+            else:
+                await send_json(send, refusal.code, refusal.status(), [])
             return
         headers = [pair for pair in scope["headers"] if pair[0].lower() != b"authorization"]
         as_admin = (b"authorization", f"Bearer {self._api.token}".encode())
