@@ -263,6 +263,7 @@ def _canary(found: Json | None) -> str:
     if found is None:
         return "## Secrets\n\nNot run yet."
     places = f" ({'; '.join(found['places'])})" if found.get("places") else ""
+    failed = [f"{name} ({code})" for name, code in found.get("commands", {}).items() if code != 0]
     return (
         "## Secrets\n\n"
         f"Planted: {', '.join(found['secrets'])}; every access token is known by its form. Runs of `provision` that "
@@ -276,6 +277,7 @@ def _canary(found: Json | None) -> str:
         f"one is in an error text of Azure's. The server's table of logs held {found['log_lines']} lines"
         + ("." if found["log_lines"] else ", so nothing can be said of it.")
         + f" {found['date']}."
+        + (f" **Not a whole run, as these commands failed: {', '.join(failed)}.**" if failed else "")
     )
 
 

@@ -21,3 +21,19 @@ def test_cases_that_were_not_run_and_defects_are_said() -> None:
     assert "| 429 | 1 | 1 | 0 | 0 | 0 | 0 |" in text
     assert "1.5 s a case on average, 2 at a time." in text
     assert "- faults: provision: 500 at PUT /b #2: another end" in text
+
+
+def test_a_command_of_the_canary_that_failed_is_said() -> None:
+    found = {
+        "runs": {"succeeds": 0},
+        "commands": {"plan": 0, "psql": 1},
+        "secrets": ["client secret"],
+        "files": 1,
+        "log_lines": 1,
+        "processes": 1,
+        "found": 0,
+        "finds_a_planted_one": True,
+        "date": "today",
+    }
+    assert "Not a whole run, as these commands failed: psql (1)." in report({"canary": found})
+    assert "Not a whole run" not in report({"canary": found | {"commands": {"plan": 0, "psql": 0}}})
