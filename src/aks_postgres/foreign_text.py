@@ -25,6 +25,16 @@ _MAX_TEXT = 600
 _MOST_LOOKED_AT = 8000
 # Shorter values are words, too, and would take every message apart.
 _SHORTEST_SECRET = 8
+# So would these, which our own messages are made of; as a password they are guessed first, and hide nothing. What names
+# them as one (`password=`, user:password@host) is still told by its looks.
+_PLAIN_WORDS = frozenset(
+    re.findall(
+        r"\S+",
+        "administrator cloudnative cloudnativepg container database databases defaults deployment environment identity "
+        "kubernetes location microsoft namespace operator password postgres postgresql provision resource "
+        "subscription username",
+    )
+)
 kept_secrets: dict[str, None] = {}
 
 # A terminal's commands (ECMA-48): CSI ... final byte, and OSC ... BEL or ST.
@@ -125,7 +135,7 @@ def keep_secret(value: str | bytes | None) -> None:
         return
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
     for part in (text.strip(), *(line.strip() for line in text.splitlines() if len(line.strip()) >= 20)):
-        if len(part) < _SHORTEST_SECRET or part.startswith("-----"):
+        if len(part) < _SHORTEST_SECRET or part.startswith("-----") or part.casefold() in _PLAIN_WORDS:
             continue
         encoded = base64.b64encode(part.encode()).decode()
         for form in (
@@ -221,6 +231,8 @@ _SECRET_KEY = re.compile(
     r"(?i).*(?:password|passwd|passphrase|pwd|token|credentials?|connection[_-]?string"
     r"|client[_-]?secret|(?:account|access|shared|storage|api|private|encryption)[_-]?key)"
 )
+# What a secret is made of; its beginning and its end tell what it is.
+_LONG_RUNS = re.compile(r"([^\s:/@.&;,\"'<>=?]{100})[^\s:/@.&;,\"'<>=?]+([^\s:/@.&;,\"'<>=?]{100})")
 
 
 def holds_secret(value: Any, levels: int = 20) -> bool:
@@ -233,8 +245,9 @@ def holds_secret(value: Any, levels: int = 20) -> bool:
     if not levels:
         return False
     if isinstance(value, str):
-        # In parts that overlap, so that none is too long for these patterns.
-        parts = (value[at : at + _MOST_LOOKED_AT] for at in range(0, len(value) or 1, _MOST_LOOKED_AT // 2))
+        # In parts that overlap, so that none is too long for these patterns, and no secret too long for the overlap.
+        text = _LONG_RUNS.sub(r"\1\2", value)
+        parts = (text[at : at + _MOST_LOOKED_AT] for at in range(0, len(text) or 1, _MOST_LOOKED_AT // 2))
         return any(secret in value for secret in list(kept_secrets)) or any(
             any(pattern.search(part) for pattern in (*_SECRETS, _USER_INFO))
             or _NAMES.sub(_without_value, part) != part

@@ -12,6 +12,7 @@ import pytest
 from aks_postgres import foreign_text
 from aks_postgres.foreign_text import (
     clean,
+    holds_secret,
     in_code,
     in_markdown,
     keep_secret,
@@ -179,6 +180,26 @@ def test_a_key_of_several_lines_is_removed_line_by_line_and_words_stay() -> None
     assert without_known("short texts stay, and -----BEGIN PRIVATE KEY-----") == (
         "short texts stay, and -----BEGIN PRIVATE KEY-----"
     )
+
+
+@pytest.mark.usefixtures("nothing_known")
+@pytest.mark.parametrize("word", ["postgres", "Postgres", "password", "database", "kubernetes"])
+def test_a_password_that_is_a_word_of_messages_leaves_them_readable(word: str) -> None:
+    keep_secret(word)
+    text = f"node pool {word}: the spec wants another VM size."
+    assert (without_known(text), clean(text), holds_secret(text)) == (text, text, False)
+    for named in (f"PGPASSWORD={word}", f"password is '{word}'", f"postgres://app:{word}@db.example/x"):
+        assert f"{word}'" not in clean(named)
+        assert clean(named).endswith(("(removed)", "(removed)db.example/x"))
+
+
+@pytest.mark.parametrize("length", [50, 3900, 4100, 7000, 20000])
+@pytest.mark.parametrize("form", ["https://me:{}@host", "eyJ{}.payload.signature", "password={}"])
+def test_a_secret_of_any_length_is_seen_anywhere_in_a_text(form: str, length: int) -> None:
+    secret = form.format("aB3" * (length // 3))
+    for before in (0, 1000, 3000, 7000):
+        assert holds_secret("a " * (before // 2) + secret + " b" * 5000), before
+    assert not holds_secret("a " * 10000 + "aB3" * (length // 3))
 
 
 @pytest.mark.usefixtures("nothing_known")

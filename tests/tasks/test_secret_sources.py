@@ -100,6 +100,39 @@ def test_what_the_file_of_a_variable_holds_is_removed(
     assert without_known(WORDS) == REMOVED
 
 
+PROFILES = f"""\
+active = "other"
+[profiles.cloud]
+PREFECT_API_URL = "https://api.prefect.example/api"
+PREFECT_API_KEY = "{WORDS}"
+[profiles.own]
+PREFECT_API_AUTH_STRING = "me:plainword"
+"""
+
+
+@pytest.mark.parametrize("where", ["PREFECT_HOME", "PREFECT_PROFILES_PATH"])
+def test_what_a_profile_of_prefects_signs_in_with_is_removed(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "profiles.toml").write_text(PROFILES)
+    for name in ("PREFECT_HOME", "PREFECT_PROFILES_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(where, str(tmp_path / ("profiles.toml" if where.endswith("PATH") else "")))
+    keep_secrets_of_environment()
+    assert without_known(f"it is {WORDS}!") == f"it is {REMOVED}!"
+    assert without_known("it is plainword!") == f"it is {REMOVED}!"
+    assert without_known("https://api.prefect.example/api") == "https://api.prefect.example/api"
+
+
+@pytest.mark.parametrize("text", ["[profiles", "profiles = 3", "[profiles]\ncloud = 3", ""])
+def test_profiles_that_cant_be_read_are_prefects_to_tell_of(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "profiles.toml").write_text(text)
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(tmp_path / "profiles.toml"))
+    keep_secrets_of_environment()
+
+
 def test_a_command_knows_them_before_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_KEY", WORDS)
     monkeypatch.setattr(sys, "argv", ["aks-postgres", "version"])

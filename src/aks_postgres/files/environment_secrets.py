@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import unquote
 
 from aks_postgres.files.given_files import FileRefused, read_given
@@ -26,6 +28,7 @@ def keep_secrets_of_environment() -> None:
     for name in _VALUES:
         keep_secret(os.environ.get(name))
     _keep_password(os.environ.get("PREFECT_API_AUTH_STRING") or "")
+    _keep_those_of_profiles()
     for name in _PROXIES:
         for variable in (name, name.lower()):
             before, _, _ = (os.environ.get(variable) or "").rpartition("@")
@@ -34,6 +37,24 @@ def keep_secrets_of_environment() -> None:
         if path := os.environ.get(name):
             with suppress(FileRefused):  # told where it is needed
                 keep_secret(read_given(path, limits.credential_bytes))
+
+
+def _keep_those_of_profiles() -> None:
+    """What signs in on a Prefect server, of every profile, as `prefect cloud login` writes them.
+
+    https://docs.prefect.io/v3/concepts/settings-and-profiles
+    """
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect")
+    path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
+    if not path.is_file():
+        return
+    # Prefect itself tells of a file that can't be read.
+    with suppress(FileRefused, ValueError, AttributeError):
+        found = tomllib.loads(read_given(str(path), limits.credential_bytes).decode())
+        for profile in (found.get("profiles") or {}).values():
+            keep_secret(str(profile.get("PREFECT_API_KEY") or ""))
+            keep_secret(str(profile.get("PREFECT_API_AUTH_STRING") or ""))
+            _keep_password(str(profile.get("PREFECT_API_AUTH_STRING") or ""))
 
 
 def _keep_password(user_and_password: str) -> None:
