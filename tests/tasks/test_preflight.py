@@ -18,6 +18,8 @@ from aks_postgres.tasks.preflight import preflight
 from aks_postgres.tasks.resource_group import ensure_backup_group, ensure_resource_group, mark_generation
 from aks_postgres.tasks.storage import ensure_storage_account
 
+from ..database.conftest import with_database
+
 GROUPS, WORKSPACES = "2025-04-01", "2025-07-01"
 
 
@@ -70,6 +72,14 @@ async def test_fresh_subscription_has_a_place_and_nothing_is_written(
     assert any(text.startswith("monitoring.grafana_admins: ") for text in place.warnings)
     assert [event.text for event in journal.events if event.kind == "note"] == list(place.warnings)
     assert writes(azure) == []
+
+
+async def test_a_database_whose_backups_go_into_a_closed_account_is_told_what_it_takes(
+    azure: Any, journal: Journal
+) -> None:
+    place = await preflight.fn(changed(with_database(azure), storage={"public_network_access": "disabled"}))
+    (told,) = [text for text in place.warnings if text.startswith("storage.public_network_access: ")]
+    assert "private endpoints" in told
 
 
 async def test_every_problem_is_named_at_once_and_nothing_is_written(
