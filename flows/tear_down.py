@@ -26,6 +26,7 @@ from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.runs.steps import Steps
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import environment_key
+from aks_postgres.tasks.clean_up import end_cluster_operation
 from aks_postgres.tasks.inventory import take_inventory
 
 
@@ -70,10 +71,12 @@ async def tear_down(
         run_session(spec, command="tear-down") as run,
         one_writer(run.azure, spec, if_another_run) as lock,
     ):
-        inventory = await take_inventory(spec, *words)
+        inventory = await take_inventory(spec, *words, takes_unfinished=True)
         if inventory.targets or (inventory.backup_accounts and delete_backups):
             # What was refused left no trace; what goes on looks again once nobody else can write.
             await lock.secure()
+            for target in inventory.unfinished:
+                await end_cluster_operation(spec, target)
             inventory = await take_inventory(spec, *words)
         async with Steps(collects_failures=True) as steps:
             started = start_tear_down(steps, spec, inventory)

@@ -84,6 +84,24 @@ async def delete_rule_groups(azure: Azure, spec: EnvironmentSpec, target: Target
     return Removals(items=tuple(item for removals in removed for item in removals.items))
 
 
+@arm_task("end_cluster_operation {target.names.cluster}")
+async def end_cluster_operation(azure: Azure, spec: EnvironmentSpec, target: Target) -> None:
+    """Have AKS end the creation of a cluster that goes on without an end, so that the cluster can be looked into.
+
+    Guide: none; az aks operation-abort.
+    REST: https://learn.microsoft.com/rest/api/aks/managed-clusters/abort-latest-operation
+
+    Args:
+        spec: the environment.
+        target: the generation.
+
+    Raises:
+        NotOurs: the cluster has no tags of ours.
+        OperationNotDone: AKS hasn't ended it at the deadline; run again.
+    """
+    await managed_cluster.end_operation(azure, spec, target)
+
+
 @arm_task("delete_cluster {target.names.cluster}")
 async def delete_cluster(azure: Azure, spec: EnvironmentSpec, target: Target) -> Removals:
     """Delete the AKS cluster; its node pools and its node resource group with the public IP go with it.

@@ -12,6 +12,7 @@ from typing import Literal
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.credentials import caller
 from aks_postgres.arm.diff import state_of
+from aks_postgres.arm.errors import OperationNotDone
 from aks_postgres.arm.responses import Json, wire_items
 from aks_postgres.arm.retry import all_ended, read, read_list
 from aks_postgres.errors import Finding
@@ -59,6 +60,7 @@ async def take_inventory(
     discard_data: str | None,
     backup_age_min: int,
     only: tuple[int, ...] | None = None,
+    takes_unfinished: bool = False,
 ) -> Inventory:
     """Find everything that a tear-down would delete, and everything that stands against it; write nothing.
 
@@ -73,12 +75,15 @@ async def take_inventory(
         discard_data: the environment's name and region, typed, if data without a backup may go.
         backup_age_min: how old the newest backup of a Postgres cluster may be, in minutes.
         only: the generations to look at; unset, all.
+        takes_unfinished: whether a cluster that is still being created at its deadline is returned as `unfinished`,
+            for whoever has it ended and looks again.
 
     Returns:
         The generations and storage accounts that are there.
 
     Raises:
         TearDownRefused: with every problem found, each with its way out.
+        OperationNotDone: a cluster is still being created at its deadline.
         TemporaryError: Azure couldn't be asked for now.
     """
     subscription_id = azure.subscription_id
@@ -122,9 +127,11 @@ async def take_inventory(
     lets_go = discard_data == key
     tenant_id = str(subscription.get("tenantId", ""))
     going = {str(group["name"]).casefold() for group in groups if state_of(group).casefold() == "deleting"}
-    for among_nodes, data in await all_ended(
-        [
-            what_goes_along(
+    unfinished: list[Target] = []
+
+    async def along(target: Target) -> tuple[list[Finding], list[Finding]]:
+        try:
+            return await what_goes_along(
                 azure,
                 target,
                 backup_accounts,
@@ -134,9 +141,13 @@ async def take_inventory(
                 lets_go=lets_go,
                 tenant_id=tenant_id,
             )
-            for target in targets
-        ]
-    ):
+        except OperationNotDone:
+            if not takes_unfinished:
+                raise
+            unfinished.append(target)
+            return [], []
+
+    for among_nodes, data in await all_ended([along(target) for target in targets]):
         problems += among_nodes
         problems += [
             Finding(
@@ -156,6 +167,7 @@ async def take_inventory(
             soft_deleted(workspace_id, "deleted before this run")
             for workspace_id in _ours_among(spec, subscription_id, deleted)
         ),
+        unfinished=tuple(unfinished),
     )
 
 

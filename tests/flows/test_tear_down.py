@@ -5,7 +5,7 @@ import copy
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from aks_postgres.arm.client import current_azure
-from aks_postgres.arm.errors import NotOurs
+from aks_postgres.arm.errors import NotOurs, OperationNotDone
+from aks_postgres.flows._removal_view import make_tear_down_view
 from aks_postgres.flows.plan import make_plan
 from aks_postgres.flows.provision import provision
 from aks_postgres.flows.rebuild import rebuild
@@ -27,6 +28,7 @@ from aks_postgres.preflight.permissions import ACTIONS, DELETE_BACKUPS_ACTION, T
 from aks_postgres.reports.journal import Event, Journal, use_journal
 from aks_postgres.reports.outputs import EnvironmentOutputs
 from aks_postgres.reports.receipt import Receipt, Removal
+from aks_postgres.resources import managed_cluster
 from aks_postgres.runs.session import run_session
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names, resource_tags
@@ -1158,3 +1160,35 @@ async def test_a_lock_that_keeps_backups_from_deletion_keeps_the_role_on_them_to
     assert kept.name.startswith("Storage Blob Data Contributor for ")
     assert "lock" in kept.reason
     assert "resource group" in [item.what for item in receipt.deleted]
+
+
+@pytest.mark.thorough
+async def test_a_creation_that_aks_never_finishes_is_ended_once_nothing_else_stands_against_it(
+    azure: SandboxProcess, spec: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = replace(managed_cluster.KIND, create_deadline_s=600, delete_deadline_s=600)
+    monkeypatch.setattr(managed_cluster, "KIND", kind)
+    before = copy.deepcopy(resources(azure))
+    azure.fault({"never_ends": True}, operation="ManagedClusters_CreateOrUpdate", times=1)
+    assert (await provision(spec, return_state=True)).is_failed()
+
+    def sent() -> list[str]:
+        found = [entry["operation"] for entry in azure.ledger() if entry["method"] in ("POST", "DELETE")]
+        return [one for one in found if one.startswith("ManagedClusters_") and "List" not in one]
+
+    with pytest.raises(OperationNotDone, match="az aks operation-abort"):
+        await make_tear_down_view(spec, None, None, LONG_MIN)
+    group = Names.of(spec, azure.subscription_id, 1).resource_group
+    locked = f"{azure.subscription}/resourceGroups/{group}/providers/Microsoft.Authorization/locks/keep"
+    put(azure, locked, LOCKS, lock("CanNotDelete"))
+    with pytest.raises(TearDownRefused, match="keep"):
+        await tear_down(spec, confirm=KEY)
+    delete(azure, locked, LOCKS)
+    assert sent() == []
+
+    with pytest.raises(TearDownRefused, match="live data can't be known"):
+        await tear_down(spec, confirm=KEY)
+    assert sent() == ["ManagedClusters_AbortLatestOperation"]
+    await finished(spec, discard_data=KEY)
+    assert sent() == ["ManagedClusters_AbortLatestOperation", "ManagedClusters_Delete"]
+    assert {key: one for key, one in resources(azure).items() if "/rg-cnpg-backup-" not in key} == before

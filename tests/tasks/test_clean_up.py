@@ -1,12 +1,13 @@
 """The steps of a tear-down: what they find absent, what they leave alone, what they wait for."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from aks_postgres.arm.diff import merged
-from aks_postgres.arm.errors import NotOurs, WouldWrite
+from aks_postgres.arm.errors import NotOurs, OperationNotDone, WouldWrite
 from aks_postgres.reports.outputs import Target
 from aks_postgres.reports.receipt import BackupAccount, Removals
 from aks_postgres.resources import managed_cluster
@@ -22,6 +23,7 @@ from aks_postgres.tasks.clean_up import (
     delete_managed_identities,
     delete_monitor_workspace,
     delete_rule_groups,
+    end_cluster_operation,
 )
 from aks_postgres.tasks.clean_up_groups import delete_resource_group, see_to_backups
 from aks_postgres.tasks.clean_up_roles import delete_grafana_roles, delete_identity_roles
@@ -241,3 +243,85 @@ async def test_a_group_that_stays_for_its_backups_isnt_retiring_again(world: Wor
     assert world.writes() == []
     tags = world.read(world.made["resource_group"].id, GROUPS)["tags"]
     assert tags["aks-postgres-state"] == "retired"
+
+
+def never_finished(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have AKS create the cluster without an end; returns its ID."""
+    kind = replace(managed_cluster.KIND, delete_deadline_s=60, create_deadline_s=60)
+    monkeypatch.setattr(managed_cluster, "KIND", kind)
+    world.azure.control("POST", "scenarios", {"name": "never-ends"})
+    return begin_cluster(world)
+
+
+def begin_cluster(world: World) -> str:
+    """Have AKS begin to create the cluster; returns its ID."""
+    wanted, once = managed_cluster.desired(world.spec, world.place, world.made["identity"].id)
+    cluster = world.place.resource_id("Microsoft.ContainerService/managedClusters", world.place.names.cluster)
+    world.begin_write(cluster, "2026-06-01", merged(once, wanted))
+    world.mark()
+    return cluster
+
+
+async def test_what_aks_never_finishes_is_ended_by_its_own_operation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """https://learn.microsoft.com/azure/aks/manage-abort-operations"""
+    await world.prepare("resource_group", "identity")
+    cluster = never_finished(world, monkeypatch)
+    world.until_over()
+    await end_cluster_operation.fn(world.spec, world.place)
+    assert [write["operation"] for write in world.writes()] == ["ManagedClusters_AbortLatestOperation"]
+    assert world.read(cluster, "2026-06-01")["properties"]["provisioningState"] == "Canceled"
+    await end_cluster_operation.fn(world.spec, world.place)
+    assert len(world.writes()) == 1
+
+
+async def test_an_operation_that_ends_before_it_is_aborted_is_no_error(world: World) -> None:
+    """The REST reference: "If the operation completes before cancellation can take place, a 409 ... is returned"."""
+    await world.prepare("resource_group", "identity")
+    world.azure.settings(durations={"aks_cluster_create": 10_000})
+    begin_cluster(world)
+    text = "Cancel operation is not allowed when the ProvisioningState is Succeeded"
+    refusal = {"status": 409, "code": "OperationNotAllowed", "message": text}
+    world.azure.fault(refusal, operation="ManagedClusters_AbortLatestOperation", times=1)
+
+    told = world.when("conflict", lambda: world.azure.step(20_000))
+    await end_cluster_operation.fn(world.spec, world.place)
+    assert [text in one for one in told] == [True]
+    assert len(world.writes()) == 1
+
+
+async def test_the_operation_of_a_cluster_that_isnt_ours_is_left_to_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.prepare("resource_group", "identity")
+    cluster = never_finished(world, monkeypatch)
+    state = world.azure.control("GET", "state")
+    for one in state["resources"]:
+        if one["id"].casefold() == cluster.casefold():
+            one["body"]["tags"] = {"owner": "user"}
+    world.azure.control("PUT", "state", state)
+    with pytest.raises(NotOurs):
+        await end_cluster_operation.fn(world.spec, world.place)
+    assert world.writes() == []
+
+
+async def test_a_run_that_only_reads_ends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.prepare("resource_group", "identity")
+    never_finished(world, monkeypatch)
+    async with run_session(world.spec, read_only=True):
+        with pytest.raises(WouldWrite, match="would be ended"):
+            await end_cluster_operation.fn(world.spec, world.place)
+    assert world.writes() == []
+
+
+async def test_a_run_that_waits_for_it_in_vain_aborts_nothing_and_says_how(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.prepare("resource_group", "identity")
+    never_finished(world, monkeypatch)
+    names = world.place.names
+    command = f"az aks operation-abort --resource-group {names.resource_group} --name {names.cluster};"
+    with pytest.raises(OperationNotDone, match=command):
+        await world.run("cluster")
+    assert world.writes() == []

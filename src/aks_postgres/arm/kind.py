@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -63,6 +64,7 @@ class Kind:
             writes nothing does without it.
         if_match: whether writes and deletions say which version they are about.
         waits: whether its deletion waits for other operations on it.
+        abort: the command that ends what Azure is doing to it, given its ID and that, where Azure has one.
         create_s, delete_s: how long these usually take, in Azure seconds.
         create_deadline_s, delete_deadline_s: when to stop waiting.
 
@@ -78,6 +80,7 @@ class Kind:
         option: the same where an option of the spec alone needs them.
         reads: the same for `read`, if another.
         removal: for what `delete` is needed in a tear-down; empty where none deletes it.
+        removal_linked: further actions of a tear-down, and for what.
         linked: further actions, and for what.
         permission: the type in actions, if another.
     """
@@ -97,6 +100,7 @@ class Kind:
     read_version: str = ""
     if_match: bool = False
     waits: bool = True
+    abort: Callable[[str, str], str] | None = None
     create_s: float = 2
     create_deadline_s: float = 600
     delete_s: float = 2
@@ -111,6 +115,7 @@ class Kind:
     option: str = ""
     reads: str = ""
     removal: str = ""
+    removal_linked: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     linked: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     permission: str = ""
 
@@ -162,6 +167,7 @@ class Kind:
             "word": self.word,
             "if_match": self.if_match,
             "waits": self.waits,
+            "abort": partial(self.abort, resource_id) if self.abort else None,
             "is_foundation": self.is_foundation,
             **({"api_version": self.api_version} if self.api_version else {}),
             **other,

@@ -48,6 +48,7 @@ class ArmResource:
     word: str = ""
     delete: Callable[[Json], Awaitable[Answer]] | None = None
     waits: bool = True
+    abort: Callable[[str], str] | None = None
 
     @property
     def name(self) -> str:
@@ -74,6 +75,7 @@ def arm_resource(
     word: str = "",
     delete: Callable[..., Awaitable[Any]] | None = None,
     waits: bool = True,
+    abort: Callable[[str], str] | None = None,
     **options: Any,
 ) -> ArmResource:
     """Describe a resource by operations of an SDK client.
@@ -101,6 +103,7 @@ def arm_resource(
         word: what kind of thing it is, such as `AKS cluster`.
         delete: the operation that deletes it.
         waits: whether another operation on it has to end before it is deleted; AKS deletes a busy cluster, too.
+        abort: the command with which a person ends what it is doing, given that, where Azure has one.
         options: passed to all operations (`api_version`).
     """
 
@@ -162,6 +165,7 @@ def arm_resource(
         word,
         remove if delete else None,
         waits,
+        abort,
     )
 
 
@@ -266,10 +270,14 @@ async def settled(
             waiting=waiting,
         )
     except NotInTime as end:
-        raise OperationNotDone(
+        assert now is not None
+        told = (
             f"{resource.label}: {whose} is still {now} after {clock.minutes(end.elapsed_s)}. Azure goes on with it; "
             "run again to go on waiting, and if that doesn't help, look at the resource's activity log."
-        ) from None
+        )
+        if resource.abort and whose != DELETION:
+            told += f" To have Azure end it: {resource.abort(now)}; then run again."
+        raise OperationNotDone(told) from None
     if foreign := states if whose == EARLIER else states[1:]:
         waited = clock.minutes(clock.now_s() - began_s)
         told = f"{resource.label}: waited {waited}, also for {EARLIER} ({', '.join(foreign)})"

@@ -9,6 +9,7 @@ them to end is of no use.
 from __future__ import annotations
 
 from aks_postgres.arm.errors import LastingState
+from aks_postgres.arm.kind import names_in
 from aks_postgres.arm.responses import Json
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.names import Names
@@ -45,6 +46,22 @@ def start_cluster_command(group: str, cluster: str) -> str:
 def start_pool_command(group: str, cluster: str, pool: str) -> str:
     """The command that starts a stopped node pool."""
     return f"az aks nodepool start --resource-group {group} --cluster-name {cluster} --nodepool-name {pool}"
+
+
+def abort_command(resource_id: str, doing: str) -> str:
+    """The command that ends what AKS is doing to a cluster, or to a node pool, by ID and `settled`'s word for it.
+
+    https://learn.microsoft.com/azure/aks/manage-abort-operations
+    """
+    group, cluster, *pool = names_in(resource_id)
+    if doing.startswith("node pool "):
+        pool = [doing.split()[2]]
+    if pool:
+        return (
+            f"az aks nodepool operation-abort --resource-group {group} --cluster-name {cluster} "
+            f"--nodepool-name {pool[0]}"
+        )
+    return f"az aks operation-abort --resource-group {group} --name {cluster}"
 
 
 def _way_out(command: str) -> str:

@@ -58,6 +58,8 @@ class Inventory(Outputs):
     targets: tuple[Target, ...]
     backup_accounts: tuple[BackupAccount, ...]
     soft_deleted: tuple[Removal, ...]
+    unfinished: tuple[Target, ...] = ()
+    """Those whose cluster was still being created at its deadline, so that nobody could look into it."""
 
 
 class Receipt(Outputs):

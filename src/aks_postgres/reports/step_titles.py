@@ -65,6 +65,7 @@ TITLES = {
     "take_inventory": "What there is, and what stands against it",
     "delete_associations": "Delete data collection associations",
     "delete_rule_groups": "Delete rule groups",
+    "end_cluster_operation": "End what AKS never finishes",
     "delete_cluster": "Delete the AKS cluster",
     "delete_grafana": "Delete Managed Grafana",
     "delete_grafana_roles": "Delete Managed Grafana's roles",

@@ -71,7 +71,11 @@ def optional_actions(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:
 
 def removals(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:
     """Return what deleting them takes: action, and of what."""
-    return {f"{kind.permission or kind.type}/delete": kind.removal for kind in kinds if kind.removal}
+    found: dict[str, str] = {}
+    for kind in kinds:
+        if kind.removal:
+            found |= {f"{kind.permission or kind.type}/delete": kind.removal, **kind.removal_linked}
+    return found
 
 
 def providers(kinds: Iterable[Kind] = KINDS) -> tuple[str, ...]:

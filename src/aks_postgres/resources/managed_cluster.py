@@ -1,7 +1,8 @@
 """AKS clusters.
 
 https://learn.microsoft.com/rest/api/aks/managed-clusters,
-https://learn.microsoft.com/rest/api/aks/managed-clusters/start
+https://learn.microsoft.com/rest/api/aks/managed-clusters/start,
+https://learn.microsoft.com/rest/api/aks/managed-clusters/abort-latest-operation
 """
 
 from __future__ import annotations
@@ -12,16 +13,24 @@ from dataclasses import replace
 from typing import Any
 
 from aks_postgres.arm.client import Azure
+from aks_postgres.arm.deletion import settled_but_for_deletion
 from aks_postgres.arm.diff import Decision, decide, merged, state_of
 from aks_postgres.arm.errors import NotOurs
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.planned import PlannedBody
-from aks_postgres.arm.reconcile import ensure
-from aks_postgres.arm.resource import ArmResource, look_at, sent
+from aks_postgres.arm.reconcile import ensure, reconcile
+from aks_postgres.arm.resource import (
+    ArmResource,
+    is_being_deleted,
+    look_at,
+    look_once,
+    sent,
+    unsettled,
+)
 from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.arm.retry import asked_before_waiting, read
 from aks_postgres.errors import ProvisioningError
-from aks_postgres.kubernetes.power_state import IN_THE_MAKING, is_stopped, lost_node_group
+from aks_postgres.kubernetes.power_state import IN_THE_MAKING, abort_command, is_stopped, lost_node_group
 from aks_postgres.reports.outputs import (
     UNCHANGED,
     Change,
@@ -46,6 +55,8 @@ UPDATE_S = 111
 DELETE_S = 500
 # Azure seconds; unverified: AKS documents neither a usual time nor a limit. A start brings all nodes up again.
 START_S = 240
+# 5 s in azure-powershell's recording Invoke-AzAksAbortManagedClusterLatestOperation; AKS documents no limit.
+ABORT_S, ABORT_DEADLINE_S = 5, 900
 _POWER = "properties.powerState.code"
 _RUNNING: Json = {"properties": {"powerState": {"code": "Running"}}}
 # The SDK's default.
@@ -64,6 +75,7 @@ KIND = Kind(
     delete_deadline_s=DEADLINE_S,
     if_match=True,  # so that nobody's change in between is overwritten
     waits=False,  # AKS deletes it whatever else it is doing
+    abort=abort_command,
     brings=(
         "AKS also makes the group of the nodes, a virtual network, a load balancer and an outbound public IP address",
         "API server address and OIDC issuer: known after creation",
@@ -73,6 +85,9 @@ KIND = Kind(
     reads="AKS cluster",
     step="AKS cluster, managed Prometheus, Container insights",
     removal="AKS cluster",
+    removal_linked={
+        "Microsoft.ContainerService/managedClusters/abort/action": "AKS cluster that AKS never finishes"
+    },
     # The first is a linked action: https://learn.microsoft.com/azure/aks/aks-service-permissions
     linked={
         "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action": "AKS cluster with its identity",
@@ -271,6 +286,30 @@ def cluster_resource(azure: Azure, resource_id: str, expected_s: float) -> ArmRe
 def gone_cluster(azure: Azure, target: Target) -> ArmResource:
     """The cluster, to be deleted."""
     return KIND.gone(azure, target.resource_id(KIND.type, target.names.cluster))
+
+
+async def end_operation(azure: Azure, spec: EnvironmentSpec, target: Target) -> None:
+    """Have AKS end what it is doing to a cluster of ours; one that isn't there, has settled or is going stays as it is.
+
+    Raises:
+        NotOurs: it has no tags of ours.
+        OperationNotDone: AKS hasn't ended it at the deadline.
+    """
+    names = target.names
+    cluster = replace(gone_cluster(azure, target), expected_s=ABORT_S, deadline_s=ABORT_DEADLINE_S)
+
+    async def act(live: Json | None) -> Answer | None:
+        if live is None or unsettled(live) is None or is_being_deleted(live):
+            return None
+        refuse_foreign(spec, cluster.label, live, names.resource_group)
+        azure.gate.require(f"{cluster.label}: what AKS is doing to it would be ended")
+        begin = azure.container_service.managed_clusters.begin_abort_latest_operation
+        # 409 where the operation ends by itself first; the next look tells.
+        return await sent(begin, names.resource_group, names.cluster)
+
+    await reconcile(
+        cluster, lambda: look_once(cluster), act, lambda _answer: settled_but_for_deletion(cluster)
+    )
 
 
 async def start_if_stopped(

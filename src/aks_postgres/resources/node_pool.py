@@ -8,7 +8,7 @@ from __future__ import annotations
 from aks_postgres.arm.diff import Decision
 from aks_postgres.arm.kind import Kind
 from aks_postgres.arm.responses import Json
-from aks_postgres.kubernetes.power_state import is_stopped, stopped_pool
+from aks_postgres.kubernetes.power_state import abort_command, is_stopped, stopped_pool
 from aks_postgres.reports.outputs import CheckedTarget, ClusterOutputs
 from aks_postgres.spec.environment import EnvironmentSpec, NodePoolSpec
 from aks_postgres.spec.versions import is_covered
@@ -26,6 +26,7 @@ KIND = Kind(
     create_s=325,
     create_deadline_s=DEADLINE_S,
     if_match=True,
+    abort=abort_command,
     immutable=(
         "properties.vmSize",
         "properties.availabilityZones",

@@ -45,8 +45,9 @@ def _abort(call: Call, resource: Resource) -> Response:
     operations = call.sandbox.operations
     running = operations.running(resource.id)
     if running is None or running.deletes:
-        # "If the operation completes before cancellation can take place, a 409 error code is returned."
-        text = f"There is no operation in progress on '{resource.name}' that can be aborted."
+        # "If the operation completes before cancellation can take place, a 409 error code is returned." Code and text:
+        # https://github.com/VijayRod/demo/blob/main/container-storage/logs/k8s-aks-op-abort.md
+        text = f"Cancel operation is not allowed when the ProvisioningState is {resource.state}"
         raise refusal("OperationNotAllowed", text, status=409)
     error = {"code": "Canceled", "message": "The operation was aborted by the user."}
     operations.end(running, "Canceled", error, touch=False)
