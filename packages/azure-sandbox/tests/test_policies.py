@@ -37,6 +37,15 @@ def test_a_policy_that_modifies_is_seen_in_the_answer_and_in_later_reads(
     assert changed.json()["tags"]["owner"] == "platform"
 
 
+def test_a_patch_is_judged_by_the_resource_that_it_would_leave(sandbox: SandboxProcess, group: str) -> None:
+    sandbox.settings(policies=[{"type": IDENTITY, "deny_unless": {"tags.closed": "yes"}}])
+    path = f"{group}/providers/{IDENTITY}/mi-a"
+    assert arm(sandbox, "PUT", path, {**REGION, "tags": {"closed": "yes"}}).status_code == 201
+    assert arm(sandbox, "PATCH", path, {"tags": {"closed": "yes", "other": "x"}}).status_code == 200
+    assert arm(sandbox, "PATCH", path, {"properties": {}}).status_code == 200
+    assert arm(sandbox, "PATCH", path, {"tags": {"closed": "no"}}).status_code == 403
+
+
 def test_a_policy_modifies_before_another_one_denies(sandbox: SandboxProcess, group: str) -> None:
     """https://learn.microsoft.com/azure/governance/policy/concepts/effect-basics#order-of-evaluation."""
     sandbox.settings(
@@ -47,6 +56,22 @@ def test_a_policy_modifies_before_another_one_denies(sandbox: SandboxProcess, gr
     )
     answer = arm(sandbox, "PUT", f"{group}/providers/{IDENTITY}/mi-a", REGION)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "RequestDisallowedByPolicy")
+
+
+def test_a_reader_may_ask_what_policies_would_deny(sandbox: SandboxProcess, group: str) -> None:
+    """https://learn.microsoft.com/azure/role-based-access-control/permissions/management-and-governance."""
+    sandbox.settings(policies=[{"name": "none-open", "type": IDENTITY, "deny_when": {"tags.open": "yes"}}])
+    given = [{"role": "Reader", "scope": sandbox.subscription}]
+    reader = sandbox.control("POST", "principals", {"roles": given})
+    token = sandbox.token(client_id=reader["client_id"], client_secret=reader["client_secret"])
+    before = len(sandbox.control("GET", "resources")["resources"])
+    for tags, count in (({"open": "yes"}, 1), ({"open": "no"}, 0)):
+        asked = {"resourceDetails": {"resourceContent": {"type": IDENTITY, "tags": tags}}}
+        path = f"{group}/providers/Microsoft.PolicyInsights/checkPolicyRestrictions"
+        answer = sandbox.arm("POST", path, asked, api_version="2024-10-01", token=token)
+        assert answer.status_code == 200
+        assert len(answer.json()["contentEvaluationResult"]["policyEvaluations"]) == count
+    assert len(sandbox.control("GET", "resources")["resources"]) == before
 
 
 def test_a_policy_deploys_what_doesnt_exist_some_time_after_the_write(

@@ -8,8 +8,11 @@
   assignment's own identity. The answer tells nothing of it:
   https://learn.microsoft.com/azure/governance/policy/concepts/effect-deploy-if-not-exists
 
-`deny` is decided in `server/gateway.py`. Left out: append, audit, remediation tasks, exemptions, and of what AKS makes
-in its node resource group everything but `deny`.
+- `deny`, where all of `deny_when` hold and one of `deny_unless` doesn't: the gateway refuses the write, and
+  `providers/policy_insights.py` tells of it beforehand.
+
+Left out: append, audit, remediation tasks, exemptions, and of what AKS makes in its node resource group everything but
+`deny`.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +31,35 @@ if TYPE_CHECKING:
     from azure_sandbox.server.instance import Sandbox
 
 Json = dict[str, Any]
+
+
+def denying(sandbox: Sandbox, type_: str, body: Json) -> Iterator[Json]:
+    """The policies that deny such a resource."""
+    for policy in sandbox.settings["policies"]:
+        if {"modify", "deploy"} & set(policy) or not _is_about(policy, type_):
+            continue
+        if not all(_holds(body, *one) for one in policy.get("deny_when", {}).items()):
+            continue
+        unless = policy.get("deny_unless", {})
+        if not unless or not all(_holds(body, *one) for one in unless.items()):
+            yield policy
+
+
+def _holds(body: Json, path: str, wanted: Any) -> bool:
+    """Whether a field has a value, or any at all for `*`; of a list, `name[*].field`, in each of its items."""
+    found = _values(body, path.split("."))
+    return all(value is not None if wanted == "*" else value == wanted for value in found)
+
+
+def _values(body: Any, path: list[str]) -> list[Any]:
+    if not path:
+        return [body]
+    step, *rest = path
+    found = body.get(step.removesuffix("[*]")) if isinstance(body, dict) else None
+    if step.endswith("[*]"):
+        items = found if isinstance(found, list) else []
+        return [value for item in items for value in _values(item, rest)]
+    return _values(found, rest)
 
 
 def modify(sandbox: Sandbox, call: Call) -> None:
@@ -73,11 +106,21 @@ def _deploy(sandbox: Sandbox, target: str, resource_id: str, wanted: Json) -> No
     sandbox.store.put(resource_id, str(wanted["type"]), body)
 
 
+def policy_name(policy: Json) -> str:
+    """The name of a policy's definition and of its assignment."""
+    return str(policy.get("name", "sandbox-policy"))
+
+
+def policy_ids(sandbox: Sandbox, policy: Json) -> tuple[str, str]:
+    """The IDs of a policy's assignment and of its definition."""
+    above, name = f"{sandbox.subscription}/providers/Microsoft.Authorization", policy_name(policy)
+    return f"{above}/policyAssignments/{name}", f"{above}/policyDefinitions/{name}"
+
+
 def policy_error(sandbox: Sandbox, policy: Json, resource_id: str) -> ArmError:
     """ARM's 403 for a resource that a policy denies."""
-    name = policy.get("name", "sandbox-policy")
-    assignment_id = f"{sandbox.subscription}/providers/Microsoft.Authorization/policyAssignments/{name}"
-    definition_id = f"{sandbox.subscription}/providers/Microsoft.Authorization/policyDefinitions/{name}"
+    name = policy_name(policy)
+    assignment_id, definition_id = policy_ids(sandbox, policy)
     identifiers = [
         {
             "policyAssignment": {"name": name, "id": assignment_id},

@@ -56,9 +56,10 @@ DEFAULTS: dict[str, Any] = {
     # Over the data tables, in their form: [{"region", "family", "restricted": "location" or "zones", "zones"}];
     # "*" is any region or family.
     "vm_sizes": [],
-    # [{"name", "type": regex of the resource type}] with one effect each: "deny_when": {dotted path: value}; "modify":
-    # {dotted path: value, or null to remove it}; "deploy": [{"id" (with {id} and {group} of what was written), "type",
-    # "body"}]. Without any it denies.
+    # [{"name", "type": regex of the resource type}] with one effect each: "deny_when": {dotted path: value}, and
+    # "deny_unless", the same ("*" is any value, `name[*]` each item of a list); "modify": {dotted path: value, or null
+    # to remove it}; "deploy": [{"id" (with {id} and {group} of what was written), "type", "body"}].
+    # Without any it denies.
     "policies": [],
     # Pods that never get ready, in every cluster: [{"pod": regex of namespace/name, "reason", "message"}], the reasons
     # being those of azure_sandbox/kubernetes/controllers/pod_troubles.py; a message of one's own may be left out.
@@ -132,7 +133,14 @@ FACTS: dict[str, dict[str, type]] = {
     "regions": {"zrs": bool, "grafana": bool, "grafana_zone_redundant": bool},
     "vm_sizes": {"region": str, "family": str, "restricted": str, "zones": list},
     "pods": {"pod": str, "reason": str, "message": str},
-    "policies": {"name": str, "type": str, "deny_when": dict, "modify": dict, "deploy": list},
+    "policies": {
+        "name": str,
+        "type": str,
+        "deny_when": dict,
+        "deny_unless": dict,
+        "modify": dict,
+        "deploy": list,
+    },
 }
 
 

@@ -6,12 +6,11 @@ set for each pool, a virtual network, a load balancer with its outbound address,
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.policies import policy_error
+from azure_sandbox.core.policies import denying, policy_error
 from azure_sandbox.core.responses import ArmError
-from azure_sandbox.providers.aks_validation import addon_of, at
+from azure_sandbox.providers.aks_validation import addon_of
 from azure_sandbox.providers.container_service import lower_group, pools_of
 from azure_sandbox.providers.network import new_address
 from azure_sandbox.providers.resources import make_group
@@ -148,14 +147,8 @@ def check_policies(sandbox: Sandbox, full_type: str, resource_id: str, body: Jso
 
     https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes (error code RequestDisallowedByPolicy)
     """
-    for policy in sandbox.settings["policies"]:
-        conditions = policy.get("deny_when", {})
-        if {"modify", "deploy"} & set(policy):
-            continue
-        if re.fullmatch(policy.get("type", ".*"), full_type, re.I) and all(
-            at(body, path) == value for path, value in conditions.items()
-        ):
-            raise policy_error(sandbox, policy, resource_id)
+    for policy in denying(sandbox, full_type, body):
+        raise policy_error(sandbox, policy, resource_id)
 
 
 def _kubelet_identity(sandbox: Sandbox, cluster: Resource, group: Resource, make: Any) -> None:

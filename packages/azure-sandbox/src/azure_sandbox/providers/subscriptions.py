@@ -172,7 +172,7 @@ def providers_unregister(call: Call) -> Response:
 
 
 # Namespaces that an environment registers though nothing of theirs is called here.
-FURTHER_NAMESPACES = ("Microsoft.KeyVault", "Microsoft.PolicyInsights")
+FURTHER_NAMESPACES = ("Microsoft.KeyVault",)
 
 
 def registration_state(sandbox: Sandbox, namespace: str) -> str:

@@ -11,9 +11,9 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.call import Call
+from azure_sandbox.core.call import Call, merge_patch
 from azure_sandbox.core.json_text import read_json
-from azure_sandbox.core.policies import deploy_later, modify, policy_error
+from azure_sandbox.core.policies import denying, deploy_later, modify, policy_error
 from azure_sandbox.core.provider import Route
 from azure_sandbox.core.rbac import EVERYONE, denies
 from azure_sandbox.core.resource import Principal, Resource
@@ -458,14 +458,9 @@ class Gateway:
 
     def _check_policies(self, call: Call) -> None:
         """https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy."""
-        for policy in self._sandbox.settings["policies"]:
-            if {"modify", "deploy"} & set(policy) or not re.fullmatch(
-                policy.get("type", ".*"), call.type, re.I
-            ):
-                continue
-            conditions: Json = policy.get("deny_when", {})
-            if not all(_at(call.body, path) == value for path, value in conditions.items()):
-                continue
+        # A PATCH is judged by the resource that it would leave.
+        body = merge_patch(call.live.body, call.body) if call.method == "PATCH" and call.live else call.body
+        for policy in denying(self._sandbox, call.type, body):
             raise policy_error(self._sandbox, policy, call.id)
 
 
