@@ -15,6 +15,7 @@ from aks_postgres.reports.outputs import (
     ClusterOutputs,
     LogWorkspaceOutputs,
     ResourceOutputs,
+    RuleOutputs,
     StepOutputs,
 )
 from aks_postgres.resources import data_collection
@@ -38,7 +39,7 @@ async def ensure_logs_rule(
     target: CheckedTarget,
     group: ResourceOutputs,
     workspace: LogWorkspaceOutputs,
-) -> ResourceOutputs:
+) -> RuleOutputs:
     """Create the data collection rule that sends container logs to the Log Analytics workspace.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 6: inside az aks enable-addons.
@@ -62,7 +63,7 @@ async def ensure_logs_rule(
 
 @arm_task("ensure_logs_association {cluster.name}")
 async def ensure_logs_association(
-    azure: Azure, cluster: ResourceOutputs, rule: ResourceOutputs
+    azure: Azure, cluster: ResourceOutputs, rule: RuleOutputs
 ) -> ResourceOutputs:
     """Associate the cluster with the logs rule.
 

@@ -19,10 +19,12 @@ from aks_postgres.reports.outputs import (
     Change,
     CheckedTarget,
     ClusterOutputs,
+    EndpointOutputs,
     FieldChange,
     MonitorWorkspaceOutputs,
     ResourceOutputs,
     RuleGroupsOutputs,
+    RuleOutputs,
     StepOutputs,
 )
 from aks_postgres.resources import data_collection, rule_group
@@ -46,7 +48,7 @@ async def ensure_metrics_endpoint(
     target: CheckedTarget,
     group: ResourceOutputs,
     workspace: MonitorWorkspaceOutputs,
-) -> ResourceOutputs:
+) -> EndpointOutputs:
     """Create the data collection endpoint of managed Prometheus.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 1: inside az aks create.
@@ -69,7 +71,7 @@ async def ensure_metrics_endpoint(
         resource,
         lambda live: ENDPOINT.decide(resource.label, wanted, live, only_at_creation=once),
     )
-    return ResourceOutputs(id=resource.id, name=name, change=change)
+    return EndpointOutputs(id=resource.id, name=name, change=change)
 
 
 @arm_task("ensure_metrics_rule {target.names.cluster}")
@@ -79,8 +81,8 @@ async def ensure_metrics_rule(
     target: CheckedTarget,
     group: ResourceOutputs,
     workspace: MonitorWorkspaceOutputs,
-    endpoint: ResourceOutputs,
-) -> ResourceOutputs:
+    endpoint: EndpointOutputs,
+) -> RuleOutputs:
     """Create the data collection rule that sends the cluster's metrics to the Azure Monitor workspace.
 
     Guide: Create infrastructure, "Create the AKS cluster ...", step 1: inside az aks create.
@@ -104,7 +106,7 @@ async def ensure_metrics_rule(
 
 @arm_task("ensure_metrics_association {cluster.name}")
 async def ensure_metrics_association(
-    azure: Azure, cluster: ResourceOutputs, rule: ResourceOutputs
+    azure: Azure, cluster: ResourceOutputs, rule: RuleOutputs
 ) -> ResourceOutputs:
     """Associate the cluster with the metrics rule.
 

@@ -250,6 +250,7 @@ async def verify_archive(
 
     Guide: Validate, "Verify that the backup is in the storage account" (az storage blob list). Looked at in the run
     that takes the backup.
+    REST: https://learn.microsoft.com/rest/api/storageservices/list-blobs
 
     Args:
         spec: the environment wanted.

@@ -131,6 +131,7 @@ async def verify_database_credential(
     """Try what the pods will do: a token of the service account, exchanged at Entra, and a blob with it.
 
     Guide: none; it shows by failing backups what is wrong. Once the Cluster archives, nothing is tried any more.
+    REST: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
 
     Args:
         spec: the environment wanted.

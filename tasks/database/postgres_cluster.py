@@ -51,6 +51,7 @@ from aks_postgres.reports.outputs import (
     ObjectsOutputs,
     PostgresClusterOutputs,
     PostgresReadyOutputs,
+    SecretsOutputs,
 )
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -166,7 +167,7 @@ async def ensure_postgres_cluster(
     cluster: ClusterOutputs,
     identity: IdentityOutputs,
     storage: ObjectsOutputs,
-    secret: ObjectsOutputs,
+    secret: SecretsOutputs,
 ) -> PostgresClusterOutputs:
     """Create the Postgres cluster, or bring it to the spec; what would lose data, or can't be changed, is refused.
 

@@ -18,7 +18,7 @@ from aks_postgres.reports.outputs import (
     ClusterOutputs,
     FieldChange,
     NamespacesOutputs,
-    ObjectsOutputs,
+    SecretsOutputs,
 )
 from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -27,8 +27,9 @@ _TYPE = "kubernetes.io/basic-auth"
 _RELOAD = "cnpg.io/reload"
 
 
-def _planned_secrets(spec: EnvironmentSpec, *_: Any) -> ObjectsOutputs:
-    return new_objects(*(login_secret(spec, name, role, "") for name, role, _ in _wanted(spec)))
+def _planned_secrets(spec: EnvironmentSpec, *_: Any) -> SecretsOutputs:
+    new = (login_secret(spec, name, role, "") for name, role, _ in _wanted(spec))
+    return SecretsOutputs(**dict(new_objects(*new)))
 
 
 def _wanted(spec: EnvironmentSpec) -> list[tuple[str, str, str]]:
@@ -43,7 +44,7 @@ def _wanted(spec: EnvironmentSpec) -> list[tuple[str, str, str]]:
 @arm_task("ensure_app_secret {spec.namespaces.database}", needs="cluster", planned=_planned_secrets)
 async def ensure_app_secret(
     azure: Azure, spec: EnvironmentSpec, cluster: ClusterOutputs, namespaces: NamespacesOutputs
-) -> ObjectsOutputs:
+) -> SecretsOutputs:
     """Make a Secret with the name and a drawn password of each role; one that is there stays as it is.
 
     Guide: Deploy, "Create the secret for the app user" (kubectl create secret generic). Here it has the type and the
@@ -62,7 +63,7 @@ async def ensure_app_secret(
         LastingState: a Secret of that name is there, and no cluster can be made with it.
     """
     found = [await _made_once(azure, spec, cluster, *one) for one in _wanted(spec)]
-    return ObjectsOutputs(
+    return SecretsOutputs(
         names=tuple(f"Secret {name}" for name, _, _ in _wanted(spec)),
         change=change_of([field for change in found for field in change.fields]),
     )

@@ -19,9 +19,10 @@ from azure_sandbox.client import SandboxProcess
 from ..conftest import spec_for
 
 HEAD = """
-from aks_postgres.reports.outputs import CheckedTarget, ClusterOutputs, IdentityOutputs, ResourceOutputs
+from aks_postgres.reports.outputs import CheckedTarget, ClusterOutputs, IdentityOutputs, RuleOutputs
 from aks_postgres.runs.steps import Step, Steps
 from aks_postgres.spec.environment import EnvironmentSpec
+from aks_postgres.tasks.container_insights import ensure_logs_association
 from aks_postgres.tasks.public_ip import ensure_network_role, ensure_public_ip
 
 
@@ -31,12 +32,14 @@ def flow(
     place: Step[CheckedTarget],
     cluster: Step[ClusterOutputs],
     who: Step[IdentityOutputs],
+    rule: Step[RuleOutputs],
 ) -> None:
 """
 RIGHT = "    address = steps.start(ensure_public_ip, spec, place, cluster)\n    print(address.name)\n"
 WRONG = {
     "swapped": "    steps.start(ensure_network_role, who, cluster)\n",
     "swapped with the spec": "    steps.start(ensure_public_ip, place, spec, cluster)\n",
+    "swapped with the cluster": "    steps.start(ensure_logs_association, rule, cluster)\n",
     "left out": "    steps.start(ensure_network_role, cluster)\n",
     "another's outputs": "    found: Step[CheckedTarget] = steps.start(ensure_public_ip, spec, place, cluster)\n",
 }

@@ -162,6 +162,14 @@ class LogWorkspaceOutputs(ResourceOutputs):
     customer_id: str = ""
 
 
+class EndpointOutputs(ResourceOutputs):
+    """A data collection endpoint."""
+
+
+class RuleOutputs(ResourceOutputs):
+    """A data collection rule."""
+
+
 class GrafanaOutputs(ResourceOutputs):
     """Managed Grafana; `endpoint` is an https URL."""
 
@@ -249,6 +257,10 @@ class ObjectsOutputs(StepOutputs):
     """Objects in the cluster by kind and name, as `Secret db-user-pass`."""
 
     names: tuple[str, ...]
+
+
+class SecretsOutputs(ObjectsOutputs):
+    """Secrets by their names, never what is in them."""
 
 
 class PostgresClusterOutputs(StepOutputs):

@@ -15,7 +15,7 @@ from aks_postgres.arm.reconcile import ensure
 from aks_postgres.arm.resource import look_at, settled, unsettled
 from aks_postgres.arm.responses import Answer, ArmFault, Json
 from aks_postgres.reports.journal import journal
-from aks_postgres.reports.outputs import CheckedTarget, ResourceOutputs
+from aks_postgres.reports.outputs import CheckedTarget, ResourceOutputs, RuleOutputs
 from aks_postgres.resources.links import with_destinations
 from aks_postgres.resources.managed_cluster import CREATE_S, cluster_resource
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -119,7 +119,7 @@ async def ensure_rule(
     region: str,
     properties: Json,
     workspace: str = "",
-) -> ResourceOutputs:
+) -> RuleOutputs:
     """Create a data collection rule, or bring it to these properties.
 
     Args:
@@ -137,7 +137,7 @@ async def ensure_rule(
         return with_destinations(RULE.decide(resource.label, wanted, live), live, workspace)
 
     _, change = await ensure(resource, decision)
-    return ResourceOutputs(id=resource.id, name=name, change=change)
+    return RuleOutputs(id=resource.id, name=name, change=change)
 
 
 def association_id(cluster_id: str, name: str) -> str:
@@ -146,7 +146,7 @@ def association_id(cluster_id: str, name: str) -> str:
 
 
 async def ensure_association(
-    azure: Azure, cluster: ResourceOutputs, rule: ResourceOutputs, name: str, description: str
+    azure: Azure, cluster: ResourceOutputs, rule: RuleOutputs, name: str, description: str
 ) -> ResourceOutputs:
     """Associate the cluster with a rule, under the name that its agent looks for.
 

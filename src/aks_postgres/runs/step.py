@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 _HOUSE = f"{Path(__file__).parents[1]}/"
 RETRIES = 2
-# Azure seconds between attempts. Waits that Azure makes normal happen inside a step (cloud.calls); these are for
+# Azure seconds between attempts. Waits that Azure makes normal happen inside a step (`arm.retry`); these are for
 # what outlasts them, so they are minutes.
 RETRY_DELAYS_S = (30.0, 120.0)
 RETRY_JITTER = 0.3
