@@ -32,6 +32,17 @@ SAID = {
     "operator-out-of-memory": (r"OOMKilled: .*exit code 137", "resources.limits.memory"),
     "operator-not-healthy": ("Unhealthy: Readiness probe failed", r"kubectl -n cnpg-system logs cnpg-\S+"),
     "operator-unschedulable": ("Unschedulable: 0/.*Insufficient memory", "max_count, vm_size"),
+    "operator-image-never-pulled": ("ErrImageNeverPull: .*policy of Never", "image.pullPolicy"),
+    "operator-image-unreadable": ("ImageInspectError: .*Failed to inspect", r"delete pod cnpg-\S+, so"),
+    "operator-container-not-made": ("CreateContainerError: .*deadline exceeded", r"delete pod cnpg-\S+, so"),
+    "operator-container-not-started": ("RunContainerError: .*stat /manager", "mend command or image"),
+    "operator-evicted": ("Evicted: The node was low on resource: memory", "larger vm_size"),
+    "operator-no-network": ("FailedCreatePodSandBox: .*failed to setup network", "azure-cns and cilium"),
+    "operator-refused-by-policy": ("FailedCreate: admission webhook", "exempt namespace cnpg-system"),
+    "operator-without-service-account": (
+        "FailedCreate: .*serviceaccount",
+        "Make the service account that is named",
+    ),
     "operator-over-quota": ("FailedCreate: .*exceeded quota: compute", "get resourcequota"),
 }
 

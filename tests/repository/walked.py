@@ -1,9 +1,19 @@
 """Which test walks each way out that no table of walks does, and which can't be walked, and why."""
 
+from azure_sandbox.core.pod_reasons import REASONS
+
+NEVER_READY = "tests/flows/test_never_ready.py::test_provision_says_why_and_what_to_do"
+# A volume is what a database waits for.
+OF_VOLUMES = {"FailedAttachVolume", "FailedMount"}
+OF_A_DATABASE = (
+    "tests/tasks/test_database_troubles.py::test_a_trouble_is_named_with_its_way_out_and_the_next_run_goes_on"
+)
+
 # By how its name in `tests.repository.ways` begins: the test from the state over the message to a good end.
 WALKED = {
     "Entra ": "tests/arm/test_advice.py::test_a_sign_in_goes_on_once_entra_gives_a_token",
-    "pod ": "tests/flows/test_never_ready.py::test_provision_says_why_and_what_to_do",
+    **{f"pod {reason}": NEVER_READY for reason in set(REASONS) - OF_VOLUMES},
+    **{f"pod {reason}": OF_A_DATABASE for reason in OF_VOLUMES},
     "arm/reconcile: A policy with": "tests/cli/test_trouble_inputs.py::test_policy_modify",
     "tasks/verify: Let somebody who may assign roles": "tests/flows/test_roles_given.py"
     "::test_a_contributor_gets_one_list_and_goes_on_when_somebody_has_carried_it_out",

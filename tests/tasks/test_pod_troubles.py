@@ -54,6 +54,21 @@ SOME = {
         pod(conditions=[{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]),
         "Unschedulable: 0/3 nodes",
     ),
+    "never began": (
+        waiting(
+            "CrashLoopBackOff", lastState={"terminated": {"reason": "StartError", "message": "no such file"}}
+        ),
+        "RunContainerError: container c: no such file",
+    ),
+    "evicted, with its container": (
+        pod(
+            phase="Failed",
+            reason="Evicted",
+            message="MemoryPressure",
+            containerStatuses=[{"name": "c", "state": {"terminated": {"reason": "ContainerStatusUnknown"}}}],
+        ),
+        "Evicted: MemoryPressure",
+    ),
     "evicted": (pod(phase="Failed", reason="Evicted", message="DiskPressure"), "Evicted: DiskPressure"),
 }
 
@@ -94,5 +109,6 @@ async def test_the_reason_is_found_wherever_kubernetes_says_it(
     assert live is not None
     async with kubernetes_api(current_azure(), cluster.resource_group, cluster.name) as api:
         found = await troubles_of(api, live)
-    assert [one.reason for one in found] == [reason]
+    # The pod that is made in place of an evicted one finds no node.
+    assert [one.reason for one in found] == [reason, *(["Unschedulable"] if reason == "Evicted" else [])]
     assert "describe pod" not in told(found)  # each has a way out of its own

@@ -15,16 +15,33 @@ from aks_postgres.arm.responses import ArmFault, Json, clean
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.kubernetes.client import KubernetesApi
 
+_REFUSED, _NO_ACCOUNT = "FailedCreate, refused", "FailedCreate, no service account"
 _PULL = (
     "Nodes can't pull the image: see that it exists, and that the cluster's outbound traffic (firewall, NAT, private "
     "registry) reaches its registry"
+)
+_ELSEWHERE = (
+    "kubectl cordon that node, then kubectl -n {namespace} delete pod {pod}, so that another node tries; uncordon it "
+    "later"
 )
 WAYS_OUT = {
     "ErrImagePull": _PULL,
     "ImagePullBackOff": _PULL,
     "InvalidImageName": "Mend the image's name in the manifest, or in operator.chart_values",
     "CreateContainerConfigError": "Make the ConfigMap or Secret that is named, or take it out of the manifest or chart",
-    "CreateContainerError": "Read kubectl -n {namespace} describe pod {pod}",
+    "ErrImageNeverPull": (
+        "Nodes of AKS have no images but those they pull: set the container's imagePullPolicy to IfNotPresent in the "
+        "manifest, or image.pullPolicy in operator.chart_values"
+    ),
+    "ImageInspectError": "Its node can't read the image: " + _ELSEWHERE,
+    "CreateContainerError": (
+        "Mend what is named of the container (command, user, mounts) in the manifest or chart. Where nothing is named, "
+        "it is its node's: " + _ELSEWHERE
+    ),
+    "RunContainerError": (
+        "Its command can't be started: mend command or image in the manifest, or in operator.chart_values; an image "
+        "for other processors than the node's can't either"
+    ),
     "CrashLoopBackOff": "Read why it ends: kubectl -n {namespace} logs {pod} --previous",
     "OOMKilled": (
         "It needs more memory than its limit: raise resources.limits.memory in operator.chart_values or in the manifest"
@@ -33,6 +50,13 @@ WAYS_OUT = {
         "Give the pools nodes that it fits on (max_count, vm_size), or take away the taint or quota in the way"
     ),
     "FailedCreate": "Raise or delete what forbids it: kubectl -n {namespace} get resourcequota,limitrange",
+    _REFUSED: "A policy in the cluster refuses its pods: ask whoever owns it to exempt namespace {namespace}",
+    _NO_ACCOUNT: "Make the service account that is named; provision makes the operator's anew",
+    # https://learn.microsoft.com/azure/aks/azure-cni-overlay
+    "FailedCreatePodSandBox": (
+        "Its node gives pods no network: see that azure-cns and cilium run there (kubectl -n kube-system get pods -o "
+        "wide). Where they don't, " + _ELSEWHERE
+    ),
     # https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/storage/fail-to-mount-azure-disk-volume
     "FailedAttachVolume": (
         "If the disk is still at another node, AKS detaches it within six minutes; where that node is gone, delete its "
@@ -45,6 +69,13 @@ WAYS_OUT = {
     "Evicted": "The node had too little memory or disk: choose a larger vm_size",
     "Unhealthy": "It runs and doesn't get ready; read why: kubectl -n {namespace} logs {pod}",
 }
+# Of FailedCreate, by words of its message.
+_CAUSES = {
+    _REFUSED: ("denied the request", "denied request", "violates podsecurity"),
+    _NO_ACCOUNT: ("error looking up service account",),
+}
+# A container that never began has no log; what its runtime said is where another's end is.
+_NEVER_BEGAN = ("StartError", "ContainerCannotRun")
 # Until a container is started; no trouble by itself, but an event may tell what holds it up.
 _STARTING = ("ContainerCreating", "PodInitializing")
 
@@ -61,7 +92,10 @@ class Trouble:
     @property
     def way_out(self) -> str:
         """What a person can do."""
-        advice = WAYS_OUT.get(self.reason, "Read kubectl -n {namespace} describe pod {pod}")
+        said = self.words.casefold()
+        causes = _CAUSES.items() if self.reason == "FailedCreate" else ()
+        cause = next((cause for cause, words in causes if any(word in said for word in words)), self.reason)
+        advice = WAYS_OUT.get(cause, "Read kubectl -n {namespace} describe pod {pod}")
         return advice.format(namespace=self.namespace, pod=self.pod)
 
     def __str__(self) -> str:
@@ -75,11 +109,20 @@ def trouble_of(pod: Json) -> Trouble | None:
     if conditions.get("Ready", {}).get("status") == "True" or pod["metadata"].get("deletionTimestamp"):
         return None
     name, namespace = pod["metadata"]["name"], pod["metadata"].get("namespace", "default")
+    if status.get("phase") == "Failed" and status.get(
+        "reason"
+    ):  # what its containers say is only that they ended
+        return Trouble(
+            namespace, name, clean(str(status["reason"])), clean(str(status.get("message") or "no message"))
+        )
     for container, state in _states(status):
         ended = _part(container, "lastState", "terminated")
         if ended.get("reason") == "OOMKilled" or state.get("reason") == "OOMKilled":
             words = f"container {container.get('name')} was killed for its memory (exit code 137)"
             return Trouble(namespace, name, "OOMKilled", clean(words))
+        if ended.get("reason") in _NEVER_BEGAN:
+            words = f"container {container.get('name')}: {ended.get('message') or 'no message'}"
+            return Trouble(namespace, name, "RunContainerError", clean(words))
         reason = state.get("reason")
         if reason and reason not in _STARTING:
             words = f"container {container.get('name')}: {state.get('message') or 'no message'}"
@@ -91,8 +134,7 @@ def trouble_of(pod: Json) -> Trouble | None:
         reason = clean(str(scheduled.get("reason") or "Unschedulable"))
         return Trouble(namespace, name, reason, clean(str(scheduled.get("message") or "no message")))
     if status.get("phase") == "Failed":
-        reason = clean(str(status.get("reason") or "Failed"))
-        return Trouble(namespace, name, reason, clean(str(status.get("message") or "no message")))
+        return Trouble(namespace, name, "Failed", clean(str(status.get("message") or "no message")))
     return None
 
 

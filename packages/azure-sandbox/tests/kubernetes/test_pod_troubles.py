@@ -66,6 +66,12 @@ WORDS = {
     "FailedCreate": "FailedCreate: pods ",
     "FailedAttachVolume": "FailedAttachVolume: AttachVolume.Attach failed",
     "FailedMount": "FailedMount: MountVolume",
+    "ErrImageNeverPull": "is not present with pull policy of Never",
+    "ImageInspectError": "ImageInspectError: Failed to inspect image",
+    "CreateContainerError": "CreateContainerError: context deadline exceeded",
+    "RunContainerError": "StartError: failed to create containerd task",
+    "FailedCreatePodSandBox": "FailedCreatePodSandBox: Failed to create pod sandbox: ",
+    "Evicted": "ContainerStatusUnknown: The container could not be located",
 }
 
 

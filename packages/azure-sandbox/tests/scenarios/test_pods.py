@@ -83,3 +83,43 @@ def test_operator_unschedulable(order: Any, said: Any) -> None:
 def test_operator_over_quota(order: Any, said: Any) -> None:
     order("operator-over-quota")
     assert "exceeded quota" in said()
+
+
+def test_operator_image_never_pulled(order: Any, said: Any) -> None:
+    order("operator-image-never-pulled")
+    assert "'reason': 'ErrImageNeverPull'" in said()
+
+
+def test_operator_image_unreadable(order: Any, said: Any) -> None:
+    order("operator-image-unreadable")
+    assert "'reason': 'ImageInspectError'" in said()
+
+
+def test_operator_container_not_made(order: Any, said: Any) -> None:
+    order("operator-container-not-made")
+    assert "'reason': 'CreateContainerError'" in said()
+
+
+def test_operator_container_not_started(order: Any, said: Any) -> None:
+    order("operator-container-not-started")
+    assert "'reason': 'StartError'" in said()
+
+
+def test_operator_evicted(order: Any, said: Any) -> None:
+    order("operator-evicted")
+    assert "'reason': 'Evicted'" in said()
+
+
+def test_operator_no_network(order: Any, said: Any) -> None:
+    order("operator-no-network")
+    assert "Failed to create pod sandbox" in said()
+
+
+def test_operator_refused_by_policy(order: Any, said: Any) -> None:
+    order("operator-refused-by-policy")
+    assert "validation.gatekeeper.sh" in said()
+
+
+def test_operator_without_service_account(order: Any, said: Any) -> None:
+    order("operator-without-service-account")
+    assert "serviceaccount" in said()

@@ -4,7 +4,11 @@ REASONS = (
     "ErrImagePull",
     "ImagePullBackOff",
     "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
     "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
     "CrashLoopBackOff",
     "OOMKilled",
     "Unhealthy",
@@ -12,4 +16,6 @@ REASONS = (
     "FailedCreate",
     "FailedAttachVolume",
     "FailedMount",
+    "FailedCreatePodSandBox",
+    "Evicted",
 )

@@ -206,19 +206,23 @@ class ReplicaSets(Controller):
             pod for pod in self.owned("pods", replica_set) if not pod["metadata"].get("deletionTimestamp")
         ]
         wanted = replica_set["spec"].get("replicas", 1)
+        # One that ended, as an evicted one, stays and is replaced.
+        active = [pod for pod in pods if pod.get("status", {}).get("phase") != "Failed"]
         refused = pod_troubles.reason_for(self.life.troubles, namespace, f"{name}-") == "FailedCreate"
-        if refused and len(pods) < wanted:
+        if refused and len(active) < wanted:
             at = (namespace, name)
             self.life.after(pod_troubles.AGAIN_S, partial(self._reconcile, *at), "replicaset", *at)
         else:
-            for _ in range(wanted - len(pods)):
+            for _ in range(wanted - len(active)):
                 self.make("pods", pod_of(replica_set, f"{name}-"))
         # The youngest that aren't ready go first.
-        doomed = sorted(pods, key=lambda pod: (is_true(pod, "Ready"), pod["metadata"]["name"]))
-        for pod in doomed[: max(len(pods) - wanted, 0)]:
+        doomed = sorted(active, key=lambda pod: (is_true(pod, "Ready"), pod["metadata"]["name"]))
+        for pod in doomed[: max(len(active) - wanted, 0)]:
             self.remove("pods", pod)
         left = [
-            pod for pod in self.owned("pods", replica_set) if not pod["metadata"].get("deletionTimestamp")
+            pod
+            for pod in self.owned("pods", replica_set)
+            if not pod["metadata"].get("deletionTimestamp") and pod.get("status", {}).get("phase") != "Failed"
         ]
         ready = sum(is_true(pod, "Ready") for pod in left)
         status: Json = {
@@ -231,7 +235,8 @@ class ReplicaSets(Controller):
         status = {key: value for key, value in status.items() if value or key == "replicas"}
         if refused and len(left) < wanted:
             before = replica_set.get("status") or {}
-            text = pod_troubles.quota_exceeded(f"{name}-{replica_set['metadata']['uid'][:5]}")
+            said = pod_troubles.message_for(self.life.troubles, namespace, f"{name}-")
+            text = said or pod_troubles.quota_exceeded(f"{name}-{replica_set['metadata']['uid'][:5]}")
             failure = condition("ReplicaFailure", "True", "FailedCreate", text, self.objects.now(), before)
             status["conditions"] = [failure]
         self.set_status(REPLICA_SETS, replica_set, status)

@@ -8,9 +8,18 @@ and the Deployment (no pod is made), or only in an event (a failing probe).
 - CrashLoopBackOff: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
 - OOMKilled, exit code 137: https://kubernetes.io/docs/tasks/configure-pod-container/assign-memory-resource/
 - CreateContainerConfigError: https://kubernetes.io/docs/tasks/debug/debug-application/debug-pods/
+- ErrImageNeverPull, ImageInspectError: pkg/kubelet/images/types.go of https://github.com/kubernetes/kubernetes
+- CreateContainerError: pkg/kubelet/kuberuntime/kuberuntime_container.go there
+- RunContainerError, soon a CrashLoopBackOff after StartError with exit code 128:
+  https://github.com/argoproj/argo-workflows/issues/11212
+- Evicted, with its container's ContainerStatusUnknown: keps/sig-apps/3329-retriable-and-non-retriable-failures of
+  https://github.com/kubernetes/enhancements; the ReplicaSet makes another pod, which the node's taint keeps away:
+  https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
+- FailedCreatePodSandBox: https://github.com/Azure/AKS/issues/4342
 - Unschedulable: https://kubernetes.io/docs/concepts/scheduling-eviction/pod-scheduling-readiness/
 - FailedCreate, ReplicaFailure: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment,
-  with a quota: https://kubernetes.io/docs/concepts/policy/resource-quotas/
+  with a quota: https://kubernetes.io/docs/concepts/policy/resource-quotas/, refused by a policy:
+  https://github.com/open-policy-agent/gatekeeper/issues/2578
 - FailedAttachVolume, FailedMount:
   https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/storage/fail-to-mount-azure-disk-volume
 - Unhealthy: https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/
@@ -49,7 +58,25 @@ def message_for(troubles: Troubles, namespace: str, name: str) -> str:
 ONLY_EVENTS = {
     "FailedAttachVolume": 'AttachVolume.Attach failed for volume "pvc-1" : rpc error: code = Internal',
     "FailedMount": 'MountVolume.SetUp failed for volume "data" : secret "missing" not found',
+    "FailedCreatePodSandBox": (
+        "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
+        "'3e16c561e9d5': plugin type='azure-vnet' failed (add): IPAM Invoker Add failed with error: Failed to get IP "
+        "address from CNS with error: http request failed: Post 'http://localhost:10090/network/requestipconfig': dial "
+        "tcp 127.0.0.1:10090: connect: connection refused"
+    ),
 }
+# How a container ended that is started again and again: exit code, reason, and what the runtime said.
+_ENDS = {
+    "CrashLoopBackOff": (1, "Error", ""),
+    "OOMKilled": (137, "OOMKilled", ""),
+    "RunContainerError": (
+        128,
+        "StartError",
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+        'unable to start container process: exec: "/manager": stat /manager: no such file or directory: unknown',
+    ),
+}
+EVICTED = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 52Mi."
 
 
 def quota_exceeded(name: str) -> str:
@@ -68,6 +95,11 @@ def unschedulable(nodes: int) -> str:
     )
 
 
+def untolerated(nodes: int) -> str:
+    """Why the scheduler finds no node for the pod that is made in place of an evicted one."""
+    return f"0/{nodes} nodes are available: {nodes} node(s) had untolerated taint(s)."
+
+
 def unhealthy(container: Json) -> str:
     """What a kubelet's event says of a readiness probe."""
     probe = (container.get("readinessProbe") or {}).get("httpGet") or {}
@@ -81,9 +113,11 @@ def struggling(pod: Json, reason: str, message: str, now: str) -> Json:
     where = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
     before = pod.get("status") or {}
     since = before.get("startTime", now)
+    if reason == "Evicted":
+        return _evicted(pod, message, since, now)
     lacking = f"containers with unready status: [{' '.join(item['name'] for item in containers)}]"
     return {
-        "phase": "Running" if reason in ("CrashLoopBackOff", "OOMKilled", "Unhealthy") else "Pending",
+        "phase": "Running" if reason in (*_ENDS, "Unhealthy") else "Pending",
         "conditions": [
             condition("Initialized", "True", "", "", now, before),
             condition("Ready", "False", "ContainersNotReady", lacking, now, before),
@@ -93,6 +127,35 @@ def struggling(pod: Json, reason: str, message: str, now: str) -> Json:
         "startTime": since,
         "qosClass": "BestEffort",
         "containerStatuses": [container_status(item, where, reason, since, message) for item in containers],
+    }
+
+
+def _evicted(pod: Json, message: str, since: str, now: str) -> Json:
+    before = pod.get("status") or {}
+    terminated = {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None, "finishedAt": None}
+    text = "The container could not be located when the pod was terminated"
+    ended = {"ready": False, "started": False, "restartCount": 0, "imageID": ""}
+    return {
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": message or EVICTED,
+        "conditions": [
+            condition("DisruptionTarget", "True", "TerminationByKubelet", message or EVICTED, now, before),
+            condition("Ready", "False", "PodFailed", "", now, before),
+            condition("ContainersReady", "False", "PodFailed", "", now, before),
+            condition("PodScheduled", "True", "", "", now, before),
+        ],
+        "startTime": since,
+        "qosClass": "BestEffort",
+        "containerStatuses": [
+            {
+                "name": container["name"],
+                "image": container["image"],
+                **ended,
+                "state": {"terminated": {**terminated, "message": text}},
+            }
+            for container in pod["spec"]["containers"]
+        ],
     }
 
 
@@ -144,13 +207,17 @@ def container_status(container: Json, pod: str, reason: str, now: str, message: 
         "CreateContainerConfigError": 'secret "registry-settings" not found',
         "CrashLoopBackOff": backing_off,
         "OOMKilled": backing_off,
+        "RunContainerError": backing_off,
+        "ErrImageNeverPull": f'Container image "{image}" is not present with pull policy of Never',
+        "ImageInspectError": f'Failed to inspect image "{image}": rpc error: code = DeadlineExceeded desc = context '
+        "deadline exceeded",
+        "CreateContainerError": "context deadline exceeded",
     }
-    waiting = "CrashLoopBackOff" if reason == "OOMKilled" else reason
+    waiting = "CrashLoopBackOff" if reason in _ENDS else reason
     status["state"] = {"waiting": {"reason": waiting, "message": message or messages[reason]}}
     if waiting == "CrashLoopBackOff":
         status["restartCount"] = 6
-        code, why = (137, "OOMKilled") if reason == "OOMKilled" else (1, "Error")
-        status["lastState"] = {
-            "terminated": {"exitCode": code, "reason": why, "startedAt": now, "finishedAt": now}
-        }
+        code, why, said = _ENDS[reason]
+        ended = {"exitCode": code, "reason": why, "startedAt": now, "finishedAt": now}
+        status["lastState"] = {"terminated": {**ended, "message": said} if said else ended}
     return status

@@ -50,7 +50,7 @@ class Pods(Controller):
         elif not event.obj["spec"].get("nodeName"):
             if event.change == "ADDED":
                 self.life.after(SCHEDULE_S, partial(self._schedule, *at), "schedule", *at)
-        elif not is_true(event.obj, "Ready"):
+        elif not is_true(event.obj, "Ready") and not _has_failed(event.obj):
             delay_s = self.life.between(*START_S, "start", *at)
             self.life.after(delay_s, partial(self._start, *at), "start", *at)
 
@@ -71,7 +71,9 @@ class Pods(Controller):
         allowed = [node for node in nodes if not misfit(pod["spec"], node)]
         fitting = [node for node in allowed if not spreading.why_not(pod, node, allowed, self.store)]
         now, before = self.objects.now(), pod.get("status")
-        refused = self._trouble(pod) == "Unschedulable"
+        trouble = self._trouble(pod)
+        replaces = trouble == "Evicted" and any(map(_has_failed, self._beside(pod)))
+        refused = trouble == "Unschedulable" or replaces
         if refused:
             self.life.after(
                 pod_troubles.AGAIN_S, partial(self._schedule, namespace, name), "schedule", namespace, name
@@ -80,7 +82,9 @@ class Pods(Controller):
             text = (
                 pod_troubles.message_for(self.life.troubles, namespace, name)
                 or pod_troubles.unschedulable(len(nodes))
-                if refused
+                if refused and not replaces
+                else pod_troubles.untolerated(len(nodes))
+                if replaces
                 else self._unschedulable(pod, nodes, allowed)
             )
             waiting = condition("PodScheduled", "False", "Unschedulable", text, now, before)
@@ -115,13 +119,20 @@ class Pods(Controller):
 
     def _start(self, namespace: str, name: str) -> None:
         pod = self.store.get("pods", namespace, name)
-        if pod is None or is_true(pod, "Ready") or pod["metadata"].get("deletionTimestamp"):
+        if (
+            pod is None
+            or is_true(pod, "Ready")
+            or pod["metadata"].get("deletionTimestamp")
+            or _has_failed(pod)
+        ):
             return
         node = self.store.get("nodes", "", pod["spec"].get("nodeName", ""))
         if node is None or not is_true(node, "Ready"):
             return  # Tried again when the node changes.
         if reason := self._trouble(pod):
             self._struggle(pod, reason)
+            if reason == "Evicted":
+                return  # It stays so.
             self.life.after(
                 pod_troubles.AGAIN_S, partial(self._start, namespace, name), "start", namespace, name
             )
@@ -160,6 +171,11 @@ class Pods(Controller):
         if reason := pod_troubles.reason_for(self.life.troubles, metadata["namespace"], metadata["name"]):
             return reason
         return "CrashLoopBackOff" if cnpg_operator.lacks_definitions(self.store, pod) else None
+
+    def _beside(self, pod: Json) -> list[Json]:
+        """The other pods of its ReplicaSet."""
+        owner = owner_of(pod, "ReplicaSet")
+        return [other for other in self.store.all("pods") if owner and owner_of(other, "ReplicaSet") == owner]
 
     def _missing_secret(self, pod: Json) -> tuple[str, str] | None:
         """A volume and its Secret that isn't there, which keeps containers from being created."""
@@ -204,6 +220,11 @@ class Pods(Controller):
             and not pod["metadata"].get("finalizers")
         ):
             self.store.remove("pods", namespace, name)
+
+
+def _has_failed(pod: Json) -> bool:
+    """Whether a pod has ended for good."""
+    return bool(pod.get("status", {}).get("phase") == "Failed")
 
 
 def _is_instance(pod: Json) -> bool:
