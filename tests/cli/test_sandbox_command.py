@@ -223,10 +223,25 @@ def test_ledger_and_resources_show_what_was_asked_for_and_reset_empties_them(
     assert sandbox.ledger() == []
 
 
-@pytest.mark.parametrize("command", [["sandbox", "start"], ["sandbox", "faults"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sandbox start --state",
+        "sandbox faults --state",
+        "sandbox env --state",
+        "plan --name cnpg --region canadacentral --sandbox --state",
+        "provision --name cnpg --region canadacentral --yes --sandbox --state",
+        "status cnpg canadacentral --sandbox --state",
+        "deployments apply --sandbox --state",
+        "demo start --folder",
+    ],
+)
 def test_without_the_sandbox_s_package_it_says_how_to_install_it(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "azure_sandbox", None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "regions.yaml").write_text("- spec: {name: cnpg, region: canadacentral}\n")
     with pytest.raises(CommandFailed, match=r"pip install \./packages/azure-sandbox"):
-        app([*command, "--state", str(tmp_path)], standalone_mode=False)
+        app([*command.split(), str(tmp_path / "state")], standalone_mode=False)
+    assert not (tmp_path / "state").exists()

@@ -42,9 +42,10 @@ def start(folder: Folder = Path(".demo")) -> None:
     Beside it: work pool, deployments, automations and a worker, so that Run in the UI works at once; and a database on
     real PostgreSQL, where its programs are or can be fetched.
     """
-    from aks_postgres.cli.sandbox_client import find_sandbox
+    from aks_postgres.cli.sandbox_client import find_sandbox, require_package
     from aks_postgres.cli.sandbox_process import start_sandbox
 
+    require_package()
     folder = folder.absolute()
     make_own_folder(folder)
     server = Part.running(folder, "server") or launch_server(folder)

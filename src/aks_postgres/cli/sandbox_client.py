@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
@@ -185,14 +186,29 @@ def find_sandbox(state: Path) -> RunningSandbox | None:
     return found if is_running(found.pid, *MARKS) else None
 
 
+def require_package() -> None:
+    """See that the sandbox is installed: a distribution of its own, which a plain install doesn't bring.
+
+    Raises:
+        CommandFailed: it isn't; says how to install it.
+    """
+    if importlib.util.find_spec("azure_sandbox") is None:
+        raise CommandFailed(
+            "the sandbox isn't installed. From a clone of the repository: pip install ./packages/azure-sandbox "
+            "(by its path: its name on a package index isn't ours)",
+            ExitCode.NOT_RUNNING,
+        )
+
+
 def running_sandbox(state: Path) -> RunningSandbox:
     """The sandbox that runs with this state folder.
 
     Raises:
-        CommandFailed: none does; says how to start one.
+        CommandFailed: none does; says how to start one, or how to install it first.
     """
     found = find_sandbox(state)
     if found is None:
+        require_package()
         where = "" if state == default_state() else f" --state {shlex.quote(str(state))}"
         raise CommandFailed(
             f"no sandbox is running (state folder {state}); start one with "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import json
 import shlex
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 
 from aks_postgres.arm.poll import NotInTime, poll_here
 from aks_postgres.cli.processes import last_lines, start_detached, stop
-from aks_postgres.cli.sandbox_client import MARKS, RunningSandbox, find_sandbox
+from aks_postgres.cli.sandbox_client import MARKS, RunningSandbox, find_sandbox, require_package
 from aks_postgres.exit_codes import CommandFailed, ExitCode
 from aks_postgres.files.own_folder import make_own_folder
 
@@ -48,7 +47,7 @@ def start_sandbox(
     Raises:
         CommandFailed: one runs there already, or this one doesn't start; with its own words.
     """
-    _require_package()
+    require_package()
     folder = folder.absolute()
     options = ["--port", str(port), "--speed", f"{speed:g}", "--seed", str(seed), "--kubernetes", kubernetes]
     with _one_at_a_time(folder):
@@ -85,7 +84,7 @@ def start_sandbox(
 
 def shipped_scenarios() -> list[dict[str, Any]]:
     """The scenarios that ship with the sandbox, asked of its code: none has to run for that."""
-    _require_package()
+    require_package()
     command = [sys.executable, "-P", "-m", "azure_sandbox.core.scenarios"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_S)
     if listed.returncode:
@@ -101,16 +100,6 @@ def stop_sandbox(folder: Path) -> RunningSandbox | None:
         stop(found.pid, *MARKS)
     (folder / "sandbox.json").unlink(missing_ok=True)
     return found
-
-
-def _require_package() -> None:
-    """The sandbox is a distribution of its own, which a plain install doesn't bring."""
-    if importlib.util.find_spec("azure_sandbox") is None:
-        raise CommandFailed(
-            "the sandbox isn't installed. From a clone of the repository: pip install ./packages/azure-sandbox "
-            "(by its path: its name on a package index isn't ours)",
-            ExitCode.NOT_RUNNING,
-        )
 
 
 @contextmanager
