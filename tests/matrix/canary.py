@@ -123,7 +123,7 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
             patch.setenv("PREFECT_HOME", str(folder / "home" / ".prefect"))
             point_at(azure, patch)
             secrets = {"client secret": azure.description["client_secret"], "storage key": STORAGE_KEY}
-            arguments = _Arguments()
+            arguments = Arguments()
             with arguments.watched():
                 for way in WAYS:
                     secrets |= _one(folder, azure, way)
@@ -399,7 +399,7 @@ def _keep_planting(azure: SandboxProcess, user: Json) -> None:
         time.sleep(0.05)
 
 
-class _Arguments:
+class Arguments:
     """The arguments of every process there was while it watched."""
 
     def __init__(self) -> None:
