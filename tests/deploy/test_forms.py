@@ -1,5 +1,6 @@
 """The run forms in the Prefect UI, as the schemas of which it draws them; tests/end_to_end looks at the pixels."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,8 +38,8 @@ def fields(
 @pytest.mark.parametrize(
     ("name", "first", "count"),
     [
-        ("rebuild/canadacentral", ["confirm", "strategy", "approval", "spec"], 10),
-        ("tear-down/canadacentral", ["confirm", "spec", "delete_backups"], 6),
+        ("rebuild/canadacentral", ["confirm", "strategy", "approval"], 9),
+        ("tear-down/canadacentral", ["confirm", "delete_backups"], 5),
         ("plan/canadacentral", ["spec"], 75),
         ("provision/canadacentral", ["spec", "if_another_run"], 75),
         ("provision-fleet/fleet", ["regions", "spec", "at_once"], 75),
@@ -88,18 +89,28 @@ def test_titles_are_spelled(forms: dict[str, Any]) -> None:
 @pytest.mark.parametrize("flow", ["rebuild", "tear-down"])
 def test_where_a_run_deletes_the_deployment_fixes_the_environment(forms: dict[str, Any], flow: str) -> None:
     one = forms[f"{flow}/canadacentral"]
-    environment = one["form"]["properties"]["spec"]
-    assert "properties" not in environment
-    assert "cnpg in canadacentral, in the worker's subscription" in environment["description"]
-    assert one["parameters"]["spec"] == {
-        "name": "cnpg",
-        "region": "canadacentral",
-        "postgres_pool": {"max_count": 9},
-    }
-    assert one["form"]["properties"]["confirm"]["description"] == "Type cnpg-canadacentral."
-    other = {**one["parameters"], "confirm": "x", "spec": {"name": "cnpg", "region": "northeurope"}}
+    told = one["form"]["properties"]["confirm"]["description"]
+    assert told.startswith("Type cnpg-canadacentral. The deployment fixes the environment: ")
+    assert "It is cnpg in canadacentral, in the worker's subscription (AZURE_SUBSCRIPTION_ID)" in told
+    assert told.endswith(", with all defaults but postgres_pool.max_count: 9.")
+    spec = {"name": "cnpg", "region": "canadacentral", "postgres_pool": {"max_count": 9}}
+    assert one["parameters"]["spec"] == spec
+    validate({**one["parameters"], "confirm": "x"}, one["form"], raise_on_error=True)
+    other = {**one["parameters"], "confirm": "x", "spec": {**spec, "region": "northeurope"}}
     with pytest.raises(ValidationError, match="'spec'"):
         validate(other, one["form"], raise_on_error=True)
+
+
+def test_a_large_spec_makes_no_long_form(tmp_path: Path) -> None:
+    tags = {f"tag{number}": "x" * 200 for number in range(14)}
+    (tmp_path / "regions.yaml").write_text(
+        json.dumps([{"spec": {"name": "cnpg", "region": "moon", "tags": tags, "database": {}}}])
+    )
+    deployments = by_name(with_forms(document(read_regions(tmp_path / "regions.yaml")))["deployments"])
+    told = deployments["rebuild/moon"]["form"]["properties"]["confirm"]["description"]
+    assert "tags.tag0: " + "x" * 37 + "..., " in told
+    assert "and 3 more, under Parameters on the deployment's page." in told
+    assert len(told) < 1200
 
 
 @pytest.mark.parametrize("name", ["plan/canadacentral", "provision/moon", "provision-fleet/fleet"])

@@ -24,6 +24,18 @@ from .stack import DOOMED, PATIENCE_S, SLOW, SPEEDS, Stack, family, processes_of
 REGIONS = ("canadacentral", "northeurope")
 # Of the tests that look at the UI: a rebuild's and a tear-down's deployment fix the environment.
 UI_SPEC = {"name": "ui", "region": "uksouth"}
+# Of a form only; nothing runs there.
+LARGE_SPEC = {
+    "name": "large",
+    "region": "westus3",
+    "tags": {f"a-tag-of-some-length-{number}": "and with a value of some length" for number in range(8)},
+    "database": {
+        "components": {
+            f"{one}_manifest_url": f"https://localhost/{one}.yaml" for one in ("plugin", "cert_manager")
+        }
+        | {f"{one}_manifest_sha256": "0" * 64 for one in ("plugin", "cert_manager")}
+    },
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,7 +65,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory, database: Database | N
             quicken(sandbox)
             sandbox.settings(quota={"*": 1000, "cores": 1000})
         stack.regions = [{"spec": stack.spec(region=region)} for region in REGIONS]
-        stack.regions.append({"spec": stack.spec(**UI_SPEC)})
+        stack.regions += [{"spec": stack.spec(**spec)} for spec in (UI_SPEC, LARGE_SPEC)]
         stack.deploy()
         for queue in (SLOW, DOOMED):
             stack.command("prefect", "--no-prompt", "work-queue", "create", queue, "--pool", WORK_POOL)

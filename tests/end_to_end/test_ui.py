@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun
 from aks_postgres.flows import _environment
 
 from .browser import browser
-from .conftest import UI_SPEC
+from .conftest import LARGE_SPEC, UI_SPEC
 from .stack import Stack
 
 SPEC, REGION = UI_SPEC, UI_SPEC["region"]
@@ -49,22 +49,24 @@ async def form_of(stack: Stack, name: str) -> tuple[str, dict[str, Any]]:
     return f"/v2/deployments/deployment/{deployment.id}/run", deployment.parameter_openapi_schema or {}
 
 
+# In REGION the spec has a name and a manifest; in the other a database and all that is shown of a large spec.
 @pytest.mark.parametrize(
-    ("flow", "high_px"),
+    ("deployment", "high_px"),
     [
-        ("rebuild", 1600),
-        ("tear-down", 1400),
-        ("provision", 9000),
-        ("plan", 9000),
+        (f"rebuild/{REGION}", 1600),
+        (f"rebuild/{LARGE_SPEC['region']}", 1600),
+        (f"tear-down/{LARGE_SPEC['region']}", 1400),
+        (f"provision/{REGION}", 9000),
+        (f"plan/{REGION}", 9000),
     ],
 )
 async def test_a_run_form_stays_short_and_marks_nothing_optional(
-    stack: Stack, pictures: Path, flow: str, high_px: int
+    stack: Stack, pictures: Path, deployment: str, high_px: int
 ) -> None:
-    where, form = await form_of(stack, f"{flow}/{REGION}")
+    where, form = await form_of(stack, deployment)
     async with browser(stack.server.ui, pictures) as ui:
-        shown = await ui.open(where, "Environment", "Submit")
-        await ui.picture(f"form-{flow}")
+        shown = await ui.open(where, "Parameters", "Submit")
+        await ui.picture(f"form-{deployment.replace('/', '-')}")
         assert "(Optional)" not in shown
         missing = [
             text

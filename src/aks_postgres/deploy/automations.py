@@ -73,9 +73,7 @@ _STARTED = {
         "Cancelled",
     )
 }
-_SILENT = (
-    " Nobody is told: name a notification block with `aks-postgres deployments apply --notify TYPE/NAME`."
-)
+_SILENT = " Nobody is told: name a notification block with aks-postgres deployments apply --notify TYPE/NAME."
 # What means something to Slack (<!channel>, <url|text>), Teams ([text](url), <at>), Discord (@everyone) or mail (HTML).
 # Each escapes in another way, and the block decides which it is: so these signs become others that look like them.
 _NOT_SENT_AS_IS = {"<": "\u2039", ">": "\u203a", "[": "(", "]": ")", "@": "(at)", "`": "'"}
@@ -199,7 +197,7 @@ def automations(notify: UUID | None, slow_after_min: int) -> Iterator[Automation
     )
     yield _automation(
         TEST_NAME.removeprefix(f"{PRODUCT}: "),
-        "Somebody ran `aks-postgres deployments test-notification`.",
+        "Somebody ran aks-postgres deployments test-notification.",
         EventTrigger(expect={TEST}, match={_RUN: f"{TEST}.*"}, for_each={_RUN}, posture=Posture.Reactive),
         tell("a test notification", "Notifications of this server arrive where you read this."),
     )

@@ -2,11 +2,13 @@
 
 Prefect draws a form from the parameter schema of a deployment, and marks every field that isn't required as
 "(Optional)". So a form's schema requires all that it shows, and the deployment has a value for all of it but what has
-to be typed. Where a run deletes, the deployment fixes the environment: the schema takes no other spec.
+to be typed. Where a run deletes, the deployment fixes the environment: the schema takes no other spec, and the form
+tells of it in words. As a field it would be drawn with one line for each of its own, and the form has an end.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -62,6 +64,9 @@ REGIONS = (
 _FIRST = ("confirm", "strategy", "approval", "regions", "spec")
 # Of the command line, and what the deployment decides.
 _HIDDEN = ("approved_plan", "runs")
+# Of an environment in words: a form is at most 1,600 px high, and seven such fields take five lines of 20.
+_MOST_FIELDS = 12
+_LONGEST = 40
 _TITLES = {
     "spec": "Environment",
     "approval_hours": "Hours to wait for approval",
@@ -95,11 +100,10 @@ def _form(deployment: Json, regions: list[str]) -> Json:
     flow = deployment["entrypoint"].rpartition(".")[2]
     given: Json = deployment["parameters"]
     if IDENTITY_OF[flow] == "delete":
-        schema["properties"]["spec"] = _fixed(given["spec"])
-        schema["properties"]["confirm"]["description"] = (
-            f"Type {given['spec']['name']}-{given['spec']['region']}."
-        )
-        schema.pop("definitions")
+        del schema["properties"]["spec"], schema["definitions"]
+        # Outside `properties`, of which the form is drawn.
+        schema["allOf"] = [{"properties": {"spec": {"const": given["spec"]}}}]
+        schema["properties"]["confirm"]["description"] = _told(given["spec"])
     else:
         spec = EnvironmentSpec.model_validate(given["spec"]).model_dump(mode="json")
         _free(schema, regions, has_region=flow != "provision_fleet")
@@ -131,19 +135,30 @@ def _sentence(text: str) -> str:
     return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
-def _fixed(spec: Json) -> Json:
-    """The environment as it is: an object without known fields is drawn as JSON."""
+def _told(spec: Json) -> str:
+    """What to type, and which environment it is, whole up to some lines of text."""
     where = "in the worker's subscription (AZURE_SUBSCRIPTION_ID)"
     if "subscription_id" in spec:
         where = f"in subscription {spec['subscription_id']}"
-    return {
-        "title": "Environment",
-        "description": f"{spec['name']} in {spec['region']}, {where}. What isn't named has its default. The deployment "
-        "fixes it: to change it, change the regions file and apply that.",
-        "type": "object",
-        "const": spec,
-        "readOnly": True,
-    }
+    rest = {name: value for name, value in spec.items() if name not in ("name", "region", "subscription_id")}
+    fields = [f"{path}: {value}" for path, value in _flat(rest)]
+    if more := fields[_MOST_FIELDS:]:
+        fields[_MOST_FIELDS:] = [f"and {len(more)} more, under Parameters on the deployment's page"]
+    return (
+        f"Type {spec['name']}-{spec['region']}. The deployment fixes the environment: to change it, change the regions "
+        f"file and apply that. It is {spec['name']} in {spec['region']}, {where}, with all defaults"
+        f"{' but ' if fields else ''}{', '.join(fields)}."
+    )
+
+
+def _flat(part: Json, above: str = "") -> Iterator[tuple[str, str]]:
+    """Every value by the path of its field."""
+    for name, value in part.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{above}{name}", text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _free(schema: Json, regions: list[str], *, has_region: bool) -> None:
