@@ -89,7 +89,7 @@ def test_a_rebuild_fires_only_with_the_word_typed(tmp_path: Path) -> None:
         ),
         (
             f"- {{spec: {{name: cnpg, region: westus3}}, rebuild: {{{SCHEDULE}, strategy: both}}}}",
-            "rebuild.strategy: \"both\" was given; input should be 'blue_green' or 'replace'",
+            "rebuild.strategy: \"both\" was given; 'blue_green' or 'replace' is expected",
         ),
         (
             '- spec: {name: cnpg, region: westus3, tags: {owner: "{{ prefect.blocks.secret.key }}"}}',

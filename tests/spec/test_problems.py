@@ -220,5 +220,5 @@ def test_numbers_for_zones_are_told_to_take_quotes() -> None:
     assert [problem.allowed for problem in caught.value.problems] == [
         f'text is expected: in YAML, put it in quotes, "{zone}"' for zone in (1, 2, 3)
     ]
-    with pytest.raises(SpecError, match="4 was given; input should be"):
+    with pytest.raises(SpecError, match="4 was given; '1', '2' or '3' is expected"):
         spec_from({"postgres_pool": {"zones": [4]}})

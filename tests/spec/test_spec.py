@@ -61,7 +61,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("tags", {"owner": "\ud800"}, "surrogate"),
     ("tags", {f"tag{n}": "x" for n in range(43)}, "at most 42 items"),
     ("tags.owner", 5, "text is expected"),
-    ("tags", ["owner"], "valid dictionary"),
+    ("tags", ["owner"], "a mapping, such as {owner: data}, is expected"),
     ("network.authorized_ip_ranges", ["20.51.0.0/33"], "no IPv4 address or CIDR range such as 20.51.0.0/24"),
     ("network.authorized_ip_ranges", ["20.51.0.256"], "no IPv4 address or CIDR range"),
     ("network.authorized_ip_ranges", ["home"], "no IPv4 address or CIDR range"),
@@ -79,11 +79,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("network.authorized_ip_ranges", ["20.51.7.9", "20.51.7.9"], "each range once"),
     ("network.authorized_ip_ranges", ["20.51.7.9", "20.51.7.9/32"], "each range once"),
     ("network.authorized_ip_ranges", [f"20.51.{n}.0/24" for n in range(200)], "at most 199 items"),
-    ("network.authorized_ip_ranges", "20.51.7.9", "valid list"),
+    ("network.authorized_ip_ranges", "20.51.7.9", "a list, such as [a, b], is expected"),
     ("network.worker_address", "20.51.7.0/24", "give one IPv4 address"),
     ("network.worker_address", "192.168.1.4", "isn't globally routable"),
     ("network.worker_address", "localhost", "no IPv4 address"),
-    ("network.add_worker_address", "perhaps", "valid boolean"),
+    ("network.add_worker_address", "perhaps", "true or false is expected"),
     ("cluster.kubernetes_version", "1", "1.35 (newest patch) or 1.35.2"),
     ("cluster.kubernetes_version", "v1.35", "1.35 (newest patch) or 1.35.2"),
     ("cluster.kubernetes_version", "1.35.2-preview", "1.35 (newest patch) or 1.35.2"),
@@ -101,11 +101,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("postgres_pool.name", "pg-pool", "^[a-z][a-z0-9]{0,11}$"),
     ("postgres_pool.vm_size", "D4s_v5", "VM size"),
     ("postgres_pool.vm_size", "Standard_D4s v5", "VM size"),
-    ("postgres_pool.min_count", 0, "greater than or equal to 1"),
-    ("postgres_pool.min_count", "three", "valid integer"),
-    ("postgres_pool.min_count", 2.5, "valid integer"),
+    ("postgres_pool.min_count", 0, "at least 1 is expected"),
+    ("postgres_pool.min_count", "three", "a whole number is expected"),
+    ("postgres_pool.min_count", 2.5, "a whole number is expected"),
     ("postgres_pool.min_count", True, "a number of nodes is expected"),
-    ("postgres_pool.max_count", 1001, "less than or equal to 1000"),
+    ("postgres_pool.max_count", 1001, "at most 1000 is expected"),
     ("postgres_pool.max_count", 2, "at least min_count, which is 3"),
     ("system_pool.max_count", 1, "at least min_count, which is 2"),
     ("postgres_pool.zones", [], "at least 1 item"),
@@ -129,8 +129,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("storage.container", "Backups", "lower-case letters"),
     ("storage.backups", "elsewhere", "'own_group' or 'in_environment_group'"),
     ("storage.blob_owners", [{"object_id": GUID}] * 51, "at most 50 items"),
-    ("monitoring.log_retention_days", 29, "greater than or equal to 30"),
-    ("monitoring.log_retention_days", 731, "less than or equal to 730"),
+    ("monitoring.log_retention_days", 29, "at least 30 is expected"),
+    ("monitoring.log_retention_days", 731, "at most 730 is expected"),
     ("monitoring.monitoring_reader_scope", "tenant", "'environment' or 'subscription'"),
     ("namespaces.database", "Cnpg", "Namespace of the Postgres cluster"),
     ("namespaces.database", "n" * 64, "Namespace of the Postgres cluster"),
@@ -150,7 +150,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ),
     ("operator.chart_version", "v0.29.0", "Version of the chart"),
     ("operator.chart_sha256", "668e06", "sha256sum says it"),
-    ("operator.chart_values", ["replicaCount"], "valid dictionary"),
+    ("operator.chart_values", ["replicaCount"], "a mapping, such as {owner: data}, is expected"),
 ]
 
 
@@ -297,7 +297,7 @@ def test_a_principal_is_refused_by_its_place_in_the_list() -> None:
 def test_a_zone_is_one_two_or_three_as_text(zone: Any) -> None:
     (problem,) = problems({"postgres_pool": {"zones": ["1", zone]}})
     assert problem.field == "postgres_pool.zones.1"
-    assert problem.allowed == "input should be '1', '2' or '3'"
+    assert problem.allowed == "'1', '2' or '3' is expected"
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -25,6 +25,21 @@ _PRIVATE = (
     "gets in with cluster.access"
 )
 
+# What pydantic says in Python's words: https://docs.pydantic.dev/latest/errors/validation_errors/
+_EXPECTED = {
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "a mapping, such as {{owner: data}},",
+    "list_type": "a list, such as [a, b],",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
+
 
 class SpecProblem(BaseModel):
     """One thing that a spec gets wrong."""
@@ -166,6 +181,10 @@ def _allowed(found: ErrorDetails, path: list[str], root: type[BaseModel]) -> str
     if kind == "string_pattern_mismatch":
         hint = _description(path, root)
         return f"it must match {context['pattern']}" + (f" ({hint})" if hint else "")
+    if kind == "literal_error":
+        return f"{context['expected']} is expected"
+    if kind in _EXPECTED:
+        return f"{_EXPECTED[kind].format(**context)} is expected"
     message: str = found["msg"]
     return message[0].lower() + message[1:]
 
