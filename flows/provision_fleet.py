@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 import httpx
@@ -16,7 +17,6 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from aks_postgres.arm.poll import REAL, poll
 from aks_postgres.errors import ProvisioningError
@@ -35,6 +35,7 @@ LOOK_S = 5.0
 # A server that restarts, or that a fleet's start keeps busy, is back by then.
 AWAY_S = 300.0
 
+T = TypeVar("T")
 Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{2,29}$")]
 
 
@@ -115,20 +116,18 @@ async def _here(spec: EnvironmentSpec, if_another_run: IfAnotherRun) -> State[An
 async def _through_deployment(spec: EnvironmentSpec, if_another_run: IfAnotherRun) -> State[Any]:
     # By its key a run whose creation is asked for twice is created once; the fleet's next try gets new ones.
     key = f"{flow_run.id}-{flow_run.run_count}-{spec.region}"
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception(_is_away),
-        stop=stop_after_delay(AWAY_S),
-        wait=wait_fixed(LOOK_S),
-        reraise=True,
-    ):
-        with attempt:
-            run: FlowRun = await run_deployment(  # type: ignore[misc]
-                f"provision/{spec.region}",
-                parameters={"spec": spec.model_dump(mode="json"), "if_another_run": if_another_run},
-                flow_run_name=f"provision {spec.name} in {spec.region}",
-                idempotency_key=key,
-                timeout=0,
-            )
+
+    async def asked_for() -> FlowRun:
+        run: FlowRun = await run_deployment(  # type: ignore[misc]
+            f"provision/{spec.region}",
+            parameters={"spec": spec.model_dump(mode="json"), "if_another_run": if_another_run},
+            flow_run_name=f"provision {spec.name} in {spec.region}",
+            idempotency_key=key,
+            timeout=0,
+        )
+        return run
+
+    run = await _answered(asked_for)
     return await end_of(run.id)
 
 
@@ -141,28 +140,42 @@ async def end_of(run_id: UUID) -> State[Any]:
     Raises:
         httpx.HTTPError: the server didn't answer all that time.
     """
-    answered_s = time.monotonic()
     async with get_client() as client:
 
         async def final_state() -> State[Any] | None:
-            nonlocal answered_s
-            try:
-                state = (await client.read_flow_run(run_id)).state
-                answered_s = time.monotonic()
-            except httpx.HTTPError as error:
-                if not _is_away(error) or time.monotonic() - answered_s > AWAY_S:
-                    raise
-                return None
+            state = (await client.read_flow_run(run_id)).state
             return state if state is not None and state.is_final() else None
 
-        return await poll(final_state, every_s=LOOK_S, timer=REAL)
+        return await _answered(final_state)
 
 
-def _is_away(error: BaseException) -> bool:
+async def _answered(look: Callable[[], Awaitable[T | None]]) -> T:
+    """Ask the Prefect server until there is something; one that fails to answer is asked again for minutes.
+
+    Raises:
+        httpx.HTTPError: the server didn't answer all that time.
+    """
+    answered_s = time.monotonic()
+
+    async def answer() -> T | None:
+        nonlocal answered_s
+        try:
+            found = await look()
+        except httpx.HTTPError as error:
+            if not _is_away(error) or time.monotonic() - answered_s > AWAY_S:
+                raise
+            return None
+        answered_s = time.monotonic()
+        return found
+
+    return await poll(answer, every_s=LOOK_S, timer=REAL)
+
+
+def _is_away(error: httpx.HTTPError) -> bool:
     """Return whether the server didn't answer, or answered that it can't."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code >= 500
-    return isinstance(error, httpx.HTTPError)
+    return True
 
 
 async def _reason(state: State[Any]) -> str:

@@ -49,7 +49,11 @@ def says(**fields: Any) -> Do:
 
 
 def deleted(path: str) -> Do:
-    return lambda stage, name: stage.kube().delete(path.format(name=name))
+    def do(stage: Stage, name: str) -> None:
+        got(stage, path.format(name=name))
+        stage.kube().delete(path.format(name=name))
+
+    return do
 
 
 def changed_plugin(**fields: Any) -> Do:

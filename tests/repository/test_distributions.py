@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from importlib.metadata import packages_distributions
@@ -66,6 +67,35 @@ def test_the_products_wheel_holds_its_flows_its_steps_and_what_deploying_needs(
 
 
 PROJECTS = (REPOSITORY, REPOSITORY / "packages" / "azure-sandbox")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("folder", PROJECTS, ids=["aks-postgres", "azure-sandbox"])
+def test_an_sdist_holds_what_the_wheel_does_and_both_hold_the_licence(
+    folder: Path, wheels: dict[str, set[str]], tmp_path: Path
+) -> None:
+    """Links in the package are files in it, as a wheel is built of it without the repository."""
+    copy = tmp_path / "copy"
+    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(copy)], check=True)
+    code = f"import setuptools.build_meta as backend; backend.build_sdist({str(tmp_path)!r})"
+    command = [sys.executable, "-m", "pip", "--quiet", "install", "setuptools>=77", "--target"]
+    subprocess.run([*command, str(tmp_path / "backend")], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=copy / folder.relative_to(REPOSITORY),
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "backend")},
+        check=True,
+        capture_output=True,
+    )
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {one.name.partition("/")[2] for one in archive.getmembers() if one.isfile()}
+    name = folder.name if folder != REPOSITORY else "aks-postgres"
+    wheel = wheels[name.replace("-", "_")]
+    code_files = {file for file in wheel if ".dist-info/" not in file}
+    assert {f"src/{file}" for file in code_files} - held == set()
+    assert "LICENSE" in held
+    assert any(file.endswith(".dist-info/licenses/LICENSE") for file in wheel)
 
 
 @pytest.mark.parametrize("folder", PROJECTS, ids=["aks-postgres", "azure-sandbox"])

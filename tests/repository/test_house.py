@@ -53,7 +53,7 @@ def test_the_connection_is_asked_for_at_one_place() -> None:
         file.name
         for file, tree in sources()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "current_azure"
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "current_azure"
     ]
     assert calls == ["step.py"]
 
@@ -135,31 +135,72 @@ def test_no_name_is_of_the_words_that_are_retired() -> None:
 
 # They aren't waits: each does something again and again for as long as something lives, or pauses once.
 REPEATED = {
-    "_stay_awake": "notices a sleep",
-    "_keep_beating": "writes the lock's heartbeat",
-    "_report": "moves a progress bar",
-    "watched": "shows what a person watches, until Ctrl-C",
-    "watch": "ends Helm's process at its deadline; that file imports nothing of ours",
+    "runs/write_lock.py: _stay_awake": "notices a sleep",
+    "runs/write_lock.py: _keep_beating": "writes the lock's heartbeat",
+    "runs/progress.py: _report": "moves a progress bar",
+    "cli/listing.py: watched": "shows what a person watches, until Ctrl-C",
+    "kubernetes/_helm_process.py: watch": "ends Helm's process at its deadline; that file imports nothing of ours",
+    "kubernetes/_helm_process.py: main": "answers one request after the other; a refusal is an answer, too",
 }
+LOOPS = ast.While | ast.For | ast.AsyncFor
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def waits_in(tree: ast.Module) -> set[str]:
+    """The functions with a loop that pauses, or that goes round for ever over what it waits for without a pause."""
+    found = set()
+    for function in (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)):
+        for loop in (node for node in ast.walk(function) if isinstance(node, LOOPS)):
+            called = {
+                ast.unparse(call.func).rpartition(".")[2]
+                for call in ast.walk(loop)
+                if isinstance(call, ast.Call)
+            }
+            # An `except` that goes round again is a retry, with or without a pause.
+            again = isinstance(loop, ast.While) and any(
+                isinstance(handler, ast.ExceptHandler) and not _leaves(handler) for handler in ast.walk(loop)
+            )
+            if called & {"sleep", "wait_for", "call_later", "select"} or again:
+                found.add(function.name)
+    return found
+
+
+def _leaves(handler: ast.ExceptHandler) -> bool:
+    """Whether the last thing a handler does ends the loop."""
+    return isinstance(handler.body[-1], ast.Raise | ast.Return | ast.Break)
 
 
 def test_every_wait_is_a_poll() -> None:
-    found = []
-    for file, tree in sources():
-        for function in ast.walk(tree):
-            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            loops = [
-                node for node in ast.walk(function) if isinstance(node, ast.While | ast.For | ast.AsyncFor)
-            ]
-            sleeps = {
-                call.lineno
-                for loop in loops
-                for call in ast.walk(loop)
-                if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "sleep"
-            }
-            found += [f"{file.name}: {function.name}" for _ in sleeps if function.name not in REPEATED]
-    assert found == []
+    found = {
+        f"{file.parent.name}/{file.name}: {function}"
+        for file, tree in sources()
+        for function in waits_in(tree)
+    }
+    assert found == REPEATED.keys()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "while not done():\n  await asyncio.sleep(1)",
+        "for _ in range(9):\n  time.sleep(1)",
+        "while True:\n  try:\n   return ask()\n  except Away:\n   if late(): raise",
+    ],
+)
+def test_a_wait_of_ones_own_is_seen(body: str) -> None:
+    source = "async def wait():\n" + "\n".join(f" {line}" for line in body.split("\n"))
+    assert waits_in(ast.parse(source)) == {"wait"}
+
+
+def test_only_the_poll_and_the_retry_are_driven_by_tenacity() -> None:
+    found = {
+        file.name
+        for file, tree in sources()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Import) and any(name.name == "tenacity" for name in node.names))
+        or (isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "tenacity")
+    }
+    assert found == {"poll.py", "retry.py"}
 
 
 def test_an_errors_kind_is_told_by_its_class_and_not_by_its_module() -> None:
@@ -169,8 +210,7 @@ def test_an_errors_kind_is_told_by_its_class_and_not_by_its_module() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and node.attr == "__module__"
-        and isinstance(node.value, ast.Call)
-        and ast.unparse(node.value.func) == "type"
+        and re.match(r"type\(|.*\.__class__$", ast.unparse(node.value))
     ]
     assert found == []
 

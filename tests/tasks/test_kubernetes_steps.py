@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from aks_postgres.arm.errors import AzureRefused, LastingState, NotEffectiveYet, NotOurs
+from aks_postgres.errors import TemporaryError
 from aks_postgres.kubernetes.operator_manifest import in_order, manifest_objects
 from aks_postgres.reports.journal import Journal
 from aks_postgres.spec.environment import EnvironmentSpec
@@ -200,6 +201,18 @@ async def test_a_namespace_that_went_between_refusal_and_look_is_made(world: Wor
     world.azure.fault(going, service="kubernetes", operation=CREATE_NAMESPACE, times=1)
     assert (await world.run("namespaces")).change.kind == "created"
     assert (kube.get(DATABASE) or {})["status"]["phase"] == "Active"
+
+
+async def test_a_namespace_that_is_refused_as_there_and_never_is_ends_with_pauses_and_a_budget(
+    world: World, kube: Kube
+) -> None:
+    going = {"status": 409, "code": "AlreadyExists", "message": "object is being deleted: it already exists"}
+    world.azure.fault(going, service="kubernetes", operation=CREATE_NAMESPACE, times=1000)
+    async with asyncio.timeout(60):
+        with pytest.raises(TemporaryError, match="isn't there"):
+            await world.run("namespaces")
+    assert kube.get(DATABASE) is None
+    assert 1 < len(world.writes()) < 50
 
 
 async def test_a_namespace_that_stays_terminating_is_named_with_the_way_to_find_out_why(

@@ -262,15 +262,15 @@ class KubernetesApi:
         name = body["metadata"]["name"]
 
         async def attempt() -> Json:
-            while True:
-                try:
-                    return await self.request("POST", path, body, fieldManager=FIELD_MANAGER)
-                except ArmFault as fault:
-                    if fault.code != "AlreadyExists":
-                        raise
+            try:
+                return await self.request("POST", path, body, fieldManager=FIELD_MANAGER)
+            except ArmFault as fault:
+                if fault.code != "AlreadyExists":
+                    raise
                 if live := await self.get(f"{path}/{name}"):
                     return live
                 # It was being deleted, and has gone since.
+                raise unreadable(f"it is refused as there already, and isn't there: {fault}") from None
 
         return await self.write(f"{body['kind']} {name}", attempt)
 
