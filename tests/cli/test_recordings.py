@@ -30,7 +30,7 @@ from ..conftest import spec_for, without_lock
 from ..database.crds import schemas
 from ..flows.conftest import quicken
 from ..flows.database_state import components, with_database
-from ..tasks.steps import STEPS
+from ..tasks.resources import STEPS
 
 Json = dict[str, Any]
 NAMES = ("Azure", "the sandbox")

@@ -11,7 +11,7 @@ from aks_postgres.spec.names import Names
 from azure_sandbox.client import SandboxProcess
 
 from ..conftest import spec_for
-from .steps import STEPS
+from .resources import STEPS
 from .world import World
 
 # Sandbox seconds. Steps wait for operations as ever, only not for minutes; a test of waiting asks for more.

@@ -43,7 +43,7 @@ from aks_postgres.tear_down.live_data import Wanted
 
 from .conftest import world_with
 from .kube import Kube
-from .steps import STEPS
+from .resources import STEPS
 from .world import Step, World
 
 NAMESPACE = "/api/v1/namespaces/cnpg-database"

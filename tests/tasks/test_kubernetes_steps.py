@@ -23,7 +23,7 @@ from azure_sandbox.client import SandboxProcess, start
 
 from .conftest import MOMENTS, place_for, world_with
 from .kube import Kube
-from .steps import STEPS
+from .resources import STEPS
 from .world import Json, World
 
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")

@@ -22,7 +22,7 @@ from aks_postgres.errors import PermanentError, ProvisioningError
 from aks_postgres.reports.outputs import Outputs
 from aks_postgres.runs.step import understanding, worth_another_attempt
 
-from .steps import STEPS
+from .resources import STEPS
 
 
 def discovered() -> dict[str, Task[..., object]]:
