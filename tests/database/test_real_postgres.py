@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -168,6 +170,33 @@ async def test_a_backup_is_proven_by_blobs_that_the_pods_own_identity_shows(
     asked = [entry for entry in azure.ledger()[since:] if entry["operation"] in ("ListBlobs", "GetBlob")]
     # The run itself has no role on blobs.
     assert {403, 200} == {entry["status"] for entry in asked}
+
+
+async def test_the_disks_of_the_claims_are_known_by_their_ids_and_not_by_their_tags(
+    azure: SandboxProcess, deployed: Deployed, tmp_path: Path
+) -> None:
+    kube = kube_for(azure, deployed.first.outputs, tmp_path)
+    volumes = (kube.get("/api/v1/persistentvolumes") or {})["items"]
+    listing = f"{deployed.first.outputs.cluster.node_resource_group_id}/resources"
+    among_nodes = azure.arm("GET", listing, api_version="2025-04-01").json()["value"]
+    disks = [one for one in among_nodes if one["type"] == "Microsoft.Compute/disks"]
+    handles = {volume["spec"]["csi"]["volumeHandle"] for volume in volumes}
+    assert {disk["id"] for disk in disks} == handles
+    assert len(handles) == 3
+
+    theirs = f"{listing.removesuffix('/resources')}/providers/Microsoft.Compute/disks/pvc-theirs"
+    foreign = {**disks[0], "id": theirs, "name": "pvc-theirs", "tags": dict(disks[0]["tags"])}
+    for disk in disks:
+        disk["tags"] = {}
+    shown = json.dumps({"value": [*among_nodes, foreign]})
+    body = {"status": 200, "raw_body": shown, "headers": {"content-type": "application/json"}}
+    azure.fault(body, path=f"^{re.escape(listing)}$", method="GET", times=100)
+    try:
+        found = await standing_against(deployed.spec)
+    finally:
+        azure.control("DELETE", "faults")
+    (problem,) = [one for one in found if "disk" in one.casefold()]
+    assert problem.startswith("Microsoft.Compute/disks pvc-theirs in ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])

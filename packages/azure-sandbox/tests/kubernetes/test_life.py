@@ -528,3 +528,43 @@ async def test_spread_and_anti_affinity_keep_pods_apart_or_waiting(running: Clus
     (waiting,) = (pod for pod in pods if not pod["spec"].get("nodeName"))
     message = waiting["status"]["conditions"][0]["message"]
     assert "3 node(s) didn't match pod anti-affinity rules" in message
+
+
+@pytest.mark.parametrize(
+    ("policy", "provisioner", "phases"),
+    [
+        ("Delete", "disk.csi.azure.com", []),
+        ("Delete", None, ["Released"]),  # One that a person made.
+        ("Retain", "disk.csi.azure.com", ["Released"]),
+    ],
+)
+async def test_a_claim_that_goes_takes_its_volume_along_or_releases_it(
+    emulated: Cluster, policy: str, provisioner: str | None, phases: list[str]
+) -> None:
+    """https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reclaiming."""
+    claims, volumes = "/api/v1/namespaces/default/persistentvolumeclaims", "/api/v1/persistentvolumes"
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    made = {
+        name: await emulated.done(
+            "POST", claims, {"metadata": {"name": name}, "spec": {**asked, "volumeName": "pv-1"}}
+        )
+        for name in ("mine", "another")
+    }
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "claimRef": {"namespace": "default", "name": "mine", "uid": made["mine"]["metadata"]["uid"]},
+        "csi": {"driver": "disk.csi.azure.com", "volumeHandle": "a"},
+        "persistentVolumeReclaimPolicy": policy,
+    }
+    about: Json = {"name": "pv-1"}
+    if provisioner:
+        about["annotations"] = {"pv.kubernetes.io/provisioned-by": provisioner}
+    await emulated.done("POST", volumes, {"metadata": about, "spec": spec})
+    await emulated.done("DELETE", f"{claims}/another")
+    step(emulated, 10)
+    assert await names(emulated, volumes) == ["pv-1"]
+    await emulated.done("DELETE", f"{claims}/mine")
+    step(emulated, 10)
+    left = (await emulated.done("GET", volumes))["items"]
+    assert [one["status"]["phase"] for one in left] == phases

@@ -1,7 +1,7 @@
 """Microsoft.Compute: the sizes on offer with their restrictions, quota usage, the scale sets of AKS.
 
-Left out: virtual machines, disks and snapshots (known as types, for what stands in a group), images, and writes of
-scale sets.
+Left out: virtual machines, disks and snapshots (known as types, for what stands in a group; a Cluster has disks),
+images, and writes of scale sets.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from azure_sandbox.kubernetes.controllers.garbage import Garbage
 from azure_sandbox.kubernetes.controllers.life import Controller, Life
 from azure_sandbox.kubernetes.controllers.namespaces import Namespaces
 from azure_sandbox.kubernetes.controllers.nodes import Nodes
+from azure_sandbox.kubernetes.controllers.persistent_volumes import DISK_DRIVER, PersistentVolumes
 from azure_sandbox.kubernetes.controllers.pod_troubles import Troubles
 from azure_sandbox.kubernetes.controllers.pods import Pods
 from azure_sandbox.kubernetes.controllers.postgres.controller import PostgresClusters
@@ -28,9 +29,9 @@ Json = dict[str, Any]
 
 # https://learn.microsoft.com/azure/aks/concepts-storage#storage-classes
 _STORAGE_CLASSES = (
-    ("default", "disk.csi.azure.com", {"skuname": "StandardSSD_LRS"}),
-    ("managed-csi", "disk.csi.azure.com", {"skuname": "StandardSSD_LRS"}),
-    ("managed-csi-premium", "disk.csi.azure.com", {"skuname": "Premium_LRS"}),
+    ("default", DISK_DRIVER, {"skuname": "StandardSSD_LRS"}),
+    ("managed-csi", DISK_DRIVER, {"skuname": "StandardSSD_LRS"}),
+    ("managed-csi-premium", DISK_DRIVER, {"skuname": "Premium_LRS"}),
     ("azurefile-csi", "file.csi.azure.com", {"skuName": "Standard_LRS"}),
     ("azurefile-csi-premium", "file.csi.azure.com", {"skuName": "Premium_LRS"}),
 )
@@ -52,7 +53,8 @@ class Controllers:
         self._life = Life(objects, clock, seed, troubles)
         self.nodes = Nodes(self._life)
         self.addons = Addons(self._life)
-        self.postgres = PostgresClusters(self._life, around or Surroundings())
+        around = around or Surroundings()
+        self.postgres = PostgresClusters(self._life, around)
         self._definitions = Definitions(self._life)
         self._all: list[Controller] = [
             Namespaces(self._life, ca_pem),
@@ -64,6 +66,7 @@ class Controllers:
             DaemonSets(self._life),
             Services(self._life),
             Garbage(self._life),
+            PersistentVolumes(self._life, around.delete_disk),
             CnpgOperator(self._life, webhooks),
             CertManager(self._life),
             self.postgres,
@@ -114,8 +117,6 @@ class Controllers:
                 "provisioner": provisioner,
                 "parameters": parameters,
                 "allowVolumeExpansion": True,
-                "volumeBindingMode": "WaitForFirstConsumer"
-                if provisioner.startswith("disk")
-                else "Immediate",
+                "volumeBindingMode": "WaitForFirstConsumer" if provisioner == DISK_DRIVER else "Immediate",
             }
             maker.make("storageclasses.storage.k8s.io", storage, "aks-addon-manager")

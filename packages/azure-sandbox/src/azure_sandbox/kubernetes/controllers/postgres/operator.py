@@ -192,10 +192,6 @@ class ClusterWork:
         await self.kubelet.close()
         for pod in self.objects.pods():
             self.store.remove("pods", self.namespace, pod["metadata"]["name"])
-        for volume in self.store.all("persistentvolumes"):
-            claim = (volume["spec"].get("claimRef") or {}).get("name", "")
-            if claim.removesuffix("-wal") in self.instances:
-                self.store.remove("persistentvolumes", "", volume["metadata"]["name"])
 
     async def _pass(self) -> None:
         cluster = self.cluster

@@ -26,6 +26,8 @@ class Surroundings:
         sign: makes the tokens of service accounts.
         public_address: of a load balancer: what a Service's annotations name, if it is there.
         egress_address: where callers from this machine seem to come from.
+        make_disk: of a name, with what the disk driver asks for; answers its ID, or the name where there is no cloud.
+        delete_disk: by its ID, whether or not it is there.
     """
 
     host: Host | None = None
@@ -33,3 +35,5 @@ class Surroundings:
     sign: Sign | None = None
     public_address: Callable[[Json], str | None] = lambda _service: None
     egress_address: Callable[[], str] = lambda: "127.0.0.1"
+    make_disk: Callable[[str, Json], str] = lambda name, _wanted: name
+    delete_disk: Callable[[str], None] = lambda _id: None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from azure_sandbox.kubernetes.controllers import spreading
+from azure_sandbox.kubernetes.controllers.persistent_volumes import DISK_DRIVER, PROVISIONED_BY
+from azure_sandbox.kubernetes.controllers.postgres.kubelet import bytes_of
 
 if TYPE_CHECKING:
     from azure_sandbox.kubernetes.controllers.postgres.operator import ClusterWork
@@ -52,11 +55,17 @@ class Volumes:
             "storageClassName": wanted,
         }
         parameters = {key.lower(): value for key, value in (storage_class.get("parameters") or {}).items()}
-        if zone and not str(parameters.get("skuname", "")).endswith("_ZRS"):
-            expression = {"key": spreading.DISK_ZONE, "operator": "In", "values": [zone]}
+        sku = str(parameters.get("skuname") or "StandardSSD_LRS")
+        in_zone = zone if zone and not sku.endswith("_ZRS") else None
+        if in_zone:
+            expression = {"key": spreading.DISK_ZONE, "operator": "In", "values": [in_zone]}
             volume["nodeAffinity"] = {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
+        if storage_class["provisioner"] == DISK_DRIVER:
+            volume["csi"]["volumeHandle"] = self._make_disk(name, claim, size, sku, in_zone)
+        made_by = {PROVISIONED_BY: storage_class["provisioner"]}
+        about = {"name": name, "annotations": made_by}
         self._work.controller.make(
-            "persistentvolumes", {"metadata": {"name": name}, "spec": volume}, "csi-provisioner"
+            "persistentvolumes", {"metadata": about, "spec": volume}, "csi-provisioner"
         )
         if (made := self._work.store.get("persistentvolumes", "", name)) is not None:
             self._work.controller.set_status("persistentvolumes", made, {"phase": "Bound"})
@@ -70,3 +79,25 @@ class Volumes:
         if live is not None:
             bound = {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": size}
             self._work.controller.set_status("persistentvolumeclaims", live, bound)
+
+    def _make_disk(self, name: str, claim: Json, size: Json, sku: str, zone: str | None) -> str:
+        """Ask for the disk of a volume; returns its ID, which is the volume's handle.
+
+        https://github.com/kubernetes-sigs/azuredisk-csi-driver/blob/master/docs/driver-parameters.md (the tags)
+        """
+        wanted: Json = {
+            "sku": {"name": sku},
+            "tags": {
+                "k8s-azure-created-by": "kubernetes-azure-dd",
+                "kubernetes.io-created-for-pv-name": name,
+                "kubernetes.io-created-for-pvc-name": claim["metadata"]["name"],
+                "kubernetes.io-created-for-pvc-namespace": self._work.namespace,
+            },
+            "properties": {
+                "creationData": {"createOption": "Empty"},
+                "diskSizeGB": math.ceil(bytes_of(str(size.get("storage") or "10Gi")) / 2**30),
+            },
+        }
+        if zone:
+            wanted["zones"] = [zone.rpartition("-")[2]]
+        return self._work.around.make_disk(name, wanted)
