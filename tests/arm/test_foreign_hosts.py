@@ -2,22 +2,26 @@
 
 import inspect
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from azure.core.credentials import AccessToken
 
 from aks_postgres.arm.client import Azure, open_azure
 from aks_postgres.arm.errors import AzureRefused
 from aks_postgres.arm.response_checks import is_below
 from aks_postgres.arm.responses import ArmFault, wire_items
-from aks_postgres.arm.retry import once
+from aks_postgres.arm.retry import once, read
 from aks_postgres.preflight.facts import pages
 from azure_sandbox.client import SandboxProcess
+from azure_sandbox.core.certificates import Authority
 
 from ..conftest import without_lock
 
@@ -202,3 +206,27 @@ def test_a_sandbox_s_port_belongs_to_its_host() -> None:
     assert is_below("https://localhost:39049/x", own)
     assert not is_below("https://localhost/x", own)
     assert not is_below("https://localhost:39048/x", own)
+
+
+@pytest.mark.parametrize("who", ["Microsoft Entra ID", "resource group"])
+async def test_who_shows_another_authoritys_certificate_gets_no_request(
+    azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, who: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path).ca_file))
+    if who != "Microsoft Entra ID":
+
+        async def has_one(*_scopes: str, **_options: Any) -> AccessToken:
+            return AccessToken("token", int(time.time()) + 3600)
+
+        monkeypatch.setattr("azure.identity.aio.ClientSecretCredential.get_token", has_one)
+
+    async def ask() -> None:
+        async with open_azure(azure.subscription_id) as found:
+            without_lock()
+            await read("resource group", found.resources.resource_groups.get, "rg")
+
+    since = len(azure.ledger())
+    with pytest.raises(AzureRefused, match=f"^{who}.*CERTIFICATE_VERIFY_FAILED") as refused:
+        await ask()
+    assert refused.value.code == "CertificateNotTrusted"
+    assert azure.ledger()[since:] == []

@@ -52,7 +52,9 @@ def test_what_reads_may_only_look_and_not_into_the_cluster() -> None:
 
 @pytest.mark.parametrize("identity", POOLS)
 def test_no_role_gives_itself_another(identity: Identity) -> None:
-    actions = role_definition(identity, SUBSCRIPTION)["Actions"]
+    role = role_definition(identity, SUBSCRIPTION)
+    actions = role["Actions"]
+    assert role["AssignableScopes"] == [f"/subscriptions/{SUBSCRIPTION}"]
     assert [action for action in actions if "*" in action] == ["*/read"]
     for taken in ("roleDefinitions/write", "locks/write", "locks/delete", "elevateAccess/action"):
         assert not granting(f"Microsoft.Authorization/{taken}", granted(identity))

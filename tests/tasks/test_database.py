@@ -218,6 +218,8 @@ async def test_each_role_gets_a_password_of_its_own_once(database: World, tmp_pa
     found = [kube.get(f"{NAMESPACE}/secrets/{name}") or {} for name in ("db-role-reader", "db-role-writer")]
     assert [one["type"] for one in found] == ["kubernetes.io/basic-auth"] * 2
     assert found[0]["data"]["password"] != found[1]["data"]["password"]
+    every = [*found, kube.get(f"{NAMESPACE}/secrets/db-user-pass") or {}]
+    assert not any("cnpg.io/passwordPassthrough" in str(one["metadata"]) for one in every)
     assert ((await more.run("secret")).change.kind, more.writes()) == ("unchanged", [])
 
 

@@ -245,6 +245,16 @@ class TestRelease:
         assert (settings or {})["data"] == {"INHERITED_LABELS": "team"}
         assert revisions(kube) == [(1, "deployed")]
 
+    async def test_another_checksum_is_refused_before_the_cluster_is_touched(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        operator = with_chart(world, tmp_path).spec.operator.model_dump(exclude_unset=True)
+        other = world_with(world, operator={**operator, "chart_sha256": "0" * 64})
+        with pytest.raises(AzureRefused, match=r"isn't the file whose SHA-256 the spec has") as refused:
+            await other.run("operator")
+        assert refused.value.code == "ChecksumMismatch"
+        assert other.requests(service="kubernetes") == []
+
     async def test_a_second_installation_writes_nothing(self, world: World, tmp_path: Path) -> None:
         other = with_chart(world, tmp_path, replicaCount=1)
         await other.run("operator")

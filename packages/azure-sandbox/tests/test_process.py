@@ -3,10 +3,12 @@
 import json
 import os
 import socket
+import ssl
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -16,7 +18,9 @@ from azure_sandbox.client import start
 from .conftest import REPOSITORY
 
 
-def test_it_describes_itself_in_a_folder_only_its_owner_can_read(tmp_path: Path) -> None:
+def test_it_describes_itself_in_a_folder_only_its_owner_can_read_and_no_system_trusts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     process = start(tmp_path / "new" / "state", "--speed", "10")
     try:
         description = tmp_path / "new" / "state" / "sandbox.json"
@@ -28,6 +32,13 @@ def test_it_describes_itself_in_a_folder_only_its_owner_can_read(tmp_path: Path)
         assert content["speed"] == 10
         answer = requests.get(f"{content['endpoint']}/sandbox/health", verify=content["ca_file"], timeout=60)
         assert answer.json()["status"] == "ok"
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        where = urlsplit(content["endpoint"])
+        with (
+            socket.create_connection((where.hostname, where.port)) as plain,
+            pytest.raises(ssl.SSLCertVerificationError),
+        ):
+            ssl.create_default_context().wrap_socket(plain, server_hostname=where.hostname)
     finally:
         process.terminate()
     assert process.wait(timeout=60) == 0
