@@ -5,12 +5,13 @@ bearer token in Azure's own error text; every access token that Entra hands out 
 passwords and keys of every Secret that a database brings. Runs that succeed, fail, crash (kill -9) and are interrupted,
 and one that makes a database on a cluster with Microsoft Entra ID, on a Prefect server, all loggers at DEBUG, each
 exchange recorded (`--record`); then the commands that look at the environment: plan (kept in a file), doctor, outputs,
-status, list, kubeconfig, psql, and those that register deployments and automations. Searched: what the runs and
-commands print and write, the recordings, the Prefect database (logs, artifacts, parameters, results, events, variables,
-deployments, automations), home and temporary files, with PostgreSQL's data and logs among them, the sandbox's ledger,
-and the arguments of every process while they run. Left out is what Kubernetes mounts into the pods of a Postgres
-cluster: a token and the certificates' keys, each in its own place. At the end a leak is planted, which the search must
-find.
+status, list, kubeconfig, psql, those that register deployments and automations, and the tear-down with its receipt; and
+a demo, with a sandbox, a server and a worker of its own. Searched: what the runs and commands print and write, the
+recordings, the Prefect database (logs, artifacts, parameters, results, events, variables, deployments, automations; a
+notification shows nothing that isn't in it), home and temporary files, with PostgreSQL's data and logs among them, the
+demo's folder, the sandboxes' ledgers, and the arguments of every process while they run. Left out is what Kubernetes
+mounts into the pods of a Postgres cluster: a token and the certificates' keys, each in its own place. At the end a leak
+is planted, which the search must find.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ Json = dict[str, Any]
 
 DATABASE = "has a database"
 WAYS = ("succeeds", "fails", "crashes", "is interrupted", DATABASE)
+_KEY = "cnpg-canadacentral"
 # Looked at with what the last run made. The name and region are a default spec's.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "plan": ("plan", "--out", "{folder}/plan.json", "{spec}"),
@@ -73,6 +75,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "deployments apply": ("deployments", "apply", "--one-pool"),
     "deployments check": ("deployments", "check", "--one-pool"),
 }
+# After a search, as PostgreSQL's data goes along.
+TEAR_DOWN = ("tear-down", "--confirm", _KEY, "--discard-data", _KEY, "{spec}")
 # Of Secrets in the cluster: what is secret in them. Certificates and names are shown.
 _SECRET_KEYS = ("password", "pgpass", "tls.key", "ca.key", "uri", "jdbc-uri")
 LEAK = "leaks"
@@ -130,8 +134,11 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
                     time.sleep(3)  # Prefect sends logs in batches
                 secrets |= secrets_in_the_cluster(azure)
                 commands = _commands(folder, azure)
+                before = search(folder, secrets)
+                commands["tear-down"] = _command(folder, "tear-down", TEAR_DOWN)
+                commands |= _demo(folder, secrets)
                 time.sleep(3)
-            found = search(folder, secrets) + arguments.holding(secrets)
+            found = sorted({*before, *search(folder, secrets)}) + arguments.holding(secrets)
             ways = dict(_ended(folder))
             lines = _log_lines(folder / "prefect" / "prefect.db")
             _one(folder, azure, LEAK)
@@ -159,30 +166,29 @@ def _search(folder: Path, patch: pytest.MonkeyPatch) -> int:
         "log_lines": lines,
         "processes": len(arguments.seen),
         "found": len(found),
-        "places": [f"{name} in {place}" for name, place in found],
+        "places": [f"{name} in {place}" for place, name in found],
         "finds_a_planted_one": is_seeing,
     }
-    as_meant = ways == {
-        "succeeds": 0,
-        "fails": 1,
-        "crashes": -signal.SIGKILL,
-        "is interrupted": ways.get("is interrupted"),
-        DATABASE: 0,
-    }
-    wrong = [name for name, code in commands.items() if code != 0]
-    if wrong:
-        as_meant = False
-        for name in wrong:
-            print(
-                f"{name} ended with {commands[name]}: {(folder / f'command {name}.out').read_text()[-1500:]}"
-            )
-    if not as_meant or ways["is interrupted"] == 0:
-        print("the runs didn't end as they were meant to; see their output")
-        for way in WAYS:
-            print((folder / f"{way}.out").read_text()[-1500:])
-    else:
-        write_figures("canary", summary)
-    return 0 if not found and is_seeing and as_meant else 1
+    return conclude(folder, summary)
+
+
+def conclude(folder: Path, summary: Json) -> int:
+    """Record what was found, unless a run or a command didn't end as it was meant to; the exit code."""
+    bad = [way for way, code in summary["runs"].items() if not _is_as_meant(way, code)]
+    bad += [f"command {name}" for name, code in summary["commands"].items() if code != 0]
+    for name in bad:
+        print(f"not as it was meant to end, so nothing is recorded: {name}")
+        print((folder / f"{name}.out").read_text()[-1500:])
+    if bad:
+        return 1
+    write_figures("canary", summary)
+    return 0 if not summary["found"] and summary["finds_a_planted_one"] else 1
+
+
+def _is_as_meant(way: str, code: int) -> bool:
+    if way == "is interrupted":
+        return code != 0
+    return code == {"fails": 1, "crashes": -signal.SIGKILL}.get(way, 0)
 
 
 def _log_lines(database: Path) -> int:
@@ -316,27 +322,42 @@ def _commands(folder: Path, azure: SandboxProcess) -> dict[str, int]:
     psql = folder / "psql"
     psql.write_text("#!/bin/sh\nexit 0\n")
     psql.chmod(0o755)
-    # Those of the demo's colour and size are left to the terminal.
-    variables = os.environ | _debug(folder / "recording of commands") | {"AKS_POSTGRES_PSQL": str(psql)}
-    ended = {}
-    for name, given in COMMANDS.items():
-        arguments = [
-            part
-            for one in given
-            for part in (("--spec", str(spec)) if one == "{spec}" else (one.format(folder=folder),))
-        ]
-        with (folder / f"command {name}.out").open("wb") as out:
-            ended[name] = subprocess.run(
-                [sys.executable, "-P", "-m", "aks_postgres.cli.main", *arguments],
-                cwd=work,
-                env=variables,
-                stdout=out,
-                stderr=out,
-                stdin=subprocess.DEVNULL,
-                timeout=_LONGEST_S,
-                check=False,
-            ).returncode
-    return ended
+    variables = {"AKS_POSTGRES_PSQL": str(psql)}
+    return {name: _command(folder, name, given, **variables) for name, given in COMMANDS.items()}
+
+
+def _demo(folder: Path, secrets: dict[str, str]) -> dict[str, int]:
+    """Start and stop a demo; its exit codes. What is secret in it is added to the secrets."""
+    where = ("--folder", "{folder}/demo")
+    try:
+        start_it = ("demo", "start", *where)
+        ended = {"demo start": _command(folder, "demo start", start_it, **{FOLDER: "off"})}
+        described = json.loads((folder / "demo" / "sandbox" / "sandbox.json").read_text())
+        secrets["client secret of the demo"] = described["client_secret"]
+    finally:
+        stopped = _command(folder, "demo stop", ("demo", "stop", *where))
+    return ended | {"demo stop": stopped}
+
+
+def _command(folder: Path, name: str, given: tuple[str, ...], **more: str) -> int:
+    """Run one command, with everything logged; its exit code."""
+    spec = str(folder / "spec.json")
+    arguments = [
+        part
+        for one in given
+        for part in (("--spec", spec) if one == "{spec}" else (one.format(folder=folder),))
+    ]
+    with (folder / f"command {name}.out").open("wb") as out:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "aks_postgres.cli.main", *arguments],
+            cwd=folder / "commands",
+            env=os.environ | _debug(folder / "recording of commands") | more,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            timeout=_LONGEST_S,
+            check=False,
+        ).returncode
 
 
 def _wait_for_write(azure: SandboxProcess, operation: str, child: subprocess.Popen[bytes]) -> None:
@@ -457,12 +478,13 @@ def names_in(content: bytes, secrets: dict[str, str]) -> list[str]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file that runs, Prefect and the sandbox left; but the sandbox's own credentials, which are its to keep.
+    """Every file that runs, Prefect and the sandboxes left; but a sandbox's own credentials, which are its to keep.
 
     And but for what Kubernetes mounts into a Postgres cluster's pods, whose files are below the sandbox's own.
     """
+    own = (folder / "sandbox", folder / "demo" / "sandbox")
     for path in sorted(folder.rglob("*")):
-        is_its_own = path.parent == folder / "sandbox" and path.name != "ledger.jsonl"
+        is_its_own = path.parent in own and path.name != "ledger.jsonl"
         is_mounted = _MOUNTED.fullmatch(str(path.relative_to(folder)))
         if path.is_file() and not path.is_symlink() and not is_its_own and not is_mounted:
             yield path

@@ -264,13 +264,14 @@ def _canary(found: Json | None) -> str:
         return "## Secrets\n\nNot run yet."
     places = f" ({'; '.join(found['places'])})" if found.get("places") else ""
     failed = [f"{name} ({code})" for name, code in found.get("commands", {}).items() if code != 0]
+    demo = ", the folder of a demo" if "demo start" in found.get("commands", {}) else ""
     return (
         "## Secrets\n\n"
         f"Planted: {', '.join(found['secrets'])}; every access token is known by its form. Runs of `provision` that "
         f"succeed, fail, crash, are interrupted and make a database, on a Prefect server, all loggers at DEBUG: "
         f"{len(found['runs'])}. "
         f"Searched: {found['files']} files (output, Prefect database, home, temporary files with PostgreSQL's data and "
-        f"logs, ledger), the arguments of {found['processes']} processes; but for the token and the keys that "
+        f"logs, ledger{demo}), the arguments of {found['processes']} processes; but for the token and the keys that "
         "Kubernetes mounts into the pods of a Postgres cluster, each in its own place. **Found: "
         f"{found['found']}**{places}. A leak planted afterwards is "
         f"{'found' if found['finds_a_planted_one'] else 'NOT found'}. Storage keys are never asked for; the planted "

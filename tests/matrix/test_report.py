@@ -37,3 +37,5 @@ def test_a_command_of_the_canary_that_failed_is_said() -> None:
     }
     assert "Not a whole run, as these commands failed: psql (1)." in report({"canary": found})
     assert "Not a whole run" not in report({"canary": found | {"commands": {"plan": 0, "psql": 0}}})
+    assert "the folder of a demo" not in report({"canary": found})
+    assert "ledger, the folder of a demo)" in report({"canary": found | {"commands": {"demo start": 0}}})
