@@ -43,6 +43,7 @@ _CHECKS = (
     "names",
     "cluster",
     "operator",
+    "policies",
     "Azure",
 )
 # Entra's tokens hold from five minutes before they are made, for machines whose clock is behind.
@@ -182,6 +183,7 @@ def _good(name: str, spec: EnvironmentSpec, looked: Looked) -> str:
         "network": f"API server for {', '.join(target.authorized_ip_ranges) or 'everybody'}",
         "names": f"generation {target.generation}, resource group {target.names.resource_group}",
         "cluster": "nothing is stopped or half gone",
+        "policies": "none denies what a run would create",
         "operator": f"CloudNativePG {spec.operator.version} can be installed",
     }
     return texts[name]

@@ -57,6 +57,7 @@ from aks_postgres.preflight.region import (
 )
 from aks_postgres.preflight.standing import judge_standing, subscription_problem
 from aks_postgres.preflight.subnet import SubnetFacts, ask_subnet, judge_subnet, judge_subnet_rights
+from aks_postgres.preflight.tenant_rules import judge_tenant_rules, of_what_is_missing
 from aks_postgres.preflight.vm_sizes import judge_quota, judge_sizes, live_pools, vm_sizes
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.outputs import CheckedTarget
@@ -78,6 +79,7 @@ Area = Literal[
     "versions",
     "quota",
     "operator",
+    "policies",
 ]
 
 
@@ -187,19 +189,6 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         if not knows_region(spec, facts.locations):
             return Looked(tuple(found), None)
 
-    region = await ask_region(azure, subscription_id, spec.region, generation.names, generation.others)
-    kubernetes_version, by_area = judge_region_facts(
-        spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
-    )
-    if (subnet := asking_subnet.result()) is not None:
-        found.append(("network", judge_subnet(spec, subscription_id, subnet, region.cluster)))
-    found += [
-        ("cluster", judge_standing(spec, generation.names, region.cluster, facts.groups)),
-        *by_area,
-        ("network", judge_closed_account(spec)),
-        ("rights", judge_admins(spec, caller_type)),
-        ("operator", judge_installer(spec, has_helm=is_installed())),
-    ]
     target = CheckedTarget(
         subscription_id=subscription_id,
         subscription_name=subscription_name,
@@ -210,13 +199,30 @@ async def look(azure: Azure, spec: EnvironmentSpec, wanted_generation: int | Non
         names=generation.names,
         storage_suffix=azure.facts.storage_suffix,
         dns_suffix=azure.facts.dns_suffix,
-        kubernetes_version=kubernetes_version,
+        kubernetes_version=unasked_version(spec),
         authorized_ip_ranges=ranges,
         worker_address=worker_address,
         missing_providers=unregistered,
         warnings=(),
     )
+    async with together() as group:
+        asking_rules = group.create_task(judge_tenant_rules(azure, spec, target, facts.groups))
+        region = await ask_region(azure, subscription_id, spec.region, generation.names, generation.others)
+    kubernetes_version, by_area = judge_region_facts(
+        spec, generation.names, region, unregistered, today=datetime.now(UTC).date()
+    )
+    target = target.model_copy(update={"kubernetes_version": kubernetes_version})
+    if (subnet := asking_subnet.result()) is not None:
+        found.append(("network", judge_subnet(spec, subscription_id, subnet, region.cluster)))
+    found += [
+        ("cluster", judge_standing(spec, generation.names, region.cluster, facts.groups)),
+        *by_area,
+        ("network", judge_closed_account(spec)),
+        ("rights", judge_admins(spec, caller_type)),
+        ("operator", judge_installer(spec, has_helm=is_installed())),
+    ]
     found.append(("cluster", await judge_database(azure, spec, target, region.cluster)))
+    found.append(("policies", of_what_is_missing(asking_rules.result(), region)))
     return Looked(tuple(found), target)
 
 

@@ -172,7 +172,12 @@ def measure_guide(folder: Path, speed: float) -> Json:
 
 def writes(ledger: Sequence[Json]) -> list[Json]:
     """What isn't a read, as far as Azure and Kubernetes are concerned."""
-    posts = ("StorageAccounts_CheckNameAvailability", "ManagedClusters_ListClusterUserCredentials")
+    posts = (
+        "StorageAccounts_CheckNameAvailability",
+        "PolicyRestrictions_CheckAtSubscriptionScope",
+        "PolicyRestrictions_CheckAtResourceGroupScope",
+        "ManagedClusters_ListClusterUserCredentials",
+    )
     return [
         entry
         for entry in ledger

@@ -28,7 +28,12 @@ from .stage import Stage
 # Slow enough that Azure's durations, and not the client's milliseconds, decide what runs beside what.
 SPEED = 100
 
-READ_ONLY_POSTS = {"StorageAccounts_CheckNameAvailability", "ManagedClusters_ListClusterUserCredentials"}
+READ_ONLY_POSTS = {
+    "StorageAccounts_CheckNameAvailability",
+    "PolicyRestrictions_CheckAtSubscriptionScope",
+    "PolicyRestrictions_CheckAtResourceGroupScope",
+    "ManagedClusters_ListClusterUserCredentials",
+}
 
 
 @dataclass

@@ -271,6 +271,11 @@ TOGETHER: dict[str, Fault] = {
     "Prefect server": Fault("Prefect server", "can't be reached", code=4),
 }
 ALONE: dict[str, Fault] = {
+    "policy of the tenant": Fault(
+        "policies",
+        "storage.shared_keys: the policy no-shared-keys",
+        lambda here: here.azure.control("POST", "scenarios", {"name": "tenant-denies-shared-keys"}) and None,
+    ),
     # Of a size that isn't there, nobody knows the quota.
     "no such size": Fault("region", "Standard_M8ms", spec={"postgres_pool": {"vm_size": "Standard_M8ms"}}),
     "nobody tells the address": Fault(

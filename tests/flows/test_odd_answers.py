@@ -91,7 +91,7 @@ class Answers:
         async def changed(response: aiohttp.ClientResponse) -> bytes:
             data = await read(response)
             is_read = response.method == "GET" or response.url.path.endswith(
-                ("/listClusterUserCredential", "/checkNameAvailability")
+                ("/listClusterUserCredential", "/checkNameAvailability", "/checkPolicyRestrictions")
             )
             if response.status != 200 or not is_read or not self._path.fullmatch(response.url.path):
                 return data

@@ -13,7 +13,12 @@ from .plain import Flow
 
 Json = dict[str, Any]
 
-_READ_ONLY_POSTS = ("StorageAccounts_CheckNameAvailability", "ManagedClusters_ListClusterUserCredentials")
+_READ_ONLY_POSTS = (
+    "StorageAccounts_CheckNameAvailability",
+    "PolicyRestrictions_CheckAtSubscriptionScope",
+    "PolicyRestrictions_CheckAtResourceGroupScope",
+    "ManagedClusters_ListClusterUserCredentials",
+)
 _PAGE = "<html><body><h1>Bad Gateway</h1></body></html>"
 # Sandbox seconds: a minute and a half more than our read time-out. ARM itself gives a request up after a minute.
 _TOO_LATE_S = 800

@@ -3,7 +3,13 @@
 import re
 from pathlib import Path
 
-from aks_postgres.preflight.permissions import ACTIONS, DELETE_BACKUPS_ACTION, PROVIDERS, TEAR_DOWN_ACTIONS
+from aks_postgres.preflight.permissions import (
+    ACTIONS,
+    DELETE_BACKUPS_ACTION,
+    POLICY_ACTIONS,
+    PROVIDERS,
+    TEAR_DOWN_ACTIONS,
+)
 
 from .permissions import PAGE, written
 
@@ -23,5 +29,6 @@ def test_every_action_and_its_step_stand_in_the_permissions_document() -> None:
     provision, _, tear_down = (DOCS / "permissions.md").read_text().partition("## Tear-down")
     assert rows(provision) == ACTIONS
     assert all(f"`{provider}`" in provision for provider in PROVIDERS)
+    assert all(f"`{action}`" in provision for action in POLICY_ACTIONS)
     assert rows(tear_down) == TEAR_DOWN_ACTIONS
     assert f"`{DELETE_BACKUPS_ACTION}`" in tear_down

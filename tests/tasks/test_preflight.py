@@ -19,6 +19,7 @@ from aks_postgres.tasks.resource_group import ensure_backup_group, ensure_resour
 from aks_postgres.tasks.storage import ensure_storage_account
 
 from ..database.conftest import with_database
+from .world import READS
 
 GROUPS, WORKSPACES = "2025-04-01", "2025-07-01"
 
@@ -43,7 +44,7 @@ def writes(azure: Any) -> list[str]:
     return [
         entry["operation"]
         for entry in azure.ledger(service="arm")
-        if entry["method"] != "GET" and entry["operation"] != "StorageAccounts_CheckNameAvailability"
+        if entry["method"] != "GET" and entry["operation"] not in READS
     ]
 
 

@@ -18,7 +18,12 @@ Json = dict[str, Any]
 # Long enough for any operation of a test to end, in sandbox seconds.
 LONG_S = 100_000
 # Reads that are POSTs.
-READS = ("ManagedClusters_ListClusterUserCredentials", "StorageAccounts_CheckNameAvailability")
+READS = (
+    "ManagedClusters_ListClusterUserCredentials",
+    "StorageAccounts_CheckNameAvailability",
+    "PolicyRestrictions_CheckAtSubscriptionScope",
+    "PolicyRestrictions_CheckAtResourceGroupScope",
+)
 
 
 @dataclass

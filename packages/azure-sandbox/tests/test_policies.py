@@ -133,3 +133,76 @@ def test_a_policy_that_makes_no_sense_is_refused(sandbox: SandboxProcess, settin
         headers={"x-sandbox-key": sandbox.description["control_key"]},
     )
     assert answer.status_code == 400
+
+
+AUTHORIZATION = "/providers/Microsoft.Authorization"
+
+
+def listed(sandbox: SandboxProcess, scope: str, kind: str, version: str) -> list[Any]:
+    answer = sandbox.arm("GET", f"{scope}{AUTHORIZATION}/{kind}?$filter=atScope()", api_version=version)
+    assert answer.status_code == 200, answer.text
+    found: list[Any] = answer.json()["value"]
+    return found
+
+
+def test_an_exempt_scope_is_spared_and_the_question_beforehand_doesnt_say_so(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    """https://learn.microsoft.com/azure/governance/policy/concepts/exemption-structure."""
+    denies = {"name": "none", "type": IDENTITY, "exempt": [group]}
+    sandbox.settings(policies=[denies])
+    asked = {"resourceDetails": {"resourceContent": {"type": IDENTITY}}}
+    path = f"{group}/providers/Microsoft.PolicyInsights/checkPolicyRestrictions"
+    answer = sandbox.arm("POST", path, asked, api_version="2024-10-01")
+    assert len(answer.json()["contentEvaluationResult"]["policyEvaluations"]) == 1
+    assert arm(sandbox, "PUT", f"{group}/providers/{IDENTITY}/mi-a", REGION).status_code == 201
+    sandbox.settings(policies=[{**denies, "exempt": [f"{group}-2"]}])
+    assert arm(sandbox, "PUT", f"{group}/providers/{IDENTITY}/mi-b", REGION).status_code == 403
+
+
+def test_exemptions_are_listed_at_their_scope_and_below_it(sandbox: SandboxProcess, group: str) -> None:
+    """https://learn.microsoft.com/rest/api/policyauthorization/policy-exemptions/list-for-resource-group."""
+    above = {"name": "above", "exempt": [sandbox.subscription]}
+    sandbox.settings(policies=[above, {"name": "here", "exempt": [group]}, {"name": "nowhere"}])
+    version = "2022-07-01-preview"
+    in_group = listed(sandbox, group, "policyExemptions", version)
+    assert [one["name"] for one in in_group] == ["above", "here"]
+    (exemption,) = listed(sandbox, sandbox.subscription, "policyExemptions", version)
+    assert exemption["id"] == f"{sandbox.subscription}{AUTHORIZATION}/policyExemptions/above"
+    (assignment, *_) = listed(sandbox, group, "policyAssignments", "2023-04-01")
+    assert exemption["properties"]["policyAssignmentId"] == assignment["id"]
+    every = sandbox.arm("GET", f"{group}{AUTHORIZATION}/policyExemptions", api_version=version)
+    assert every.status_code == 501
+
+
+def test_an_assignment_that_isnt_enforced_or_excludes_a_group_denies_nothing_there(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    """https://learn.microsoft.com/azure/governance/policy/concepts/assignment-structure."""
+    for name, spared in (("mi-a", {"enforced": False}), ("mi-b", {"not_scopes": [group]})):
+        sandbox.settings(policies=[{"type": IDENTITY, **spared}])
+        assert arm(sandbox, "PUT", f"{group}/providers/{IDENTITY}/{name}", REGION).status_code == 201
+    for scope in (group, sandbox.subscription):
+        (assignment,) = listed(sandbox, scope, "policyAssignments", "2023-04-01")
+        assert assignment["properties"]["notScopes"] == [group]
+        assert assignment["properties"]["enforcementMode"] == "Default"
+    sandbox.settings(policies=[{"type": IDENTITY, "enforced": False}])
+    (assignment,) = listed(sandbox, group, "policyAssignments", "2023-04-01")
+    assert assignment["properties"]["enforcementMode"] == "DoNotEnforce"
+
+
+def test_the_question_tells_what_a_policy_sets_and_what_it_removes(
+    sandbox: SandboxProcess, group: str
+) -> None:
+    """https://learn.microsoft.com/rest/api/policy/policy-restrictions/check-at-resource-group-scope."""
+    sandbox.settings(
+        policies=[{"type": IDENTITY, "modify": {"tags.a": None, "properties.isolationScope": "x"}}]
+    )
+    asked = {"resourceDetails": {"resourceContent": {"type": IDENTITY}}}
+    path = f"{group}/providers/Microsoft.PolicyInsights/checkPolicyRestrictions"
+    told = sandbox.arm("POST", path, asked, api_version="2024-10-01").json()["fieldRestrictions"]
+    found = {
+        one["field"]: (one["restrictions"][0]["result"], "defaultValue" in one["restrictions"][0])
+        for one in told
+    }
+    assert found == {"tags.a": ("Removed", False), f"{IDENTITY}/isolationScope": ("Required", True)}

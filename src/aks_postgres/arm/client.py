@@ -45,7 +45,7 @@ from aks_postgres.arm.response_checks import (
     refuse_somebody_elses,
     whole,
 )
-from aks_postgres.arm.responses import Answer, answer_of, json_of
+from aks_postgres.arm.responses import Answer, Json, answer_of, json_of
 from aks_postgres.limits import limits
 from aks_postgres.reports.journal import journal
 from aks_postgres.reports.plan import PlannedResource
@@ -241,7 +241,21 @@ class Azure:
         params = {f"${key}": value for key, value in query.items()}
         if api_version:
             params["api-version"] = api_version
-        response = await self._arm.send_request(HttpRequest("GET", url, params=params))
+        return await self._sent(HttpRequest("GET", url, params=params))
+
+    async def ask(self, path: str, api_version: str, body: Json) -> Answer:
+        """POST a question that no SDK client has an operation for, and that changes nothing.
+
+        Args:
+            path: under ARM; the gate knows its last part as a read.
+            api_version: ARM API version.
+            body: the question.
+        """
+        params = {"api-version": api_version}
+        return await self._sent(HttpRequest("POST", f"{self.endpoint}{path}", params=params, json=body))
+
+    async def _sent(self, request: HttpRequest) -> Answer:
+        response = await self._arm.send_request(request)
         if response.status_code not in (200, 202, 204):
             raise HttpResponseError(response=response)
         return answer_of(response)

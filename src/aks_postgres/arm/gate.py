@@ -38,7 +38,7 @@ Purpose = Literal["write", "foundation", "lock"]
 WRITE_LIMIT_S = 15
 _READS = ("GET", "HEAD", "OPTIONS")
 # POSTs that change nothing.
-_READING_ACTIONS = ("listclusterusercredential", "checknameavailability")
+_READING_ACTIONS = ("listclusterusercredential", "checknameavailability", "checkpolicyrestrictions")
 _MOST_RECORDS = 10_000
 _CORRELATION_HEADER = "x-ms-correlation-request-id"
 _REQUEST_ID_HEADER = "x-ms-client-request-id"

@@ -43,6 +43,13 @@ ACTIONS: dict[str, str] = {
     **actions(),
 }
 
+# Demanded of nobody: without them, what a policy denies shows at the write.
+POLICY_ACTIONS = (
+    "Microsoft.PolicyInsights/checkPolicyRestrictions/read",
+    "Microsoft.Authorization/policyAssignments/read",
+    "Microsoft.Authorization/policyExemptions/read",
+)
+
 # Where the spec has a database with backups.
 DATABASE_ACTIONS = optional_actions([federated_credential.KIND])
 

@@ -9,10 +9,11 @@
   https://learn.microsoft.com/azure/governance/policy/concepts/effect-deploy-if-not-exists
 
 - `deny`, where all of `deny_when` hold and one of `deny_unless` doesn't: the gateway refuses the write, and
-  `providers/policy_insights.py` tells of it beforehand.
+  `providers/policy_insights.py` tells of it beforehand. Not below a scope that is exempt or excluded, and not from an
+  assignment that isn't enforced: https://learn.microsoft.com/azure/governance/policy/concepts/assignment-structure
 
-Left out: append, audit, remediation tasks, exemptions, and of what AKS makes in its node resource group everything but
-`deny`.
+Left out: append, audit, remediation tasks, exemptions from Modify, and of what AKS makes in its node resource group
+everything but `deny`.
 """
 
 from __future__ import annotations
@@ -33,16 +34,25 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def denying(sandbox: Sandbox, type_: str, body: Json) -> Iterator[Json]:
-    """The policies that deny such a resource."""
+def denying(sandbox: Sandbox, type_: str, body: Json, resource_id: str = "") -> Iterator[Json]:
+    """The policies that deny such a resource; without its ID, whether or not it is exempt."""
     for policy in sandbox.settings["policies"]:
-        if {"modify", "deploy"} & set(policy) or not _is_about(policy, type_):
+        if {"modify", "deploy"} & set(policy) or not is_about(policy, type_):
+            continue
+        if resource_id and not _holds_for(policy, resource_id):
             continue
         if not all(_holds(body, *one) for one in policy.get("deny_when", {}).items()):
             continue
         unless = policy.get("deny_unless", {})
         if not unless or not all(_holds(body, *one) for one in unless.items()):
             yield policy
+
+
+def _holds_for(policy: Json, resource_id: str) -> bool:
+    spared = [*policy.get("exempt", []), *policy.get("not_scopes", [])]
+    return bool(policy.get("enforced", True)) and not any(
+        f"{resource_id}/".lower().startswith(f"{scope}/".lower()) for scope in spared
+    )
 
 
 def _holds(body: Json, path: str, wanted: Any) -> bool:
@@ -65,7 +75,7 @@ def _values(body: Any, path: list[str]) -> list[Any]:
 def modify(sandbox: Sandbox, call: Call) -> None:
     """Let the policies that modify a type change a request's body."""
     for policy in sandbox.settings["policies"]:
-        if not _is_about(policy, call.type):
+        if not is_about(policy, call.type):
             continue
         for path, value in (policy.get("modify") or {}).items():
             _put(call.body, path.split("."), value)
@@ -74,14 +84,15 @@ def modify(sandbox: Sandbox, call: Call) -> None:
 def deploy_later(sandbox: Sandbox, call: Call) -> None:
     """Let the policies that deploy if something doesn't exist look at what was just written, in their time."""
     for policy in sandbox.settings["policies"]:
-        for wanted in (policy.get("deploy") or ()) if _is_about(policy, call.type) else ():
+        for wanted in (policy.get("deploy") or ()) if is_about(policy, call.type) else ():
             target, group = call.id, call.id.partition("/providers/")[0]
             resource_id = str(wanted["id"]).replace("{id}", target).replace("{group}", group)
             delay_s = sandbox.durations.seconds("policy_deployment", resource_id)
             sandbox.clock.call_later(delay_s, partial(_deploy, sandbox, target, resource_id, wanted))
 
 
-def _is_about(policy: Json, type_: str) -> bool:
+def is_about(policy: Json, type_: str) -> bool:
+    """Whether a policy is one for the type."""
     return bool(re.fullmatch(policy.get("type", ".*"), type_, re.I))
 
 

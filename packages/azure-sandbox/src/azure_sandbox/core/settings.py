@@ -59,7 +59,7 @@ DEFAULTS: dict[str, Any] = {
     # [{"name", "type": regex of the resource type}] with one effect each: "deny_when": {dotted path: value}, and
     # "deny_unless", the same ("*" is any value, `name[*]` each item of a list); "modify": {dotted path: value, or null
     # to remove it}; "deploy": [{"id" (with {id} and {group} of what was written), "type", "body"}].
-    # Without any it denies.
+    # Without any it denies, but not below the scopes in "exempt" and "not_scopes", nor with "enforced": false.
     "policies": [],
     # Pods that never get ready, in every cluster: [{"pod": regex of namespace/name, "reason", "message"}], the reasons
     # being those of azure_sandbox/kubernetes/controllers/pod_troubles.py; a message of one's own may be left out.
@@ -140,6 +140,9 @@ FACTS: dict[str, dict[str, type]] = {
         "deny_unless": dict,
         "modify": dict,
         "deploy": list,
+        "exempt": list,
+        "not_scopes": list,
+        "enforced": bool,
     },
 }
 

@@ -147,7 +147,7 @@ def check_policies(sandbox: Sandbox, full_type: str, resource_id: str, body: Jso
 
     https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes (error code RequestDisallowedByPolicy)
     """
-    for policy in denying(sandbox, full_type, body):
+    for policy in denying(sandbox, full_type, body, resource_id):
         raise policy_error(sandbox, policy, resource_id)
 
 

@@ -1,7 +1,7 @@
 """Microsoft.Authorization: role assignments, role definitions, permissions, locks.
 
 Left out: custom roles, conditions (stored, not evaluated), deny assignments of data actions, eligibility (PIM),
-policy assignments (the sandbox's policies are a setting).
+making policy assignments (see `policy_assignments.py`).
 
 https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
 """

@@ -1,13 +1,17 @@
 """Microsoft.PolicyInsights: what policies would say of a resource that nobody has written yet.
 
-Left out: states, events, remediations, `fieldRestrictions` (none is named), audits, and `pendingFields`.
+Azure's documentation doesn't say whether exemptions, excluded scopes and enforcement count here; the sandbox tells what
+is denied without them, so that nobody builds on the other answer.
+
+Left out: states, events, remediations, `fieldRestrictions` but of what a policy sets, audits, and `pendingFields`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from azure_sandbox.core.policies import denying, policy_ids
+from azure_sandbox.core.policies import denying, is_about, policy_ids
 from azure_sandbox.core.provider import Provider
 from azure_sandbox.core.responses import Response
 
@@ -61,4 +65,22 @@ def _evaluated(call: Call) -> Response:
                 "effectDetails": {"policyEffect": "Deny"},
             }
         )
-    return Response(200, {"fieldRestrictions": [], "contentEvaluationResult": {"policyEvaluations": found}})
+    restrictions = list(_set_by_policies(call, str(content.get("type", ""))))
+    body = {"fieldRestrictions": restrictions, "contentEvaluationResult": {"policyEvaluations": found}}
+    return Response(200, body)
+
+
+def _set_by_policies(call: Call, type_: str) -> Iterator[Json]:
+    """The fields that policies set or remove: https://learn.microsoft.com/rest/api/policy/policy-restrictions."""
+    for policy in call.sandbox.settings["policies"]:
+        for path, value in (policy.get("modify") or {}).items() if is_about(policy, type_) else ():
+            assignment, definition = policy_ids(call.sandbox, policy)
+            restriction = {
+                "result": "Removed" if value is None else "Required",
+                "policyEffect": "Modify",
+                "policy": {"policyDefinitionId": definition, "policyAssignmentId": assignment},
+                **({} if value is None else {"defaultValue": str(value), "values": [str(value)]}),
+            }
+            is_tag = path.startswith("tags.")
+            field = path if is_tag else f"{type_}/{path.removeprefix('properties.')}"
+            yield {"field": field, "restrictions": [restriction]}

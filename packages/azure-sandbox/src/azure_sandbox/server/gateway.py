@@ -460,7 +460,7 @@ class Gateway:
         """https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy."""
         # A PATCH is judged by the resource that it would leave.
         body = merge_patch(call.live.body, call.body) if call.method == "PATCH" and call.live else call.body
-        for policy in denying(self._sandbox, call.type, body):
+        for policy in denying(self._sandbox, call.type, body, call.id):
             raise policy_error(self._sandbox, policy, call.id)
 
 
