@@ -26,6 +26,7 @@ from aks_postgres.spec.names import GENERATION, STATE, Names, resource_tags
 from aks_postgres.tasks.preflight import preflight
 from azure_sandbox.client import SandboxProcess
 
+from ..cases import shown
 from ..conftest import spec_for
 from ..subnets import delegated_to, make_subnet
 from ..tasks.test_operator_chart import packed
@@ -238,16 +239,12 @@ class Fault:
     """What was done to a finished environment before."""
 
 
-# Those that may be there all at once.
-TOGETHER: dict[str, Fault] = {
+FAULTS: dict[str, Fault] = {
     "quota of vCPUs": Fault(
         "quota", "standardDSv5Family", lambda here: here.azure.settings(quota={"standardDSv5Family": 4})
     ),
     "foreign group": Fault(
         "names", "without this environment's tags", lambda here: here.group(here.names.resource_group)
-    ),
-    "subscription disabled": Fault(
-        "subscription", "Disabled", lambda here: here.azure.settings(subscription_state="Disabled")
     ),
     "reader": Fault("rights", "roleAssignments/write", lambda here: here.become("Reader")),
     "no role in the cluster": Fault(
@@ -269,8 +266,6 @@ TOGETHER: dict[str, Fault] = {
     ),
     "manifest": Fault("operator", "operator.manifest_url", spec={"operator": {"manifest_sha256": "0" * 64}}),
     "Prefect server": Fault("Prefect server", "can't be reached", code=4),
-}
-ALONE: dict[str, Fault] = {
     "policy of the tenant": Fault(
         "policies",
         "storage.shared_keys: the policy no-shared-keys",
@@ -375,7 +370,126 @@ ALONE: dict[str, Fault] = {
     "database that can't become it": Fault(
         "cluster", "can't be changed in place", larger_database, components, live=as_it_is
     ),
+    # The last, as nothing is written to it any more.
+    "subscription disabled": Fault(
+        "subscription", "Disabled", lambda here: here.azure.settings(subscription_state="Disabled")
+    ),
 }
+
+
+# Faults beside which nothing else can be asked, and why.
+APART: dict[str, str] = {
+    "secret": "without a token Azure answers nothing",
+    "proxy": "without a way to Azure nothing is asked",
+    "certificate": "without a way to Azure nothing is asked",
+    "unseen subscription": "of a subscription that isn't seen, nothing is told",
+    "no such region": "of a region that isn't there, nothing is told",
+}
+# Why only one of these can be there at a time; those of an inner tuple can be there together.
+ONE_OF: dict[str, tuple[str | tuple[str, ...], ...]] = {
+    "a run signs in as one identity": ("reader", "contributor", "no right in the subnet"),
+    "the group of a generation is in one state": (
+        "foreign group",
+        "tear-down",
+        "state",
+        "another region's group",
+        "group being deleted",
+        "two current",
+        "retired, and not empty",
+    ),
+    "an account has one owner": ("storage name", "storage account of others"),
+    "an environment of another region is another one": (
+        "Grafana's zones",
+        "no Grafana here",
+        (
+            "foreign group",
+            "another region's group",
+            "tear-down",
+            "state",
+            "group being deleted",
+            "two current",
+            "another suffix",
+            "retired, and not empty",
+            "storage account of others",
+        ),
+    ),
+    "a subnet that isn't seen has no other fault": (
+        "no such subnet",
+        "no such network",
+        "subnet of another subscription",
+        "network refused",
+        (
+            "subnet too small",
+            "subnet elsewhere",
+            "subnet delegated",
+            "subnet among services",
+            "subnet among pods",
+        ),
+    ),
+    "an operator that supports no version leaves none to look at": (
+        "operator for none",
+        ("version", "patch version", "long-term version", "operator for another Kubernetes"),
+    ),
+    "a worker has one address": ("address", "nobody tells the address"),
+    "of a size that can't be had, nobody knows the quota": (
+        ("quota of vCPUs", "small system pool"),
+        "no such size",
+        "refused read",
+        "size not allowed",
+        "zone closed",
+    ),
+    "one operator is installed, in one way": (
+        "manifest",
+        "manifest out of reach",
+        "manifest of wrong types",
+        "helm",
+        "chart values of wrong types",
+    ),
+    "a database has one plugin": ("plugin's manifest", "plugin out of reach", "plugin of wrong types"),
+    "a stopped cluster isn't asked for its database": ("stopped", "database that can't become it"),
+}
+
+
+def leaves(spec: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(spec, dict):
+        return {path: spec}
+    found: dict[str, Any] = {}
+    for key, value in spec.items():
+        found |= leaves(value, f"{path}.{key}")
+    return found
+
+
+def flat(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def may_be_together(one: str, other: str) -> bool:
+    """Whether both can be there at once; where the specs want two values of one field, they can't."""
+    for alternatives in ONE_OF.values():
+        places = [
+            place for place, names in enumerate(alternatives) for name in (one, other) if name in flat(names)
+        ]
+        if len(set(places)) > 1:
+            return False
+    if (FAULTS[one].live is None) != (FAULTS[other].live is None):
+        return False  # what stands needs no quota, no names and no sizes any more
+    ours, theirs = (leaves({} if callable(FAULTS[name].spec) else FAULTS[name].spec) for name in (one, other))
+    return all(theirs.get(path, value) == value for path, value in ours.items())
+
+
+def combined() -> list[list[str]]:
+    """Every fault that can have company, in as few runs as come of putting each into the first that takes it."""
+    runs: list[list[str]] = []
+    for name in FAULTS:
+        if name in APART:
+            continue
+        for run in runs:
+            if all(may_be_together(name, other) for other in run):
+                run.append(name)
+                break
+        else:
+            runs.append([name])
+    return runs
 
 
 def together(*many: dict[str, Any]) -> dict[str, Any]:
@@ -431,7 +545,7 @@ def here(azure: SandboxProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 async def test_a_fault_is_found_by_its_check_and_nothing_else_stops(here: Here) -> None:
-    fault = TOGETHER["quota of vCPUs"]
+    fault = FAULTS["quota of vCPUs"]
     found = await examined(here, [fault])
     assert is_found(found, fault), found.blockers
     assert {check.name for check in found.blockers} == {fault.check}
@@ -474,7 +588,7 @@ async def test_every_blocker_of_the_preflight_is_found_by_its_fault_alone(
     made = Finding.__new__
     monkeypatch.setattr(Finding, "__new__", watched)
     missed = []
-    for name, fault in {**TOGETHER, **ALONE}.items():
+    for name, fault in FAULTS.items():
         here.azure.reset()
         here.azure.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
         with monkeypatch.context() as patch:
@@ -488,10 +602,35 @@ async def test_every_blocker_of_the_preflight_is_found_by_its_fault_alone(
     assert set(known.values()) - hit == set()
 
 
-async def test_all_faults_together_are_found(here: Here) -> None:
-    found = await examined(here, list(TOGETHER.values()))
-    assert [name for name, fault in TOGETHER.items() if not is_found(found, fault)] == []
-    assert found.exit_code == 4  # the first in the table is the Prefect server
+FRESH = [names for names in combined() if FAULTS[names[0]].live is None]
+STANDING = [names for names in combined() if FAULTS[names[0]].live]
+
+
+async def find_together(here: Here, names: list[str], stage: Stage | None = None) -> None:
+    here.azure.settings(registered={"Microsoft.Dashboard": True, "Microsoft.Monitor": True})
+    found = await examined(here, [FAULTS[name] for name in names], stage)
+    missed = [name for name in names if not is_found(found, FAULTS[name])]
+    assert missed == [], "\n".join(f"{check.name}: {check.found}" for check in found.blockers)
+    assert found.exit_code == found.blockers[0].exit_code  # the first in the table
+
+
+@pytest.mark.parametrize("names", shown(FRESH, first=1))
+async def test_all_faults_that_can_be_there_together_are_found(here: Here, names: list[str]) -> None:
+    await find_together(here, names)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("names", STANDING)
+async def test_all_faults_of_what_stands_are_found_together(
+    here: Here, stage: Stage, names: list[str]
+) -> None:
+    await find_together(here, names, stage)
+
+
+def test_each_exclusion_is_of_faults_that_there_are() -> None:
+    named = {*APART, *(name for them in ONE_OF.values() for names in them for name in flat(names))}
+    assert named <= FAULTS.keys()
+    assert len(combined()) < len(FAULTS) / 4
 
 
 async def test_a_clean_subscription_has_no_fault_and_a_reader_may_ask(here: Here) -> None:
@@ -506,7 +645,7 @@ async def test_a_clean_subscription_has_no_fault_and_a_reader_may_ask(here: Here
 @pytest.mark.thorough
 async def test_what_stops_the_preflight_is_what_the_doctor_says(here: Here) -> None:
     """Word for word: nothing is judged twice."""
-    fault = TOGETHER["quota of vCPUs"]
+    fault = FAULTS["quota of vCPUs"]
     found = await examined(here, [fault])
     spec = spec_for(here.azure)
     async with run_session(spec):

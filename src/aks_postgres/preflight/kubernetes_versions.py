@@ -92,7 +92,7 @@ def unasked_version(spec: EnvironmentSpec) -> str:
     default.
     """
     known = _supported(spec) or OPERATOR_SUPPORTS[max(OPERATOR_SUPPORTS, key=order)]
-    return spec.cluster.kubernetes_version or known[-2]
+    return spec.cluster.kubernetes_version or known[-2:][0]
 
 
 def _supported(spec: EnvironmentSpec) -> tuple[str, ...] | None:
