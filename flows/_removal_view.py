@@ -32,7 +32,7 @@ async def make_tear_down_view(
             subscription = inventory.subscription
         except TearDownRefused as refused:
             refusals = [
-                PlanItem(chapter="Other", action="can't", kind="tear-down", name="", reason=problem)
+                PlanItem(chapter="What stops it", action="can't", kind="tear-down", name="", reason=problem)
                 for problem in refused.problems
             ]
         items = await what_would_go(run.azure, live, delete_backups)

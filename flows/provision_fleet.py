@@ -28,7 +28,7 @@ from aks_postgres.runs.one_writer import IfAnotherRun
 from aks_postgres.runs.run_name import fleet_name, run_name
 from aks_postgres.runs.signals import cancelled_by_a_person
 from aks_postgres.spec.environment import EnvironmentSpec
-from aks_postgres.spec.problems import SpecError, SpecProblem
+from aks_postgres.spec.problems import refuse_twice
 
 # Real seconds: the server is Prefect's, not Azure's.
 LOOK_S = 5.0
@@ -66,9 +66,7 @@ async def provision_fleet(
     Raises:
         SpecError: a region is given twice, or more than ten at once meet a Prefect server on SQLite.
     """
-    twice = sorted({region for region in regions if regions.count(region) > 1})
-    if twice:
-        raise SpecError([SpecProblem(field="regions", given=str(twice), allowed="each region once")])
+    refuse_twice(regions)
     await refuse_sqlite(min(at_once, len(regions)))
     places = asyncio.Semaphore(at_once)
     results = await asyncio.gather(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ async def test_a_wrong_secret_is_refused_in_entras_words_without_showing_it(
         "Microsoft Entra ID refused the credential; source tried: service principal (AZURE_"
     )
     assert "AADSTS7000215" in message
+    assert re.search(r"It said: .*[^.][.] Set AZURE_CLIENT_SECRET", message)  # two sentences
     assert SECRET not in message
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aks_postgres.arm.diff import decide, differences, merged, state_of
 from aks_postgres.arm.resource import unsettled
 from aks_postgres.errors import ImmutableChange
+from aks_postgres.reports.outputs import FieldChange
 
 # A busy machine is slow, not wrong.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -150,7 +151,20 @@ def test_a_real_difference_is_found_under_its_path(wanted: Any, live: Any, field
 def test_a_difference_says_what_was_and_what_will_be() -> None:
     (change,) = differences({"sku": {"tier": "Standard"}}, {"sku": {"tier": "Free"}})
     assert (change.old, change.new) == ("Free", "Standard")
-    assert str(change) == "sku.tier: 'Free' -> 'Standard'"
+    assert str(change) == "sku.tier: Free -> Standard"
+
+
+def test_a_change_is_told_in_the_words_of_yaml_and_not_of_python() -> None:
+    told = [
+        str(FieldChange(field="f", old=old, new=new))
+        for old, new in ((None, True), (False, ["a", "b"]), ({}, {"a": None}))
+    ]
+    assert told == ["f: unset -> true", "f: false -> a, b", "f: none -> a=unset"]
+
+
+def test_two_values_that_differ_are_told_apart_although_long_ones_are_cut() -> None:
+    old, new = (f"/subscriptions/{one}/resourceGroups/rg/providers/p/t/name" for one in "ab")
+    assert str(FieldChange(field="f", old=old, new=new)) == f"f: {old} -> {new}"
 
 
 def test_what_only_the_live_resource_has_is_no_difference() -> None:
@@ -270,7 +284,7 @@ def test_a_drifted_field_is_updated_and_arms_own_fields_stay_behind() -> None:
     }
     decision = decide("cluster", {"sku": {"tier": "Standard"}}, live)
     assert decision.change.kind == "updated"
-    assert str(decision.change) == "updated (sku.tier: 'Free' -> 'Standard')"
+    assert str(decision.change) == "updated (sku.tier: Free -> Standard)"
     assert decision.body == {"id": ID, "sku": {"tier": "Standard"}, "tags": {"by": "hand"}}
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from aks_postgres.cli.doctor import print_checks
+from aks_postgres.reports.diagnosis import Check, Diagnosis
 from azure_sandbox.client import SandboxProcess
 
 from .conftest import NAMED, Run
@@ -51,3 +53,13 @@ def test_the_exit_code_is_that_of_the_first_thing_to_see_to(
         "SSL_CERT_FILE": found["ca_bundle"],
     }
     assert run("doctor", *NAMED, **gone, **wrong, **azure).returncode == 3
+
+
+@pytest.mark.parametrize("next_step", ["", "Ask for more."])
+def test_a_terminal_shows_no_column_that_nothing_fills(
+    next_step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    check = Check(name="quota", verdict="fine", found="enough", next_step=next_step)
+    print_checks(Diagnosis(environment="x", checks=(check,)))
+    assert ("NEXT STEP" in capsys.readouterr().out) == bool(next_step)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aks_postgres.cli.listing import fitting, row_lines, table, watched
+from aks_postgres.cli.columns import table
+from aks_postgres.cli.listing import fitting, row_lines, watched
 from aks_postgres.reports.listing import FoundEnvironment
 from aks_postgres.runs.last_runs import with_last_runs
 from aks_postgres.tasks.environments import environments_in

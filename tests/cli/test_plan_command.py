@@ -36,9 +36,10 @@ def test_what_can_t_be_done_ends_with_exit_code_1_and_in_the_json(
         "--state",
         state,
         "--json",
-        "changes",
         "--set",
         "storage.sku=Standard_GZRS",
+        "--name",
+        "cnpg",
         "--region",
         "northcentralus",
     )

@@ -77,6 +77,8 @@ def test_where_nothing_is_there_it_says_so(
     done = run("tear-down", *NAMED, "--state", state, "--confirm", KEY, PREFECT_API_URL=prefect_url)
     assert done.returncode == 0, done.stderr
     assert f"{KEY}: nothing left to delete" in done.stdout
+    assert done.stdout.startswith(f"Tear-down of {KEY}\n")
+    assert not set("#*|`") & set(done.stdout)
     assert writes(sandbox) == []
 
 

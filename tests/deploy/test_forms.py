@@ -108,7 +108,7 @@ def test_a_large_spec_makes_no_long_form(tmp_path: Path) -> None:
     )
     deployments = by_name(with_forms(document(read_regions(tmp_path / "regions.yaml")))["deployments"])
     told = deployments["rebuild/moon"]["form"]["properties"]["confirm"]["description"]
-    assert "tags.tag0: " + "x" * 37 + "..., " in told
+    assert "tags.tag0: " + "x" * 39 + "\u2026, " in told
     assert "and 3 more, under Parameters on the deployment's page." in told
     assert len(told) < 1200
 

@@ -33,7 +33,7 @@ COSTLY = {
     "a key that is a list": ("? [a]\n: 1", "unhashable"),
     "a tab": ("a:\n\t- b", "cannot start any token"),
     "a control character": ("a: \x07", "not allowed"),
-    "bytes that are no text": (b"a: \xff\xfe\xfa", "byte"),
+    "bytes that are no text": (b"a: \xff\xfe\xfa", "UTF-8"),
 }
 READERS: dict[str, Callable[[Any], Any]] = {
     "typed": typed_yaml,
@@ -56,6 +56,7 @@ def test_what_is_made_to_cost_is_one_line(what: str, reader: str, monkeypatch: p
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
+    assert "string>" not in str(refused.value)  # the parser's name for a text, which says a person nothing
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -84,3 +85,19 @@ def test_typed_versions_stay_text_and_one_document_is_expected() -> None:
         typed_yaml("a: 1\n---\nb: 2\n")
     with pytest.raises(NotYaml, match="'a' is there twice"):
         typed_yaml("a: 1\na: 2\n")
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: 1\nb:\n  c: x\n   d: y\n", "line 4, column 5: mapping values are not allowed"),
+        ("a: [1, 2\nb: 3", "line 2, column 2: while parsing a flow sequence, "),
+        ("a:\n\t- b", "line 2, column 1: while scanning for the next token, "),
+        ("a: \x07", "character 4: control characters"),
+    ],
+)
+def test_what_is_no_yaml_is_told_with_its_line_first(text: str, told: str, reader: str) -> None:
+    with pytest.raises(NotYaml) as refused:
+        READERS[reader](text)
+    assert str(refused.value).startswith(told)

@@ -21,9 +21,10 @@ from rich.console import Console
 import aks_postgres
 from aks_postgres.arm.responses import ArmFault
 from aks_postgres.arm.retry import refusal
+from aks_postgres.cli.columns import table
 from aks_postgres.cli.doctor import print_checks
 from aks_postgres.cli.last_screen import last_screen
-from aks_postgres.cli.listing import environments_table, status_lines, table
+from aks_postgres.cli.listing import environments_table, status_lines
 from aks_postgres.cli.plan_text import print_plan, print_text
 from aks_postgres.cli.progress import LiveProgress, PlainProgress
 from aks_postgres.errors import Finding, ImmutableChange

@@ -137,7 +137,7 @@ async def test_a_stopped_cluster_is_started_where_the_spec_says_so(stage: Stage)
     spec = spec_for(azure, cluster={"if_stopped": "start"})
     found = await make_plan(spec, recorded=False)
     (step,) = [one for one in found.steps if one.step == "cluster"]
-    assert [str(field) for field in step.fields] == ["properties.powerState.code: 'Stopped' -> 'Running'"]
+    assert [str(field) for field in step.fields] == ["properties.powerState.code: Stopped -> Running"]
     assert {one.step: one.action for one in found.steps}["cnpg_operator"] == "not looked at"
 
     outputs = await provision(spec)

@@ -12,8 +12,8 @@ import requests
 from aks_postgres.cli.spec_options import SpecField, spec_fields
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.flows.plan import make_view
-from aks_postgres.reports.outputs import EnvironmentOutputs
-from aks_postgres.runs.plan_lines import Line, plan_lines, value_text
+from aks_postgres.reports.outputs import EnvironmentOutputs, value_text
+from aks_postgres.runs.plan_lines import Line, plan_lines
 from aks_postgres.spec.environment import EnvironmentSpec
 from aks_postgres.spec.problems import spec_from
 from azure_sandbox.client import SandboxProcess

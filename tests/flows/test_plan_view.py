@@ -68,6 +68,14 @@ def test_arm_s_path_is_said_on_request() -> None:
     assert f"{named} [properties.maxCount]" in with_paths
 
 
+def test_what_the_checks_found_is_told_as_it_is_and_not_as_a_thing() -> None:
+    reason = "postgres_pool.vm_size: Standard_X was given and canadacentral doesn't offer it."
+    lines = plan_lines(view(steps=(PlannedStep(step="preflight", action="can't", reason=reason),)))
+    at = [line.text for line in lines].index("What stops it")
+    assert (lines[at].kind, lines[at + 1].kind, lines[at + 1].text) == ("title", "item", reason)
+    assert not any("preflight" in line.text or line.text == "Other" for line in lines)
+
+
 def test_what_can_t_be_done_has_no_cost_and_its_way_out() -> None:
     step = PlannedStep(step="managed_identity", action="can't", reason="Way out: none.")
     seen = view(steps=(step,))

@@ -15,12 +15,12 @@ def test_a_step_is_told_from_its_start_to_its_end() -> None:
     with book.step("ensure_cluster"):
         book.conflict("AKS is busy")
         book.note("two clusters share a name")
-        book.ended("updated", "sku.tier: 'Free' -> 'Standard'")
+        book.ended("updated", "sku.tier: Free -> Standard")
     assert told(book.events) == [
         ("ensure_cluster", "started", ""),
         ("ensure_cluster", "conflict", "AKS is busy"),
         ("ensure_cluster", "note", "two clusters share a name"),
-        ("ensure_cluster", "updated", "sku.tier: 'Free' -> 'Standard'"),
+        ("ensure_cluster", "updated", "sku.tier: Free -> Standard"),
     ]
     times = [event.at_s for event in book.events]
     assert times == sorted(times)
@@ -48,9 +48,10 @@ def test_conflicts_notes_and_ends_go_to_the_steps_log_and_waits_do_not() -> None
         book.waiting("cluster is Creating")
         book.conflict("AKS is busy")
         book.note("read this")
-        book.ended("unchanged")
+        book.ended("updated", "sku.tier: Free -> Standard")
     book.note("after the step")
-    assert log == ["ensure_cluster: AKS is busy", "ensure_cluster: read this", "ensure_cluster: unchanged"]
+    end = "ensure_cluster: updated: sku.tier: Free -> Standard"
+    assert log == ["ensure_cluster: AKS is busy", "ensure_cluster: read this", end]
 
 
 def test_what_is_only_planned_is_not_logged_as_done() -> None:

@@ -277,8 +277,26 @@ def test_an_unknown_field_is_refused_and_its_siblings_are_named(
 ) -> None:
     (problem,) = problems(given)
     assert problem.field == field
+    assert problem.allowed.startswith("there is no such field; ")
+    assert sibling in problem.allowed.lower().partition("allowed here: ")[2].split(", ")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"nmae": "cnpg"}, "name"),
+        ({"cluster": {"Kubernetes-version": "1.35"}}, "kubernetes_version"),
+        ({"postgres_pool": {"max_coutn": 3}}, "max_count"),
+    ],
+)
+def test_a_field_nearly_written_right_is_told_what_was_meant(given: dict[str, Any], meant: str) -> None:
+    (problem,) = problems(given)
+    assert f"did you mean {meant}? Allowed here: " in problem.allowed
+
+
+def test_a_field_like_no_other_is_told_what_is_allowed_alone() -> None:
+    (problem,) = problems({"cluster": {"flavour": "vanilla"}})
     assert problem.allowed.startswith("there is no such field; allowed here: ")
-    assert sibling in problem.allowed.removeprefix("there is no such field; allowed here: ").split(", ")
 
 
 def test_a_principal_is_refused_by_its_place_in_the_list() -> None:

@@ -124,7 +124,7 @@ async def test_switched_off_by_a_person_is_switched_on_again(world: World, write
     again = await world.run(writer.step)
     shown = {f"azureMonitorProfile.{off}", *(() if writer is METRICS else ("addonProfiles.omsagent",))}
     assert {str(change) for change in again.change.fields} == {
-        f"properties.{one}.enabled: False -> True" for one in shown
+        f"properties.{one}.enabled: false -> true" for one in shown
     }
     assert statuses(world, writer) == [200]
 

@@ -144,7 +144,7 @@ async def test_an_instance_that_somebody_closed_to_the_internet_is_opened_again(
     world.change(made.id, API, {"properties.publicNetworkAccess": "Disabled"})
     again = await world.run("grafana")
     assert [str(field) for field in again.change.fields] == [
-        "properties.publicNetworkAccess: 'Disabled' -> 'Enabled'"
+        "properties.publicNetworkAccess: Disabled -> Enabled"
     ]
     assert world.read(made.id, API)["properties"]["publicNetworkAccess"] == "Enabled"
 

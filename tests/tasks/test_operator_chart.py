@@ -573,7 +573,7 @@ class TestReadingOnly:
         async with run_session(other.spec, planning=True):
             planned = await other.run("operator")
         assert (planned.change.kind, other.writes()) == ("created", [])
-        assert [str(one) for one in planned.change.fields] == ["Helm release cnpg: None -> 'created'"]
+        assert [str(one) for one in planned.change.fields] == ["Helm release cnpg: unset -> created"]
         await other.run("operator")
         changed = with_chart(world, tmp_path, replicaCount=2)
         async with run_session(changed.spec, planning=True):

@@ -23,7 +23,7 @@ async def test_marking_a_generation_changes_its_state_and_nothing_else(world: Wo
     marked = await mark(world, "current")
     (write,) = world.writes()
     assert (write["operation"], list(write["body"])) == (PATCH, ["tags"])
-    assert [str(one) for one in marked.change.fields] == ["tags.aks-postgres-state: 'building' -> 'current'"]
+    assert [str(one) for one in marked.change.fields] == ["tags.aks-postgres-state: building -> current"]
     put_at(before, "tags.aks-postgres-state", "current")
     assert lasting(world.read(made.id, API)) == lasting(before)
     again = await mark(world, "current")

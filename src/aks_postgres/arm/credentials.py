@@ -186,11 +186,11 @@ async def open_credential(facts: CloudFacts, transport: Any) -> AsyncIterator[Re
             if status == 429 or status >= 500:
                 raise AzureUnavailable(
                     f"Microsoft Entra ID has trouble (HTTP {status}); source tried: {source}. It said: "
-                    f"{clean(error.message)} Run again in some minutes."
+                    f"{_sentence(error.message)} Run again in some minutes."
                 ) from None
             raise CredentialsRefused(
                 f"Microsoft Entra ID refused the credential; source tried: {source}. "
-                f"It said: {clean(error.message)}",
+                f"It said: {_sentence(error.message)}",
                 way_out=entra_advice(error.message, hint),
             ) from None
         except (ServiceRequestError, ServiceResponseError) as error:
@@ -205,11 +205,18 @@ async def open_credential(facts: CloudFacts, transport: Any) -> AsyncIterator[Re
             ) from None
         except (AzureError, ArmFault, ValueError, OSError) as error:
             raise CredentialsRefused(
-                f"no token could be had; source tried: {source}. Reason: {clean(str(error))}", way_out=hint
+                f"no token could be had; source tried: {source}. Reason: {_sentence(str(error))}",
+                way_out=hint,
             ) from None
         yield credential
     finally:
         await credential.close()
+
+
+def _sentence(text: str) -> str:
+    """What Entra said, with an end, as a sentence follows."""
+    said = clean(text).rstrip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 async def token_for(credential: RenewableCredential, audience: str, what: str) -> str:
@@ -232,7 +239,7 @@ async def token_for(credential: RenewableCredential, audience: str, what: str) -
             raise ArmFault(None, "NoAnswer", clean(error.message), reached=False) from None
         raise CredentialsRefused(
             f"Microsoft Entra ID gives no token for {what}; source: {credential.source}. It said: "
-            f"{clean(error.message)}",
+            f"{_sentence(error.message)}",
             way_out=entra_advice(
                 error.message,
                 "Sign in again, or have the policy exempt this identity that keeps it out (Conditional Access); "

@@ -48,7 +48,7 @@ def print_checks(found: Diagnosis) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from aks_postgres.cli.listing import table
+    from aks_postgres.cli.columns import table, without_blanks
 
     rows = [
         (check.name, check.verdict, with_commands(check.found), with_commands(check.next_step))
@@ -59,7 +59,8 @@ def print_checks(found: Diagnosis) -> None:
         print("\n".join(table(_COLUMNS, rows)))
         return
     styles = {"stops a run": "bold red", "look": "yellow", "fine": "green", "not asked": "dim"}
-    shown = Table(*_COLUMNS, box=None, pad_edge=False)
-    for name, verdict, *texts in rows:
+    columns, filled = without_blanks(_COLUMNS, rows)
+    shown = Table(*columns, box=None, pad_edge=False)
+    for name, verdict, *texts in filled:
         shown.add_row(name, Text(verdict, style=styles[verdict]), *map(Text, texts))
     console.print(shown)

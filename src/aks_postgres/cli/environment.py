@@ -114,16 +114,19 @@ def provision(
     print(last_screen(spec, outputs, pages), file=sys.stderr if as_json else sys.stdout)
 
 
-def print_markdown(text: str) -> None:
-    """Print Markdown as a terminal shows it; in a pipe as it is, whole and without trailing blanks."""
+def print_markdown(text: str, *, to_error: bool = False) -> None:
+    """Print Markdown as a terminal shows it; in a pipe as plain text, whole and without trailing blanks."""
     from rich.console import Console
     from rich.markdown import Markdown
 
+    from aks_postgres.cli.plain_text import plain_text
+
     text = with_commands(text)
-    if sys.stdout.isatty():
-        Console().print(Markdown(text))
+    console = Console(stderr=to_error)
+    if console.is_terminal:
+        console.print(Markdown(text))
     else:
-        print(text)
+        print(plain_text(text), file=sys.stderr if to_error else sys.stdout)
 
 
 def _approved(spec: EnvironmentSpec, *, yes: bool, plan_file: Path | None) -> str | None:

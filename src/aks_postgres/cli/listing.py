@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aks_postgres.cli.columns import table, without_blanks
 from aks_postgres.cli.environment import IfAnotherRun, Json, Shows, Yes, as_a_run, prefect_found
 from aks_postgres.cli.spec_options import (
     Name,
@@ -160,24 +161,6 @@ def fitting(
         room = max(len(header[-1]), max(len(row[-1]) for row in rows) - too_wide)
         rows = [[*row[:-1], textwrap.shorten(row[-1], room, placeholder=" ...")] for row in rows]
     return header, rows
-
-
-def without_blanks(
-    header: Sequence[str], rows: Sequence[Sequence[str]]
-) -> tuple[Sequence[str], list[Sequence[str]]]:
-    """The table without columns that no row fills."""
-    kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
-    return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Columns as wide as they must be, without blanks at the end."""
-    lines = [header, *([*map(in_line, row)] for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
-    return [
-        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
 
 
 @app.command()
@@ -426,6 +409,9 @@ def fleet(
         state=state,
         is_named=True,
     )
+    from aks_postgres.spec.problems import refuse_twice
+
+    refuse_twice(wanted)
     if not yes:
         from aks_postgres.cli.approval import ask, require_person
 

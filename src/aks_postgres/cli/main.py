@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.models import CommandInfo, TyperInfo
 
 from aks_postgres.cli import (
@@ -30,7 +31,21 @@ from aks_postgres.files.environment_secrets import keep_secrets_of_environment
 from aks_postgres.foreign_text import shown
 from aks_postgres.runs.failures import failure_of
 
+
+class _Commands(TyperGroup):
+    """All commands; a refused option is told without pydantic's "Value error" in front."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was given."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as refused:
+            refused.message = refused.message.replace("Value error, ", "")
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="aks-postgres",
     help="Highly available PostgreSQL environments on AKS: provision them, look at them, or try it all on a "
     "local Azure with --sandbox.",

@@ -155,7 +155,7 @@ async def _run_tear_down(
         run: Any = await tear_down_flow(spec, **words, return_state=True)
     text = await summary_of(run.state_details.flow_run_id)
     if not run.is_completed() and text and not shows.quiet:
-        print(text, file=sys.stderr)  # how far it got
+        print_markdown(text, to_error=True)  # how far it got
     receipt: Receipt = await run.aresult()
     return receipt, text
 

@@ -86,11 +86,14 @@ def _given_spec(
     """The spec wanted; points this process at the sandbox where that was asked for."""
     from aks_postgres.cli.sandbox_client import require_local_endpoint, use_sandbox
 
-    found = None
-    if sandbox or state:
-        found = use_sandbox(state_folder(state))
-    else:
-        require_local_endpoint()
+    found, away = None, None
+    try:
+        if sandbox or state:
+            found = use_sandbox(state_folder(state))
+        else:
+            require_local_endpoint()
+    except CommandFailed as error:
+        away = error  # what is wrong with the spec comes first: it is wrong wherever it is used
     if plan_file is not None:
         from aks_postgres.cli.plan_file import read_plan
 
@@ -100,7 +103,10 @@ def _given_spec(
                 "--plan has the spec in it: leave --spec, --name, --region, --subscription-id, --suffix and --set out",
                 ExitCode.BAD_INPUT,
             )
-        return read_plan(plan_file).spec
+        spec = read_plan(plan_file).spec
+        if away:
+            raise away
+        return spec
     spec = wanted_spec(
         spec_file,
         name=name,
@@ -112,6 +118,8 @@ def _given_spec(
     )
     if needs_identity:
         require_identity(spec)
+    if away:
+        raise away
     return spec
 
 
@@ -124,10 +132,7 @@ def given_spec(*, is_named: bool = False, region: str | None = None, **given: An
         given: as `_given_spec` takes them.
     """
     needs = is_named or given.get("name") is not None
-    spec = _given_spec(**given, region=region, needs_identity=False)
-    if needs:
-        require_identity(spec)
-    return spec
+    return _given_spec(**given, region=region, needs_identity=needs)
 
 
 def require_identity(spec: EnvironmentSpec) -> None:

@@ -158,7 +158,8 @@ def _flat(part: Json, above: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(value, f"{above}{name}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            yield f"{above}{name}", text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+            # One sign: three dots and the sentence's own would be four.
+            yield f"{above}{name}", text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026"
 
 
 def _free(schema: Json, regions: list[str], *, has_region: bool) -> None:

@@ -80,7 +80,19 @@ def _documents(text: str | bytes, loader: Any, largest_bytes: int) -> list[Any]:
         raise
     # Numbers of thousands of digits, dates that there aren't, keys that are lists.
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise NotYaml(" ".join(str(error).split())) from None
+        raise NotYaml(" ".join(_in_words(error).split())) from None
+
+
+def _in_words(error: Exception) -> str:
+    """What is wrong and in which line, without the parser's own name for the text."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        return where + ", ".join(filter(None, (error.context, error.problem)))
+    if isinstance(error, yaml.reader.ReaderError):
+        sign = error.character if isinstance(error.character, int) else ord(error.character)
+        return f"character {error.position + 1}: {error.reason} (#x{sign:04x})"
+    return str(error)
 
 
 def _line(event: yaml.Event) -> int:

@@ -121,7 +121,7 @@ class Journal:
             planned: whether it only said what it would do.
         """
         event = self._add(kind, text, is_planned=planned)
-        self._log(f"{event.ending} {text}".strip())
+        self._log(f"{event.ending}: {text}" if text else event.ending)
 
     def operation_began(self, label: str) -> None:
         """A write is being sent; told to no one who listens."""

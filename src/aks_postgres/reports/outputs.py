@@ -11,6 +11,8 @@ from aks_postgres.foreign_text import shown_inside
 from aks_postgres.spec import clouds
 from aks_postgres.spec.names import Names
 
+_LONGEST = 72
+
 
 class Outputs(BaseModel):
     """Frozen data that a step returns."""
@@ -23,6 +25,22 @@ class Outputs(BaseModel):
         return shown_inside(value)
 
 
+def value_text(value: Any) -> str:
+    """A value as YAML would say it, in one line; what is long is cut."""
+    if value is None or value == "":
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return ", ".join(map(value_text, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={value_text(inner)}" for key, inner in value.items()) or "none"
+    text = str(value).rsplit("/", 1)[-1] if str(value).startswith("/subscriptions/") else str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
 class FieldChange(Outputs):
     """A field that differed: its path in ARM's words, the value before and the value now."""
 
@@ -31,7 +49,10 @@ class FieldChange(Outputs):
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.old!r} -> {self.new!r}"
+        old, new = value_text(self.old), value_text(self.new)
+        if old == new:  # but for what is cut
+            old, new = str(self.old), str(self.new)
+        return f"{self.field}: {old} -> {new}"
 
 
 class Change(Outputs):

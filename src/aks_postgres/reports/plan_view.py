@@ -25,6 +25,7 @@ Chapter = Literal[
     "Database",
     "Access",
     "Other",
+    "What stops it",
 ]
 ItemAction = Action | Literal["delete", "keep"]
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel
-
 from aks_postgres.foreign_text import in_code, in_markdown
 from aks_postgres.reports.cost import Cost, CostLine
+from aks_postgres.reports.outputs import value_text
 from aks_postgres.reports.plan_view import ItemAction, PlanItem, PlanView, Setting
 
 Kind = Literal["heading", "title", "item", "setting", "note", "problem", "text", "total"]
@@ -23,7 +22,6 @@ SIGNS: dict[ItemAction, str] = {
     "nothing": "=",
     "keep": "=",
 }
-_LONGEST = 72
 _SHORT = 20
 
 
@@ -98,6 +96,9 @@ def _items(view: PlanView, arm_paths: bool, everything: bool) -> Iterator[Line]:
         if item.chapter != chapter:
             chapter = item.chapter
             yield Line("title", chapter)
+        if chapter == "What stops it":
+            yield Line("item", item.reason, item.action)  # of no resource
+            continue
         yield Line("item", item.kind, item.action, item.name)
         yield from (Line("setting", setting_text(setting, arm_paths), item.action) for setting in settings)
         yield from (Line("note", text) for text in item.also)
@@ -160,22 +161,6 @@ def _by_name(value: Any) -> dict[str, Any] | None:
     names = [inner.get("name") or inner.get("alert") or inner.get("record") for inner in value]
     found = {str(name): inner for name, inner in zip(names, value, strict=True) if name}
     return found if len(found) == len(value) else None
-
-
-def value_text(value: Any) -> str:
-    """A value as YAML would say it, in one line; what is long is cut."""
-    if value is None or value == "":
-        return "unset"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    if isinstance(value, list | tuple):
-        return ", ".join(map(value_text, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={value_text(inner)}" for key, inner in value.items()) or "none"
-    text = str(value).rsplit("/", 1)[-1] if str(value).startswith("/subscriptions/") else str(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _cost(view: PlanView) -> Iterator[Line]:

@@ -455,6 +455,8 @@ def _stopped(plan: Plan) -> list[PlanItem]:
 def _chapter(step: str) -> Chapter:
     if step in DATABASE_STEPS:
         return "Database"
+    if step == "preflight":
+        return "What stops it"
     return "Kubernetes" if step in ("namespaces", "cnpg_operator") else "Other"
 
 

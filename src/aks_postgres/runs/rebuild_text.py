@@ -49,7 +49,7 @@ def rebuild_view(
         *(item for item in made.items if item.action in ("create", "update")),
         *gone,
         *(
-            PlanItem(chapter="Other", action="can't", kind="rebuild", name="", reason=reason)
+            PlanItem(chapter="What stops it", action="can't", kind="rebuild", name="", reason=reason)
             for reason in refusals
         ),
     ]

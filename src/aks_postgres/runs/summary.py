@@ -8,9 +8,8 @@ from urllib.parse import quote
 from aks_postgres.commands import in_a_sandbox
 from aks_postgres.foreign_text import in_code, in_markdown
 from aks_postgres.reports.journal import Event, without_plans
-from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs, FieldChange
+from aks_postgres.reports.outputs import DatabaseOutputs, EnvironmentOutputs
 from aks_postgres.reports.step_titles import title_of_noun
-from aks_postgres.runs.plan_lines import value_text
 from aks_postgres.spec.environment import EnvironmentSpec
 
 
@@ -80,15 +79,11 @@ def changes_of(outputs: EnvironmentOutputs) -> str:
     created = [noun for noun, change in outputs.changes.items() if change.kind == "created"]
     lines = [f"- created: {in_markdown('; '.join(map(title_of_noun, created)))}"] if created else []
     lines += [
-        f"- updated: **{in_markdown(title_of_noun(noun))}**: {in_markdown('; '.join(map(_in_words, change.fields)))}"
+        f"- updated: **{in_markdown(title_of_noun(noun))}**: {in_markdown('; '.join(map(str, change.fields)))}"
         for noun, change in outputs.changes.items()
         if change.kind == "updated"
     ]
     return "\n".join(lines) or "Nothing: everything was as the spec says."
-
-
-def _in_words(change: FieldChange) -> str:
-    return f"{change.field}: {value_text(change.old)} -> {value_text(change.new)}"
 
 
 def _portal(outputs: EnvironmentOutputs, resource_id: str) -> str:

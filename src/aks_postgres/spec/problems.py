@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -79,6 +80,21 @@ def spec_from(given: Any) -> EnvironmentSpec:
         return EnvironmentSpec.model_validate(given)
     except ValidationError as error:
         raise SpecError(problems_of(error, given)) from None
+
+
+def refuse_twice(regions: Sequence[str]) -> None:
+    """See that a fleet has each region once.
+
+    Raises:
+        SpecError: it has one more often.
+    """
+    twice = sorted({region for region in regions if regions.count(region) > 1})
+    if twice:
+        problems = [
+            SpecProblem(field="regions", given=f"{region} more than once", allowed="give each region once")
+            for region in twice
+        ]
+        raise SpecError(problems, "the list of regions")
 
 
 def problems_of(
@@ -169,7 +185,10 @@ def _allowed(found: ErrorDetails, path: list[str], root: type[BaseModel]) -> str
     if kind == "extra_forbidden" and _NOT_OFFERED.fullmatch(path[-1]):
         return _PRIVATE
     if kind == "extra_forbidden":
-        return f"there is no such field; allowed here: {', '.join(_fields_of(_model_at(path[:-1], root)))}"
+        fields = _fields_of(_model_at(path[:-1], root))
+        meant = difflib.get_close_matches(path[-1].casefold().replace("-", "_"), fields, n=1)
+        hint = f"did you mean {meant[0]}? Allowed" if meant else "allowed"
+        return f"there is no such field; {hint} here: {', '.join(fields)}"
     if kind == "value_error":
         return str(context["error"])
     if kind in ("model_type", "model_attributes_type"):
