@@ -34,10 +34,10 @@ def receipt_text(receipt: Receipt) -> str:
 
 
 def _table(items: Sequence[Removal]) -> str:
-    lines = ["| What | Name | Note |", "| --- | --- | --- |"]
+    rows = [("What", "Name", "Note")]
     for item in items:
-        note = "; ".join(
-            filter(None, [f"purged by {item.purged_by.isoformat()}" if item.purged_by else "", item.reason])
-        )
-        lines.append("| " + " | ".join(map(in_markdown, (item.what, item.name, note))) + " |")
-    return "\n".join(lines)
+        purged = f"purged by {item.purged_by.isoformat()}" if item.purged_by else ""
+        rows.append((item.what, item.name, "; ".join(filter(None, [purged, item.reason]))))
+    wide = 3 if any(note for _, _, note in rows[1:]) else 2
+    lines = ["| " + " | ".join(map(in_markdown, row[:wide])) + " |" for row in rows]
+    return "\n".join([lines[0], "| --- " * wide + "|", *lines[1:]])
