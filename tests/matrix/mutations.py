@@ -99,7 +99,7 @@ MUTATIONS = (
     Mutation(
         "the form of a run that deletes takes no other environment than the deployment's",
         "src/aks_postgres/deploy/forms.py",
-        '        "const": spec,\n',
+        '        schema["allOf"] = [{"properties": {"spec": {"const": given["spec"]}}}]\n',
         "",
         "tests/deploy/test_forms.py::test_where_a_run_deletes_the_deployment_fixes_the_environment",
     ),
