@@ -36,6 +36,7 @@ from aks_postgres.resources.managed_cluster import (
     cluster_resource,
     comes_with_it,
     in_node_group,
+    refuse_lost_node_group,
     refuse_unstarted,
     start_if_stopped,
 )
@@ -201,8 +202,15 @@ async def ensure_node_pool(
         ]
         return any(state.casefold() not in FINAL_STATES for state in states)
 
+    async def refuse_lasting(_live: Json) -> None:
+        await refuse_lost_node_group(azure, cluster)
+
     resource = node_pool.KIND.at(
-        azure, f"{cluster.id}/agentPools/{pool.name}", guards=(whole,), is_busy=is_busy
+        azure,
+        f"{cluster.id}/agentPools/{pool.name}",
+        guards=(whole,),
+        is_busy=is_busy,
+        refuse_lasting=refuse_lasting,
     )
 
     def decision(live: Json | None) -> Decision:

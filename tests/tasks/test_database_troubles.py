@@ -24,6 +24,7 @@ from aks_postgres.tasks.database.postgres_cluster import wait_until_postgres_is_
 from ..repository.ways import matches
 from .kube import Kube
 from .test_database import CLUSTERS, DATABASE_STEPS, with_database
+from .test_stopped import LASTING
 from .world import Step, World
 
 Json = dict[str, Any]
@@ -325,6 +326,21 @@ async def test_a_database_that_a_person_stopped_is_named_at_once_and_never_waite
     kube.merge(path, {"metadata": {"annotations": {annotation: None}}})
     say(database, kube, None)
     await database.run("ready")
+
+
+@pytest.mark.parametrize("state", LASTING)
+async def test_a_database_isnt_waited_for_in_a_cluster_that_can_do_no_more(
+    database: World, tmp_path: Path, state: str
+) -> None:
+    happens, words = LASTING[state]
+    await database.prepare("postgres", "store")
+    say(database, Kube(database, tmp_path), TROUBLES["an image that backs off"])
+    waits = database.when("waiting", lambda: happens(database))
+    with pytest.raises(LastingState) as told:
+        await database.run("ready")
+    assert waits
+    for word in words:
+        assert word in str(told.value)
 
 
 async def test_a_database_that_somebody_deletes_is_named_and_never_called_unchanged(

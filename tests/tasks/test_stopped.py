@@ -1,8 +1,12 @@
 """What was stopped or deleted after the preflight: each step that meets it says so at once, and waits for nothing."""
 
+import json
+
 import pytest
 
+from aks_postgres.arm.client import current_azure
 from aks_postgres.arm.errors import LastingState
+from aks_postgres.kubernetes.client import kubernetes_api
 from aks_postgres.limits import limits
 from aks_postgres.tasks.verify import verify_environment
 
@@ -167,3 +171,60 @@ async def test_a_group_that_isnt_shown_for_a_moment_is_waited_for(world: World) 
     conflicts = world.when("conflict")
     assert (await world.run("public_ip")).ip_address
     assert len(conflicts) == 2
+
+
+def seen_as_stopped(world: World) -> None:
+    """What ARM shows of a stopped cluster, while something, such as a proxy, still answers for its API server."""
+    body = world.read(world.made["cluster"].id, API)
+    body["properties"]["powerState"] = {"code": "Stopped"}
+    answer = {"status": 200, "raw_body": json.dumps(body), "headers": {"content-type": "application/json"}}
+    world.azure.fault(answer, operation="ManagedClusters_Get", times=1000)
+
+
+LASTING = {"stopped": (seen_as_stopped, STOPPED), "node group gone": (delete_node_group, LOST)}
+
+
+@pytest.mark.parametrize("state", LASTING)
+async def test_a_wait_in_a_cluster_that_can_do_no_more_ends_with_the_reason(world: World, state: str) -> None:
+    happens, words = LASTING[state]
+    await world.prepare("node_pool", *world.steps["operator"].takes)
+    world.azure.settings(pods=[{"pod": "^cnpg-system/", "reason": "ImagePullBackOff"}])
+    waits = world.when("waiting", lambda: happens(world))
+    with pytest.raises(LastingState) as told:
+        await world.run("operator")
+    assert waits
+    for word in words:
+        assert word in str(told.value)
+
+
+async def test_a_wait_that_takes_no_longer_than_usual_asks_nothing_of_arm(world: World) -> None:
+    await world.prepare("cluster")
+    cluster, looks = world.made["cluster"], iter([None, None, "there"])
+
+    async def look() -> str | None:
+        return next(looks)
+
+    world.mark()
+    async with kubernetes_api(current_azure(), cluster.resource_group, cluster.name) as api:
+        assert await api.wait("it isn't there yet", look, deadline_s=1_000_000) == "there"
+    assert world.requests(operation="ManagedClusters_Get") == []
+
+
+@pytest.mark.parametrize(
+    ("step", "operation"),
+    [
+        ("metrics_on", "ManagedClusters_CreateOrUpdate"),
+        ("node_pool", "AgentPools_CreateOrUpdate"),
+    ],
+)
+async def test_a_write_of_a_cluster_that_has_lost_its_nodes_isnt_waited_out(
+    world: World, step: str, operation: str
+) -> None:
+    await world.prepare(*world.steps[step].takes, *world.steps[step].after)
+    world.azure.fault({"never_ends": True}, operation=operation)
+    waits = world.when("waiting", lambda: delete_node_group(world))
+    with pytest.raises(LastingState) as told:
+        await world.run(step)
+    assert waits
+    for word in LOST:
+        assert word in str(told.value)

@@ -30,6 +30,8 @@ OURS = "our operation"
 DELETION = "it"
 # Azure seconds: https://github.com/Azure/telescope/pull/1213 (PutExtensionAddonHandler).
 _FOREIGN_S = 30
+# Azure seconds between two looks at what an operation needs, once it takes longer than usual.
+_ASKS_S = 60
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class ArmResource:
     delete: Callable[[Json], Awaitable[Answer]] | None = None
     waits: bool = True
     abort: Callable[[str], str] | None = None
+    refuse_lasting: Callable[[Json], Awaitable[None]] | None = None
 
     @property
     def name(self) -> str:
@@ -76,6 +79,7 @@ def arm_resource(
     delete: Callable[..., Awaitable[Any]] | None = None,
     waits: bool = True,
     abort: Callable[[str], str] | None = None,
+    refuse_lasting: Callable[[Json], Awaitable[None]] | None = None,
     **options: Any,
 ) -> ArmResource:
     """Describe a resource by operations of an SDK client.
@@ -104,6 +108,7 @@ def arm_resource(
         delete: the operation that deletes it.
         waits: whether another operation on it has to end before it is deleted; AKS deletes a busy cluster, too.
         abort: the command with which a person ends what it is doing, given that, where Azure has one.
+        refuse_lasting: raises if what it shows can't end well; asked where its operation takes longer than usual.
         options: passed to all operations (`api_version`).
     """
 
@@ -166,6 +171,7 @@ def arm_resource(
         remove if delete else None,
         waits,
         abort,
+        refuse_lasting,
     )
 
 
@@ -239,6 +245,7 @@ async def settled(
         whose: the operation that is waited for, as messages call it.
 
     Raises:
+        LastingState: it takes longer than usual, and can't end well.
         OperationNotDone: it still runs at the deadline.
     """
     states: list[str] = []
@@ -247,11 +254,17 @@ async def settled(
     # How long somebody else's operation takes isn't known; AKS's own take half a minute.
     expected_s = _FOREIGN_S if whose == EARLIER else resource.expected_s
 
+    began_s = clock.now_s()
+    asks_s = began_s + max(_ASKS_S, expected_s)
+
     async def is_settled() -> bool | None:
-        nonlocal now, live
+        nonlocal now, live, asks_s
         if now is None or resource.is_busy is None or not await resource.is_busy():
             live = await (look() if look else look_once(resource))
             now = doing(live)
+        if now is not None and live is not None and resource.refuse_lasting and clock.now_s() > asks_s:
+            asks_s = clock.now_s() + _ASKS_S
+            await resource.refuse_lasting(live)
         return True if now is None else None
 
     def waiting(elapsed_s: float) -> None:
@@ -260,7 +273,6 @@ async def settled(
             states.append(now)
         journal().waiting(f"{resource.label} is {now}", elapsed_s=elapsed_s, expected_s=resource.expected_s)
 
-    began_s = clock.now_s()
     try:
         await poll(
             is_settled,

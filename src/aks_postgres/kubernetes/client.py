@@ -27,6 +27,7 @@ import aiohttp
 from aks_postgres.arm import clock
 from aks_postgres.arm.client import Azure
 from aks_postgres.arm.credentials import token_for
+from aks_postgres.arm.errors import LastingState
 from aks_postgres.arm.gate import Gate, GatedRequest, Write
 from aks_postgres.arm.poll import NotInTime, poll
 from aks_postgres.arm.response_checks import read_bounded
@@ -36,7 +37,7 @@ from aks_postgres.arm.way_to_azure import fault_on_the_way
 from aks_postgres.errors import ProvisioningError
 from aks_postgres.files.yaml_text import yaml_documents
 from aks_postgres.foreign_text import keep_secret
-from aks_postgres.kubernetes.power_state import is_stopped, stopped_cluster
+from aks_postgres.kubernetes.lasting import lasting_state
 from aks_postgres.limits import limits
 from aks_postgres.reports.journal import journal
 
@@ -53,7 +54,7 @@ _SHORTEST_WAIT_S = 3
 # Real seconds: nor one for PostgreSQL itself, which no sandbox's clock makes faster.
 DATABASE_S = 240
 # Azure seconds: AKS takes one read of a cluster a second, and a wait for the API server lasts ten minutes.
-_LOOKS_WHETHER_STOPPED_S = 60
+_LOOKS_AT_CLUSTER_S = 60
 # AKS's server application, the same in every tenant: https://learn.microsoft.com/azure/aks/kubelogin-authentication
 _AKS_SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
@@ -67,7 +68,7 @@ class KubernetesApi:
         self.azure = azure
         self._client = client
         self._key = (resource_group, cluster)
-        self._is_stopped = False
+        self._lasting: LastingState | None = None
         self._looked_s = -math.inf
         self._look = asyncio.Lock()
         self._by_entra = by_entra
@@ -92,7 +93,7 @@ class KubernetesApi:
         Raises:
             ArmFault: with the Status object's reason as code, or `NotReachable` and `NoAnswer` for the
                 network's failures.
-            LastingState: it can't be reached, as the cluster is stopped.
+            LastingState: it can't be reached, as the cluster is stopped or has lost its nodes.
         """
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content_type}
@@ -116,7 +117,7 @@ class KubernetesApi:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             if fault := fault_on_the_way(error):
                 raise fault from None
-            await self._refuse_stopped()
+            await self._refuse_lasting()
             raise ArmFault(
                 None, "NotReachable", clean(f"{type(error).__name__} {error}"), reached=False
             ) from None
@@ -150,20 +151,19 @@ class KubernetesApi:
             clean(str(found.get("message") or data[:200])),
         )
 
-    async def _refuse_stopped(self) -> None:
-        """Look, now and then, whether a cluster that can't be reached was stopped; whoever may not look waits.
+    async def _refuse_lasting(self) -> None:
+        """Look, now and then, whether what is waited for can't come; whoever may not look waits.
 
         Raises:
-            LastingState: it was.
+            LastingState: the cluster was stopped, or has lost its nodes.
         """
         async with self._look:  # requests side by side look once
-            if not self._is_stopped and clock.now_s() - self._looked_s > _LOOKS_WHETHER_STOPPED_S:
+            if self._lasting is None and clock.now_s() - self._looked_s > _LOOKS_AT_CLUSTER_S:
                 with suppress(ArmFault, ProvisioningError):
-                    answer = await send(self.azure.container_service.managed_clusters.get, *self._key)
-                    self._is_stopped = is_stopped(answer.body)
+                    self._lasting = await lasting_state(self.azure, *self._key)
                 self._looked_s = clock.now_s()
-        if self._is_stopped:
-            raise stopped_cluster(*self._key) from None
+        if self._lasting is not None:
+            raise self._lasting from None
 
     async def _sign_in(self, headers: dict[str, str]) -> None:
         if self._by_entra:
@@ -390,11 +390,25 @@ class KubernetesApi:
             real_s: real seconds that it is waited for at least.
 
         Raises:
+            LastingState: it takes longer than usual, and the cluster was stopped or has lost its nodes.
             TimeoutError: with the label; the caller says what that means.
         """
+        began_s = clock.now_s()
+        asks_s = max(_LOOKS_AT_CLUSTER_S, deadline_s / 4)
+
+        async def look_at_both() -> T | None:
+            nonlocal asks_s
+            found = await look()
+            elapsed_s = clock.now_s() - began_s
+            if found is None and elapsed_s > asks_s:
+                # A sandbox that runs a thousand times as fast would be asked with every look.
+                asks_s = max(elapsed_s + _LOOKS_AT_CLUSTER_S, 1.25 * elapsed_s)
+                await self._refuse_lasting()
+            return found
+
         try:
             return await poll(
-                look,
+                look_at_both,
                 every_s=3,
                 # A sandbox that runs a thousand times as fast is no faster at answering.
                 deadline_s=max(deadline_s, real_s * clock.time_scale()),
@@ -403,6 +417,7 @@ class KubernetesApi:
                 ),
             )
         except NotInTime as late:
+            await self._refuse_lasting()
             raise TimeoutError(f"{label}: {late}") from None
 
 

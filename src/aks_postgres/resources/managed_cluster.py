@@ -280,7 +280,11 @@ def cluster_resource(azure: Azure, resource_id: str, expected_s: float) -> ArmRe
         # Read hundreds of times a run: the SDK's own operation makes a model of it first, at twice the cost.
         return await azure.get(resource_id, _API_VERSION)
 
-    return KIND.at(azure, resource_id, get=get, expected_s=expected_s)
+    async def refuse_lasting(live: Json) -> None:
+        if node_group := (live.get("properties") or {}).get("nodeResourceGroup"):
+            await _refuse_lost(azure, resource_id, node_group)
+
+    return KIND.at(azure, resource_id, get=get, expected_s=expected_s, refuse_lasting=refuse_lasting)
 
 
 def gone_cluster(azure: Azure, target: Target) -> ArmResource:
@@ -366,12 +370,16 @@ async def refuse_lost_node_group(azure: Azure, cluster: ClusterOutputs) -> None:
     Raises:
         LastingState: it isn't there, and no operation is making or deleting it with the cluster.
     """
-    get = azure.resources.resource_groups.get
-    if await read("node resource group", get, cluster.node_resource_group) is not None:
+    await _refuse_lost(azure, cluster.id, cluster.node_resource_group)
+
+
+async def _refuse_lost(azure: Azure, resource_id: str, node_group: str) -> None:
+    if await read("node resource group", azure.resources.resource_groups.get, node_group) is not None:
         return
-    live = await look_at(cluster_resource(azure, cluster.id, UPDATE_S))
+    cluster = cluster_resource(azure, resource_id, UPDATE_S)
+    live = await look_at(cluster)
     if live is not None and state_of(live).casefold() not in IN_THE_MAKING:
-        raise lost_node_group(cluster.name, cluster.node_resource_group)
+        raise lost_node_group(cluster.name, node_group)
 
 
 def in_node_group(azure: Azure, cluster: ClusterOutputs) -> AbstractContextManager[None]:
