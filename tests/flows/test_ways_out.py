@@ -393,12 +393,16 @@ def name_taken(scene: Scene) -> None:
     scene.azure.settings(taken_storage_names=[scene.stage.outputs.storage_account.name])
 
 
-def operator_left_behind(scene: Scene) -> None:
-    """The live cluster is of a version that this operator doesn't support any more."""
-    versions = {"properties.kubernetesVersion": "1.33.8", "properties.currentKubernetesVersion": "1.33.8"}
-    azure_sets(CLUSTER, versions).do(scene.stage)
-    of_pools = {"properties.orchestratorVersion": "1.33.8", "properties.currentOrchestratorVersion": "1.33.8"}
-    azure_sets(POOLS, of_pools).do(scene.stage)
+def live_version(version: str) -> Callable[[Scene], None]:
+    """The live cluster is of this version."""
+
+    def do(scene: Scene) -> None:
+        for which, word in ((CLUSTER, "ubernetesVersion"), (POOLS, "rchestratorVersion")):
+            first = "k" if which == CLUSTER else "o"
+            keys = (f"properties.{first}{word}", f"properties.current{first.upper()}{word}")
+            azure_sets(which, dict.fromkeys(keys, version)).do(scene.stage)
+
+    return do
 
 
 def database_without_backup(scene: Scene) -> None:
@@ -637,8 +641,20 @@ WALKS: dict[str, Walk] = {
     ),
     "a cluster that the operator doesn't support any more": Walk(
         ("preflight/kubernetes_versions: Set operator.version to _, or",),
-        operator_left_behind,
+        live_version("1.33.8"),
         then={"cluster": {"kubernetes_version": "1.34"}},
+    ),
+    "an operator that is too old for the cluster": Walk(
+        ("preflight/kubernetes_versions: Set operator.version to _.",),
+        live_version("1.36.0"),
+        spec={
+            "operator": {
+                "version": "1.29.0",
+                "manifest_url": "https://example.org/cnpg-1.29.0.yaml",
+                "manifest_sha256": "0" * 64,
+            }
+        },
+        then={},
     ),
     "an environment of another region": Walk(
         ("flows/_listing",), spec={"region": "westus3"}, then={}, flow="status"

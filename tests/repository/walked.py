@@ -14,6 +14,8 @@ WALKED = {
     "Entra ": "tests/arm/test_advice.py::test_a_sign_in_goes_on_once_entra_gives_a_token",
     **{f"pod {reason}": NEVER_READY for reason in set(REASONS) - OF_VOLUMES},
     **{f"pod {reason}": OF_A_DATABASE for reason in OF_VOLUMES},
+    "pod FailedCreate, refused": NEVER_READY,
+    "pod FailedCreate, no service account": NEVER_READY,
     "arm/reconcile: A policy with": "tests/cli/test_trouble_inputs.py::test_policy_modify",
     "tasks/verify: Let somebody who may assign roles": "tests/flows/test_roles_given.py"
     "::test_a_contributor_gets_one_list_and_goes_on_when_somebody_has_carried_it_out",
@@ -67,7 +69,9 @@ WALKED = {
     "::test_a_cluster_that_somebody_deleted_isnt_made_by_the_way",
     "tasks/managed_identity": "tests/flows/test_backup_identity.py"
     "::test_another_choice_is_set_back_or_comes_with_the_next_generation",
-    "tasks/verify: Run again": "tests/tasks/test_verify.py::test_roles_that_somebody_took_away_are_named",
+    "tasks/verify: Run again: that": "tests/tasks/test_stopped.py"
+    "::test_verify_notices_an_identity_that_is_another_by_now",
+    "tasks/verify: Run again to make": "tests/tasks/test_verify.py::test_roles_that_somebody_took_away_are_named",
     "database/limits": "tests/tasks/test_ways_out_of_a_database.py"
     "::test_names_that_others_have_and_what_is_for_good",
     "tasks/database/backups: Read why": "tests/tasks/test_ways_out_of_a_database.py"
@@ -78,8 +82,10 @@ WALKED = {
     "::test_an_archive_that_another_cluster_used_goes_by_another_name_or_generation",
     "tasks/database/backups: See that the ObjectStore": "tests/tasks/test_ways_out_of_a_database.py"
     "::test_a_backup_whose_blobs_arent_there",
-    "tasks/database/components": "tests/tasks/test_ways_out_of_a_database.py"
-    "::test_a_component_s_file_that_is_none",
+    "tasks/database/components: Set it and its checksum to a release of cert-manager": "tests/tasks/"
+    "test_ways_out_of_a_database.py::test_a_component_s_file_that_is_none",
+    "tasks/database/components: Set it and its checksum to a release of plugin": "tests/tasks/"
+    "test_ways_out_of_a_database.py::test_a_component_s_file_that_is_none",
     "tasks/database/postgres_cluster: Turn it on": "tests/tasks/test_ways_out_of_a_database.py"
     "::test_disks_that_the_cluster_doesnt_have",
     "tasks/database/postgres_cluster: See that the disk driver": "tests/tasks/test_ways_out_of_a_database.py"
@@ -96,7 +102,9 @@ WALKED = {
     "::test_pods_roles_and_databases",
     "tasks/database/postgres_cluster: Do what it says": "tests/tasks/test_ways_out_of_a_database.py"
     "::test_pods_roles_and_databases",
-    "tasks/database/secret": "tests/tasks/test_ways_out_of_a_database.py"
+    "tasks/database/secret: A Secret's type": "tests/tasks/test_ways_out_of_a_database.py"
+    "::test_secrets_that_no_cluster_can_be_made_with",
+    "tasks/database/secret: Set _": "tests/tasks/test_ways_out_of_a_database.py"
     "::test_secrets_that_no_cluster_can_be_made_with",
     "database/status: Somebody asked": "tests/tasks/test_database_troubles.py"
     "::test_a_database_that_a_person_stopped_is_named_at_once_and_never_waited_out",

@@ -190,7 +190,7 @@ AHEAD: dict[str, Ahead] = {
         ({"cluster": {"kubernetes_version": "1.35"}}, both(LTS, operator("1.29.0"))),
     ),
     "an operator that doesn't support the version": Ahead(
-        ("preflight/kubernetes_versions: Set",),
+        ("preflight/kubernetes_versions: Set operator.version to _, or",),
         LTS,
         (both(LTS, operator("1.29.0")), {"cluster": {"kubernetes_version": "1.34", "tier": "Premium"}}),
     ),
