@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aks_postgres.cli.recordings import nothing_to_record
 from aks_postgres.cli.spec_options import State, UseSandbox, state_folder, with_stand_ins
 from aks_postgres.commands import SANDBOX_STATE, pasted
 from aks_postgres.deploy.work_pools import DATA, POOLS, WORK_POOL, Identity, PoolType
@@ -39,6 +40,13 @@ _HEALTH_PORT = 8080
 app = typer.Typer(
     help="Where and when the flows run: work pools, deployments, schedules, workers.", no_args_is_help=True
 )
+
+
+@app.callback()
+def _only_a_worker_records(context: typer.Context) -> None:
+    if context.find_root().params["record"] is not None and context.invoked_subcommand != "worker":
+        raise nothing_to_record(context)
+
 
 Regions = Annotated[
     Path | None,

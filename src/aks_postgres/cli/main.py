@@ -82,8 +82,13 @@ def version() -> None:
     print(f"aks-postgres {version_of('aks-postgres')}")
 
 
+# Commands and groups that don't talk to Azure. Of the deployments only a worker does, in its runs.
+_SILENT = ("init", "fields", "version", "compare-recording", "demo", "sandbox")
+
+
 @app.callback()
 def _options(
+    context: typer.Context,
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -96,6 +101,8 @@ def _options(
     ] = None,
 ) -> None:
     if record is not None:
+        if context.invoked_subcommand in _SILENT:
+            raise recordings.nothing_to_record(context)
         os.environ["AKS_POSTGRES_RECORD"] = str(record.absolute())
 
 

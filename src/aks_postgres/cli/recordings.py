@@ -25,6 +25,14 @@ _SPEED = 60.0
 _LONGEST_S = 1800
 
 
+def nothing_to_record(context: typer.Context) -> CommandFailed:
+    """The refusal of `--record` by a command that doesn't talk to Azure."""
+    return CommandFailed(
+        f"{context.invoked_subcommand} doesn't talk to Azure, so --record has nothing to keep. Leave it out.",
+        ExitCode.BAD_INPUT,
+    )
+
+
 @app.command()
 def compare_recording(
     recorded: Annotated[Path, typer.Argument(metavar="FOLDER", help="A recording made on Azure.")],
