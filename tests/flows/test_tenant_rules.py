@@ -145,6 +145,7 @@ def backup_group(azure: SandboxProcess) -> str:
 UNSURE: dict[str, Policies] = {
     "exempt": lambda azure: [{**NO_KEYS, "exempt": [azure.subscription]}],
     "excluded": lambda azure: [{**NO_KEYS, "not_scopes": [backup_group(azure).upper()]}],
+    "excluded with all around it": lambda azure: [{**NO_KEYS, "not_scopes": [azure.subscription]}],
     "not enforced": lambda _: [{**NO_KEYS, "enforced": False}],
     "modified": lambda _: [NO_KEYS, MODIFY],
 }

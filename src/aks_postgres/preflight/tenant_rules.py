@@ -246,6 +246,8 @@ async def _in_force(azure: Azure, scope: str, group_id: str) -> set[str]:
         for one in assigned
         if str(one["id"]).casefold() not in exempt
         and one["properties"].get("enforcementMode", "Default") == "Default"
-        and group_id.casefold()
-        not in [str(each).casefold() for each in one["properties"].get("notScopes") or ()]
+        and not any(
+            f"{group_id}/".casefold().startswith(f"{each}/".casefold())
+            for each in one["properties"].get("notScopes") or ()
+        )
     }
