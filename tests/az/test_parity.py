@@ -31,9 +31,8 @@ def test_the_variables_that_we_print_are_those_of_the_guides_shell(
     assert unlike == {
         # We know the patch by then.
         "AKS_CLUSTER_VERSION",
-        # Drawn in each run.
+        # Drawn by the guide's shell.
         "AKS_PRIMARY_CLUSTER_PG_DNSPREFIX",
-        "AKS_PRIMARY_CLUSTER_OIDC_ISSUER",
         # The whole answer of az, of which the next three variables are taken.
         "AKS_UAMI_WI_IDENTITY",
     }
