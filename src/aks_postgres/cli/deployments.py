@@ -44,7 +44,7 @@ app = typer.Typer(
 
 @app.callback()
 def _only_a_worker_records(context: typer.Context) -> None:
-    if context.find_root().params["record"] is not None and context.invoked_subcommand != "worker":
+    if context.find_root().params.get("record") is not None and context.invoked_subcommand != "worker":
         raise nothing_to_record(context)
 
 
