@@ -4,6 +4,7 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -46,6 +47,9 @@ from . import leftovers, side_by_side
 
 Hook = Callable[[str, str], Awaitable[None]]
 
+# A shell lets Ctrl-C be ignored by what a script starts in the background, and so by all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Processes that run tests side by side are their parent's, and end with it.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     leftovers.watch()

@@ -208,3 +208,24 @@ def test_whatever_a_command_does_a_signal_ends_it_with_one_line(told: signal.Sig
     assert ended.returncode == 130, ended.stderr
     assert ended.stderr == f"aks-postgres: {INTERRUPTED}\n"
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "where", ["plain", *(pytest.param(w, marks=pytest.mark.thorough) for w in ("asyncio", "thread"))]
+)
+@pytest.mark.parametrize("told", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.thorough)])
+def test_what_a_script_has_in_the_background_ends_when_it_is_told_to(
+    told: signal.Signals, where: str
+) -> None:
+    # There a shell lets Ctrl-C be ignored, which is for whatever runs in front.
+    ended = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$0" "$@"', sys.executable, "-c", PROBE, "probe"],
+        env={**os.environ, "PROBE": f"{where} {int(told)}"},
+        capture_output=True,
+        text=True,
+        timeout=_HANGS_S,
+        check=False,
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr == f"aks-postgres: {INTERRUPTED}\n"
+    assert ended.stdout == ""

@@ -177,6 +177,9 @@ def _end_as_by_ctrl_c() -> None:
             for terminal in terminals:
                 os.dup2(nowhere, terminal)
             os.close(nowhere)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A shell that runs a script starts so what the script puts into the background.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(signal.SIGINT)
 
     for wanted in (signal.SIGTERM, signal.SIGHUP):
