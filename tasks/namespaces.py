@@ -21,6 +21,8 @@ from aks_postgres.runs.step import arm_task
 from aks_postgres.spec.environment import EnvironmentSpec
 
 _GONE_WITHIN_S = 300
+# Somebody who deletes it each time would keep the run for ever.
+_TIMES_MADE = 3
 
 
 def _outputs(names: tuple[str, ...], created: Iterable[str]) -> NamespacesOutputs:
@@ -64,14 +66,23 @@ async def ensure_namespaces(
 
 
 async def ensure_namespace(api: KubernetesApi, name: str) -> bool:
-    """Make sure of one namespace; whether it had to be created."""
+    """Make sure of one namespace; whether it had to be created.
+
+    Raises:
+        NotEffectiveYet: it stays Terminating, or is Terminating each time that it was created.
+    """
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    while not await _is_active(api, name):
+    for _ in range(_TIMES_MADE):
+        if await _is_active(api, name):
+            return False
         made = await api.create("/api/v1/namespaces", body)
         # Somebody may have made and deleted one of that name since we looked.
         if (made.get("status") or {}).get("phase") != "Terminating":
             return True
-    return False
+    raise NotEffectiveYet(
+        f"namespace {name} was created {_TIMES_MADE} times, and was being deleted each time. "
+        "Find out who deletes it (the cluster's audit log names them), then run again."
+    )
 
 
 async def _is_active(api: KubernetesApi, name: str) -> bool:

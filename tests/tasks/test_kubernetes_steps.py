@@ -6,6 +6,7 @@ binaries, against a real kube-apiserver, so that the emulator can't agree with a
 
 import asyncio
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,6 +195,20 @@ async def test_a_namespace_that_turns_terminating_before_it_is_made_is_made_anew
     assert made.change.kind == "created"
     for path in (DATABASE, "/api/v1/namespaces/cnpg-system"):
         assert (kube.get(path) or {})["status"]["phase"] == "Active"
+
+
+async def test_a_namespace_that_is_deleted_each_time_it_is_made_ends_the_step(world: World) -> None:
+    being_deleted = {"metadata": named("cnpg-database")["metadata"], "status": {"phase": "Terminating"}}
+    world.azure.fault(
+        {"status": 201, "raw_body": json.dumps(being_deleted)},
+        service="kubernetes",
+        operation=CREATE_NAMESPACE,
+        times=None,
+    )
+    async with asyncio.timeout(60):
+        with pytest.raises(NotEffectiveYet, match=r"being deleted each time\. Find out who deletes it"):
+            await world.run("namespaces")
+    assert len(world.writes()) == 3
 
 
 async def test_a_namespace_that_went_between_refusal_and_look_is_made(world: World, kube: Kube) -> None:
