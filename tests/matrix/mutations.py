@@ -802,6 +802,20 @@ MUTATIONS = (
         "::test_spread_and_anti_affinity_keep_pods_apart_or_waiting",
     ),
     Mutation(
+        "what a script has in the background ends when it is told to",
+        "src/aks_postgres/cli/main.py",
+        "if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:",
+        "if False:",
+        "tests/cli/test_signals.py::test_what_a_script_has_in_the_background_ends_when_it_is_told_to[15-plain]",
+    ),
+    Mutation(
+        "a namespace isn't made for ever",
+        "tasks/namespaces.py",
+        "for _ in range(_TIMES_MADE):",
+        "while True:",
+        "tests/tasks/test_kubernetes_steps.py::test_a_namespace_that_is_deleted_each_time_it_is_made_ends_the_step",
+    ),
+    Mutation(
         "a signal that Typer takes for Ctrl-C is told",
         "src/aks_postgres/cli/main.py",
         "if end.code == ExitCode.INTERRUPTED:",
