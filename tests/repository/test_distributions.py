@@ -13,32 +13,20 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from ..built import FOLDERS, REPOSITORY, build_sdist, build_wheels, copy_repository
 
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The files of each wheel, by the distribution's name."""
     folder = tmp_path_factory.mktemp("wheels")
-    # Of a copy: setuptools builds in the folder that it builds from.
-    copy = folder / "copy"
-    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(copy)], check=True)
-    for source in (copy, copy / "packages" / "azure-sandbox"):
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--wheel-dir",
-            str(folder),
-            str(source),
-        ]
-        subprocess.run(command, check=True, capture_output=True)
-    return {
-        file.name.partition("-")[0]: set(zipfile.ZipFile(file).namelist()) for file in folder.glob("*.whl")
-    }
+    copy = copy_repository(folder)
+    files = build_wheels(folder, *(copy / source for source in FOLDERS.values()))
+    return {file.name.partition("-")[0]: names_in(file) for file in files}
+
+
+def names_in(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
 
 
 @pytest.mark.thorough
@@ -66,39 +54,36 @@ def test_the_products_wheel_holds_its_flows_its_steps_and_what_deploying_needs(
     assert "azure_sandbox/py.typed" in wheels["azure_sandbox"]
 
 
-PROJECTS = (REPOSITORY, REPOSITORY / "packages" / "azure-sandbox")
+PROJECTS = tuple(REPOSITORY / folder for folder in FOLDERS.values())
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("folder", PROJECTS, ids=["aks-postgres", "azure-sandbox"])
-def test_an_sdist_holds_what_the_wheel_does_and_both_hold_the_licence(
-    folder: Path, wheels: dict[str, set[str]], tmp_path: Path
+@pytest.mark.parametrize("name", FOLDERS)
+def test_an_sdist_holds_what_the_wheel_does_and_gives_the_same_one(
+    name: str, wheels: dict[str, set[str]], tmp_path: Path
 ) -> None:
     """Links in the package are files in it, as a wheel is built of it without the repository."""
-    copy = tmp_path / "copy"
-    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(copy)], check=True)
-    code = f"import setuptools.build_meta as backend; backend.build_sdist({str(tmp_path)!r})"
-    command = [sys.executable, "-m", "pip", "--quiet", "install", "setuptools>=77", "--target"]
-    subprocess.run([*command, str(tmp_path / "backend")], check=True, capture_output=True)
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=copy / folder.relative_to(REPOSITORY),
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "backend")},
-        check=True,
-        capture_output=True,
-    )
-    (sdist,) = tmp_path.glob("*.tar.gz")
+    package = name.replace("-", "_")
+    sdist = build_sdist(tmp_path, copy_repository(tmp_path) / FOLDERS[name])
     with tarfile.open(sdist) as archive:
         held = {one.name.partition("/")[2] for one in archive.getmembers() if one.isfile()}
-    name = folder.name if folder != REPOSITORY else "aks-postgres"
-    wheel = wheels[name.replace("-", "_")]
-    code_files = {file for file in wheel if ".dist-info/" not in file}
-    assert {f"src/{file}" for file in code_files} - held == set()
-    assert "LICENSE" in held
+    wheel = wheels[package]
     assert any(file.endswith(".dist-info/licenses/LICENSE") for file in wheel)
+    assert {f"src/{file}" for file in wheel if ".dist-info/" not in file} - held == set()
+    # Nothing of the other, and no tests without what they need.
+    around = {file for file in held - {"MANIFEST.in"} if not file.startswith(f"src/{package}/")}
+    assert {file for file in around if not file.startswith(f"src/{package}.egg-info/")} == {
+        "LICENSE",
+        "PKG-INFO",
+        "README.md",
+        "pyproject.toml",
+        "setup.cfg",
+    }
+    (built,) = build_wheels(tmp_path, sdist)
+    assert names_in(built) == wheel
 
 
-@pytest.mark.parametrize("folder", PROJECTS, ids=["aks-postgres", "azure-sandbox"])
+@pytest.mark.parametrize("folder", PROJECTS, ids=[*FOLDERS])
 def test_a_release_has_a_version_its_changelog_and_the_pythons_it_was_tried_with(folder: Path) -> None:
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     version = project["version"]
